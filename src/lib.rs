@@ -1,1 +1,36 @@
+//! Fanfare, a dispatch engine: from what happens in a business to messages that reach people.
+//!
+//! The modules stand in the order of the data.
 
+// What things are.
+pub mod domain;
+pub mod codec;
+
+// Ports and their backends.
+pub mod clock;
+pub mod disk;
+pub mod log;
+pub mod store;
+pub mod coordination;
+pub mod providers;
+
+// The stages.
+pub mod ownership;
+pub mod intake;
+pub mod planning;
+pub mod rendering;
+pub mod dispatch;
+pub mod outcomes;
+pub mod timers;
+
+// What reads the results.
+pub mod insight;
+
+// The surfaces.
+pub mod api;
+pub mod cli;
+
+// Around them.
+pub mod config;
+pub mod telemetry;
+pub mod runtime;

@@ -1,0 +1,5 @@
+//! The HTTP API.
+
+mod operations;
+
+pub use operations::{Accounting, AccountingLine, Cancelled, Operations, Replayed};

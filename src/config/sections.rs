@@ -1,0 +1,291 @@
+//! The sections of the configuration, one struct each. Every key stands with its meaning in `config/fanfare.toml`, which is
+//! compiled in as the defaults; a struct here has no defaults of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ByteSize, Secret, duration};
+use crate::domain::Channel;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub http: Http,
+    pub log: Log,
+    pub store: Store,
+    pub coordination: Coordination,
+    pub intake: Intake,
+    pub templates: Templates,
+    pub dispatch: Dispatch,
+    pub retry: Retry,
+    pub dedup: Dedup,
+    pub compensation: Compensation,
+    pub security: Security,
+    pub telemetry: Telemetry,
+    #[serde(default)]
+    pub providers: Vec<Provider>,
+}
+
+/// The API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub public_url: String,
+    pub max_body: ByteSize,
+    pub max_batch_body: ByteSize,
+    /// The longest a client may take to send its request.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
+    /// Requests being answered at once; more get 503.
+    pub max_in_flight: usize,
+    pub keys: Vec<ApiKey>,
+}
+
+/// A key of the API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    pub key: Secret,
+    pub tenant: String,
+    pub scopes: Vec<Scope>,
+    /// Requests per second; none: unlimited.
+    #[serde(default)]
+    pub rate_per_second: Option<f64>,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    Send,
+    Read,
+    Admin,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub backend: LogBackend,
+    pub partitions: u16,
+    pub embedded: EmbeddedLog,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogBackend {
+    Embedded,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedLog {
+    /// Below this much free space on the disk, intake answers 503.
+    pub min_free: ByteSize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub backend: StoreBackend,
+    pub embedded: EmbeddedStore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreBackend {
+    Embedded,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedStore {
+    pub data_dir: PathBuf,
+    /// The block cache.
+    pub cache: ByteSize,
+    /// All write buffers together.
+    pub write_buffer: ByteSize,
+    /// The longest that a write waits for others to share its fsync.
+    #[serde(with = "duration")]
+    pub group_commit: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coordination {
+    pub backend: CoordinationBackend,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoordinationBackend {
+    Local,
+}
+
+/// The way from the log to the store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intake {
+    /// Records planned and written together.
+    pub batch_records: usize,
+    pub batch_bytes: ByteSize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Templates {
+    /// A folder with a TOML file per template; empty: those that ship with the binary only.
+    pub dir: Option<PathBuf>,
+    /// The most one rendered part may hold.
+    pub max_output: ByteSize,
+}
+
+/// Lanes and senders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dispatch {
+    /// Tasks held ready in memory (about 40 bytes each); above, the lower lanes' intake pauses.
+    pub backlog_max: usize,
+    /// Memory for the contents of ready tasks; those above it are read from the store again when their turn comes.
+    pub payload_cache: ByteSize,
+    /// The share of each provider's slots that only critical tasks may use.
+    pub critical_share: f64,
+    /// Turns of high, normal and low for each other.
+    pub weights: [u32; 3],
+    /// A task that has waited this long counts as one lane higher.
+    #[serde(with = "duration")]
+    pub ageing: Duration,
+    /// Failures in a row that open a breaker.
+    pub breaker_failures: u32,
+    /// How long an open breaker waits before it lets one probe through.
+    #[serde(with = "duration")]
+    pub breaker_pause: Duration,
+    /// Slots that one webhook endpoint may hold of a provider's.
+    pub endpoint_in_flight: usize,
+    /// How long SIGTERM waits for sends in flight.
+    #[serde(with = "duration")]
+    pub drain_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    #[serde(with = "duration::list")]
+    pub delays: Vec<Duration>,
+    /// The share of a delay by which it varies, up and down.
+    pub jitter: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dedup {
+    #[serde(with = "duration")]
+    pub window: Duration,
+    /// How long an `Idempotency-Key` answers the same.
+    #[serde(with = "duration")]
+    pub idempotency: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compensation {
+    #[serde(with = "duration")]
+    pub interval: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Security {
+    pub allow_private_addresses: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// `text` or `json`.
+    pub log_format: LogFormat,
+    /// A filter as `info` or `fanfare=debug,warn`.
+    pub log_filter: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// One way to deliver.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    pub name: String,
+    pub kind: String,
+    /// Empty: the channels that the kind implies.
+    #[serde(default)]
+    pub channels: Vec<ChannelName>,
+    /// The provider's address; none: the kind's own.
+    #[serde(default)]
+    pub url: Option<String>,
+    #[serde(default)]
+    pub rate_per_second: Option<f64>,
+    /// None: one second's worth.
+    #[serde(default)]
+    pub burst: Option<f64>,
+    #[serde(default = "Provider::default_max_in_flight")]
+    pub max_in_flight: usize,
+    #[serde(default = "Provider::default_timeout", with = "duration")]
+    pub timeout: Duration,
+    #[serde(default = "Provider::default_weight")]
+    pub weight: u32,
+    #[serde(default)]
+    pub cost: f64,
+    /// Who it comes from, as `Name <address>` (smtp).
+    #[serde(default)]
+    pub from: Option<String>,
+    #[serde(default)]
+    pub username: Option<String>,
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// The key that webhooks are signed with, `whsec_…` (webhook).
+    #[serde(default)]
+    pub signing_secret: Option<Secret>,
+    /// Settings that only one kind knows; checked by the kind.
+    #[serde(default)]
+    pub options: BTreeMap<String, toml::Value>,
+}
+
+impl Provider {
+    fn default_max_in_flight() -> usize {
+        64
+    }
+
+    fn default_timeout() -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn default_weight() -> u32 {
+        1
+    }
+}
+
+/// A channel as configuration writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelName(pub Channel);
+
+impl<'de> Deserialize<'de> for ChannelName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Channel::parse(&text).map(ChannelName).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "unknown channel `{text}`: use {}",
+                Channel::ALL.map(Channel::name).join(", ")
+            ))
+        })
+    }
+}

@@ -1,0 +1,3 @@
+/// Coordination within one process.
+#[derive(Debug)]
+pub struct LocalCoordination;

@@ -1,0 +1,67 @@
+//! The coordination port: what nodes agree on quickly and may forget: shares of a rate, and who claimed what first.
+//!
+//! Promise: its loss makes the engine slower or more careful, never wrong; what must be remembered stands in the store.
+
+mod local;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use local::LocalCoordination;
+
+use crate::domain::{ClaimKey, Position};
+
+/// A rate that all nodes share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    pub per_second: f64,
+    /// How much may go at once after a pause; at least 1.
+    pub burst: f64,
+}
+
+/// What a node was lent of a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Tokens to spend now; at most what was asked for.
+    pub granted: u32,
+    /// If fewer were granted than asked for: when asking again may give more.
+    pub retry_after: Duration,
+}
+
+#[async_trait]
+pub trait TokenLeases: Send + Sync + 'static {
+    /// Asks for up to `wanted` tokens of the bucket `name`. `critical` may use the share that is kept for it (a fifth of the
+    /// rate) as well as the common one.
+    async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease;
+
+    /// Gives back what was leased and not spent.
+    async fn give_back(&self, name: &str, rate: Rate, tokens: u32, critical: bool);
+}
+
+/// One claim that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub key: ClaimKey,
+    pub owner: Position,
+}
+
+#[async_trait]
+pub trait Claims: Send + Sync + 'static {
+    /// Who holds each key, in the order asked for: the one who asks, if nobody else did before. A claim is held until it is
+    /// released, which the owner does once its row is durable; whoever claims a key again as the same owner still has it.
+    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position>;
+
+    async fn release(&self, held: &[Wanted]);
+}
+
+pub trait Coordination: TokenLeases + Claims {}
+
+impl<T: TokenLeases + Claims> Coordination for T {}
+
+/// Coordination as it is handed around.
+pub type SharedCoordination = Arc<dyn Coordination>;

@@ -1,0 +1,1 @@
+//! The one embedded database under log and store, and its group commit.

@@ -1,0 +1,80 @@
+//! Why a notification was sent, held or skipped: the verdicts of the gates, kept with the plan and shown to the caller.
+
+use super::{Channel, NotificationId, Timestamp};
+
+/// One gate's verdict. The order of a plan's decisions is the order in which they were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub step: Step,
+    /// Set where the verdict is about one channel only.
+    pub channel: Option<Channel>,
+    pub verdict: Verdict,
+}
+
+/// What a gate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    /// Not to be sent, and why.
+    Skip(SkipReason),
+    /// Not before `until`.
+    Hold {
+        until: Timestamp,
+    },
+}
+
+/// The gates and the routing steps. The numbers are those of the rows and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    Cancelled = 0,
+    Expiry = 1,
+    Idempotency = 2,
+    Dedup = 3,
+    Routing = 4,
+    Address = 5,
+    SendTime = 6,
+}
+
+impl Step {
+    pub const ALL: [Step; 7] =
+        [Step::Cancelled, Step::Expiry, Step::Idempotency, Step::Dedup, Step::Routing, Step::Address, Step::SendTime];
+
+    pub fn from_index(index: usize) -> Option<Self> {
+        Self::ALL.get(index).copied()
+    }
+
+    pub fn name(self) -> &'static str {
+        ["cancelled", "expiry", "idempotency", "dedup", "routing", "address", "send_time"][self as usize]
+    }
+}
+
+/// Why a notification or one of its channels was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SkipReason {
+    /// The same notification was accepted before, as `of`.
+    Duplicate { of: NotificationId },
+    /// Its `expires_at` had passed.
+    Expired,
+    /// The caller cancelled it before it was planned.
+    Cancelled,
+    /// Neither the request nor the user has an address for the channel.
+    NoAddress,
+    /// No provider is configured for the channel.
+    NoProvider,
+    /// A channel before it in the fallback order took the message.
+    DeliveredElsewhere,
+}
+
+impl SkipReason {
+    /// The word of this reason in the API, the books and the metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SkipReason::Duplicate { .. } => "duplicate",
+            SkipReason::Expired => "expired",
+            SkipReason::Cancelled => "cancelled",
+            SkipReason::NoAddress => "no_address",
+            SkipReason::NoProvider => "no_provider",
+            SkipReason::DeliveredElsewhere => "delivered_elsewhere",
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What rendering makes and a provider takes.
+
+use super::{Channel, Priority, TaskId, Timestamp};
+
+/// Where a message goes. The variant fits the channel: planning saw to that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    Email(Box<str>),
+    Phone(Box<str>),
+    PushToken(Box<str>),
+    Url(Box<str>),
+    /// The user within the product itself (in-app).
+    User(Box<str>),
+    /// Where the provider's own configuration says (a chat room's robot).
+    Provider,
+}
+
+impl Address {
+    /// The address as text, for the wire only: it is personal data.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Address::Email(text)
+            | Address::Phone(text)
+            | Address::PushToken(text)
+            | Address::Url(text)
+            | Address::User(text) => text,
+            Address::Provider => "",
+        }
+    }
+}
+
+/// One rendered message, ready for a provider.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Stable over retries: what a provider that can tell repeats apart is given as its key.
+    pub task: TaskId,
+    /// 1 for the first try.
+    pub attempt: u8,
+    pub channel: Channel,
+    pub priority: Priority,
+    pub tenant: Box<str>,
+    pub address: Address,
+    pub parts: Parts,
+    /// The request's `data` as JSON text; an object.
+    pub data: Box<str>,
+    /// The request's `metadata` as JSON text; an object.
+    pub metadata: Box<str>,
+    pub accepted_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The rendered parts. `title` is one line; `body` is plain text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parts {
+    pub title: String,
+    pub body: String,
+    pub html: Option<String>,
+    pub sms: Option<String>,
+}
+
+impl Parts {
+    /// What a text message says: its own part, or else the body.
+    pub fn sms_text(&self) -> &str {
+        self.sms.as_deref().unwrap_or(&self.body)
+    }
+}

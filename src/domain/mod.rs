@@ -1,0 +1,27 @@
+//! What things are: plain types and the rules they carry. No I/O, no async, no clock; it knows no other module.
+//!
+//! A [`NotificationRequest`] stands in the log at a [`Position`], which is its identity. Planning makes a [`Plan`] of
+//! it: [`Decision`]s and [`TaskSpec`]s. What happens to a task is an [`Event`], and [`Story::state`] folds the events
+//! into its one [`TaskState`]. Rendering makes a [`Message`], and a provider's answer is an [`Outcome`].
+
+mod channel;
+mod priority;
+mod time;
+mod ids;
+mod request;
+mod decision;
+mod task;
+mod event;
+mod message;
+mod outcome;
+
+pub use channel::Channel;
+pub use decision::{Decision, SkipReason, Step, Verdict};
+pub use event::{Event, EventKind};
+pub use ids::{BLOCK_OFFSETS, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
+pub use message::{Address, Message, Parts};
+pub use outcome::Outcome;
+pub use priority::Priority;
+pub use request::{ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source};
+pub use task::{Disposition, Plan, Story, TaskSpec, TaskState};
+pub use time::Timestamp;

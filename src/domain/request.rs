@@ -1,0 +1,106 @@
+//! What a caller wants, as validated: the API, the log's producers and campaigns all end in this type.
+
+use super::{Channel, Priority, Timestamp};
+
+/// One accepted request. Its texts were checked (lengths, no control characters where a header may be made of them).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationRequest {
+    pub tenant: Box<str>,
+    pub user_id: Option<Box<str>>,
+    pub to: Recipient,
+    pub content: Content,
+    /// JSON text of an object: what the templates are filled from.
+    pub data: Box<str>,
+    pub category: Option<Box<str>>,
+    pub priority: Priority,
+    /// Empty: the engine chooses.
+    pub channels: Vec<Channel>,
+    pub routing: Routing,
+    /// `delay_seconds` and `deliver_at`, made one; `None`: at once.
+    pub deliver_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub dedup_key: Option<Box<str>>,
+    /// `None`: the configured window.
+    pub dedup_window_seconds: Option<u32>,
+    /// From the header `Idempotency-Key`.
+    pub idempotency: Option<Idempotency>,
+    /// JSON text of an object, handed on untouched.
+    pub metadata: Box<str>,
+    pub source: Source,
+    pub accepted_at: Timestamp,
+}
+
+/// Addresses given with the request; they override the user's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recipient {
+    pub email: Option<Box<str>>,
+    pub phone: Option<Box<str>>,
+    pub push_token: Option<Box<str>>,
+    pub url: Option<Box<str>>,
+}
+
+/// What the message says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// A template by its code.
+    Template { code: Box<str> },
+    /// Parts given with the request; they are templates too, over `data`.
+    Inline { title: Box<str>, body: Box<str>, html: Option<Box<str>>, sms: Option<Box<str>> },
+}
+
+/// How several channels are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Routing {
+    /// One message on every channel.
+    #[default]
+    All,
+    /// In the order given, until one is delivered.
+    Fallback,
+}
+
+impl Routing {
+    pub fn name(self) -> &'static str {
+        match self {
+            Routing::All => "all",
+            Routing::Fallback => "fallback",
+        }
+    }
+}
+
+/// A retry key with the body it was first used with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Over tenant, key and index within the batch.
+    pub key: ClaimKey,
+    /// Over the body: another body under the same key is a conflict.
+    pub body_hash: u64,
+}
+
+/// Names a thing that only one notification may do: 128 bits of a hash, so that no personal datum is in a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimKey(pub u128);
+
+/// Which door a request came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    Http = 0,
+    Kafka = 1,
+    Campaign = 2,
+    Schedule = 3,
+}
+
+impl Source {
+    pub const ALL: [Source; 4] = [Source::Http, Source::Kafka, Source::Campaign, Source::Schedule];
+
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    pub fn from_index(index: usize) -> Option<Self> {
+        Self::ALL.get(index).copied()
+    }
+
+    pub fn name(self) -> &'static str {
+        ["http", "kafka", "campaign", "schedule"][self.index()]
+    }
+}

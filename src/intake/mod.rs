@@ -1,0 +1,1 @@
+//! From the doors into the log, and from the log into the store.

@@ -1,0 +1,3 @@
+/// The log in the embedded database.
+#[derive(Debug)]
+pub struct EmbeddedLog;

@@ -1,0 +1,114 @@
+//! The log port: a durable, partitioned, ordered record of what was asked for.
+//!
+//! In: records from the API and other producers. Out: batches to the actor that owns a partition. Promise: a position
+//! is given only once the record is durable, a partition is read in order from any position that was not released,
+//! and each partition has one owner at a time.
+
+mod embedded;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use embedded::EmbeddedLog;
+
+use crate::domain::{Position, Priority, ShardId};
+
+/// A record to append.
+#[derive(Debug, Clone)]
+pub struct NewRecord {
+    pub lane: Priority,
+    /// Chooses the partition: records of one key keep their order.
+    pub key: u64,
+    pub body: Bytes,
+}
+
+/// A record as read: its bytes are exactly those appended.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub position: Position,
+    pub body: Bytes,
+}
+
+/// Why the log did not take or give records.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Less space is left than `log.embedded.min_free` asks for: intake stops, what was accepted still goes out.
+    #[error("the disk under the log is nearly full: free some space below `{path}`")]
+    Full { path: String },
+    /// More is being appended than the log takes; try again shortly.
+    #[error("the log has more to write than it can hold: slow down")]
+    Busy,
+    #[error("the log failed: {0}")]
+    Failed(String),
+    /// The node no longer owns the partition.
+    #[error("the partition {0} has another owner now")]
+    Lost(ShardId),
+}
+
+/// The producing side, and the door to the consuming one.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Appends all records, in order per partition; returns their positions, in the order of `records`, once every one is
+    /// durable. On an error none, some or all of them may have become durable.
+    async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError>;
+
+    /// One record by its position, if it is still held: for a look-up right after the append.
+    async fn record(&self, position: Position) -> Result<Option<Record>, LogError>;
+
+    /// Begins to take part in consuming. Called once per node.
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError>;
+
+    /// Whether an append would be taken now; the reason if not.
+    fn writable(&self) -> Result<(), LogError>;
+}
+
+/// This node's share of the partitions, as it changes.
+#[async_trait]
+pub trait Membership: Send {
+    /// Waits for the next change. `None`: the log is closed. Safe to drop and call again.
+    async fn next(&mut self) -> Option<OwnershipChange>;
+}
+
+/// A partition came or went.
+pub enum OwnershipChange {
+    /// This node owns the partition from now on.
+    Assigned(Box<dyn PartitionReader>),
+    /// The node is asked to let go: stop planning, then commit, then drop the reader.
+    Revoked(ShardId),
+    /// The partition is another's already: do not commit.
+    Lost(ShardId),
+}
+
+/// How much a read may return: whichever bound is met first, and at least one record.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimit {
+    pub records: usize,
+    pub bytes: usize,
+}
+
+/// One owned partition, read by pulling: who does not ask gets nothing, which is what pausing means.
+#[async_trait]
+pub trait PartitionReader: Send + Sync {
+    fn shard(&self) -> ShardId;
+
+    /// The first offset that was not committed: where a new owner starts.
+    fn committed(&self) -> u64;
+
+    /// The offset after the last durable record.
+    fn end(&self) -> u64;
+
+    /// Reads records in order from `from`, waiting until there is one. Safe to drop and call again.
+    async fn read(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError>;
+
+    /// Everything below `next` is taken care of elsewhere, and may be forgotten by the log. Never moves backwards. Need
+    /// not be durable on return: a commit that is lost only means that a record is read again.
+    async fn commit(&self, next: u64) -> Result<(), LogError>;
+}
+
+/// A log as it is handed around.
+pub type SharedLog = Arc<dyn Log>;

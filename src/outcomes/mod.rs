@@ -1,0 +1,1 @@
+//! A provider's answer becomes events, timers and dead letters.

@@ -1,0 +1,1 @@
+//! What this node has in hand, per shard.

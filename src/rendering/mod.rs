@@ -1,0 +1,1 @@
+//! Templates and data become the parts of a message.

@@ -1,0 +1,3 @@
+/// The store in the embedded database.
+#[derive(Debug)]
+pub struct EmbeddedStore;

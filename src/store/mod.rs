@@ -1,0 +1,137 @@
+//! The store port: plans, events, timers, claims and the books, in partitions small enough to read whole.
+//!
+//! In: one [`WriteBatch`] per shard at a time, durable when the write returns. Out: ordered reads from a cursor.
+//! Promise: every write is idempotent, nothing on the hot path reads before it writes, and a batch becomes visible as a
+//! whole or, where a backend cannot do that, in the order of its fields.
+
+mod embedded;
+mod rows;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use embedded::EmbeddedStore;
+pub use rows::{
+    BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, HistoryEntry,
+    TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
+};
+
+use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story};
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing more can be written at all; what was given is not stored.
+    #[error("the disk under the store is full: free some space below `{path}`")]
+    Full { path: String },
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// A row that this binary cannot read: written by a newer one, or damaged.
+    #[error("cannot read a stored row: {0}")]
+    Unreadable(String),
+}
+
+/// Rows of one shard that belong together. The order of the fields is the order of the writes where a backend has no
+/// atomic batch: a timer before the event that relies on it, a plan before what comes of it, cursors last.
+#[derive(Debug, Clone, Default)]
+pub struct WriteBatch {
+    pub timers: Vec<TimerRow>,
+    /// A plan's claims and its entry in the user's history are written with it.
+    pub plans: Vec<Arc<Plan>>,
+    pub events: Vec<Event>,
+    pub dead_letters: Vec<DeadLetter>,
+    /// Dead letters that were sent again or dismissed, and so leave the list.
+    pub revived: Vec<DeadLetterKey>,
+    /// Added to the shard's books together with the rows.
+    pub books: BookDelta,
+    pub cursors: Option<Cursors>,
+}
+
+impl WriteBatch {
+    pub fn is_empty(&self) -> bool {
+        self.timers.is_empty()
+            && self.plans.is_empty()
+            && self.events.is_empty()
+            && self.dead_letters.is_empty()
+            && self.revived.is_empty()
+            && self.books.is_empty()
+            && self.cursors.is_none()
+    }
+}
+
+/// Plans and events: what is known of every notification.
+#[async_trait]
+pub trait TaskLog: Send + Sync + 'static {
+    /// Writes the batch; durable on return. May be called again with the same batch after an error.
+    async fn write(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError>;
+
+    /// What is held of each position, in the order asked for.
+    async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError>;
+
+    /// Everything planned in one block of [`crate::domain::BLOCK_OFFSETS`] offsets, in the order of the offsets.
+    async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError>;
+
+    /// Events of a position that has no plan yet (a cancellation that came before the planning).
+    async fn loose_events(&self, position: Position) -> Result<Vec<Event>, StoreError>;
+
+    /// The offset after the last plan of the shard; 0 if there is none.
+    async fn planned_end(&self, shard: ShardId) -> Result<u64, StoreError>;
+
+    async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError>;
+
+    async fn books(&self, shard: ShardId) -> Result<Books, StoreError>;
+}
+
+/// What waits for a time.
+#[async_trait]
+pub trait Timers: Send + Sync + 'static {
+    /// The rows of a shard after `after` (exclusive) in the order of their keys, at most `limit`.
+    async fn timers(&self, shard: ShardId, after: TimerKey, limit: usize) -> Result<Vec<TimerRow>, StoreError>;
+}
+
+/// Who holds a claim.
+#[async_trait]
+pub trait ClaimRows: Send + Sync + 'static {
+    /// The row of each key, expired or not, in the order asked for.
+    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError>;
+}
+
+/// A user's notifications.
+#[async_trait]
+pub trait History: Send + Sync + 'static {
+    /// Newest first, those before `before` (exclusive), at most `limit`.
+    async fn history(
+        &self,
+        tenant: &str,
+        user_id: &str,
+        before: Option<HistoryEntry>,
+        limit: usize,
+    ) -> Result<Vec<HistoryEntry>, StoreError>;
+}
+
+/// What could not be delivered or used.
+#[async_trait]
+pub trait DeadLetters: Send + Sync + 'static {
+    /// Newest first, those before `before` (exclusive), at most `limit`. Records that could not be decoded have no tenant
+    /// and are listed under the empty one.
+    async fn dead_letters(
+        &self,
+        tenant: &str,
+        before: Option<DeadLetterKey>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+
+    async fn dead_letter(&self, key: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError>;
+}
+
+/// All of the store; stages ask for the trait they use.
+pub trait Store: TaskLog + Timers + ClaimRows + History + DeadLetters {}
+
+impl<T: TaskLog + Timers + ClaimRows + History + DeadLetters> Store for T {}
+
+/// A store as it is handed around.
+pub type SharedStore = Arc<dyn Store>;
