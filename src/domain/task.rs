@@ -151,7 +151,7 @@ impl Story {
 
 /// The only transition table. The order of the events does not matter, and the same event twice is the same as once:
 /// what the provider took stays taken, what was ended stays ended, and of the rest the latest attempt counts.
-pub fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a Event>) -> TaskState {
+pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a Event>) -> TaskState {
     let mut state = match due {
         Some(due) => TaskState::Scheduled { attempt: 1, due },
         None => TaskState::Pending { attempt: 1 },
