@@ -24,8 +24,8 @@ use crate::domain::{BLOCK_OFFSETS, NotificationId, Plan, Routing, TaskId, TaskSt
 use crate::log::{PartitionReader, ReadLimit, Record};
 use crate::outcomes::Cancellations;
 use crate::ownership::Shard;
-use crate::planning::{self, Facts, Policy, Sources};
-use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
+use crate::planning::{self, Policy, Sources};
+use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
 #[derive(Debug, Default)]
@@ -154,8 +154,7 @@ impl PartitionState {
         let Some(records) = self.read().await? else { return Ok(()) };
         let Some(last) = records.last() else { return Ok(()) };
         let next = last.position.offset + 1;
-        let decoded = self.decode_new(records).await?;
-        self.plan_and_write(decoded).await?;
+        self.plan_and_write(records).await?;
         self.arguments.shard.set_planned(next);
         self.end_cancellations(next).await;
         let reader = self.arguments.reader.lock().await;
@@ -176,36 +175,19 @@ impl PartitionState {
         }
     }
 
-    /// Decodes the records, leaving out those that were planned before a crash: they were taken up from the store.
-    async fn decode_new(&self, records: Vec<Record>) -> Result<Decoded, StoreError> {
-        let replayed: Vec<_> = records
-            .iter()
-            .map(|record| record.position)
-            .take_while(|position| position.offset < self.planned_before)
-            .collect();
-        let known = self.arguments.store.stories(&replayed).await?;
-        let mut fresh = Vec::with_capacity(records.len());
-        for (index, record) in records.into_iter().enumerate() {
-            if known.get(index).is_none_or(Option::is_none) {
-                fresh.push(record);
-            }
-        }
-        Ok(batch::decode(fresh, self.arguments.clock.now()))
-    }
-
-    async fn plan_and_write(&mut self, decoded: Decoded) -> Result<(), ActorProcessingErr> {
-        let Decoded { requests, mut rejected } = decoded;
+    async fn plan_and_write(&mut self, records: Vec<Record>) -> Result<(), ActorProcessingErr> {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
+        let Decoded { requests, mut rejected } = batch::decode(&records, now);
         let is_cancelled = |position: crate::domain::Position| arguments.shard.is_cancelled(position.offset);
         let sources = Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let keys: Vec<_> = requests.iter().filter_map(|(_, request)| Some(request.idempotency?.key)).collect();
         let planned = catch_unwind(AssertUnwindSafe(|| {
-            planning::plan_batch(requests.clone(), &facts, &arguments.policy, now)
+            planning::plan_batch(requests, &facts, &arguments.policy, now)
         }));
         let plans = planned.unwrap_or_else(|_| {
-            batch::plan_one_by_one(requests, &facts, &mut rejected, now, |one, facts| {
+            batch::plan_one_by_one(&records, &facts, &mut rejected, now, |one, facts| {
                 planning::plan_batch(vec![one], facts, &arguments.policy, now)
             })
         });
