@@ -89,7 +89,9 @@ impl Engine {
         }
         let drained = tokio::time::timeout(self.drain_timeout, self.dispatch.drain()).await;
         if drained.is_err() {
-            tracing::warn!("sends in flight did not end in time: they are in doubt, and are sent again at the next start");
+            tracing::warn!(
+                "sends in flight did not end in time: they are in doubt, and are sent again at the next start"
+            );
         }
         for settler in &self.settlers {
             if tokio::time::timeout(self.drain_timeout, settler.flush()).await.is_err() {
@@ -197,11 +199,7 @@ impl Builder {
         })
     }
 
-    async fn supervise(
-        &self,
-        name: &'static str,
-        children: Vec<Child>,
-    ) -> anyhow::Result<ActorRef<SupervisorMessage>> {
+    async fn supervise(&self, name: &'static str, children: Vec<Child>) -> anyhow::Result<ActorRef<SupervisorMessage>> {
         let arguments = SupervisorArguments {
             name,
             children,
@@ -282,10 +280,9 @@ impl Builder {
             .filter(|provider| provider.channels().contains(&channel))
             .filter_map(|provider| {
                 let settings = self.parts.config.providers.iter().find(|settings| settings.name == provider.name())?;
-                let rate = settings.rate_per_second.map(|per_second| Rate {
-                    per_second,
-                    burst: settings.burst.unwrap_or(per_second).max(1.0),
-                });
+                let rate = settings
+                    .rate_per_second
+                    .map(|per_second| Rate { per_second, burst: settings.burst.unwrap_or(per_second).max(1.0) });
                 let limits = ProviderLimits {
                     max_in_flight: settings.max_in_flight.max(2),
                     timeout: settings.timeout,

@@ -5,13 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use metrics::{counter, gauge};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::domain::Timestamp;
+use crate::telemetry::{CounterMetric, GaugeMetric};
+
+/// Actors that run. Worry when it falls.
+const ACTORS: GaugeMetric<1> = GaugeMetric::new("fanfare_actors", "Supervised actors that run, by kind.", ["kind"]);
+/// Worry about any: something panicked.
+const RESTARTS: CounterMetric<1> =
+    CounterMetric::new("fanfare_actor_restarts_total", "Actors that failed and were started anew, by kind.", ["kind"]);
 
 /// Starts a child linked to the given supervisor; `true` when it is not the first time.
 pub type Start = Arc<dyn Fn(ActorCell, bool) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
@@ -132,7 +138,7 @@ impl Actor for Supervisor {
         if let Some(index) = state.running.iter().position(ended) {
             state.running[index] = None;
             let kind = state.arguments.children[index].kind;
-            gauge!("fanfare_actors", "kind" => kind).decrement(1.0);
+            ACTORS.with([kind]).decrement(1.0);
             state.failed(index, &reason, &myself);
         }
         Ok(())
@@ -156,7 +162,7 @@ impl SupervisorState {
         let starting = (child.start)(myself.get_cell(), reborn);
         let started = child.runtime.spawn(starting).await;
         let cell = started.map_err(|error| SpawnErr::StartupFailed(error.into()))??;
-        gauge!("fanfare_actors", "kind" => child.kind).increment(1.0);
+        ACTORS.with([child.kind]).increment(1.0);
         self.running[index] = Some(cell);
         Ok(())
     }
@@ -171,7 +177,7 @@ impl SupervisorState {
         let now = arguments.clock.now();
         self.restarts.retain(|at| now.since(*at) < STORM_WINDOW);
         self.restarts.push_back(now);
-        counter!("fanfare_actor_restarts_total", "kind" => child.kind).increment(1);
+        RESTARTS.with([child.kind]).increment(1);
         if self.restarts.len() > STORM {
             arguments.fatal.declare(format!(
                 "{} {} children of `{}` failed within {:?}; the last was {}: {reason}",
