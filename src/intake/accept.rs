@@ -257,7 +257,8 @@ impl Counted {
     }
 
     fn count(&self, requests: &[NotificationRequest], outcome: &Result<Vec<Accepted>, AcceptError>) {
-        let index = |request: &NotificationRequest| request.source.index() * Priority::ALL.len() + request.priority.index();
+        let index =
+            |request: &NotificationRequest| request.source.index() * Priority::ALL.len() + request.priority.index();
         let counters = match outcome {
             Ok(answers) => {
                 for (request, _) in requests.iter().zip(answers).filter(|(_, answer)| answer.repeated) {

@@ -1,0 +1,83 @@
+//! What intake reports.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::{Disposition, Plan, ShardId, Source, Verdict};
+use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric};
+
+/// Requests by what became of them, each once: at the door (`repeated`, `conflict`, `refused`, `unavailable`) or else in
+/// planning. Worry about `unavailable`, and when `duplicate` or `no_address` take a larger share than usual.
+pub(super) const REQUESTS: CounterMetric<3> = CounterMetric::new(
+    "fanfare_requests_total",
+    "Requests by source, priority and what became of them, at the door or in planning.",
+    ["source", "priority", "outcome"],
+);
+/// The verdicts of the gates.
+const DECISIONS: CounterMetric<2> =
+    CounterMetric::new("fanfare_decisions_total", "Verdicts by gate and outcome.", ["step", "outcome"]);
+/// Records that wait to be planned. Worry when it grows for minutes.
+const LAG: GaugeMetric<2> =
+    GaugeMetric::new("fanfare_partition_lag", "Records of the log that wait to be planned.", ["topic", "partition"]);
+/// Records that could not be used. Worry about any.
+const REJECTED: CounterMetric<1> = CounterMetric::new(
+    "fanfare_dead_letters_total",
+    "What could not be delivered or used, by channel (none: a record of the log).",
+    ["channel"],
+);
+
+/// Counters of one partition.
+pub(super) struct PartitionMetrics {
+    shard: ShardId,
+    lag: Gauge,
+    requests: HashMap<(Source, &'static str), Counter>,
+    decisions: HashMap<(&'static str, &'static str), Counter>,
+    rejected: Counter,
+}
+
+impl PartitionMetrics {
+    pub(super) fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            lag: LAG.with([shard.lane.name(), &shard.partition.to_string()]),
+            requests: HashMap::new(),
+            decisions: HashMap::new(),
+            rejected: REJECTED.with(["none"]),
+        }
+    }
+
+    /// Counts a batch that was planned: each series once per batch.
+    pub(super) fn observe(&mut self, plans: &[Arc<Plan>], rejected: usize) {
+        let mut requests: HashMap<(Source, &'static str), u64> = HashMap::new();
+        let mut decisions: HashMap<(&'static str, &'static str), u64> = HashMap::new();
+        for plan in plans {
+            let outcome = match &plan.disposition {
+                Disposition::Tasks(_) => "planned",
+                Disposition::Skipped(reason) => reason.name(),
+            };
+            *requests.entry((plan.source, outcome)).or_default() += 1;
+            for decision in &plan.decisions {
+                let outcome = match &decision.verdict {
+                    Verdict::Pass => "pass",
+                    Verdict::Skip(_) => "skip",
+                    Verdict::Hold { .. } => "hold",
+                };
+                *decisions.entry((decision.step.name(), outcome)).or_default() += 1;
+            }
+        }
+        let priority = self.shard.lane.name();
+        for ((source, outcome), count) in requests {
+            let counter = self.requests.entry((source, outcome));
+            counter.or_insert_with(|| REQUESTS.with([source.name(), priority, outcome])).increment(count);
+        }
+        for ((step, outcome), count) in decisions {
+            let counter = self.decisions.entry((step, outcome));
+            counter.or_insert_with(|| DECISIONS.with([step, outcome])).increment(count);
+        }
+        self.rejected.increment(rejected as u64);
+    }
+
+    pub(super) fn observe_lag(&self, records: u64) {
+        self.lag.set(records as f64);
+    }
+}
