@@ -164,7 +164,7 @@ fn place_of_variable(variable: &Variable) -> String {
 }
 
 /// The candidate that takes the fewest edits.
-fn nearest<'a>(wrong: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates.iter().copied().min_by_key(|candidate| edits(wrong, candidate))
 }
 

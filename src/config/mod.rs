@@ -15,7 +15,7 @@ mod lines;
 mod check;
 mod explain;
 
-pub use duration::parse as parse_duration;
+pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
 pub use sections::{
     Aggregation, ApiKey, ChannelName, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup, Dispatch,

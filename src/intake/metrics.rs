@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::domain::{Disposition, Plan, ShardId, Source, Verdict};
 use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric};
 
-/// Requests by what became of them in planning. Worry when `duplicate` or `no_address` take a larger share than usual.
-const REQUESTS: CounterMetric<3> = CounterMetric::new(
+/// Requests by what became of them, each once: at the door (`repeated`, `conflict`, `refused`, `unavailable`) or else in
+/// planning. Worry about `unavailable`, and when `duplicate` or `no_address` take a larger share than usual.
+pub(super) const REQUESTS: CounterMetric<3> = CounterMetric::new(
     "fanfare_requests_total",
-    "Requests by source, priority and what became of them in planning.",
+    "Requests by source, priority and what became of them, at the door or in planning.",
     ["source", "priority", "outcome"],
 );
 /// The verdicts of the gates.

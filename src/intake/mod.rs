@@ -1,13 +1,23 @@
 //! Intake: from the doors into the log, and from the log into the store.
 //!
-//! In: requests through the one door, [`accept`], and records from the log. Out: durable plans, handed on to dispatch and the
-//! timers. Promise: nothing is acknowledged before it is durable; a record that cannot be used goes to the dead letters byte
-//! for byte and never stops its partition.
+//! In: requests through the one door, [`Acceptor`], and records from the log. Out: durable plans, handed on to dispatch and
+//! the timers. Promise: nothing is acknowledged before it is durable; a retry with the same key is answered the same; a
+//! record that cannot be used goes to the dead letters byte for byte and never stops its partition.
 
+mod validate;
+mod accepted_keys;
+mod accept;
 mod partition;
 mod batch;
 mod unplanned;
 mod metrics;
 
+#[cfg(test)]
+pub(crate) mod fakes;
+
+pub(crate) use accept::refused_counter;
+pub use accept::{AcceptError, Accepted, Acceptor};
+pub use accepted_keys::AcceptedKeys;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use unplanned::remember_unplanned;
+pub use validate::{ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, limits, read_item, read_request};

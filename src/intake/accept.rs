@@ -1,0 +1,284 @@
+//! The one door: whatever is to be sent ends here, and is answered once the log has it (invariant: nothing is
+//! acknowledged before it is durable).
+//!
+//! A call appends all of its requests at once. Requests with a retry key are looked up before: first among those that are
+//! in the log and not planned yet ([`AcceptedKeys`]), then among the store's claims. The append of such a call runs to
+//! its end even if the caller goes away, because a retry waits for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::accepted_keys::{AcceptedKeys, Reservation, Reserved};
+use super::metrics::REQUESTS;
+use crate::clock::SharedClock;
+use crate::codec;
+use crate::domain::{ClaimKey, Idempotency, NotificationId, NotificationRequest, Position, Priority, Source};
+use crate::log::{LogError, NewRecord, SharedLog};
+use crate::store::SharedStore;
+use crate::telemetry::Counter;
+
+/// How long a retry waits for the call with the same key that is being appended.
+const KEY_WAIT: Duration = Duration::from_secs(10);
+
+/// A request that is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    pub id: NotificationId,
+    /// It had been accepted before, under the same retry key.
+    pub repeated: bool,
+}
+
+/// Why a call was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The retry key of the request at `index` was used with another body. Nothing of the call was accepted.
+    #[error("the retry key of request {index} was used before with another body")]
+    Conflict { index: usize },
+    /// Try again later. Some of the call may have become durable; with a retry key it is still sent only once.
+    #[error("nothing can be accepted now: {reason}")]
+    Unavailable { reason: String, retry_after: Duration },
+}
+
+/// Takes requests in. Cheap to share behind an [`Arc`].
+pub struct Acceptor {
+    log: SharedLog,
+    store: SharedStore,
+    clock: SharedClock,
+    keys: Arc<AcceptedKeys>,
+    counted: Counted,
+}
+
+/// What becomes of one request of a call.
+enum Fate {
+    Append,
+    Known(Position),
+    /// The same key occurs before it in the same call.
+    SameAs(usize),
+}
+
+impl Acceptor {
+    /// `keys` are shared with the partition actors, which forget those that were planned, and with recovery.
+    pub fn new(log: SharedLog, store: SharedStore, clock: SharedClock, keys: Arc<AcceptedKeys>) -> Self {
+        Self { log, store, clock, keys, counted: Counted::new() }
+    }
+
+    /// Accepts all requests or none of them; the answers stand in their order, and are given once all is durable.
+    pub async fn accept(&self, requests: Vec<NotificationRequest>) -> Result<Vec<Accepted>, AcceptError> {
+        let outcome = if requests.iter().all(|request| request.idempotency.is_none()) {
+            self.append_all(&requests).await
+        } else {
+            self.accept_keyed(&requests).await
+        };
+        self.counted.count(&requests, &outcome);
+        outcome
+    }
+
+    async fn append_all(&self, requests: &[NotificationRequest]) -> Result<Vec<Accepted>, AcceptError> {
+        let records = requests.iter().map(record).collect();
+        let positions = self.log.append(records).await?;
+        Ok(positions.into_iter().map(|position| Accepted { id: NotificationId(position), repeated: false }).collect())
+    }
+
+    async fn accept_keyed(&self, requests: &[NotificationRequest]) -> Result<Vec<Accepted>, AcceptError> {
+        let mut fates = within_call(requests)?;
+        let wanted: Vec<Idempotency> = requests
+            .iter()
+            .zip(&fates)
+            .filter(|(_, fate)| matches!(fate, Fate::Append))
+            .filter_map(|(request, _)| request.idempotency)
+            .collect();
+        let (held, mut known) = self.reserve(&wanted).await?;
+        self.ask_store(&wanted, &mut known).await?;
+        let mut known = known.into_iter();
+        for (index, request) in requests.iter().enumerate() {
+            let (Some(own), Fate::Append) = (request.idempotency, &fates[index]) else { continue };
+            match known.next().flatten() {
+                Some((_, body_hash)) if body_hash != own.body_hash => return Err(AcceptError::Conflict { index }),
+                Some((position, _)) => fates[index] = Fate::Known(position),
+                None => {}
+            }
+        }
+        let appended = self.append_held(requests, &fates, held).await?;
+        Ok(answers(&fates, appended))
+    }
+
+    /// Reserves the keys, waiting for a call that is appending one of them.
+    async fn reserve(
+        &self,
+        wanted: &[Idempotency],
+    ) -> Result<(Reservation, Vec<Option<(Position, u64)>>), AcceptError> {
+        let mut limit = self.clock.sleep(KEY_WAIT);
+        loop {
+            match self.keys.reserve(wanted) {
+                Reserved::Done { held, known } => return Ok((held, known)),
+                Reserved::Full => return Err(unavailable("too many requests with retry keys wait to be planned", 5)),
+                Reserved::Wait(mut ended) => {
+                    let ended = std::pin::pin!(ended.changed());
+                    match select(ended, limit).await {
+                        // The channel closes when the other call has ended; what came of it is seen in the next round.
+                        Either::Left((_, rest)) => limit = rest,
+                        Either::Right(_) => {
+                            return Err(unavailable("a request with the same retry key is still being written", 1));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills in what the store knows of the keys that memory does not know.
+    async fn ask_store(
+        &self,
+        wanted: &[Idempotency],
+        known: &mut [Option<(Position, u64)>],
+    ) -> Result<(), AcceptError> {
+        let unknown: Vec<usize> = (0..wanted.len()).filter(|index| known[*index].is_none()).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<ClaimKey> = unknown.iter().map(|index| wanted[*index].key).collect();
+        let rows = self.store.claims(&keys).await.map_err(|error| unavailable(&error.to_string(), 5))?;
+        let now = self.clock.now();
+        for (index, row) in unknown.into_iter().zip(rows) {
+            known[index] = row.filter(|row| row.expires_at > now).map(|row| (row.owner, row.body_hash));
+        }
+        Ok(())
+    }
+
+    /// Appends what is new and keeps its keys, in a task of its own: it must not stop half way when the caller goes away.
+    async fn append_held(
+        &self,
+        requests: &[NotificationRequest],
+        fates: &[Fate],
+        held: Reservation,
+    ) -> Result<Vec<Position>, AcceptError> {
+        let new =
+            || requests.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Append)).map(|(request, _)| request);
+        let records: Vec<NewRecord> = new().map(record).collect();
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<Option<Idempotency>> = new().map(|request| request.idempotency).collect();
+        let log = self.log.clone();
+        let appending = tokio::spawn(async move {
+            let positions = log.append(records).await?;
+            held.complete(keys.into_iter().zip(&positions).filter_map(|(key, position)| Some((key?, *position))));
+            Ok::<_, LogError>(positions)
+        });
+        Ok(appending.await.map_err(|_| unavailable("writing the log was interrupted", 1))??)
+    }
+}
+
+/// Finds keys that occur twice in one call: the later ones are answered as the first.
+fn within_call(requests: &[NotificationRequest]) -> Result<Vec<Fate>, AcceptError> {
+    let mut first: HashMap<ClaimKey, (usize, u64)> = HashMap::with_capacity(requests.len());
+    let mut fates = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
+        let Some(own) = request.idempotency else {
+            fates.push(Fate::Append);
+            continue;
+        };
+        match first.get(&own.key) {
+            Some((_, body_hash)) if *body_hash != own.body_hash => return Err(AcceptError::Conflict { index }),
+            Some((before, _)) => fates.push(Fate::SameAs(*before)),
+            None => {
+                first.insert(own.key, (index, own.body_hash));
+                fates.push(Fate::Append);
+            }
+        }
+    }
+    Ok(fates)
+}
+
+fn answers(fates: &[Fate], appended: Vec<Position>) -> Vec<Accepted> {
+    let mut appended = appended.into_iter();
+    let mut answers: Vec<Accepted> = Vec::with_capacity(fates.len());
+    for fate in fates {
+        let answer = match fate {
+            Fate::Append => {
+                let position = appended.next().expect("the log answers with a position for every record");
+                Accepted { id: NotificationId(position), repeated: false }
+            }
+            Fate::Known(position) => Accepted { id: NotificationId(*position), repeated: true },
+            Fate::SameAs(before) => Accepted { repeated: true, ..answers[*before] },
+        };
+        answers.push(answer);
+    }
+    answers
+}
+
+fn record(request: &NotificationRequest) -> NewRecord {
+    NewRecord { lane: request.priority, key: partition_key(request), body: Bytes::from(codec::encode_request(request)) }
+}
+
+/// Requests of one user keep their order; without a user, those to one address, and else those with one business key.
+fn partition_key(request: &NotificationRequest) -> u64 {
+    let to = &request.to;
+    let addresses = [&to.email, &to.phone, &to.push_token, &to.url];
+    let name = request.user_id.as_ref().or_else(|| addresses.into_iter().find_map(Option::as_ref));
+    let name = name.or(request.dedup_key.as_ref()).map(|text| &**text).unwrap_or_default();
+    xxh3_64_with_seed(name.as_bytes(), xxh3_64(request.tenant.as_bytes()))
+}
+
+impl From<LogError> for AcceptError {
+    fn from(error: LogError) -> Self {
+        let seconds = match &error {
+            LogError::Busy => 1,
+            LogError::Full { .. } => 30,
+            LogError::Failed(_) | LogError::Lost(_) => 5,
+        };
+        unavailable(&error.to_string(), seconds)
+    }
+}
+
+fn unavailable(reason: &str, retry_after_seconds: u64) -> AcceptError {
+    AcceptError::Unavailable { reason: reason.to_owned(), retry_after: Duration::from_secs(retry_after_seconds) }
+}
+
+/// The handles, by source and priority. What was accepted is counted when it is planned.
+struct Counted {
+    repeated: Vec<Counter>,
+    conflict: Vec<Counter>,
+    unavailable: Vec<Counter>,
+}
+
+impl Counted {
+    fn new() -> Self {
+        let of = |outcome: &str| {
+            let pairs = Source::ALL.iter().flat_map(|source| Priority::ALL.iter().map(move |lane| (source, lane)));
+            pairs.map(|(source, lane)| REQUESTS.with([source.name(), lane.name(), outcome])).collect()
+        };
+        Self { repeated: of("repeated"), conflict: of("conflict"), unavailable: of("unavailable") }
+    }
+
+    fn count(&self, requests: &[NotificationRequest], outcome: &Result<Vec<Accepted>, AcceptError>) {
+        let index =
+            |request: &NotificationRequest| request.source.index() * Priority::ALL.len() + request.priority.index();
+        let counters = match outcome {
+            Ok(answers) => {
+                for (request, _) in requests.iter().zip(answers).filter(|(_, answer)| answer.repeated) {
+                    self.repeated[index(request)].increment(1);
+                }
+                return;
+            }
+            Err(AcceptError::Conflict { .. }) => &self.conflict,
+            Err(AcceptError::Unavailable { .. }) => &self.unavailable,
+        };
+        for request in requests {
+            counters[index(request)].increment(1);
+        }
+    }
+}
+
+/// Counts requests that were refused because they are invalid; their priority may be what is wrong.
+pub(crate) fn refused_counter(source: Source) -> Counter {
+    REQUESTS.with([source.name(), "none", "refused"])
+}
+
+#[cfg(test)]
+mod tests;

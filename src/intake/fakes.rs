@@ -1,0 +1,253 @@
+//! A log, a store and a clock in memory, for tests of what stands before them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, TaskId, Timestamp};
+use crate::log::{Log, LogError, Membership, NewRecord, Record};
+use crate::store::{
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
+    TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A clock that stands still until it is moved; what waits for a later time waits for ever.
+#[derive(Debug)]
+pub(crate) struct StoppedClock(AtomicU64);
+
+impl StoppedClock {
+    pub(crate) fn at(text: &str) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(Timestamp::parse(text).expect("a time").millis())))
+    }
+
+    pub(crate) fn set(&self, to: Timestamp) {
+        self.0.store(to.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
+        if until <= self.now() { async {}.boxed() } else { std::future::pending().boxed() }
+    }
+}
+
+/// A log in memory, one partition per lane; it can be full, and appends can be held up.
+#[derive(Debug)]
+pub(crate) struct FakeLog {
+    records: Mutex<HashMap<Position, Record>>,
+    pub(crate) full: std::sync::atomic::AtomicBool,
+    /// One permit lets one append through.
+    pub(crate) gate: Semaphore,
+    pub(crate) appends: AtomicU64,
+}
+
+impl FakeLog {
+    pub(crate) fn open() -> Arc<Self> {
+        Arc::new(Self {
+            records: Mutex::default(),
+            full: false.into(),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            appends: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn held_up() -> Arc<Self> {
+        let log = Self::open();
+        log.gate.forget_permits(Semaphore::MAX_PERMITS);
+        log
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.records).len()
+    }
+
+    /// As after planning: the log need not hold the record any longer.
+    pub(crate) fn forget(&self, position: Position) {
+        lock(&self.records).remove(&position);
+    }
+
+    pub(crate) fn bodies(&self) -> Vec<Record> {
+        lock(&self.records).values().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Log for FakeLog {
+    async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError> {
+        self.gate.acquire().await.expect("never closed").forget();
+        self.writable()?;
+        self.appends.fetch_add(1, Ordering::SeqCst);
+        let mut held = lock(&self.records);
+        let mut positions = Vec::new();
+        for record in records {
+            let shard = ShardId { generation: 0, lane: record.lane, partition: 0 };
+            let position = Position::new(shard, held.len() as u64);
+            held.insert(position, Record { position, body: record.body });
+            positions.push(position);
+        }
+        Ok(positions)
+    }
+
+    async fn record(&self, position: Position) -> Result<Option<Record>, LogError> {
+        Ok(lock(&self.records).get(&position).cloned())
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        Err(LogError::Failed("nobody consumes here".to_owned()))
+    }
+
+    fn end(&self, _: ShardId) -> u64 {
+        self.len() as u64
+    }
+
+    fn writable(&self) -> Result<(), LogError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(LogError::Full { path: "/data".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+/// A store in memory, as far as the doors and the API read it.
+#[derive(Debug, Default)]
+pub(crate) struct FakeStore {
+    stories: Mutex<HashMap<Position, Story>>,
+    claims: Mutex<HashMap<ClaimKey, ClaimRow>>,
+    loose: Mutex<Vec<Event>>,
+    dead: Mutex<Vec<DeadLetter>>,
+}
+
+impl FakeStore {
+    pub(crate) fn tell(&self, plan: Plan, events: Vec<Event>) {
+        lock(&self.stories).insert(plan.position, Story { plan, events });
+    }
+
+    pub(crate) fn claim(&self, row: ClaimRow) {
+        lock(&self.claims).insert(row.key, row);
+    }
+
+    pub(crate) fn bury(&self, letter: DeadLetter) {
+        lock(&self.dead).push(letter);
+    }
+
+    pub(crate) fn revive(&self, key: &DeadLetterKey) {
+        lock(&self.dead).retain(|letter| letter.key != *key);
+    }
+
+    pub(crate) fn loose(&self, event: Event) {
+        lock(&self.loose).push(event);
+    }
+}
+
+#[async_trait]
+impl TaskLog for FakeStore {
+    async fn write(&self, _: ShardId, _: WriteBatch) -> Result<(), StoreError> {
+        Err(StoreError::Failed("this store is only read".to_owned()))
+    }
+
+    async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+        let stories = lock(&self.stories);
+        Ok(positions.iter().map(|position| stories.get(position).cloned()).collect())
+    }
+
+    async fn block(&self, _: ShardId, _: u64) -> Result<Vec<Story>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn loose_events(&self, position: Position) -> Result<Vec<Event>, StoreError> {
+        Ok(lock(&self.loose).iter().filter(|event| event.task.position == position).cloned().collect())
+    }
+
+    async fn planned_end(&self, _: ShardId) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
+        Ok(Cursors::default())
+    }
+
+    async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
+        Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl Timers for FakeStore {
+    async fn timers(&self, _: ShardId, _: TimerKey, _: usize) -> Result<Vec<TimerRow>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl ClaimRows for FakeStore {
+    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
+        let claims = lock(&self.claims);
+        Ok(keys.iter().map(|key| claims.get(key).copied()).collect())
+    }
+}
+
+#[async_trait]
+impl History for FakeStore {
+    async fn history(
+        &self,
+        tenant: &str,
+        user_id: &str,
+        before: Option<HistoryEntry>,
+        limit: usize,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut entries: Vec<HistoryEntry> = lock(&self.stories)
+            .values()
+            .filter(|story| *story.plan.tenant == *tenant && story.plan.user_id.as_deref() == Some(user_id))
+            .map(|story| HistoryEntry {
+                accepted_at: story.plan.accepted_at,
+                notification: NotificationId(story.plan.position),
+            })
+            .filter(|entry| before.is_none_or(|before| *entry < before))
+            .collect();
+        entries.sort_by(|a, b| b.cmp(a));
+        entries.truncate(limit);
+        Ok(entries)
+    }
+}
+
+#[async_trait]
+impl DeadLetters for FakeStore {
+    async fn dead_letters(
+        &self,
+        tenant: &str,
+        before: Option<DeadLetterKey>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut letters: Vec<DeadLetter> = lock(&self.dead)
+            .iter()
+            .filter(|letter| *letter.key.tenant == *tenant && before.as_ref().is_none_or(|before| letter.key < *before))
+            .cloned()
+            .collect();
+        letters.sort_by(|a, b| b.key.cmp(&a.key));
+        letters.truncate(limit);
+        Ok(letters)
+    }
+
+    async fn dead_letter(&self, key: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError> {
+        Ok(lock(&self.dead).iter().find(|letter| letter.key == *key).cloned())
+    }
+}
+
+/// The first task of a notification.
+pub(crate) fn task(position: Position) -> TaskId {
+    TaskId { position, ordinal: 0 }
+}

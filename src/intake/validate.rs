@@ -1,0 +1,257 @@
+//! From the JSON of a request to a [`NotificationRequest`]: everything that can be wrong is found here, before anything
+//! is accepted, and said with a JSON pointer (RFC 6901) to the field.
+//!
+//! The usual case is one typed pass over the text. Only when that fails is the text read again in a slower way, to say
+//! what is wrong with which field ([`diagnose`]).
+
+mod addresses;
+mod diagnose;
+mod json;
+mod times;
+mod wire;
+pub mod limits;
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+
+use self::wire::{Object, WireContent, WireRequest, WireTo};
+use crate::domain::{Content, Idempotency, NotificationRequest, Priority, Recipient, Source, Timestamp};
+
+/// Something wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// A JSON pointer into the body; empty for the body itself.
+    pub pointer: Cow<'static, str>,
+    /// What is wrong and what would be right, for people.
+    pub detail: String,
+}
+
+impl FieldProblem {
+    pub fn new(pointer: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// Whether a webhook's address may be sent to: resolved, and no private address unless that is allowed.
+#[async_trait]
+pub trait EndpointCheck: Send + Sync + 'static {
+    /// The reason in words if not.
+    async fn check(&self, url: &str) -> Result<(), String>;
+}
+
+/// Whether the content can be rendered: the template exists, and every variable it names is in the data.
+pub trait ContentCheck: Send + Sync + 'static {
+    fn check(&self, request: &NotificationRequest) -> Result<(), FieldProblem>;
+}
+
+/// What a request has besides its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    pub tenant: &'a str,
+    pub source: Source,
+    pub idempotency: Option<Idempotency>,
+    pub now: Timestamp,
+}
+
+/// The `defaults` of a batch: fields that stand in where an item has none. A field is replaced as a whole; an item's
+/// `content` also stands in for a default `template`, and one time for the other.
+#[derive(Debug, Default)]
+pub struct Defaults<'a>(WireRequest<'a>);
+
+impl<'a> Defaults<'a> {
+    /// Reads them; their values are checked with each item.
+    pub fn read(text: &'a str) -> Result<Self, Vec<FieldProblem>> {
+        serde_json::from_str(text).map(|Object(wire)| Self(wire)).map_err(|error| diagnose::request(text, &error))
+    }
+}
+
+/// Reads one request; on failure everything that is wrong with it.
+pub fn read_request(text: &str, envelope: &Envelope<'_>) -> Result<NotificationRequest, Vec<FieldProblem>> {
+    let Object(wire) = serde_json::from_str(text).map_err(|error| diagnose::request(text, &error))?;
+    checked(wire, envelope)
+}
+
+/// Reads one item of a batch.
+pub fn read_item(
+    text: &str,
+    defaults: Option<&Defaults<'_>>,
+    envelope: &Envelope<'_>,
+) -> Result<NotificationRequest, Vec<FieldProblem>> {
+    let Object(wire): Object<WireRequest<'_>> =
+        serde_json::from_str(text).map_err(|error| diagnose::request(text, &error))?;
+    match defaults {
+        Some(defaults) => checked(wire.or(&defaults.0), envelope),
+        None => checked(wire, envelope),
+    }
+}
+
+/// The checks of a body that is well formed.
+fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<NotificationRequest, Vec<FieldProblem>> {
+    let mut problems = Problems::default();
+    later_features(&wire, &mut problems);
+    let to = recipient(wire.to.unwrap_or_default().0, &mut problems);
+    if wire.user_id.is_none() && to == Recipient::default() {
+        problems.add("/to", "`user_id` or an address in `to` is required");
+    }
+    if let Some(user_id) = &wire.user_id {
+        problems.line("/user_id", user_id, limits::USER_ID_BYTES_MAX);
+    }
+    if let Some(category) = &wire.category {
+        problems.line("/category", category, limits::CATEGORY_BYTES_MAX);
+    }
+    if let Some(key) = &wire.dedup_key {
+        problems.line("/dedup_key", key, limits::DEDUP_KEY_BYTES_MAX);
+    }
+    if let Some(seconds) = wire.dedup_window_seconds
+        && !(1..=limits::DEDUP_WINDOW_SECONDS_MAX).contains(&seconds)
+    {
+        let detail = format!("must be 1 to {} seconds", limits::DEDUP_WINDOW_SECONDS_MAX);
+        problems.add("/dedup_window_seconds", detail);
+    }
+    let channels: Vec<_> = wire.channels.unwrap_or_default().into_iter().map(|channel| channel.0).collect();
+    if channels.len() > limits::CHANNELS_MAX {
+        problems.add("/channels", format!("must have at most {} entries", limits::CHANNELS_MAX));
+    } else if let Some(index) = (1..channels.len()).find(|index| channels[..*index].contains(&channels[*index])) {
+        problems.add(format!("/channels/{index}"), format!("`{}` is there twice", channels[index]));
+    }
+    let content = content(wire.template, wire.content, &mut problems);
+    let deliver_at = times::deliver_at(wire.deliver_at, wire.delay_seconds, envelope.now, &mut problems);
+    times::expiry(wire.expires_at.map(|at| at.0), deliver_at, envelope.now, &mut problems);
+    let data = json::object("/data", wire.data, &mut problems);
+    let metadata = json::object("/metadata", wire.metadata, &mut problems);
+    match content {
+        Some(content) if problems.0.is_empty() => Ok(NotificationRequest {
+            tenant: envelope.tenant.into(),
+            user_id: wire.user_id,
+            to,
+            content,
+            data,
+            category: wire.category,
+            priority: wire.priority.map_or(Priority::default(), |priority| priority.0),
+            channels,
+            routing: wire.routing.map(|routing| routing.0).unwrap_or_default(),
+            deliver_at,
+            expires_at: wire.expires_at.map(|at| at.0),
+            dedup_key: wire.dedup_key,
+            dedup_window_seconds: wire.dedup_window_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
+            idempotency: envelope.idempotency,
+            metadata,
+            source: envelope.source,
+            accepted_at: envelope.now,
+        }),
+        _ => Err(problems.0),
+    }
+}
+
+/// Fields of the contract that this version cannot honour: refused, because ignoring them would send something else than
+/// what was asked for.
+fn later_features(wire: &WireRequest<'_>, problems: &mut Problems) {
+    if wire.aggregate.is_some() {
+        problems.add("/aggregate", "this version does not merge notifications yet: leave `aggregate` out");
+    }
+    if wire.local_time.is_some() {
+        problems.add("/local_time", "this version does not know a user's time zone yet: use `deliver_at`");
+    }
+}
+
+fn recipient(to: WireTo, problems: &mut Problems) -> Recipient {
+    if let Some(email) = &to.email {
+        problems.check("/to/email", addresses::email(email));
+    }
+    if let Some(phone) = &to.phone {
+        problems.check("/to/phone", addresses::phone(phone));
+    }
+    if let Some(token) = &to.push_token {
+        problems.check("/to/push_token", addresses::push_token(token));
+    }
+    if let Some(url) = &to.url {
+        problems.check("/to/url", addresses::url(url));
+    }
+    Recipient { email: to.email, phone: to.phone, push_token: to.push_token, url: to.url }
+}
+
+/// `None` only together with a problem.
+fn content(
+    template: Option<Box<str>>,
+    content: Option<Object<WireContent>>,
+    problems: &mut Problems,
+) -> Option<Content> {
+    match (template, content) {
+        (Some(_), Some(_)) => {
+            problems.add("/content", "`template` and `content` exclude each other: give one of them");
+            None
+        }
+        (None, None) => {
+            problems.add("/template", "`template` or `content` is required");
+            None
+        }
+        (Some(code), None) => {
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+            if code.is_empty() || code.len() > limits::TEMPLATE_CODE_BYTES_MAX || !code.chars().all(plain) {
+                let detail = format!("must have 1 to {} letters, digits, _, - or .", limits::TEMPLATE_CODE_BYTES_MAX);
+                problems.add("/template", detail);
+            }
+            Some(Content::Template { code })
+        }
+        (None, Some(Object(WireContent { title, body, html, sms }))) => {
+            if let Some(detail) = not_one_line(&title) {
+                problems.add("/content/title", detail);
+            }
+            problems.bounded("/content/title", &title, limits::TITLE_BYTES_MAX);
+            problems.bounded("/content/body", &body, limits::PART_BYTES_MAX);
+            problems.bounded("/content/html", html.as_deref().unwrap_or_default(), limits::PART_BYTES_MAX);
+            problems.bounded("/content/sms", sms.as_deref().unwrap_or_default(), limits::SMS_BYTES_MAX);
+            if body.is_empty() {
+                problems.add("/content/body", "must not be empty");
+            }
+            Some(Content::Inline { title, body, html, sms })
+        }
+    }
+}
+
+/// What keeps a text from standing in one line of a header: line breaks, and other characters that are not seen.
+fn not_one_line(text: &str) -> Option<&'static str> {
+    // Printable ASCII is all but always what comes, and needs no decoding.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return None;
+    }
+    let hidden = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
+    text.chars().any(hidden).then_some("must not contain line breaks or other control characters")
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Problems(Vec<FieldProblem>);
+
+impl Problems {
+    fn add(&mut self, pointer: impl Into<Cow<'static, str>>, detail: impl Into<String>) {
+        self.0.push(FieldProblem::new(pointer, detail));
+    }
+
+    fn check(&mut self, pointer: &'static str, outcome: Result<(), &'static str>) {
+        if let Err(detail) = outcome {
+            self.add(pointer, detail);
+        }
+    }
+
+    fn bounded(&mut self, pointer: &'static str, text: &str, bytes_max: usize) {
+        if text.len() > bytes_max {
+            self.add(pointer, format!("is too long: {} bytes, at most {bytes_max} are taken", text.len()));
+        }
+    }
+
+    /// A name: one line, not empty, bounded.
+    fn line(&mut self, pointer: &'static str, text: &str, bytes_max: usize) {
+        if text.is_empty() {
+            self.add(pointer, "must not be empty");
+        }
+        self.bounded(pointer, text, bytes_max);
+        if let Some(detail) = not_one_line(text) {
+            self.add(pointer, detail);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

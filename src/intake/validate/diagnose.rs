@@ -1,0 +1,162 @@
+//! Says what is wrong with a body that the typed reading refused: slower, with a pointer to every field that is wrong.
+
+use serde_json::{Map, Value};
+
+use super::{FieldProblem, Problems};
+use crate::config::nearest;
+use crate::domain::{Channel, Priority, Timestamp};
+
+/// What a field takes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Whole,
+    Time,
+    Priority,
+    Routing,
+    Channels,
+    /// Looked at where its value is used.
+    Any,
+    Object(&'static [Field]),
+}
+
+#[derive(Clone, Copy)]
+struct Field {
+    name: &'static str,
+    kind: Kind,
+    required: bool,
+}
+
+const fn field(name: &'static str, kind: Kind) -> Field {
+    Field { name, kind, required: false }
+}
+
+const fn required(name: &'static str, kind: Kind) -> Field {
+    Field { name, kind, required: true }
+}
+
+/// The fields of a request: the same as those of `WireRequest`, which a test holds them to.
+const REQUEST: &[Field] = &[
+    field("user_id", Kind::Text),
+    field("to", Kind::Object(TO)),
+    field("template", Kind::Text),
+    field("content", Kind::Object(CONTENT)),
+    field("data", Kind::Any),
+    field("category", Kind::Text),
+    field("priority", Kind::Priority),
+    field("channels", Kind::Channels),
+    field("routing", Kind::Routing),
+    field("delay_seconds", Kind::Whole),
+    field("deliver_at", Kind::Time),
+    field("local_time", Kind::Any),
+    field("expires_at", Kind::Time),
+    field("dedup_key", Kind::Text),
+    field("dedup_window_seconds", Kind::Whole),
+    field("aggregate", Kind::Any),
+    field("metadata", Kind::Any),
+];
+
+const TO: &[Field] = &[
+    field("email", Kind::Text),
+    field("phone", Kind::Text),
+    field("push_token", Kind::Text),
+    field("url", Kind::Text),
+];
+
+const CONTENT: &[Field] =
+    &[required("title", Kind::Text), required("body", Kind::Text), field("html", Kind::Text), field("sms", Kind::Text)];
+
+/// At least one problem; `error` is the typed reading's, for what this reading does not find.
+pub(super) fn request(text: &str, error: &serde_json::Error) -> Vec<FieldProblem> {
+    let mut problems = Problems::default();
+    match serde_json::from_str(text) {
+        Err(error) => problems.add("", format!("is no JSON: {error}")),
+        Ok(Value::Object(fields)) => object("", &fields, REQUEST, &mut problems),
+        Ok(other) => problems.add("", format!("must be an object, not {}", kind_of(&other))),
+    }
+    if problems.0.is_empty() {
+        // A field that is there twice, which a map does not show.
+        problems.add("", error.to_string());
+    }
+    problems.0
+}
+
+fn object(at: &str, fields: &Map<String, Value>, known: &[Field], problems: &mut Problems) {
+    for (name, value) in fields {
+        let pointer = format!("{at}/{}", escaped(name));
+        match known.iter().find(|field| field.name == name) {
+            Some(field) if value.is_null() && !field.required => {}
+            Some(field) => check(pointer, value, field.kind, problems),
+            None => {
+                let names: Vec<&str> = known.iter().map(|field| field.name).collect();
+                let hint = nearest(name, &names).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+                problems.add(pointer, format!("is no field that is known here{hint}"));
+            }
+        }
+    }
+    for missing in known.iter().filter(|field| field.required && !fields.contains_key(field.name)) {
+        problems.add(format!("{at}/{}", missing.name), "is required");
+    }
+}
+
+fn check(pointer: String, value: &Value, kind: Kind, problems: &mut Problems) {
+    match kind {
+        Kind::Any => {}
+        Kind::Object(known) => match value {
+            Value::Object(fields) => object(&pointer, fields, known, problems),
+            other => problems.add(pointer, format!("must be an object, not {}", kind_of(other))),
+        },
+        Kind::Channels => match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let known = |text: &str| Channel::parse(text).is_some();
+                    word(format!("{pointer}/{index}"), item, known, &Channel::ALL.map(Channel::name), problems);
+                }
+            }
+            other => problems.add(pointer, format!("must be a list of channels, not {}", kind_of(other))),
+        },
+        Kind::Priority => {
+            let known = |text: &str| Priority::parse(text).is_some();
+            word(pointer, value, known, &Priority::ALL.map(Priority::name), problems);
+        }
+        Kind::Routing => {
+            word(pointer, value, |text| matches!(text, "all" | "fallback"), &["all", "fallback"], problems)
+        }
+        Kind::Text if value.is_string() => {}
+        Kind::Text => problems.add(pointer, format!("must be a text, not {}", kind_of(value))),
+        Kind::Whole if value.is_u64() => {}
+        Kind::Whole => problems.add(pointer, "must be a whole number of seconds, not below 0"),
+        Kind::Time if value.as_str().and_then(Timestamp::parse).is_some() => {}
+        Kind::Time => {
+            problems.add(pointer, "must be a time after 1970 as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")
+        }
+    }
+}
+
+fn word(pointer: String, value: &Value, known: impl Fn(&str) -> bool, words: &[&str], problems: &mut Problems) {
+    match value {
+        Value::String(text) if known(text) => {}
+        Value::String(text) => {
+            let shown: String = text.chars().take(40).collect();
+            problems.add(pointer, format!("`{shown}` is unknown: use {}", words.join(", ")));
+        }
+        other => problems.add(pointer, format!("must be one of {}, not {}", words.join(", "), kind_of(other))),
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A field's name as a JSON pointer writes it (RFC 6901, 3), cut where somebody put a document there.
+fn escaped(name: &str) -> String {
+    let short: String = name.chars().take(80).collect();
+    short.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,179 @@
+//! The request as JSON has it. The names of the fields are the contract's, and a field that is not here is refused.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::domain::{Channel, Priority, Routing, Timestamp};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireRequest<'a> {
+    #[serde(default)]
+    pub(super) user_id: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) to: Option<Object<WireTo>>,
+    #[serde(default)]
+    pub(super) template: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) content: Option<Object<WireContent>>,
+    #[serde(borrow, default)]
+    pub(super) data: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) category: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) priority: Option<Named<Priority>>,
+    #[serde(default)]
+    pub(super) channels: Option<Vec<Named<Channel>>>,
+    #[serde(default)]
+    pub(super) routing: Option<Named<Routing>>,
+    #[serde(default)]
+    pub(super) delay_seconds: Option<u64>,
+    #[serde(default)]
+    pub(super) deliver_at: Option<Named<Timestamp>>,
+    #[serde(borrow, default)]
+    pub(super) local_time: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) expires_at: Option<Named<Timestamp>>,
+    #[serde(default)]
+    pub(super) dedup_key: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) dedup_window_seconds: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) aggregate: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) metadata: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireTo {
+    #[serde(default)]
+    pub(super) email: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) phone: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) push_token: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) url: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireContent {
+    pub(super) title: Box<str>,
+    pub(super) body: Box<str>,
+    #[serde(default)]
+    pub(super) html: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) sms: Option<Box<str>>,
+}
+
+impl<'a> WireRequest<'a> {
+    /// Every field that is missing here, from `defaults`.
+    pub(super) fn or(self, defaults: &WireRequest<'a>) -> WireRequest<'a> {
+        let says_what = self.template.is_some() || self.content.is_some();
+        let says_when = self.delay_seconds.is_some() || self.deliver_at.is_some();
+        WireRequest {
+            template: if says_what { self.template } else { defaults.template.clone() },
+            content: if says_what { self.content } else { defaults.content.clone() },
+            delay_seconds: if says_when { self.delay_seconds } else { defaults.delay_seconds },
+            deliver_at: if says_when { self.deliver_at } else { defaults.deliver_at },
+            user_id: self.user_id.or_else(|| defaults.user_id.clone()),
+            to: self.to.or_else(|| defaults.to.clone()),
+            data: self.data.or(defaults.data),
+            category: self.category.or_else(|| defaults.category.clone()),
+            priority: self.priority.or(defaults.priority),
+            channels: self.channels.or_else(|| defaults.channels.clone()),
+            routing: self.routing.or(defaults.routing),
+            local_time: self.local_time.or(defaults.local_time),
+            expires_at: self.expires_at.or(defaults.expires_at),
+            dedup_key: self.dedup_key.or_else(|| defaults.dedup_key.clone()),
+            dedup_window_seconds: self.dedup_window_seconds.or(defaults.dedup_window_seconds),
+            aggregate: self.aggregate.or(defaults.aggregate),
+            metadata: self.metadata.or(defaults.metadata),
+        }
+    }
+}
+
+/// A struct that JSON must write as an object: serde's own reading takes a list of the values as well.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// A value that JSON writes as a text with a meaning, read without keeping the text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<T>(pub(super) T);
+
+/// What can be read from such a text.
+pub(super) trait FromName: Sized {
+    fn from_name(text: &str) -> Option<Self>;
+}
+
+impl FromName for Priority {
+    fn from_name(text: &str) -> Option<Self> {
+        Priority::parse(text)
+    }
+}
+
+impl FromName for Channel {
+    fn from_name(text: &str) -> Option<Self> {
+        Channel::parse(text)
+    }
+}
+
+impl FromName for Routing {
+    fn from_name(text: &str) -> Option<Self> {
+        [Routing::All, Routing::Fallback].into_iter().find(|routing| routing.name() == text)
+    }
+}
+
+impl FromName for Timestamp {
+    fn from_name(text: &str) -> Option<Self> {
+        Timestamp::parse(text)
+    }
+}
+
+impl<'de, T: FromName> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names<T>(PhantomData<T>);
+
+        impl<T: FromName> Visitor<'_> for Names<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Named<T>, E> {
+                // What exactly is wrong is said by the slower reading that follows.
+                T::from_name(text).map(Named).ok_or_else(|| E::custom("not one of the known words"))
+            }
+        }
+
+        deserializer.deserialize_str(Names(PhantomData))
+    }
+}
