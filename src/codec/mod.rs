@@ -1,1 +1,109 @@
-//! Bytes to domain and back, for rows and records.
+//! Bytes to domain and back, for the log's records and the store's rows.
+//!
+//! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen. What a released binary wrote stays
+//! readable: a new shape gets a new version and a file of its own, and the old file stays. Decoding takes untrusted bytes: it
+//! neither panics nor allocates more than [`LENGTH_MAX`].
+
+mod v1;
+
+#[cfg(test)]
+mod tests;
+
+use bincode::config::{Configuration, LittleEndian, Limit, Varint};
+use bincode::{Decode, Encode};
+
+use crate::domain::{Event, NotificationRequest, Plan, Position};
+use crate::store::{ClaimRow, DeadLetter, DeadLetterKey};
+
+/// The most one value may make the decoder allocate.
+const LENGTH_MAX: usize = 16 << 20;
+const VERSION: u8 = 1;
+
+const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<LENGTH_MAX>> =
+    bincode::config::standard().with_limit::<LENGTH_MAX>();
+
+/// Why bytes are not a value.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CodecError {
+    #[error("it is empty")]
+    Empty,
+    #[error("its version {0} is not known to this binary: it was written by a newer one, or is damaged")]
+    UnknownVersion(u8),
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A record of the log.
+pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
+    encode(&v1::RequestOut::from(request), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_request`] wrote.
+pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
+    decode::<v1::Request>(bytes)?.into_domain()
+}
+
+/// Appends a plan; its position is the row's key and not in the bytes.
+pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
+    encode(&v1::PlanOut::from(plan), bytes);
+}
+
+/// Reads what [`encode_plan`] wrote at `position`.
+pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
+    decode::<v1::Plan>(bytes)?.into_domain(position)
+}
+
+/// Appends an event; its position is the row's key and not in the bytes.
+pub fn encode_event(event: &Event, bytes: &mut Vec<u8>) {
+    encode(&v1::EventOut::from(event), bytes);
+}
+
+/// Reads what [`encode_event`] wrote at `position`.
+pub fn decode_event(position: Position, bytes: &[u8]) -> Result<Event, CodecError> {
+    decode::<v1::Event>(bytes)?.into_domain(position)
+}
+
+/// A claim; its key is the row's key and not in the bytes.
+pub fn encode_claim(row: &ClaimRow) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(40);
+    encode(&v1::Claim::from(row), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_claim`] wrote under `key`.
+pub fn decode_claim(key: crate::domain::ClaimKey, bytes: &[u8]) -> Result<ClaimRow, CodecError> {
+    decode::<v1::Claim>(bytes)?.into_domain(key)
+}
+
+/// A dead letter; its key is the row's key and not in the bytes.
+pub fn encode_dead_letter(letter: &DeadLetter) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(&v1::DeadLetterOut::from(letter), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_dead_letter`] wrote under `key`.
+pub fn decode_dead_letter(key: DeadLetterKey, bytes: &[u8]) -> Result<DeadLetter, CodecError> {
+    decode::<v1::DeadLetter>(bytes)?.into_domain(key)
+}
+
+fn encode<T: Encode>(value: &T, bytes: &mut Vec<u8>) {
+    bytes.push(VERSION);
+    let written = bincode::encode_into_std_write(value, bytes, CONFIGURATION);
+    written.expect("a vector takes all bytes, and no field here can fail to encode");
+}
+
+fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (version, rest) = bytes.split_first().ok_or(CodecError::Empty)?;
+    if *version != VERSION {
+        return Err(CodecError::UnknownVersion(*version));
+    }
+    let (value, used) = bincode::decode_from_slice::<T, _>(rest, CONFIGURATION)
+        .map_err(|error| CodecError::Damaged(error.to_string()))?;
+    if used != rest.len() {
+        return Err(CodecError::Damaged(format!("{} bytes follow its end", rest.len() - used)));
+    }
+    Ok(value)
+}

@@ -14,18 +14,21 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::accepted_keys::AcceptedKeys;
+use super::AcceptedKeys;
 use super::batch::{self, Decoded};
 use super::metrics::PartitionMetrics;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{BLOCK_OFFSETS, NotificationId, Plan, Routing, TaskId, TaskState, Timestamp};
+use crate::domain::{
+    BLOCK_OFFSETS, EventKind, NotificationId, NotificationRequest, Plan, Position, Routing, TaskId, TaskState,
+    Timestamp,
+};
 use crate::log::{PartitionReader, ReadLimit, Record};
 use crate::outcomes::Cancellations;
 use crate::ownership::Shard;
 use crate::planning::{self, Policy, Sources};
-use crate::store::{SharedStore, TimerRow, WriteBatch};
+use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
 #[derive(Debug, Default)]
@@ -62,6 +65,8 @@ pub struct PartitionState {
     metrics: PartitionMetrics,
     /// Plans may exist for records below this: they were written before a crash.
     planned_before: u64,
+    /// Records below this were in the log when this incarnation began: one of them may have been cancelled before.
+    replayed_below: u64,
 }
 
 impl Actor for PartitionActor {
@@ -76,9 +81,10 @@ impl Actor for PartitionActor {
     ) -> Result<PartitionState, ActorProcessingErr> {
         let id = arguments.shard.id();
         let planned_before = arguments.store.planned_end(id).await?;
+        let replayed_below = arguments.reader.lock().await.end();
         let block = arguments.shard.planned() / BLOCK_OFFSETS;
         myself.cast(PartitionMessage::TakeUp { block })?;
-        Ok(PartitionState { metrics: PartitionMetrics::new(id), planned_before, arguments })
+        Ok(PartitionState { metrics: PartitionMetrics::new(id), planned_before, replayed_below, arguments })
     }
 
     async fn handle(
@@ -179,7 +185,9 @@ impl PartitionState {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
         let Decoded { requests, mut rejected } = batch::decode(&records, now);
-        let is_cancelled = |position: crate::domain::Position| arguments.shard.is_cancelled(position.offset);
+        self.remember_cancelled(&requests).await?;
+        let arguments = &self.arguments;
+        let is_cancelled = |position: Position| arguments.shard.is_cancelled(position.offset);
         let sources =
             Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
@@ -197,6 +205,18 @@ impl PartitionState {
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
         self.hand_on(&plans, timers, now);
+        Ok(())
+    }
+
+    /// Marks the requests that were cancelled before a restart and before they were planned.
+    async fn remember_cancelled(&self, requests: &[(Position, NotificationRequest)]) -> Result<(), StoreError> {
+        let replayed = requests.iter().take_while(|(position, _)| position.offset < self.replayed_below);
+        for (position, _) in replayed {
+            let events = self.arguments.store.loose_events(*position).await?;
+            if events.iter().any(|event| event.kind == EventKind::Cancelled) {
+                self.arguments.shard.begin_cancel(position.offset);
+            }
+        }
         Ok(())
     }
 
@@ -238,7 +258,7 @@ impl PartitionState {
     /// same are stopped now, and the marks go.
     async fn end_cancellations(&self, next: u64) {
         for offset in self.arguments.shard.cancelled_between(next.saturating_sub(BLOCK_OFFSETS), next) {
-            let id = NotificationId(crate::domain::Position::new(self.arguments.shard.id(), offset));
+            let id = NotificationId(Position::new(self.arguments.shard.id(), offset));
             if let Err(error) = self.arguments.cancellations.cancel(id).await {
                 tracing::error!(%error, "cannot finish a cancellation: its row stands, and the mark goes with a restart");
             }

@@ -20,16 +20,16 @@ const RESTARTS: CounterMetric<1> =
     CounterMetric::new("fanfare_actor_restarts_total", "Actors that failed and were started anew, by kind.", ["kind"]);
 
 /// Starts a child linked to the given supervisor; `true` when it is not the first time.
-pub type Start = Arc<dyn Fn(ActorCell, bool) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
+pub(super) type Start = Arc<dyn Fn(ActorCell, bool) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
 
 /// A child, as its supervisor starts it.
-pub struct Child {
+pub(super) struct Child {
     /// What sort of actor it is; a metric label.
-    pub kind: &'static str,
-    pub name: String,
-    pub start: Start,
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) start: Start,
     /// Where it runs; its own children run there too.
-    pub runtime: Handle,
+    pub(super) runtime: Handle,
 }
 
 /// Says that the node must stop, and why.
@@ -61,24 +61,24 @@ const STORM_WINDOW: Duration = Duration::from_secs(60);
 const RESTART_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
-pub struct Supervisor;
+pub(super) struct Supervisor;
 
-pub struct SupervisorArguments {
-    pub name: &'static str,
-    pub children: Vec<Child>,
-    pub clock: SharedClock,
-    pub fatal: Arc<Fatal>,
+pub(super) struct SupervisorArguments {
+    pub(super) name: &'static str,
+    pub(super) children: Vec<Child>,
+    pub(super) clock: SharedClock,
+    pub(super) fatal: Arc<Fatal>,
     /// Set when the node stops: children that end are not started again.
-    pub stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
-pub enum SupervisorMessage {
+pub(super) enum SupervisorMessage {
     Restart(usize),
     /// A further child.
     Add(Child),
 }
 
-pub struct SupervisorState {
+pub(super) struct SupervisorState {
     arguments: SupervisorArguments,
     running: Vec<Option<ActorCell>>,
     restarts: VecDeque<Timestamp>,

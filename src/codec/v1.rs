@@ -1,0 +1,564 @@
+//! Version 1 of every row and record, frozen: never edit a field here, make a `v2.rs`.
+//!
+//! Closed types are numbers (those of the domain, which never change). Types named `…Out` borrow what they write.
+
+use bincode::{Decode, Encode};
+
+use super::CodecError;
+use crate::domain::{
+    self, Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency,
+    NotificationId, PlanClaim, Position, Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskSpec,
+    Timestamp, Verdict,
+};
+use crate::store::{self, ClaimRow, DeadLetterCause, DeadLetterKey};
+
+type Text = Box<str>;
+
+fn damaged(what: &str) -> CodecError {
+    CodecError::Damaged(format!("it holds no valid {what}"))
+}
+
+fn channel(number: u8) -> Result<Channel, CodecError> {
+    Channel::from_index(usize::from(number)).ok_or_else(|| damaged("channel"))
+}
+
+fn source(number: u8) -> Result<Source, CodecError> {
+    Source::from_index(usize::from(number)).ok_or_else(|| damaged("source"))
+}
+
+fn routing(number: u8) -> Result<Routing, CodecError> {
+    match number {
+        0 => Ok(Routing::All),
+        1 => Ok(Routing::Fallback),
+        _ => Err(damaged("routing")),
+    }
+}
+
+fn routing_number(routing: Routing) -> u8 {
+    match routing {
+        Routing::All => 0,
+        Routing::Fallback => 1,
+    }
+}
+
+/// A shard and an offset.
+type Place = (u32, u64);
+
+fn place(position: Position) -> Place {
+    (position.shard.to_u32(), position.offset)
+}
+
+fn position((shard, offset): Place) -> Result<Position, CodecError> {
+    Ok(Position::new(ShardId::from_u32(shard).ok_or_else(|| damaged("shard"))?, offset))
+}
+
+#[derive(Encode)]
+pub(super) enum ContentOut<'a> {
+    Template { code: &'a str },
+    Inline { title: &'a str, body: &'a str, html: Option<&'a str>, sms: Option<&'a str> },
+}
+
+#[derive(Decode)]
+enum ContentIn {
+    Template { code: Text },
+    Inline { title: Text, body: Text, html: Option<Text>, sms: Option<Text> },
+}
+
+impl<'a> From<&'a Content> for ContentOut<'a> {
+    fn from(content: &'a Content) -> Self {
+        match content {
+            Content::Template { code } => Self::Template { code },
+            Content::Inline { title, body, html, sms } => {
+                Self::Inline { title, body, html: html.as_deref(), sms: sms.as_deref() }
+            }
+        }
+    }
+}
+
+impl From<ContentIn> for Content {
+    fn from(content: ContentIn) -> Self {
+        match content {
+            ContentIn::Template { code } => Self::Template { code },
+            ContentIn::Inline { title, body, html, sms } => Self::Inline { title, body, html, sms },
+        }
+    }
+}
+
+#[derive(Encode)]
+pub(super) struct RequestOut<'a> {
+    tenant: &'a str,
+    user_id: Option<&'a str>,
+    email: Option<&'a str>,
+    phone: Option<&'a str>,
+    push_token: Option<&'a str>,
+    url: Option<&'a str>,
+    content: ContentOut<'a>,
+    data: &'a str,
+    category: Option<&'a str>,
+    priority: u8,
+    channels: Vec<u8>,
+    routing: u8,
+    deliver_at: Option<u64>,
+    expires_at: Option<u64>,
+    dedup_key: Option<&'a str>,
+    dedup_window_seconds: Option<u32>,
+    idempotency: Option<(u128, u64)>,
+    metadata: &'a str,
+    source: u8,
+    accepted_at: u64,
+}
+
+impl<'a> From<&'a domain::NotificationRequest> for RequestOut<'a> {
+    fn from(request: &'a domain::NotificationRequest) -> Self {
+        Self {
+            tenant: &request.tenant,
+            user_id: request.user_id.as_deref(),
+            email: request.to.email.as_deref(),
+            phone: request.to.phone.as_deref(),
+            push_token: request.to.push_token.as_deref(),
+            url: request.to.url.as_deref(),
+            content: (&request.content).into(),
+            data: &request.data,
+            category: request.category.as_deref(),
+            priority: request.priority.index() as u8,
+            channels: request.channels.iter().map(|channel| channel.index() as u8).collect(),
+            routing: routing_number(request.routing),
+            deliver_at: request.deliver_at.map(Timestamp::millis),
+            expires_at: request.expires_at.map(Timestamp::millis),
+            dedup_key: request.dedup_key.as_deref(),
+            dedup_window_seconds: request.dedup_window_seconds,
+            idempotency: request.idempotency.map(|retry| (retry.key.0, retry.body_hash)),
+            metadata: &request.metadata,
+            source: request.source.index() as u8,
+            accepted_at: request.accepted_at.millis(),
+        }
+    }
+}
+
+#[derive(Decode)]
+pub(super) struct Request {
+    tenant: Text,
+    user_id: Option<Text>,
+    email: Option<Text>,
+    phone: Option<Text>,
+    push_token: Option<Text>,
+    url: Option<Text>,
+    content: ContentIn,
+    data: Text,
+    category: Option<Text>,
+    priority: u8,
+    channels: Vec<u8>,
+    routing: u8,
+    deliver_at: Option<u64>,
+    expires_at: Option<u64>,
+    dedup_key: Option<Text>,
+    dedup_window_seconds: Option<u32>,
+    idempotency: Option<(u128, u64)>,
+    metadata: Text,
+    source: u8,
+    accepted_at: u64,
+}
+
+impl Request {
+    pub(super) fn into_domain(self) -> Result<domain::NotificationRequest, CodecError> {
+        Ok(domain::NotificationRequest {
+            tenant: self.tenant,
+            user_id: self.user_id,
+            to: Recipient { email: self.email, phone: self.phone, push_token: self.push_token, url: self.url },
+            content: self.content.into(),
+            data: self.data,
+            category: self.category,
+            priority: Priority::from_index(usize::from(self.priority)).ok_or_else(|| damaged("priority"))?,
+            channels: self.channels.into_iter().map(channel).collect::<Result<_, _>>()?,
+            routing: routing(self.routing)?,
+            deliver_at: self.deliver_at.map(Timestamp),
+            expires_at: self.expires_at.map(Timestamp),
+            dedup_key: self.dedup_key,
+            dedup_window_seconds: self.dedup_window_seconds,
+            idempotency: self.idempotency.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash }),
+            metadata: self.metadata,
+            source: source(self.source)?,
+            accepted_at: Timestamp(self.accepted_at),
+        })
+    }
+}
+
+#[derive(Encode, Decode)]
+enum Reason {
+    Duplicate(Place),
+    Expired,
+    Cancelled,
+    NoAddress,
+    NoProvider,
+    DeliveredElsewhere,
+}
+
+impl From<&SkipReason> for Reason {
+    fn from(reason: &SkipReason) -> Self {
+        match reason {
+            SkipReason::Duplicate { of } => Self::Duplicate(place(of.0)),
+            SkipReason::Expired => Self::Expired,
+            SkipReason::Cancelled => Self::Cancelled,
+            SkipReason::NoAddress => Self::NoAddress,
+            SkipReason::NoProvider => Self::NoProvider,
+            SkipReason::DeliveredElsewhere => Self::DeliveredElsewhere,
+        }
+    }
+}
+
+impl Reason {
+    fn into_domain(self) -> Result<SkipReason, CodecError> {
+        Ok(match self {
+            Self::Duplicate(of) => SkipReason::Duplicate { of: NotificationId(position(of)?) },
+            Self::Expired => SkipReason::Expired,
+            Self::Cancelled => SkipReason::Cancelled,
+            Self::NoAddress => SkipReason::NoAddress,
+            Self::NoProvider => SkipReason::NoProvider,
+            Self::DeliveredElsewhere => SkipReason::DeliveredElsewhere,
+        })
+    }
+}
+
+#[derive(Encode, Decode)]
+enum VerdictRow {
+    Pass,
+    Skip(Reason),
+    Hold(u64),
+}
+
+#[derive(Encode, Decode)]
+struct DecisionRow {
+    step: u8,
+    channel: Option<u8>,
+    verdict: VerdictRow,
+}
+
+impl From<&Decision> for DecisionRow {
+    fn from(decision: &Decision) -> Self {
+        let verdict = match &decision.verdict {
+            Verdict::Pass => VerdictRow::Pass,
+            Verdict::Skip(reason) => VerdictRow::Skip(reason.into()),
+            Verdict::Hold { until } => VerdictRow::Hold(until.millis()),
+        };
+        Self { step: decision.step as u8, channel: decision.channel.map(|channel| channel.index() as u8), verdict }
+    }
+}
+
+impl DecisionRow {
+    fn into_domain(self) -> Result<Decision, CodecError> {
+        let verdict = match self.verdict {
+            VerdictRow::Pass => Verdict::Pass,
+            VerdictRow::Skip(reason) => Verdict::Skip(reason.into_domain()?),
+            VerdictRow::Hold(until) => Verdict::Hold { until: Timestamp(until) },
+        };
+        let step = Step::from_index(usize::from(self.step)).ok_or_else(|| damaged("step"))?;
+        Ok(Decision { step, channel: self.channel.map(channel).transpose()?, verdict })
+    }
+}
+
+#[derive(Encode)]
+enum AddressOut<'a> {
+    Email(&'a str),
+    Phone(&'a str),
+    PushToken(&'a str),
+    Url(&'a str),
+    User(&'a str),
+    Provider,
+}
+
+#[derive(Decode)]
+enum AddressIn {
+    Email(Text),
+    Phone(Text),
+    PushToken(Text),
+    Url(Text),
+    User(Text),
+    Provider,
+}
+
+impl<'a> From<&'a Address> for AddressOut<'a> {
+    fn from(address: &'a Address) -> Self {
+        match address {
+            Address::Email(text) => Self::Email(text),
+            Address::Phone(text) => Self::Phone(text),
+            Address::PushToken(text) => Self::PushToken(text),
+            Address::Url(text) => Self::Url(text),
+            Address::User(text) => Self::User(text),
+            Address::Provider => Self::Provider,
+        }
+    }
+}
+
+impl From<AddressIn> for Address {
+    fn from(address: AddressIn) -> Self {
+        match address {
+            AddressIn::Email(text) => Self::Email(text),
+            AddressIn::Phone(text) => Self::Phone(text),
+            AddressIn::PushToken(text) => Self::PushToken(text),
+            AddressIn::Url(text) => Self::Url(text),
+            AddressIn::User(text) => Self::User(text),
+            AddressIn::Provider => Self::Provider,
+        }
+    }
+}
+
+#[derive(Encode)]
+struct TaskOut<'a> {
+    channel: u8,
+    address: AddressOut<'a>,
+    due: Option<u64>,
+    endpoint: u32,
+}
+
+#[derive(Decode)]
+struct TaskIn {
+    channel: u8,
+    address: AddressIn,
+    due: Option<u64>,
+    endpoint: u32,
+}
+
+#[derive(Encode)]
+enum DispositionOut<'a> {
+    Tasks(Vec<TaskOut<'a>>),
+    Skipped(Reason),
+}
+
+#[derive(Decode)]
+enum DispositionIn {
+    Tasks(Vec<TaskIn>),
+    Skipped(Reason),
+}
+
+#[derive(Encode)]
+pub(super) struct PlanOut<'a> {
+    tenant: &'a str,
+    user_id: Option<&'a str>,
+    category: Option<&'a str>,
+    source: u8,
+    routing: u8,
+    accepted_at: u64,
+    expires_at: Option<u64>,
+    content: ContentOut<'a>,
+    data: &'a str,
+    metadata: &'a str,
+    decisions: Vec<DecisionRow>,
+    disposition: DispositionOut<'a>,
+    /// Key, expiry, hash of the body.
+    claims: Vec<(u128, u64, u64)>,
+}
+
+impl<'a> From<&'a domain::Plan> for PlanOut<'a> {
+    fn from(plan: &'a domain::Plan) -> Self {
+        let disposition = match &plan.disposition {
+            Disposition::Skipped(reason) => DispositionOut::Skipped(reason.into()),
+            Disposition::Tasks(tasks) => DispositionOut::Tasks(
+                tasks
+                    .iter()
+                    .map(|task| TaskOut {
+                        channel: task.channel.index() as u8,
+                        address: (&task.address).into(),
+                        due: task.due.map(Timestamp::millis),
+                        endpoint: task.endpoint,
+                    })
+                    .collect(),
+            ),
+        };
+        Self {
+            tenant: &plan.tenant,
+            user_id: plan.user_id.as_deref(),
+            category: plan.category.as_deref(),
+            source: plan.source.index() as u8,
+            routing: routing_number(plan.routing),
+            accepted_at: plan.accepted_at.millis(),
+            expires_at: plan.expires_at.map(Timestamp::millis),
+            content: (&plan.content).into(),
+            data: &plan.data,
+            metadata: &plan.metadata,
+            decisions: plan.decisions.iter().map(Into::into).collect(),
+            disposition,
+            claims: plan.claims.iter().map(|claim| (claim.key.0, claim.expires_at.millis(), claim.body_hash)).collect(),
+        }
+    }
+}
+
+#[derive(Decode)]
+pub(super) struct Plan {
+    tenant: Text,
+    user_id: Option<Text>,
+    category: Option<Text>,
+    source: u8,
+    routing: u8,
+    accepted_at: u64,
+    expires_at: Option<u64>,
+    content: ContentIn,
+    data: Text,
+    metadata: Text,
+    decisions: Vec<DecisionRow>,
+    disposition: DispositionIn,
+    claims: Vec<(u128, u64, u64)>,
+}
+
+impl Plan {
+    pub(super) fn into_domain(self, position: Position) -> Result<domain::Plan, CodecError> {
+        let task = |task: TaskIn| {
+            Ok(TaskSpec {
+                channel: channel(task.channel)?,
+                address: task.address.into(),
+                due: task.due.map(Timestamp),
+                endpoint: task.endpoint,
+            })
+        };
+        let disposition = match self.disposition {
+            DispositionIn::Skipped(reason) => Disposition::Skipped(reason.into_domain()?),
+            DispositionIn::Tasks(tasks) => {
+                Disposition::Tasks(tasks.into_iter().map(task).collect::<Result<_, CodecError>>()?)
+            }
+        };
+        let claim = |(key, expires_at, body_hash)| PlanClaim {
+            key: ClaimKey(key),
+            expires_at: Timestamp(expires_at),
+            body_hash,
+        };
+        Ok(domain::Plan {
+            position,
+            tenant: self.tenant,
+            user_id: self.user_id,
+            category: self.category,
+            source: source(self.source)?,
+            routing: routing(self.routing)?,
+            accepted_at: Timestamp(self.accepted_at),
+            expires_at: self.expires_at.map(Timestamp),
+            content: self.content.into(),
+            data: self.data,
+            metadata: self.metadata,
+            decisions: self.decisions.into_iter().map(DecisionRow::into_domain).collect::<Result<_, _>>()?,
+            disposition,
+            claims: self.claims.into_iter().map(claim).collect(),
+        })
+    }
+}
+
+#[derive(Encode)]
+pub(super) struct EventOut<'a> {
+    ordinal: u8,
+    attempt: u8,
+    kind: u8,
+    at: u64,
+    channel: Option<u8>,
+    provider: Option<&'a str>,
+    provider_message_id: Option<&'a str>,
+    reason: Option<&'a str>,
+    due: Option<u64>,
+}
+
+impl<'a> From<&'a domain::Event> for EventOut<'a> {
+    fn from(event: &'a domain::Event) -> Self {
+        Self {
+            ordinal: event.task.ordinal,
+            attempt: event.attempt,
+            kind: event.kind as u8,
+            at: event.at.millis(),
+            channel: event.channel.map(|channel| channel.index() as u8),
+            provider: event.provider.as_deref(),
+            provider_message_id: event.provider_message_id.as_deref(),
+            reason: event.reason.as_deref(),
+            due: event.due.map(Timestamp::millis),
+        }
+    }
+}
+
+#[derive(Decode)]
+pub(super) struct Event {
+    ordinal: u8,
+    attempt: u8,
+    kind: u8,
+    at: u64,
+    channel: Option<u8>,
+    provider: Option<Text>,
+    provider_message_id: Option<Text>,
+    reason: Option<Text>,
+    due: Option<u64>,
+}
+
+impl Event {
+    pub(super) fn into_domain(self, position: Position) -> Result<domain::Event, CodecError> {
+        Ok(domain::Event {
+            task: domain::TaskId { position, ordinal: self.ordinal },
+            attempt: self.attempt,
+            kind: EventKind::from_index(usize::from(self.kind)).ok_or_else(|| damaged("kind of event"))?,
+            at: Timestamp(self.at),
+            channel: self.channel.map(channel).transpose()?,
+            provider: self.provider,
+            provider_message_id: self.provider_message_id,
+            reason: self.reason,
+            due: self.due.map(Timestamp),
+        })
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct Claim {
+    owner: Place,
+    body_hash: u64,
+    expires_at: u64,
+}
+
+impl From<&ClaimRow> for Claim {
+    fn from(row: &ClaimRow) -> Self {
+        Self { owner: place(row.owner), body_hash: row.body_hash, expires_at: row.expires_at.millis() }
+    }
+}
+
+impl Claim {
+    pub(super) fn into_domain(self, key: ClaimKey) -> Result<ClaimRow, CodecError> {
+        let expires_at = Timestamp(self.expires_at);
+        Ok(ClaimRow { key, owner: position(self.owner)?, body_hash: self.body_hash, expires_at })
+    }
+}
+
+#[derive(Encode)]
+enum CauseOut<'a> {
+    Task { channel: u8, attempt: u8 },
+    Record { body: &'a [u8] },
+}
+
+#[derive(Decode)]
+enum CauseIn {
+    Task { channel: u8, attempt: u8 },
+    Record { body: Vec<u8> },
+}
+
+#[derive(Encode)]
+pub(super) struct DeadLetterOut<'a> {
+    reason: &'a str,
+    cause: CauseOut<'a>,
+}
+
+#[derive(Decode)]
+pub(super) struct DeadLetter {
+    reason: Text,
+    cause: CauseIn,
+}
+
+impl<'a> From<&'a store::DeadLetter> for DeadLetterOut<'a> {
+    fn from(letter: &'a store::DeadLetter) -> Self {
+        let cause = match &letter.cause {
+            DeadLetterCause::Task { channel, attempt } => {
+                CauseOut::Task { channel: channel.index() as u8, attempt: *attempt }
+            }
+            DeadLetterCause::Record { body } => CauseOut::Record { body },
+        };
+        Self { reason: &letter.reason, cause }
+    }
+}
+
+impl DeadLetter {
+    pub(super) fn into_domain(self, key: DeadLetterKey) -> Result<store::DeadLetter, CodecError> {
+        let cause = match self.cause {
+            CauseIn::Task { channel: number, attempt } => DeadLetterCause::Task { channel: channel(number)?, attempt },
+            CauseIn::Record { body } => DeadLetterCause::Record { body: body.into() },
+        };
+        Ok(store::DeadLetter { key, reason: self.reason, cause })
+    }
+}
