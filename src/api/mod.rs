@@ -1,5 +1,28 @@
 //! The HTTP API.
+//!
+//! In: HTTP requests under a key. Out: what was accepted, once it is durable; what is held of it; problems as RFC 9457 has
+//! them. Promise: every request ends in a bounded time, memory and number; nothing is answered 202 that can be lost; and no
+//! key sees another tenant's things.
 
 mod operations;
+mod ports;
+mod routes;
+mod state;
+mod around;
+mod serve;
+mod auth;
+mod rate;
+mod body;
+mod retry_key;
+mod paging;
+mod problem;
+mod resources;
 
 pub use operations::{Cancelled, Operations, Replayed};
+pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
+pub use routes::router;
+pub use serve::serve;
+pub use state::ApiParts;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Around every handler: the key, the limits, the time it took, and the panic that must not show.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+
+use super::problem::{Kind, Problem};
+use super::state::Api;
+use crate::config::Scope;
+use crate::telemetry::{Histogram, HistogramMetric};
+
+/// The longest an answer may take after the body is there; the log and the store are much faster, or they are broken.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Requests by route, method and status. Worry when 5xx appear, and when the slowest percent of a route gets slower.
+const DURATION: HistogramMetric<3> = HistogramMetric::new(
+    "fanfare_http_request_duration_seconds",
+    "Time from the head of a request to the head of its answer.",
+    ["route", "method", "status"],
+);
+
+/// Every status that this API answers with; the rest would be counted as 500.
+const STATUSES: [u16; 14] = [200, 202, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503];
+
+/// One route with what surrounds it.
+pub(super) struct Around {
+    api: Arc<Api>,
+    route: &'static str,
+    method: Method,
+    scope: Option<Scope>,
+    durations: [OnceLock<Histogram>; STATUSES.len() + 1],
+}
+
+impl Around {
+    pub(super) fn new(api: Arc<Api>, route: &'static str, method: Method, scope: Option<Scope>) -> Self {
+        Self { api, route, method, scope, durations: Default::default() }
+    }
+
+    fn observe(&self, status: StatusCode, took: Duration) {
+        let index = STATUSES.iter().position(|known| *known == status.as_u16()).unwrap_or(STATUSES.len());
+        let histogram = self.durations[index].get_or_init(|| {
+            let shown = STATUSES.get(index).copied().unwrap_or(500).to_string();
+            DURATION.with([self.route, self.method.as_str(), &shown])
+        });
+        histogram.record(took.as_secs_f64());
+    }
+}
+
+/// The layer of one route.
+pub(super) async fn around(State(route): State<Arc<Around>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let response = match answer(&route, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    route.observe(response.status(), began.elapsed());
+    response
+}
+
+async fn answer(route: &Around, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let mut _in_flight = None;
+    if let Some(scope) = route.scope {
+        let api = &route.api;
+        let busy = |_| Problem::unavailable("too many requests are being answered", Duration::from_secs(1));
+        _in_flight = Some(api.in_flight.try_acquire().map_err(busy)?);
+        let caller = api.keys.authorize(request.headers(), scope)?;
+        request.extensions_mut().insert(caller);
+    }
+    let limit = route.api.parts.http.request_timeout + ANSWER_WAIT_MAX;
+    match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(_)) => {
+            // The panic itself was logged by its hook.
+            tracing::error!(route = route.route, method = %route.method, "a handler panicked");
+            Err(Problem::new(Kind::Internal, "the request could not be answered; the reason stands in the log"))
+        }
+        Err(_) => Err(Problem::unavailable("the answer took too long", Duration::from_secs(5))),
+    }
+}

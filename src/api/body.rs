@@ -1,0 +1,85 @@
+//! Bodies: bounded in size, time and memory, and JSON in UTF-8.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, header, request};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::problem::{Kind, Problem};
+use super::state::{Api, BODY_MEMORY_KIB};
+
+/// Bodies up to this size are bounded by the number of requests alone.
+const SMALL_BYTES: usize = 16 * 1024;
+
+/// A body that was read. Its share of the memory for bodies is given back when it is dropped.
+pub(super) struct JsonBody {
+    pub(super) bytes: Bytes,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+impl JsonBody {
+    /// The text, if it is UTF-8.
+    pub(super) fn text(&self) -> Result<&str, Problem> {
+        std::str::from_utf8(&self.bytes).map_err(|error| {
+            let detail = format!("the body is not UTF-8: byte {} begins no character", error.valid_up_to());
+            Problem::new(Kind::BadRequest, detail)
+        })
+    }
+}
+
+/// Reads the whole body, of at most `limit` bytes.
+pub(super) async fn read(api: &Api, request: Request, limit: usize) -> Result<(request::Parts, JsonBody), Problem> {
+    let (head, body) = request.into_parts();
+    check_media_type(&head.headers)?;
+    let announced = content_length(&head.headers);
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    let memory = reserve(&api.body_memory, announced.unwrap_or(limit)).await;
+    let reading = tokio::time::timeout(api.parts.http.request_timeout, collect(body, limit));
+    let bytes = reading.await.map_err(|_| Problem::new(Kind::Timeout, "the body did not come in time"))??;
+    Ok((head, JsonBody { bytes, _memory: memory }))
+}
+
+async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let collected = Limited::new(body, limit).collect().await;
+    collected.map(|body| body.to_bytes()).map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            return too_large(limit);
+        }
+        tracing::debug!(error = error.as_ref() as &dyn Error, "a body broke off");
+        Problem::new(Kind::BadRequest, "the body broke off")
+    })
+}
+
+async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    if bytes <= SMALL_BYTES {
+        return None;
+    }
+    let share = bytes.div_ceil(1024).min(BODY_MEMORY_KIB);
+    // Never closed; the wait is bounded by that of the whole request.
+    memory.clone().acquire_many_owned(u32::try_from(share).unwrap_or(u32::MAX)).await.ok()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// JSON, or nothing said, which is taken as JSON.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::MediaType, "send the header `Content-Type: application/json`"))
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Kind::TooLarge, format!("the body may have at most {limit} bytes"))
+}

@@ -1,0 +1,185 @@
+//! Errors as RFC 9457 has them: `application/problem+json` with `type`, `title`, `status`, `detail` and, for a bad body,
+//! `errors` with a pointer to each field.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::intake::{AcceptError, FieldProblem};
+use crate::store::StoreError;
+
+/// The kinds of problems. Each has a paragraph on the page at `/docs`, to which its `type` points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Timeout,
+    Conflict,
+    TooLarge,
+    MediaType,
+    TooMany,
+    Internal,
+    Unavailable,
+}
+
+impl Kind {
+    pub(super) const ALL: [Kind; 12] = [
+        Kind::BadRequest,
+        Kind::Unauthorized,
+        Kind::Forbidden,
+        Kind::NotFound,
+        Kind::MethodNotAllowed,
+        Kind::Timeout,
+        Kind::Conflict,
+        Kind::TooLarge,
+        Kind::MediaType,
+        Kind::TooMany,
+        Kind::Internal,
+        Kind::Unavailable,
+    ];
+
+    /// Status, the last part of the type, and the title.
+    fn facts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Kind::BadRequest => (StatusCode::BAD_REQUEST, "/docs#bad-request", "The request is not valid"),
+            Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "/docs#unauthorized", "A valid key is needed"),
+            Kind::Forbidden => (StatusCode::FORBIDDEN, "/docs#forbidden", "The key may not do this"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "/docs#not-found", "There is no such thing"),
+            Kind::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "/docs#method-not-allowed", "This address has no such method")
+            }
+            Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "/docs#timeout", "The request came too slowly"),
+            Kind::Conflict => (StatusCode::CONFLICT, "/docs#conflict", "The retry key was used with another body"),
+            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "/docs#too-large", "The body is too large"),
+            Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/docs#media-type", "The body must be JSON"),
+            Kind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "/docs#too-many", "Too many requests"),
+            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/docs#internal", "Something failed here"),
+            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/docs#unavailable", "Not possible at the moment"),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn anchor(self) -> &'static str {
+        self.facts().1.trim_start_matches("/docs#")
+    }
+}
+
+/// Why a request was not answered as wished.
+#[derive(Debug)]
+pub(super) struct Problem {
+    kind: Kind,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldProblem>,
+    retry_after: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<WireField<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireField<'a> {
+    pointer: &'a str,
+    detail: &'a str,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None }
+    }
+
+    /// A body with fields that are wrong.
+    pub(super) fn fields(errors: Vec<FieldProblem>) -> Self {
+        let detail = match &errors[..] {
+            [only] if only.pointer.is_empty() => format!("the body {}", only.detail),
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            several => format!("{} fields are wrong; see `errors`", several.len()),
+        };
+        Self { errors, ..Self::new(Kind::BadRequest, detail) }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(Kind::NotFound, "there is nothing here under this id for your key")
+    }
+
+    pub(super) fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        Self::new(Kind::Unavailable, detail).retry_after(retry_after)
+    }
+
+    pub(super) fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The problem as the JSON object, for an item of a batch.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let (status, kind, title) = self.kind.facts();
+        let errors =
+            self.errors.iter().map(|error| WireField { pointer: &error.pointer, detail: &error.detail }).collect();
+        let wire = Wire { r#type: kind, title, status: status.as_u16(), detail: &self.detail, errors };
+        // Texts and numbers can always be written into memory.
+        let _ = serde_json::to_writer(out, &wire);
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = Vec::with_capacity(256);
+        self.write(&mut body);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.kind.facts().0;
+        let mut set = |name: HeaderName, value: HeaderValue| response.headers_mut().insert(name, value);
+        set(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.kind == Kind::Unauthorized {
+            set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(after) = self.retry_after {
+            // Whole seconds, and never 0, which would mean at once.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            set(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Conflict { .. } => {
+                Self::new(Kind::Conflict, "this `Idempotency-Key` was used before with another body: use a new key")
+            }
+            // The reason names paths and is for the log.
+            AcceptError::Unavailable { retry_after, .. } => {
+                Self::unavailable("nothing can be accepted at the moment: try again with the same body", retry_after)
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full { .. } | StoreError::Failed(_) => {
+                tracing::warn!(%error, "a request could not be answered");
+                Self::unavailable("the store cannot be used at the moment", Duration::from_secs(5))
+            }
+            StoreError::Unreadable(_) => {
+                tracing::error!(%error, "a request could not be answered");
+                Self::new(Kind::Internal, "a stored row cannot be read")
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! One file a resource: its handlers and the words of its JSON.
+
+pub(super) mod notifications;
+pub(super) mod batch;
+pub(super) mod tasks;
+pub(super) mod dead_letters;
+pub(super) mod accounting;
+pub(super) mod sandbox;
+pub(super) mod operations;
+pub(super) mod docs;
+
+mod answer;
+mod story;

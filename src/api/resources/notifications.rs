@@ -1,0 +1,233 @@
+//! `/v1/notifications`: hand one in, look at it, cancel it.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{id, json, query, raw_json};
+use super::story::{DecisionView, NotificationView, SummaryView};
+use crate::api::auth::Caller;
+use crate::api::body;
+use crate::api::operations::Cancelled;
+use crate::api::paging::{self, Page};
+use crate::api::ports::DryRunReport;
+use crate::api::problem::Problem;
+use crate::api::retry_key::RetryKey;
+use crate::api::routes::Answer;
+use crate::api::state::Api;
+use crate::codec;
+use crate::domain::{EventKind, NotificationId, NotificationRequest, Source, Story, Timestamp};
+use crate::intake::{Envelope, FieldProblem, read_request};
+use crate::store::HistoryEntry;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct CreateQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// `POST /v1/notifications`: 202 once it is durable; with `?dry_run=true` what would become of it.
+pub(in crate::api) async fn create(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    parameters: Result<Query<CreateQuery>, QueryRejection>,
+    request: Request,
+) -> Answer {
+    let CreateQuery { dry_run } = query(parameters)?;
+    let (head, body) = body::read(&api, request, api.parts.http.max_body.as_usize()).await?;
+    let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/notifications", &body.bytes)?;
+    let envelope = Envelope {
+        tenant: &caller.tenant,
+        source: Source::Http,
+        idempotency: key.map(|key| key.item(0)),
+        now: api.parts.clock.now(),
+    };
+    let request = checked(&api, body.text()?, &envelope).await.map_err(|problems| {
+        api.refused.increment(1);
+        Problem::fields(problems)
+    })?;
+    if dry_run {
+        return json(&DryRunView::new(&api.parts.dry_run.dry_run(request).await?));
+    }
+    let accepted = api.parts.acceptor.accept(vec![request]).await?;
+    let id = accepted.first().map(|accepted| accepted.id).ok_or_else(Problem::not_found)?;
+    Ok(accepted_answer(id))
+}
+
+async fn checked(api: &Api, text: &str, envelope: &Envelope<'_>) -> Result<NotificationRequest, Vec<FieldProblem>> {
+    let request = read_request(text, envelope)?;
+    api.parts.contents.check(&request).map_err(|problem| vec![problem])?;
+    if let Some(url) = &request.to.url {
+        api.parts.endpoints.check(url).await.map_err(|reason| vec![FieldProblem::new("/to/url", reason)])?;
+    }
+    Ok(request)
+}
+
+fn accepted_answer(id: NotificationId) -> Response {
+    let mut body = String::with_capacity(56);
+    // Writing to a String cannot fail.
+    let _ = write!(body, "{{\"id\":\"{id}\",\"status\":\"accepted\"}}");
+    raw_json(StatusCode::ACCEPTED, body)
+}
+
+/// `GET /v1/notifications/{id}`.
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, PathRejection>,
+) -> Answer {
+    match find(&api, &caller, id(path)?).await? {
+        Found::Planned(story) => json(&NotificationView::new(&story, &*api.parts.operations)),
+        Found::Unplanned(request, id) => {
+            let events = api.parts.store.loose_events(id.0).await?;
+            let is_cancelled = events.iter().any(|event| event.kind == EventKind::Cancelled);
+            json(&NotificationView::unplanned(id.0, *request, is_cancelled))
+        }
+    }
+}
+
+/// `DELETE /v1/notifications/{id}`: cancels what has not been sent, and says truly what it did.
+pub(in crate::api) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, PathRejection>,
+) -> Answer {
+    #[derive(Serialize)]
+    struct CancelView {
+        id: String,
+        status: &'static str,
+    }
+    let id = id(path)?;
+    find(&api, &caller, id).await?;
+    let status = match api.parts.operations.cancel(id).await? {
+        Cancelled::Cancelled { .. } => "cancelled",
+        Cancelled::TooLate => "too_late",
+    };
+    json(&CancelView { id: id.to_string(), status })
+}
+
+enum Found {
+    Planned(Box<Story>),
+    Unplanned(Box<NotificationRequest>, NotificationId),
+}
+
+/// The notification, if it is the caller's: from the store, or from the log when it is not planned yet.
+async fn find(api: &Api, caller: &Caller, id: NotificationId) -> Result<Found, Problem> {
+    // The second look at the store is for what was planned, and released by the log, in between.
+    for _ in 0..2 {
+        if let Some(story) = api.parts.store.stories(&[id.0]).await?.pop().flatten() {
+            let own = *story.plan.tenant == *caller.tenant;
+            return own.then(|| Found::Planned(Box::new(story))).ok_or_else(Problem::not_found);
+        }
+        let record = api.parts.log.record(id.0).await.map_err(|error| {
+            tracing::warn!(%error, "a request could not be answered");
+            Problem::unavailable("the log cannot be read at the moment", std::time::Duration::from_secs(5))
+        })?;
+        if let Some(record) = record {
+            // What cannot be decoded is nobody's.
+            let request = codec::decode_request(&record.body).map_err(|_| Problem::not_found())?;
+            let own = *request.tenant == *caller.tenant;
+            return own.then(|| Found::Unplanned(Box::new(request), id)).ok_or_else(Problem::not_found);
+        }
+    }
+    Err(Problem::not_found())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ListQuery {
+    user_id: String,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// `GET /v1/notifications?user_id=…`: a user's history, newest first; a notification is in it once it is planned.
+pub(in crate::api) async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    parameters: Result<Query<ListQuery>, QueryRejection>,
+) -> Answer {
+    let ListQuery { user_id, limit, cursor } = query(parameters)?;
+    let limit = paging::limit(limit)?;
+    let before = paging::read_cursor(cursor.as_deref(), |text| {
+        let (millis, id) = text.split_once('.')?;
+        Some(HistoryEntry { accepted_at: Timestamp(millis.parse().ok()?), notification: id.parse().ok()? })
+    })?;
+    let mut entries = api.parts.store.history(&caller.tenant, &user_id, before, limit + 1).await?;
+    let has_more = entries.len() > limit;
+    entries.truncate(limit);
+    let next_cursor = entries
+        .last()
+        .filter(|_| has_more)
+        .map(|last| paging::cursor(&format!("{}.{}", last.accepted_at.millis(), last.notification)));
+    let positions: Vec<_> = entries.iter().map(|entry| entry.notification.0).collect();
+    let stories = api.parts.store.stories(&positions).await?;
+    let data = stories.iter().flatten().map(|story| SummaryView::new(story, &*api.parts.operations)).collect();
+    json(&Page { data, next_cursor })
+}
+
+#[derive(Debug, Serialize)]
+struct DryRunView {
+    dry_run: bool,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    decisions: Vec<DecisionView>,
+    tasks: Vec<DryRunTaskView>,
+}
+
+#[derive(Debug, Serialize)]
+struct DryRunTaskView {
+    channel: &'static str,
+    to: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<MessageView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// A rendered message.
+#[derive(Debug, Serialize)]
+pub(super) struct MessageView {
+    title: String,
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sms: Option<String>,
+}
+
+impl MessageView {
+    pub(super) fn new(parts: &crate::domain::Parts) -> Self {
+        let parts = parts.clone();
+        Self { title: parts.title, body: parts.body, html: parts.html, sms: parts.sms }
+    }
+}
+
+impl DryRunView {
+    fn new(report: &DryRunReport) -> Self {
+        let tasks = report.tasks.iter().map(|task| DryRunTaskView {
+            channel: task.channel.name(),
+            to: task.address.as_str().to_owned(),
+            due_at: task.due.map(|due| due.to_string()),
+            message: task.rendered.as_ref().ok().map(MessageView::new),
+            error: task.rendered.as_ref().err().cloned(),
+        });
+        Self {
+            dry_run: true,
+            status: if report.skipped.is_some() { "skipped" } else { "planned" },
+            reason: report.skipped.as_ref().map(|reason| reason.name()),
+            decisions: report.decisions.iter().map(DecisionView::new).collect(),
+            tasks: tasks.collect(),
+        }
+    }
+}

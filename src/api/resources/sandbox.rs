@@ -1,0 +1,76 @@
+//! `/v1/sandbox/messages`: what the sandbox providers were given, for trying out and for tests.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::answer::{json, query};
+use super::notifications::MessageView;
+use crate::api::auth::Caller;
+use crate::api::paging::{self, Page};
+use crate::api::ports::SandboxMessage;
+use crate::api::routes::Answer;
+use crate::api::state::Api;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ListQuery {
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct SandboxView {
+    task_id: String,
+    notification_id: String,
+    attempt: u8,
+    provider: Box<str>,
+    channel: &'static str,
+    to: Box<str>,
+    at: String,
+    message: MessageView,
+    data: Option<Box<RawValue>>,
+    metadata: Option<Box<RawValue>>,
+}
+
+/// The tenant's messages, newest first; there is one page, because the sandbox keeps only the latest.
+pub(in crate::api) async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    parameters: Result<Query<ListQuery>, QueryRejection>,
+) -> Answer {
+    let limit = paging::limit(query(parameters)?.limit)?;
+    let messages = api.parts.sandbox.messages(&caller.tenant, limit);
+    json(&Page { data: messages.into_iter().map(SandboxView::new).collect(), next_cursor: None })
+}
+
+/// Forgets the tenant's messages.
+pub(in crate::api) async fn clear(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answer {
+    #[derive(Serialize)]
+    struct ClearView {
+        status: &'static str,
+    }
+    api.parts.sandbox.clear(&caller.tenant);
+    json(&ClearView { status: "cleared" })
+}
+
+impl SandboxView {
+    fn new(message: SandboxMessage) -> Self {
+        let raw = |text: Box<str>| RawValue::from_string(text.into_string()).ok();
+        Self {
+            task_id: message.task.to_string(),
+            notification_id: message.task.notification().to_string(),
+            attempt: message.attempt,
+            provider: message.provider,
+            channel: message.channel.name(),
+            to: message.address.as_str().into(),
+            at: message.at.to_string(),
+            message: MessageView::new(&message.parts),
+            data: raw(message.data),
+            metadata: raw(message.metadata),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What is held of a notification, in the words of the API.
+
+use serde::Serialize;
+
+use crate::api::operations::Operations;
+use crate::domain::{
+    Content, Decision, Disposition, Event, EventKind, NotificationRequest, Position, SkipReason, Story, TaskState,
+    Verdict,
+};
+
+#[derive(Debug, Serialize)]
+pub(super) struct NotificationView {
+    id: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    created_at: String,
+    user_id: Option<Box<str>>,
+    template: Option<Box<str>>,
+    category: Option<Box<str>>,
+    priority: &'static str,
+    routing: &'static str,
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    decisions: Vec<DecisionView>,
+    tasks: Vec<TaskView>,
+}
+
+/// One line of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct SummaryView {
+    id: String,
+    status: &'static str,
+    created_at: String,
+    user_id: Option<Box<str>>,
+    template: Option<Box<str>>,
+    category: Option<Box<str>>,
+    priority: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DecisionView {
+    step: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'static str>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// The notification this one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TaskView {
+    id: String,
+    notification_id: String,
+    channel: &'static str,
+    to: Box<str>,
+    status: &'static str,
+    /// The attempt that is to come or was the last.
+    attempt: u8,
+    /// Not before this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_message_id: Option<Box<str>>,
+    events: Vec<EventView>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventView {
+    r#type: &'static str,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_message_id: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
+}
+
+impl NotificationView {
+    pub(super) fn new(story: &Story, operations: &dyn Operations) -> Self {
+        let plan = &story.plan;
+        let tasks = (0..plan.tasks().len()).filter_map(|ordinal| TaskView::new(story, ordinal, operations)).collect();
+        Self {
+            id: plan.id().to_string(),
+            status: status(story, operations),
+            reason: match &plan.disposition {
+                Disposition::Skipped(reason) => Some(reason.name()),
+                Disposition::Tasks(_) => None,
+            },
+            created_at: plan.accepted_at.to_string(),
+            user_id: plan.user_id.clone(),
+            template: template(&plan.content),
+            category: plan.category.clone(),
+            priority: plan.priority().name(),
+            routing: plan.routing.name(),
+            source: plan.source.name(),
+            expires_at: plan.expires_at.map(|at| at.to_string()),
+            decisions: plan.decisions.iter().map(DecisionView::new).collect(),
+            tasks,
+        }
+    }
+
+    /// A notification that is durable and not planned yet.
+    pub(super) fn unplanned(position: Position, request: NotificationRequest, is_cancelled: bool) -> Self {
+        Self {
+            id: crate::domain::NotificationId(position).to_string(),
+            status: if is_cancelled { "cancelled" } else { "accepted" },
+            reason: None,
+            created_at: request.accepted_at.to_string(),
+            template: template(&request.content),
+            user_id: request.user_id,
+            category: request.category,
+            priority: request.priority.name(),
+            routing: request.routing.name(),
+            source: request.source.name(),
+            expires_at: request.expires_at.map(|at| at.to_string()),
+            decisions: Vec::new(),
+            tasks: Vec::new(),
+        }
+    }
+}
+
+impl SummaryView {
+    pub(super) fn new(story: &Story, operations: &dyn Operations) -> Self {
+        let plan = &story.plan;
+        Self {
+            id: plan.id().to_string(),
+            status: status(story, operations),
+            created_at: plan.accepted_at.to_string(),
+            user_id: plan.user_id.clone(),
+            template: template(&plan.content),
+            category: plan.category.clone(),
+            priority: plan.priority().name(),
+        }
+    }
+}
+
+impl DecisionView {
+    pub(super) fn new(decision: &Decision) -> Self {
+        let mut view = Self {
+            step: decision.step.name(),
+            channel: decision.channel.map(|channel| channel.name()),
+            outcome: "pass",
+            reason: None,
+            duplicate_of: None,
+            until: None,
+        };
+        match &decision.verdict {
+            Verdict::Pass => {}
+            Verdict::Hold { until } => {
+                view.outcome = "hold";
+                view.until = Some(until.to_string());
+            }
+            Verdict::Skip(reason) => {
+                view.outcome = "skip";
+                view.reason = Some(reason.name());
+                if let SkipReason::Duplicate { of } = reason {
+                    view.duplicate_of = Some(of.to_string());
+                }
+            }
+        }
+        view
+    }
+}
+
+impl TaskView {
+    /// `None` if the plan has no such task.
+    pub(super) fn new(story: &Story, ordinal: usize, operations: &dyn Operations) -> Option<Self> {
+        let spec = story.plan.tasks().get(ordinal)?;
+        let id = story.plan.task_id(ordinal);
+        let state = story.state(ordinal)?;
+        let mut events: Vec<&Event> =
+            story.events.iter().filter(|event| usize::from(event.task.ordinal) == ordinal).collect();
+        events.sort_by_key(|event| (event.at, event.sequence()));
+        // Who took it, or else who was tried last.
+        let taken = events.iter().rev().find(|event| event.provider_message_id.is_some());
+        let tried = events.iter().rev().find(|event| event.provider.is_some());
+        let accepted = EventView::accepted(story);
+        let provider = taken.or(tried).and_then(|event| event.provider.clone());
+        let provider_message_id = taken.and_then(|event| event.provider_message_id.clone());
+        let has_accepted = events.iter().any(|event| event.kind == EventKind::Accepted);
+        Some(Self {
+            id: id.to_string(),
+            notification_id: id.notification().to_string(),
+            channel: spec.channel.name(),
+            to: spec.address.as_str().into(),
+            status: if operations.is_sending(id) { "sending" } else { state.name() },
+            attempt: attempt(state).unwrap_or_else(|| events.iter().map(|event| event.attempt).max().unwrap_or(1)),
+            due_at: match state {
+                TaskState::Scheduled { due, .. } => Some(due.to_string()),
+                _ => None,
+            },
+            provider,
+            provider_message_id,
+            events: (!has_accepted)
+                .then_some(accepted)
+                .into_iter()
+                .chain(events.into_iter().map(EventView::new))
+                .collect(),
+        })
+    }
+}
+
+impl EventView {
+    /// Every task's first event: it is not stored for each, because the plan says it.
+    fn accepted(story: &Story) -> Self {
+        Self {
+            r#type: EventKind::Accepted.name(),
+            at: story.plan.accepted_at.to_string(),
+            attempt: None,
+            channel: None,
+            provider: None,
+            provider_message_id: None,
+            reason: None,
+            due_at: None,
+        }
+    }
+
+    fn new(event: &Event) -> Self {
+        Self {
+            r#type: event.kind.name(),
+            at: event.at.to_string(),
+            attempt: Some(event.attempt),
+            channel: event.channel.map(|channel| channel.name()),
+            provider: event.provider.clone(),
+            provider_message_id: event.provider_message_id.clone(),
+            reason: event.reason.clone(),
+            due_at: event.due.map(|due| due.to_string()),
+        }
+    }
+}
+
+fn attempt(state: TaskState) -> Option<u8> {
+    match state {
+        TaskState::Pending { attempt }
+        | TaskState::Scheduled { attempt, .. }
+        | TaskState::Failed { attempt }
+        | TaskState::Unknown { attempt } => Some(attempt),
+        _ => None,
+    }
+}
+
+fn template(content: &Content) -> Option<Box<str>> {
+    match content {
+        Content::Template { code } => Some(code.clone()),
+        Content::Inline { .. } => None,
+    }
+}
+
+/// A notification's status, one word for all of its tasks: while something is open, the most advanced of what is open;
+/// then `delivered` or `sent` if anything was taken (all that was taken was delivered: `delivered`); then the word that
+/// most needs somebody's attention.
+fn status(story: &Story, operations: &dyn Operations) -> &'static str {
+    let tasks = match &story.plan.disposition {
+        Disposition::Skipped(SkipReason::Expired) => return "expired",
+        Disposition::Skipped(SkipReason::Cancelled) => return "cancelled",
+        Disposition::Skipped(_) => return "skipped",
+        Disposition::Tasks(tasks) => tasks,
+    };
+    if (0..tasks.len()).any(|ordinal| operations.is_sending(story.plan.task_id(ordinal))) {
+        return "sending";
+    }
+    let names: Vec<&str> = story.states().into_iter().map(TaskState::name).collect();
+    let has = |name: &str| names.contains(&name);
+    if !has("pending") && !has("scheduled") && has("sent") {
+        return "sent";
+    }
+    let ranked =
+        ["pending", "scheduled", "delivered", "unknown", "failed", "expired", "cancelled", "merged", "skipped"];
+    ranked.into_iter().find(|name| has(name)).unwrap_or("pending")
+}

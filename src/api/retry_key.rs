@@ -1,0 +1,107 @@
+//! `Idempotency-Key`: the same key and body answer the same result.
+//!
+//! For notifications the key travels with the request, and the door and the store answer for it ([`crate::intake`]). The
+//! other POSTs, replays, do a thing once by nature; here their answers are kept for a while, so that a retry is told the
+//! same and not that it came too late. That memory is bounded and ends with the process.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use ring::digest::{Context, SHA256};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::problem::{Kind, Problem};
+use crate::clock::SharedClock;
+use crate::domain::{ClaimKey, Idempotency, Timestamp};
+use crate::intake::limits;
+
+/// The header, hashed with whose it is and what it is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RetryKey {
+    base: u128,
+    body_hash: u64,
+}
+
+impl RetryKey {
+    /// The key of a request, if it has one.
+    pub(super) fn read(
+        headers: &HeaderMap,
+        tenant: &str,
+        call: &'static str,
+        body: &[u8],
+    ) -> Result<Option<Self>, Problem> {
+        let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+        let value = value.as_bytes();
+        if value.is_empty() || value.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {
+            let detail = format!("`Idempotency-Key` must have 1 to {} bytes", limits::IDEMPOTENCY_KEY_BYTES_MAX);
+            return Err(Problem::new(Kind::BadRequest, detail));
+        }
+        let mut context = Context::new(&SHA256);
+        for part in [tenant.as_bytes(), call.as_bytes(), value] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut base = [0; 16];
+        base.copy_from_slice(&context.finish().as_ref()[..16]);
+        Ok(Some(Self { base: u128::from_be_bytes(base), body_hash: xxh3_64(body) }))
+    }
+
+    /// The key of one item of a batch. The hashes of two headers are as far apart as two random numbers, so that no batch
+    /// reaches from one to the other.
+    pub(super) fn item(self, index: usize) -> Idempotency {
+        Idempotency { key: ClaimKey(self.base.wrapping_add(index as u128)), body_hash: self.body_hash }
+    }
+}
+
+/// Answers kept at once, each below a kilobyte.
+const ANSWERS_MAX: usize = 4096;
+/// How long an answer is kept at most.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Answers that were given under a key.
+pub(super) struct Answers {
+    clock: SharedClock,
+    kept: Mutex<HashMap<u128, Answer>>,
+}
+
+struct Answer {
+    body_hash: u64,
+    at: Timestamp,
+    body: Bytes,
+}
+
+impl Answers {
+    pub(super) fn new(clock: SharedClock) -> Self {
+        Self { clock, kept: Mutex::default() }
+    }
+
+    /// What was answered before under this key.
+    pub(super) fn find(&self, key: RetryKey) -> Result<Option<Bytes>, Problem> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        match kept.get(&key.base).filter(|answer| now.since(answer.at) < ANSWER_AGE_MAX) {
+            Some(answer) if answer.body_hash != key.body_hash => {
+                Err(Problem::new(Kind::Conflict, "this `Idempotency-Key` was used before with another body"))
+            }
+            answer => Ok(answer.map(|answer| answer.body.clone())),
+        }
+    }
+
+    pub(super) fn keep(&self, key: RetryKey, body: Bytes) {
+        let now = self.clock.now();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= ANSWERS_MAX {
+            // The older half goes; rare enough to sort for it.
+            let mut times: Vec<Timestamp> = kept.values().map(|answer| answer.at).collect();
+            times.sort_unstable();
+            let middle = times[times.len() / 2];
+            kept.retain(|_, answer| answer.at > middle);
+        }
+        if kept.len() < ANSWERS_MAX {
+            kept.insert(key.base, Answer { body_hash: key.body_hash, at: now, body });
+        }
+    }
+}

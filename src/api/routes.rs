@@ -1,0 +1,90 @@
+//! The route table: every call, what its key must be allowed to, and who answers it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::around::{Around, around};
+use super::problem::{Kind, Problem};
+use super::resources::{accounting, batch, dead_letters, docs, notifications, operations, sandbox, tasks};
+use super::state::{Api, ApiParts};
+use crate::config::Scope;
+
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// `None`: needs no key, and is answered however much there is to do.
+    pub(super) scope: Option<Scope>,
+    answer: MethodRouter<Arc<Api>>,
+}
+
+/// All routes.
+pub(super) fn table() -> Vec<Route> {
+    use Scope::{Admin, Read, Send};
+    vec![
+        post("/v1/notifications", Send, notifications::create),
+        post("/v1/notifications/batch", Send, batch::create),
+        get("/v1/notifications", Some(Read), notifications::list),
+        get("/v1/notifications/{id}", Some(Read), notifications::show),
+        delete("/v1/notifications/{id}", Send, notifications::cancel),
+        get("/v1/tasks/{id}", Some(Read), tasks::show),
+        get("/v1/dead-letters", Some(Read), dead_letters::list),
+        post("/v1/dead-letters/replay", Admin, dead_letters::replay_many),
+        post("/v1/dead-letters/{id}/replay", Admin, dead_letters::replay),
+        get("/v1/accounting", Some(Admin), accounting::show),
+        get("/v1/sandbox/messages", Some(Admin), sandbox::list),
+        delete("/v1/sandbox/messages", Admin, sandbox::clear),
+        get("/healthz", None, operations::alive),
+        get("/readyz", None, operations::ready),
+        get("/metrics", None, operations::metrics),
+        get("/openapi.json", None, docs::openapi),
+        get("/docs", None, docs::page),
+        get("/docs/docs.css", None, docs::style),
+        get("/docs/docs.js", None, docs::script),
+    ]
+}
+
+/// The API as a service.
+pub fn router(parts: ApiParts) -> Router {
+    let api = Arc::new(Api::new(parts));
+    let mut router = Router::new();
+    for route in table() {
+        let around_it = Arc::new(Around::new(api.clone(), route.path, route.method.clone(), route.scope));
+        router = router.route(route.path, route.answer.route_layer(from_fn_with_state(around_it, around)));
+    }
+    // Whatever is no route is counted as one, or a scanner would make a series of every address it tries.
+    let no_route = |answer: fn() -> Problem| {
+        let around_it = Arc::new(Around::new(api.clone(), "none", Method::GET, None));
+        on(MethodFilter::GET, async move || answer())
+            .fallback(async move || answer())
+            .layer(from_fn_with_state(around_it, around))
+    };
+    let unknown = || Problem::new(Kind::NotFound, "there is no such address: see /docs");
+    let wrong_method =
+        || Problem::new(Kind::MethodNotAllowed, "this address exists, but not with this method: see /docs");
+    router
+        .method_not_allowed_fallback(async move |_: Request| -> Problem { wrong_method() })
+        .fallback_service(no_route(unknown))
+        .with_state(api)
+}
+
+fn get<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Option<Scope>, handler: H) -> Route {
+    Route { method: Method::GET, path, scope, answer: on(MethodFilter::GET, handler) }
+}
+
+fn post<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    Route { method: Method::POST, path, scope: Some(scope), answer: on(MethodFilter::POST, handler) }
+}
+
+fn delete<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    Route { method: Method::DELETE, path, scope: Some(scope), answer: on(MethodFilter::DELETE, handler) }
+}
+
+/// What every handler gives.
+pub(super) type Answer = Result<Response, Problem>;

@@ -1,0 +1,63 @@
+//! What all handlers share.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::Operations;
+use super::auth::Keys;
+use super::ports::{DryRun, SandboxMessages};
+use super::retry_key::Answers;
+use crate::clock::SharedClock;
+use crate::config::Http;
+use crate::domain::Source;
+use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter};
+use crate::log::SharedLog;
+use crate::store::SharedStore;
+use crate::telemetry::{Counter, Health, MetricsPage};
+
+/// What the API is made of.
+pub struct ApiParts {
+    pub http: Http,
+    pub clock: SharedClock,
+    pub log: SharedLog,
+    pub store: SharedStore,
+    pub acceptor: Arc<Acceptor>,
+    pub operations: Arc<dyn Operations>,
+    pub dry_run: Arc<dyn DryRun>,
+    pub sandbox: Arc<dyn SandboxMessages>,
+    pub endpoints: Arc<dyn EndpointCheck>,
+    pub contents: Arc<dyn ContentCheck>,
+    pub health: Health,
+    pub metrics: MetricsPage,
+}
+
+/// The parts, and what the API itself keeps while it runs.
+pub(super) struct Api {
+    pub(super) parts: ApiParts,
+    pub(super) keys: Keys,
+    /// Requests being answered.
+    pub(super) in_flight: Semaphore,
+    /// Memory for large bodies, in KiB.
+    pub(super) body_memory: Arc<Semaphore>,
+    /// Answers of the calls whose retry key the store does not know.
+    pub(super) answers: Answers,
+    pub(super) refused: Counter,
+}
+
+/// Memory for large bodies: several batches of the largest size at once. What is made of a batch takes up to three times
+/// its size for a moment.
+pub(super) const BODY_MEMORY_KIB: usize = 24 * 1024;
+
+impl Api {
+    pub(super) fn new(parts: ApiParts) -> Self {
+        Self {
+            keys: Keys::new(&parts.http.keys, parts.clock.clone()),
+            in_flight: Semaphore::new(parts.http.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
+            answers: Answers::new(parts.clock.clone()),
+            refused: refused_counter(Source::Http),
+            parts,
+        }
+    }
+}
