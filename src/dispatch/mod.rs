@@ -1,1 +1,25 @@
-//! Ready tasks reach providers.
+//! Dispatch: ready tasks reach providers.
+//!
+//! In: [`Ready`] handles from planning, timers and the sweep. Out: [`crate::outcomes::Answer`]s. Promise: critical tasks
+//! have slots, lanes, providers and a runtime of their own; the other lanes share by weight, and none starves; a provider
+//! is never given more at once, or per second, than it was configured for; what cannot go now waits, and is never dropped.
+//!
+//! A [`Channel`](channel::ChannelActor) actor owns the lanes and the slots of one channel and class, and hands jobs to its
+//! sender actors, which carry them out and report back. Everything here may be lost in a crash: the store and
+//! [`crate::ownership`] know what was in hand.
+
+mod ready;
+mod backlog;
+mod lanes;
+mod breaker;
+mod slots;
+mod endpoints;
+mod channel;
+mod sender;
+mod metrics;
+
+pub use backlog::{Backlog, PayloadBudget};
+pub use channel::{ChannelActor, ChannelArguments, ChannelMessage};
+pub use ready::{Class, DispatchHandle, Payload, Ready, Room};
+pub use sender::SenderContext;
+pub use slots::ProviderLimits;

@@ -23,5 +23,5 @@ pub use message::{Address, Message, Parts};
 pub use outcome::Outcome;
 pub use priority::Priority;
 pub use request::{ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source};
-pub use task::{Disposition, Plan, Story, TaskSpec, TaskState};
+pub use task::{Disposition, Plan, PlanClaim, Story, TaskSpec, TaskState};
 pub use time::Timestamp;

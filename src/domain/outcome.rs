@@ -15,8 +15,9 @@ pub enum Outcome {
     Config { reason: Box<str> },
     /// A rate or quota was hit: wait, and spend no attempt.
     Throttled { reason: Box<str>, retry_after: Option<Duration> },
-    /// Certainly not sent, and worth another try.
-    Transient { reason: Box<str>, retry_after: Option<Duration> },
+    /// Certainly not sent, and worth another try. `unreachable`: nobody answered at all (no connection, no name), which counts
+    /// against the provider's breaker; an answer that says "later" does not.
+    Transient { reason: Box<str>, retry_after: Option<Duration>, unreachable: bool },
     /// The bytes went out and no answer came: the provider may have sent it.
     Unknown { reason: Box<str> },
 }

@@ -24,7 +24,16 @@ pub struct Plan {
     pub decisions: Vec<Decision>,
     pub disposition: Disposition,
     /// Claims this notification holds: no other with the same keys is sent while they last.
-    pub claims: Vec<(ClaimKey, Timestamp)>,
+    pub claims: Vec<PlanClaim>,
+}
+
+/// A claim that came with a plan: what the store writes next to it, with the plan's position as the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanClaim {
+    pub key: ClaimKey,
+    pub expires_at: Timestamp,
+    /// For a retry key: the hash of the body it came with; 0 elsewhere.
+    pub body_hash: u64,
 }
 
 /// What becomes of a planned notification.
@@ -151,7 +160,7 @@ impl Story {
 
 /// The only transition table. The order of the events does not matter, and the same event twice is the same as once:
 /// what the provider took stays taken, what was ended stays ended, and of the rest the latest attempt counts.
-pub fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a Event>) -> TaskState {
+pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a Event>) -> TaskState {
     let mut state = match due {
         Some(due) => TaskState::Scheduled { attempt: 1, due },
         None => TaskState::Pending { attempt: 1 },

@@ -1,1 +1,19 @@
-//! A provider's answer becomes events, timers and dead letters.
+//! Outcomes: a provider's answer becomes events, a timer or a dead letter.
+//!
+//! In: [`Answer`]s from the senders. Out: rows in the store; then tasks that go on (a retry to the timers, the next channel of
+//! a fallback to dispatch). Promise: an answer is durable before its task is let go; what is in doubt is a state of its own;
+//! an answer that cannot be written is kept and tried again, and the senders wait meanwhile.
+
+mod answer;
+mod retry;
+mod settle;
+mod settler;
+mod cancel;
+mod replay;
+mod metrics;
+
+pub use answer::{Answer, AnswerKind};
+pub use cancel::{Cancellation, Cancellations};
+pub use replay::{Replay, Replays};
+pub use retry::{RetryPolicy, throttle_pause};
+pub use settler::{SettlerActor, SettlerArguments, SettlerHandle};

@@ -1,1 +1,82 @@
-//! What this node has in hand, per shard.
+//! What this node has in hand: per owned shard, which tasks somebody in this process works on, and up to where all work
+//! is known to be done.
+//!
+//! In: tasks that become ready, begin to be sent, and end. Out: the answer to "may this send start?", and cursors. Promise:
+//! a send starts only for a task that is tracked, that nobody holds and that nobody cancelled; so however often a task is
+//! found again (by a timer, a takeover, the sweep), it is sent by one sender at a time and not after its end.
+
+mod shard;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use shard::{Begin, Shard};
+
+use crate::domain::{ShardId, TaskId};
+
+/// The shards this node owns.
+#[derive(Debug, Default)]
+pub struct Ownership {
+    shards: ArcSwap<HashMap<ShardId, Arc<Shard>>>,
+}
+
+impl Ownership {
+    /// The shard, if this node owns it.
+    pub fn shard(&self, id: ShardId) -> Option<Arc<Shard>> {
+        self.shards.load().get(&id).cloned()
+    }
+
+    /// Every owned shard, in order.
+    pub fn shards(&self) -> Vec<Arc<Shard>> {
+        let mut shards: Vec<_> = self.shards.load().values().cloned().collect();
+        shards.sort_by_key(|shard| shard.id());
+        shards
+    }
+
+    /// Takes a shard over.
+    pub fn insert(&self, shard: Arc<Shard>) {
+        self.shards.rcu(|shards| {
+            let mut shards = HashMap::clone(shards);
+            shards.insert(shard.id(), shard.clone());
+            shards
+        });
+    }
+
+    /// Lets a shard go.
+    pub fn remove(&self, id: ShardId) {
+        self.shards.rcu(|shards| {
+            let mut shards = HashMap::clone(shards);
+            shards.remove(&id);
+            shards
+        });
+    }
+
+    /// Asks whether the send of a task may start now; see [`Shard::begin`].
+    pub fn begin(&self, task: TaskId) -> Begin {
+        match self.shards.load().get(&task.position.shard) {
+            Some(shard) => shard.begin(task),
+            None => Begin::NotOurs,
+        }
+    }
+
+    /// The task goes back into a lane: its send did not take place.
+    pub fn put_back(&self, task: TaskId) {
+        if let Some(shard) = self.shards.load().get(&task.position.shard) {
+            shard.put_back(task);
+        }
+    }
+
+    /// Nobody works on the task any more: it ended, or waits for a timer, and that is durable.
+    pub fn release(&self, task: TaskId) {
+        if let Some(shard) = self.shards.load().get(&task.position.shard) {
+            shard.release(task);
+        }
+    }
+
+    /// Whether a sender has the task in its hands.
+    pub fn is_sending(&self, task: TaskId) -> bool {
+        self.shards.load().get(&task.position.shard).is_some_and(|shard| shard.is_in_hand(task))
+    }
+}

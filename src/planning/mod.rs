@@ -1,1 +1,125 @@
 //! A batch of requests becomes plans.
+//!
+//! In: a batch as read from the log, and the [`Facts`] that [`gather`] read for it all at once. Out: one [`Plan`] per
+//! request: tasks, or the one reason why there are none, with every verdict on the way. Promise: planning is a pure
+//! function of batch, facts, policy and time, so that a replay with the same facts decides the same; only `facts.rs`
+//! waits for anything.
+
+mod policy;
+mod gates;
+mod routing;
+mod send_time;
+mod endpoint;
+mod facts;
+mod claim_keys;
+mod canonical;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use facts::{CandidateFacts, Facts, Sources, gather, peek};
+pub use policy::Policy;
+
+use crate::domain::{
+    Decision, Disposition, NotificationRequest, Plan, PlanClaim, Position, ShardId, SkipReason, TaskSpec, Timestamp,
+    Verdict,
+};
+use gates::{Case, GATES};
+
+/// Plans a batch. `facts` were gathered for exactly this batch; `now` is the one that they were gathered with.
+pub fn plan_batch(
+    batch: Vec<(Position, NotificationRequest)>,
+    facts: &Facts,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Arc<Plan>> {
+    assert_eq!(batch.len(), facts.candidates.len(), "facts belong to the batch they were gathered for");
+    batch
+        .into_iter()
+        .zip(&facts.candidates)
+        .map(|((position, request), facts)| Arc::new(plan(position, request, facts, policy, now)))
+        .collect()
+}
+
+/// What would become of a request now. Nothing is claimed and nothing is kept: the position is a stand-in in the
+/// request's lane, and neither it nor the ids made of it mean anything.
+pub fn dry_run(request: NotificationRequest, facts: &CandidateFacts, policy: &Policy, now: Timestamp) -> Plan {
+    let shard = ShardId { generation: 0, lane: request.priority, partition: 0 };
+    plan(Position::new(shard, 0), request, facts, policy, now)
+}
+
+fn plan(
+    position: Position,
+    request: NotificationRequest,
+    facts: &CandidateFacts,
+    policy: &Policy,
+    now: Timestamp,
+) -> Plan {
+    // Four gates, two steps for a channel and the time of sending.
+    let mut decisions = Vec::with_capacity(8);
+    let disposition = match decide(&Case { request: &request, facts, policy, now }, &mut decisions) {
+        Ok(tasks) => Disposition::Tasks(tasks),
+        Err(reason) => Disposition::Skipped(reason),
+    };
+    let claims = held_claims(&request, facts, policy, matches!(disposition, Disposition::Tasks(_)));
+    Plan {
+        position,
+        tenant: request.tenant,
+        user_id: request.user_id,
+        category: request.category,
+        source: request.source,
+        routing: request.routing,
+        accepted_at: request.accepted_at,
+        expires_at: request.expires_at,
+        content: request.content,
+        data: request.data,
+        metadata: request.metadata,
+        decisions,
+        disposition,
+        claims,
+    }
+}
+
+/// Asks the gates in their order, then finds the ways and the time. Each verdict is noted; the first skip ends it.
+fn decide(case: &Case<'_>, decisions: &mut Vec<Decision>) -> Result<Vec<TaskSpec>, SkipReason> {
+    for gate in &GATES {
+        let verdict = (gate.judge)(case);
+        decisions.push(Decision { step: gate.step, channel: None, verdict: verdict.clone() });
+        if let Verdict::Skip(reason) = verdict {
+            return Err(reason);
+        }
+    }
+    let ways = routing::route(case.request, case.policy, decisions)?;
+    let due = send_time::decide(case.request, case.now, decisions);
+    let spec = |(channel, address)| TaskSpec { channel, due, endpoint: endpoint::of(&address), address };
+    Ok(ways.into_iter().map(spec).collect())
+}
+
+/// A retry key is held by whoever used it first, whatever became of it, so that a retry is answered the same; a business
+/// key only by what is really sent, or the next try would be taken for a duplicate of nothing.
+fn held_claims(
+    request: &NotificationRequest,
+    facts: &CandidateFacts,
+    policy: &Policy,
+    is_sent: bool,
+) -> Vec<PlanClaim> {
+    let mut claims = Vec::new();
+    if let Some(retry) = request.idempotency
+        && facts.retry_holder.is_none()
+    {
+        let expires_at = request.accepted_at + policy.retry_window;
+        claims.push(PlanClaim { key: retry.key, expires_at, body_hash: retry.body_hash });
+    }
+    if let Some(key) = facts.business_key
+        && facts.business_holder.is_none()
+        && is_sent
+    {
+        let expires_at = request.accepted_at + policy.business_window(request);
+        claims.push(PlanClaim { key, expires_at, body_hash: 0 });
+    }
+    claims
+}

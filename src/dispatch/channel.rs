@@ -1,0 +1,357 @@
+//! The channel actor: owns the lanes and the provider slots of one channel and class.
+//!
+//! Started and watched by the channels' supervisor; it starts and watches its sender actors. What it has in memory may be
+//! lost: a new incarnation waits until every answer is settled and then takes up again, from the store, what the ownership
+//! registry says is in hand. If a sender fails the channel fails with it, for the same reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use super::breaker::BreakerRule;
+use super::endpoints::Endpoints;
+use super::lanes::{Lanes, Sharing};
+use super::metrics::ChannelMetrics;
+use super::ready::{Class, Ready};
+use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
+use super::slots::{ProviderLimits, ProviderSlots, choose};
+use crate::config;
+use crate::coordination::SharedCoordination;
+use crate::domain::{Channel, TaskState, Timestamp};
+use crate::outcomes::Answer;
+use crate::providers::SharedProvider;
+
+/// One channel of one class.
+#[derive(Debug, Default)]
+pub struct ChannelActor;
+
+/// What a channel actor is started with.
+#[derive(Clone)]
+pub struct ChannelArguments {
+    pub channel: Channel,
+    pub class: Class,
+    pub providers: Vec<(SharedProvider, ProviderLimits)>,
+    pub settings: config::Dispatch,
+    pub coordination: SharedCoordination,
+    pub context: SenderContext,
+    /// Not the first of its kind in this process: there may be tasks in hand that the one before lost.
+    pub reborn: bool,
+}
+
+pub enum ChannelMessage {
+    /// Tasks that may be sent now; each is tracked and counted in the backlog.
+    Ready(Vec<Ready>),
+    /// Jobs of a sender that ended.
+    Finished(Vec<Finished>),
+    /// A breaker, a pause or a rate may let something through now.
+    Wake(Timestamp),
+    /// Hand out nothing more; answer when nothing is in flight.
+    Drain(RpcReplyPort<()>),
+}
+
+pub struct ChannelState {
+    arguments: ChannelArguments,
+    lanes: Lanes,
+    sharing: Sharing,
+    rule: BreakerRule,
+    providers: Vec<ProviderSlots>,
+    endpoints: Endpoints,
+    senders: Vec<ActorRef<SenderMessage>>,
+    next_sender: usize,
+    in_flight: [usize; 4],
+    /// The earliest wake-up that is under way.
+    wake_at: Option<Timestamp>,
+    draining: Option<Vec<RpcReplyPort<()>>>,
+    metrics: ChannelMetrics,
+}
+
+/// Two senders keep two cores busy; each carries out many jobs at a time.
+const SENDERS: usize = 2;
+
+impl Actor for ChannelActor {
+    type Msg = ChannelMessage;
+    type State = ChannelState;
+    type Arguments = ChannelArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ChannelMessage>,
+        arguments: ChannelArguments,
+    ) -> Result<ChannelState, ActorProcessingErr> {
+        let settings = &arguments.settings;
+        let rule = BreakerRule::of(settings.breaker_failures, settings.breaker_pause);
+        let providers: Vec<ProviderSlots> = arguments
+            .providers
+            .iter()
+            .map(|(provider, limits)| {
+                ProviderSlots::new(provider.clone(), *limits, arguments.class, settings.critical_share)
+            })
+            .collect();
+        let slots: usize = providers.iter().map(ProviderSlots::slots).sum();
+        let mut senders = Vec::new();
+        for _ in 0..SENDERS.min(slots) {
+            let context = (arguments.context.clone(), myself.clone(), slots);
+            let (sender, _) = Actor::spawn_linked(None, SenderActor, context, myself.get_cell()).await?;
+            senders.push(sender);
+        }
+        let metrics = ChannelMetrics::new(arguments.channel, arguments.class, &providers);
+        arguments.context.dispatch.install(arguments.channel, arguments.class, myself.clone());
+        Ok(ChannelState {
+            lanes: Lanes::default(),
+            sharing: Sharing { weights: settings.weights, ageing: settings.ageing },
+            rule,
+            endpoints: Endpoints::new(settings.endpoint_in_flight, rule),
+            providers,
+            senders,
+            next_sender: 0,
+            in_flight: [0; 4],
+            wake_at: None,
+            draining: None,
+            metrics,
+            arguments,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<ChannelMessage>,
+        state: &mut ChannelState,
+    ) -> Result<(), ActorProcessingErr> {
+        if state.arguments.reborn {
+            state.take_up().await?;
+            state.hand_out(&myself).await;
+        }
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ChannelMessage>,
+        message: ChannelMessage,
+        state: &mut ChannelState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ChannelMessage::Ready(ready) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
+            ChannelMessage::Finished(finished) => state.finish(finished).await,
+            ChannelMessage::Wake(at) => state.wake(at),
+            ChannelMessage::Drain(reply) => state.draining.get_or_insert_default().push(reply),
+        }
+        state.hand_out(&myself).await;
+        state.answer_drain();
+        state.metrics.observe(&state.lanes, &state.in_flight, &state.providers);
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<ChannelMessage>,
+        event: SupervisionEvent,
+        _: &mut ChannelState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(_, reason) => Err(format!("a sender failed: {reason}").into()),
+            SupervisionEvent::ActorTerminated(..) => Err("a sender ended".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ChannelState {
+    /// Gives jobs to senders while there are tasks, slots and tokens.
+    async fn hand_out(&mut self, myself: &ActorRef<ChannelMessage>) {
+        if self.draining.is_some() || self.senders.is_empty() {
+            return;
+        }
+        let now = self.arguments.context.clock.now();
+        let mut jobs: Vec<Vec<Job>> = (0..self.senders.len()).map(|_| Vec::new()).collect();
+        while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(now)) {
+            let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
+            if !self.endpoints.allows(ready.endpoint, now) {
+                self.lanes.park(ready);
+                continue;
+            }
+            let Some(index) = self.provider_for(&ready, now).await else {
+                self.lanes.push_front(ready);
+                continue;
+            };
+            let provider = &mut self.providers[index];
+            provider.begin();
+            self.endpoints.begin(ready.endpoint);
+            self.in_flight[ready.priority().index()] += 1;
+            let job = Job {
+                ready,
+                provider_index: index,
+                provider: provider.provider.clone(),
+                provider_name: provider.name.clone(),
+                timeout: provider.limits.timeout,
+            };
+            jobs[self.next_sender].push(job);
+            self.next_sender = (self.next_sender + 1) % self.senders.len();
+        }
+        for (sender, jobs) in self.senders.iter().zip(jobs) {
+            if !jobs.is_empty() {
+                // A closed mailbox means that the sender failed, and this actor with it in a moment.
+                let _ = sender.cast(SenderMessage::Work(jobs));
+            }
+        }
+        self.arrange_wake(myself, now);
+    }
+
+    /// The provider for a task: by weight among those that have room and did not refuse it in this attempt. `None` only after
+    /// a provider was found to be out of tokens, and so is no longer usable.
+    async fn provider_for(&mut self, ready: &Ready, now: Timestamp) -> Option<usize> {
+        let tried = ready.tried;
+        let untried = |index: usize| index >= 16 || tried & 1 << index == 0;
+        let index = choose(&mut self.providers, |index, provider| provider.usable(now) && untried(index))
+            .or_else(|| choose(&mut self.providers, |_, provider| provider.usable(now)))?;
+        let coordination = self.arguments.coordination.clone();
+        self.providers[index].take_token(&coordination, now).await.then_some(index)
+    }
+
+    async fn finish(&mut self, finished: Vec<Finished>) {
+        let now = self.arguments.context.clock.now();
+        let mut given_up = Vec::new();
+        for done in finished {
+            self.in_flight[done.priority.index()] -= 1;
+            let provider = &mut self.providers[done.provider_index];
+            provider.in_flight -= 1;
+            let own_endpoint = done.endpoint != 0;
+            let well = match done.verdict {
+                Verdict::Answered => Some(true),
+                Verdict::Silent => Some(false),
+                Verdict::Misconfigured | Verdict::Throttled(_) | Verdict::NotSent => None,
+            };
+            self.endpoints.end(done.endpoint, well, now);
+            match done.verdict {
+                Verdict::Answered => provider.breaker.succeed(),
+                Verdict::Silent if own_endpoint => provider.breaker.abandon(now),
+                Verdict::Silent => provider.breaker.fail(&self.rule, now),
+                Verdict::Misconfigured => provider.breaker.trip(&self.rule, now),
+                Verdict::Throttled(pause) => {
+                    provider.breaker.abandon(now);
+                    if !own_endpoint {
+                        provider.pause(now + pause);
+                    }
+                }
+                Verdict::NotSent => provider.breaker.abandon(now),
+            }
+            if own_endpoint && self.lanes.has_parked(done.endpoint) {
+                self.lanes.unpark(done.endpoint, self.endpoints.room(done.endpoint, now));
+            }
+            if let Some((ready, answer)) = done.refused {
+                self.fail_over(ready, answer, done.provider_index, now, &mut given_up);
+            }
+        }
+        if !given_up.is_empty() {
+            self.arguments.context.settler.submit(given_up).await;
+        }
+    }
+
+    /// A task that a provider certainly did not send goes to another one of the channel at once, if there is one that is
+    /// well and was not tried; otherwise the answer stands.
+    fn fail_over(
+        &mut self,
+        mut ready: Ready,
+        answer: Answer,
+        index: usize,
+        now: Timestamp,
+        given_up: &mut Vec<Answer>,
+    ) {
+        if index < 16 {
+            ready.tried |= 1 << index;
+        }
+        let tried = ready.tried;
+        let other = self
+            .providers
+            .iter()
+            .enumerate()
+            .any(|(index, provider)| index < 16 && tried & 1 << index == 0 && provider.healthy(now));
+        if other && ready.endpoint == 0 {
+            self.arguments.context.ownership.put_back(ready.task);
+            self.lanes.push_front(ready);
+        } else {
+            given_up.push(answer);
+        }
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        if self.wake_at.is_some_and(|wake_at| wake_at <= at) {
+            self.wake_at = None;
+        }
+        let now = self.arguments.context.clock.now();
+        let open: Vec<u32> = self.endpoints.open().filter(|(_, until)| *until <= now).map(|(id, _)| id).collect();
+        for endpoint in open {
+            self.lanes.unpark(endpoint, self.endpoints.room(endpoint, now));
+        }
+    }
+
+    /// Sees to it that this actor is woken when time alone makes something possible again.
+    fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Timestamp) {
+        let mut earliest: Option<Timestamp> = None;
+        if self.lanes.has_queued() {
+            earliest = self.providers.iter().filter_map(|provider| provider.usable_at(now)).min();
+        }
+        let parked = self.endpoints.open().filter(|(endpoint, _)| self.lanes.has_parked(*endpoint));
+        if let Some(endpoint) = parked.map(|(_, until)| until).min() {
+            earliest = Some(earliest.map_or(endpoint, |earliest| earliest.min(endpoint)));
+        }
+        let Some(at) = earliest else { return };
+        if self.wake_at.is_some_and(|wake_at| wake_at <= at) {
+            return;
+        }
+        self.wake_at = Some(at);
+        let sleep = self.arguments.context.clock.sleep_until(at.max(now + Duration::from_millis(1)));
+        let myself = myself.clone();
+        tokio::spawn(async move {
+            sleep.await;
+            let _ = myself.cast(ChannelMessage::Wake(at));
+        });
+    }
+
+    fn answer_drain(&mut self) {
+        if self.in_flight.iter().all(|count| *count == 0)
+            && let Some(replies) = &mut self.draining
+        {
+            for reply in replies.drain(..) {
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// Takes up what the incarnation before had in hand. What it had answered is settled first, so that it is not sent again.
+    async fn take_up(&mut self) -> Result<(), ActorProcessingErr> {
+        let context = self.arguments.context.clone();
+        context.settler.flush().await;
+        let now = context.clock.now();
+        for shard in context.ownership.shards() {
+            if Class::of(shard.id().lane) != self.arguments.class {
+                continue;
+            }
+            let tasks = shard.tracked_tasks();
+            for tasks in tasks.chunks(1024) {
+                let mut positions: Vec<_> = tasks.iter().map(|task| task.position).collect();
+                positions.dedup();
+                let stories = context.store.stories(&positions).await?;
+                for task in tasks {
+                    let found = positions.binary_search(&task.position).ok().and_then(|at| stories[at].as_ref());
+                    let Some(story) = found else { continue };
+                    let Some(spec) = story.plan.tasks().get(usize::from(task.ordinal)) else { continue };
+                    if spec.channel != self.arguments.channel {
+                        continue;
+                    }
+                    shard.put_back(*task);
+                    match story.state(usize::from(task.ordinal)) {
+                        Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }) => {
+                            let room = &context.dispatch.room;
+                            let ready = Ready::bare(*task, attempt, spec.channel, spec.endpoint, now, room);
+                            self.lanes.push(ready);
+                        }
+                        _ => shard.release(*task),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Webhook endpoints, each with its own limit and breaker, so that one that hangs does not hold the slots of all.
+
+use std::collections::HashMap;
+
+use super::breaker::{Breaker, BreakerRule};
+use crate::domain::Timestamp;
+
+/// The endpoints with something in flight, or with failures worth remembering.
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    states: HashMap<u32, State>,
+    in_flight_max: usize,
+    rule: BreakerRule,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    in_flight: usize,
+    breaker: Breaker,
+}
+
+/// Breakers remembered at once; beyond, those of idle endpoints are forgotten, which costs a few failed sends.
+const REMEMBERED_MAX: usize = 100_000;
+
+impl Endpoints {
+    pub(super) fn new(in_flight_max: usize, rule: BreakerRule) -> Self {
+        Self { states: HashMap::new(), in_flight_max, rule }
+    }
+
+    /// Whether something may go to the endpoint now; 0 stands for none in particular.
+    pub(super) fn allows(&self, endpoint: u32, now: Timestamp) -> bool {
+        endpoint == 0
+            || self
+                .states
+                .get(&endpoint)
+                .is_none_or(|state| state.in_flight < self.in_flight_max && state.breaker.allows(now))
+    }
+
+    pub(super) fn begin(&mut self, endpoint: u32) {
+        if endpoint == 0 {
+            return;
+        }
+        let state = self.states.entry(endpoint).or_default();
+        state.in_flight += 1;
+        state.breaker.begin();
+    }
+
+    /// A job for the endpoint ended; `well`: it answered, did not answer, or (`None`) was not asked.
+    pub(super) fn end(&mut self, endpoint: u32, well: Option<bool>, now: Timestamp) {
+        let Some(state) = self.states.get_mut(&endpoint) else { return };
+        state.in_flight = state.in_flight.saturating_sub(1);
+        match well {
+            Some(true) => state.breaker.succeed(),
+            Some(false) => state.breaker.fail(&self.rule, now),
+            None => state.breaker.abandon(now),
+        }
+        if state.in_flight == 0 && state.breaker.is_pristine() {
+            self.states.remove(&endpoint);
+        } else if self.states.len() > REMEMBERED_MAX {
+            self.states.retain(|_, state| state.in_flight > 0);
+        }
+    }
+
+    /// How many tasks of the endpoint may go now.
+    pub(super) fn room(&self, endpoint: u32, now: Timestamp) -> usize {
+        match self.states.get(&endpoint) {
+            None => self.in_flight_max,
+            Some(state) if !state.breaker.allows(now) => 0,
+            Some(state) if !state.breaker.is_closed() => 1,
+            Some(state) => self.in_flight_max.saturating_sub(state.in_flight),
+        }
+    }
+
+    /// Endpoints with an open breaker and when each may be probed.
+    pub(super) fn open(&self) -> impl Iterator<Item = (u32, Timestamp)> {
+        self.states.iter().filter_map(|(endpoint, state)| Some((*endpoint, state.breaker.reopens()?)))
+    }
+}

@@ -1,0 +1,201 @@
+//! The lanes of one channel: strict for critical, shared by weight among the rest, and nobody waits forever.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::ready::Ready;
+use crate::domain::{Priority, Timestamp};
+
+/// How the lanes share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sharing {
+    /// Turns of high, normal and low for each other.
+    pub(super) weights: [u32; 3],
+    /// A task that has waited this long counts as one lane higher; twice this, two.
+    pub(super) ageing: Duration,
+}
+
+/// Four queues, and the tasks set aside because their endpoint takes nothing now. The number of tasks in here is bounded by
+/// the backlog, from which each holds a permit.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    queues: [VecDeque<Ready>; 4],
+    /// Smooth weighted round robin: who has the most credit goes, and pays all that was given.
+    credits: [i64; 4],
+    parked: HashMap<u32, VecDeque<Ready>>,
+    parked_count: [usize; 4],
+}
+
+impl Lanes {
+    pub(super) fn push(&mut self, ready: Ready) {
+        self.queues[ready.priority().index()].push_back(ready);
+    }
+
+    /// Puts a task back to where it came from: it keeps its turn.
+    pub(super) fn push_front(&mut self, ready: Ready) {
+        self.queues[ready.priority().index()].push_front(ready);
+    }
+
+    /// Takes the next task whose turn it is.
+    pub(super) fn pop(&mut self, now: Timestamp, sharing: &Sharing) -> Option<Ready> {
+        if let Some(ready) = self.queues[Priority::Critical.index()].pop_front() {
+            return Some(ready);
+        }
+        let mut total = 0;
+        let mut chosen = None;
+        for lane in 1..4 {
+            let Some(head) = self.queues[lane].front() else {
+                self.credits[lane] = 0;
+                continue;
+            };
+            let waited = now.since(head.since).as_millis();
+            let risen = waited.checked_div(sharing.ageing.as_millis()).unwrap_or(0).min(2) as usize;
+            let weight = i64::from(sharing.weights[lane.saturating_sub(1 + risen)].max(1));
+            self.credits[lane] += weight;
+            total += weight;
+            if chosen.is_none_or(|best: usize| self.credits[lane] > self.credits[best]) {
+                chosen = Some(lane);
+            }
+        }
+        let lane = chosen?;
+        self.credits[lane] -= total;
+        self.queues[lane].pop_front()
+    }
+
+    /// Sets a task aside until its endpoint takes something again.
+    pub(super) fn park(&mut self, ready: Ready) {
+        self.parked_count[ready.priority().index()] += 1;
+        self.parked.entry(ready.endpoint).or_default().push_back(ready);
+    }
+
+    /// Brings up to `count` tasks of an endpoint back, the most urgent and oldest first, to the head of their lanes.
+    pub(super) fn unpark(&mut self, endpoint: u32, count: usize) {
+        let Some(waiting) = self.parked.get_mut(&endpoint) else { return };
+        let mut back = Vec::with_capacity(count.min(waiting.len()));
+        while back.len() < count
+            && let Some(ready) = waiting.pop_front()
+        {
+            self.parked_count[ready.priority().index()] -= 1;
+            back.push(ready);
+        }
+        if waiting.is_empty() {
+            self.parked.remove(&endpoint);
+        }
+        for ready in back.into_iter().rev() {
+            self.push_front(ready);
+        }
+    }
+
+    pub(super) fn has_parked(&self, endpoint: u32) -> bool {
+        self.parked.contains_key(&endpoint)
+    }
+
+    /// All tasks of the lane, those set aside as well.
+    pub(super) fn depth(&self, lane: Priority) -> usize {
+        self.queues[lane.index()].len() + self.parked_count[lane.index()]
+    }
+
+    /// Whether a task could be popped.
+    pub(super) fn has_queued(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::{Backlog, PayloadBudget, Room};
+    use crate::domain::{Channel, Position, ShardId, TaskId};
+    use proptest::prelude::*;
+
+    const SHARING: Sharing = Sharing { weights: [8, 4, 1], ageing: Duration::from_secs(60) };
+
+    fn room() -> Room {
+        Room { backlog: Backlog::new(1 << 20), payloads: PayloadBudget::new(0) }
+    }
+
+    fn ready(room: &Room, lane: Priority, offset: u64, endpoint: u32, since: u64) -> Ready {
+        let shard = ShardId { generation: 0, lane, partition: 0 };
+        let task = TaskId { position: Position::new(shard, offset), ordinal: 0 };
+        Ready::bare(task, 1, Channel::Webhook, endpoint, Timestamp(since), room)
+    }
+
+    fn pop_lanes(lanes: &mut Lanes, now: u64, count: usize) -> [usize; 4] {
+        let mut taken = [0; 4];
+        for _ in 0..count {
+            if let Some(ready) = lanes.pop(Timestamp(now), &SHARING) {
+                taken[ready.priority().index()] += 1;
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn critical_goes_first_and_the_rest_share_by_weight() {
+        let room = room();
+        let mut lanes = Lanes::default();
+        for offset in 0..100 {
+            for lane in Priority::ALL {
+                lanes.push(ready(&room, lane, offset, 0, 0));
+            }
+        }
+        assert_eq!(pop_lanes(&mut lanes, 0, 100), [100, 0, 0, 0]);
+        assert_eq!(pop_lanes(&mut lanes, 0, 39), [0, 24, 12, 3]);
+    }
+
+    #[test]
+    fn a_task_that_waited_long_counts_as_a_higher_lane() {
+        let room = room();
+        let mut lanes = Lanes::default();
+        for offset in 0..100 {
+            lanes.push(ready(&room, Priority::High, offset, 0, 120_000));
+            lanes.push(ready(&room, Priority::Low, offset, 0, 0));
+        }
+        assert_eq!(pop_lanes(&mut lanes, 120_000, 20), [0, 10, 0, 10]);
+    }
+
+    #[test]
+    fn tasks_set_aside_come_back_in_their_order_and_ahead_of_newer_ones() {
+        let room = room();
+        let mut lanes = Lanes::default();
+        for offset in 0..3 {
+            lanes.park(ready(&room, Priority::Normal, offset, 9, 0));
+        }
+        lanes.push(ready(&room, Priority::Normal, 50, 0, 0));
+        assert_eq!(lanes.depth(Priority::Normal), 4);
+        lanes.unpark(9, 2);
+        let order: Vec<u64> =
+            std::iter::from_fn(|| lanes.pop(Timestamp(0), &SHARING)).map(|ready| ready.task.position.offset).collect();
+        assert_eq!(order, [0, 1, 50]);
+        assert!(lanes.has_parked(9));
+    }
+
+    proptest! {
+        #[test]
+        fn no_lane_starves_and_nothing_is_lost(
+            counts in prop::array::uniform4(0usize..200),
+        ) {
+            let room = room();
+            let mut lanes = Lanes::default();
+            for lane in Priority::ALL {
+                for offset in 0..counts[lane.index()] {
+                    lanes.push(ready(&room, lane, offset as u64, 0, 0));
+                }
+            }
+            let total: usize = counts.iter().sum();
+            let mut since_low = 0;
+            let mut taken = 0;
+            while let Some(ready) = lanes.pop(Timestamp(0), &SHARING) {
+                taken += 1;
+                if ready.priority() == Priority::Low || lanes.depth(Priority::Low) == 0 || ready.priority() == Priority::Critical {
+                    since_low = 0;
+                } else {
+                    since_low += 1;
+                    prop_assert!(since_low <= 13);
+                }
+            }
+            prop_assert_eq!(taken, total);
+            prop_assert_eq!(room.backlog.ready(), 0);
+        }
+    }
+}

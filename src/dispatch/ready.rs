@@ -1,0 +1,180 @@
+//! A task that may be sent now, and the door to the channel actors.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use ractor::ActorRef;
+
+use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
+use super::channel::ChannelMessage;
+use crate::domain::{Channel, Plan, Priority, TaskId, TaskState, Timestamp};
+
+/// A handle to a task that may be sent now. Small on purpose: a million of them wait in some 70 MB.
+#[derive(Debug)]
+pub struct Ready {
+    pub task: TaskId,
+    pub attempt: u8,
+    pub channel: Channel,
+    /// Providers (by index) that refused it in this attempt without having sent it.
+    pub(super) tried: u16,
+    /// As in [`crate::domain::TaskSpec::endpoint`].
+    pub endpoint: u32,
+    /// Its row says that it waits for a timer: so do the books, until it is settled.
+    pub(super) scheduled: bool,
+    /// Since when it has been ready.
+    pub since: Timestamp,
+    /// The content; none: it is read from the store when its turn comes, and so is whether the task is still open.
+    pub(super) payload: Option<Box<Payload>>,
+    pub(super) _permit: BacklogPermit,
+}
+
+/// A task's content in memory.
+#[derive(Debug)]
+pub struct Payload {
+    pub plan: Arc<Plan>,
+    pub(super) _held: Option<super::backlog::PayloadPermit>,
+}
+
+impl Ready {
+    /// The handle of one task of a plan that was just written, with its content if memory allows.
+    pub fn planned(plan: &Arc<Plan>, ordinal: usize, now: Timestamp, room: &Room) -> Option<Self> {
+        let spec = plan.tasks().get(ordinal)?;
+        let payload = room
+            .payloads
+            .hold(plan_bytes(plan))
+            .map(|held| Box::new(Payload { plan: plan.clone(), _held: Some(held) }));
+        Some(Self {
+            task: plan.task_id(ordinal),
+            attempt: 1,
+            channel: spec.channel,
+            tried: 0,
+            endpoint: spec.endpoint,
+            scheduled: false,
+            since: now,
+            payload,
+            _permit: room.backlog.permit(),
+        })
+    }
+
+    /// A handle without content: found in the store, by a timer or the sweep.
+    pub fn bare(task: TaskId, attempt: u8, channel: Channel, endpoint: u32, now: Timestamp, room: &Room) -> Self {
+        Self {
+            task,
+            attempt,
+            channel,
+            tried: 0,
+            endpoint,
+            scheduled: false,
+            since: now,
+            payload: None,
+            _permit: room.backlog.permit(),
+        }
+    }
+
+    pub fn priority(&self) -> Priority {
+        self.task.position.shard.lane
+    }
+
+    /// Whether a task in this state is the one this handle stands for.
+    pub(super) fn matches(&self, state: TaskState, now: Timestamp) -> bool {
+        match state {
+            TaskState::Pending { attempt } => attempt == self.attempt,
+            TaskState::Scheduled { attempt, due } => attempt == self.attempt && due <= now,
+            _ => false,
+        }
+    }
+}
+
+/// What a plan holds in memory, roughly.
+fn plan_bytes(plan: &Plan) -> usize {
+    let content = match &plan.content {
+        crate::domain::Content::Template { code } => code.len(),
+        crate::domain::Content::Inline { title, body, html, sms } => {
+            title.len() + body.len() + html.as_ref().map_or(0, |text| text.len()) + sms.as_ref().map_or(0, |text| text.len())
+        }
+    };
+    512 + content + plan.data.len() + plan.metadata.len()
+}
+
+/// The bounds that ready tasks live within.
+#[derive(Debug, Clone)]
+pub struct Room {
+    pub backlog: Arc<Backlog>,
+    pub payloads: Arc<PayloadBudget>,
+}
+
+/// Critical traffic and the rest share no queue, slot, provider instance or thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Critical = 0,
+    Bulk = 1,
+}
+
+impl Class {
+    pub const ALL: [Class; 2] = [Class::Critical, Class::Bulk];
+
+    pub fn of(priority: Priority) -> Self {
+        if priority == Priority::Critical { Class::Critical } else { Class::Bulk }
+    }
+
+    pub fn name(self) -> &'static str {
+        ["critical", "bulk"][self as usize]
+    }
+}
+
+/// The way to the channel actors, which come and go under it.
+#[derive(Debug)]
+pub struct DispatchHandle {
+    pub room: Room,
+    channels: [[ArcSwapOption<ActorRef<ChannelMessage>>; 2]; 7],
+}
+
+impl DispatchHandle {
+    pub fn new(room: Room) -> Self {
+        Self { room, channels: Default::default() }
+    }
+
+    /// Hands tasks on. All of them are of one shard, tracked, and new. What a restarting actor does not get it finds in the
+    /// ownership registry.
+    pub fn hand_over(&self, ready: Vec<Ready>) {
+        let Some(first) = ready.first() else { return };
+        let class = Class::of(first.priority());
+        if ready.iter().all(|other| other.channel == first.channel) {
+            self.cast(first.channel, class, ready);
+            return;
+        }
+        let mut by_channel: [Vec<Ready>; 7] = Default::default();
+        for handle in ready {
+            by_channel[handle.channel.index()].push(handle);
+        }
+        for (index, ready) in by_channel.into_iter().enumerate().filter(|(_, ready)| !ready.is_empty()) {
+            if let Some(channel) = Channel::from_index(index) {
+                self.cast(channel, class, ready);
+            }
+        }
+    }
+
+    fn cast(&self, channel: Channel, class: Class, ready: Vec<Ready>) {
+        if let Some(actor) = self.channels[channel.index()][class as usize].load_full() {
+            // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
+            let _ = actor.cast(ChannelMessage::Ready(ready));
+        }
+    }
+
+    pub(super) fn install(&self, channel: Channel, class: Class, actor: ActorRef<ChannelMessage>) {
+        self.channels[channel.index()][class as usize].store(Some(Arc::new(actor)));
+    }
+
+    /// Whether the channel has an actor.
+    pub fn serves(&self, channel: Channel) -> bool {
+        self.channels[channel.index()][Class::Bulk as usize].load().is_some()
+    }
+
+    /// Stops handing out new jobs everywhere, and waits until every sender is idle.
+    pub async fn drain(&self) {
+        for actor in self.channels.iter().flatten().filter_map(ArcSwapOption::load_full) {
+            // An actor that is gone has nothing in hand.
+            let _ = actor.call(ChannelMessage::Drain, None).await;
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The sender actor: carries out jobs, many at a time, and reports what came of them.
+//!
+//! Started and watched by its channel actor. The jobs run in one driver task that the actor owns; the driver's end is the
+//! actor's failure, and the channel's with it. A job's panic is caught where it happens and is an answer in doubt.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, Either};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::channel::ChannelMessage;
+use super::metrics::SendMetrics;
+use super::ready::{DispatchHandle, Payload, Ready};
+use crate::clock::SharedClock;
+use crate::domain::{Outcome, Position, Priority, TaskState};
+use crate::outcomes::{Answer, AnswerKind, SettlerHandle};
+use crate::ownership::{Begin, Ownership};
+use crate::providers::SharedProvider;
+use crate::rendering::Renderer;
+use crate::store::SharedStore;
+
+/// What senders work with.
+#[derive(Clone)]
+pub struct SenderContext {
+    pub clock: SharedClock,
+    pub store: SharedStore,
+    pub ownership: Arc<Ownership>,
+    pub renderer: Arc<Renderer>,
+    pub settler: SettlerHandle,
+    pub dispatch: Arc<DispatchHandle>,
+}
+
+/// One task with the provider it goes to. It holds one of the provider's slots.
+pub(super) struct Job {
+    pub(super) ready: Ready,
+    pub(super) provider_index: usize,
+    pub(super) provider: SharedProvider,
+    pub(super) provider_name: Arc<str>,
+    pub(super) timeout: Duration,
+}
+
+/// A job that ended, as its channel needs to know it.
+pub struct Finished {
+    pub(super) provider_index: usize,
+    pub(super) endpoint: u32,
+    pub(super) priority: Priority,
+    pub(super) verdict: Verdict,
+    /// Certainly not sent, and worth another provider: the task and the answer that stands if there is none.
+    pub(super) refused: Option<(Ready, Answer)>,
+}
+
+/// What a job says of its provider.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Verdict {
+    /// It is there, whatever it answered.
+    Answered,
+    /// It could not be reached, or did not answer in time.
+    Silent,
+    /// It does not accept our credentials or settings.
+    Misconfigured,
+    /// It asks for a pause.
+    Throttled(Duration),
+    /// It was not asked.
+    NotSent,
+}
+
+pub(super) enum SenderMessage {
+    Work(Vec<Job>),
+    DriverEnded,
+}
+
+#[derive(Debug)]
+pub(super) struct SenderActor;
+
+pub(super) struct SenderState {
+    jobs: mpsc::Sender<Job>,
+    driver: AbortHandle,
+}
+
+impl Actor for SenderActor {
+    type Msg = SenderMessage;
+    type State = SenderState;
+    /// The slots bound the jobs that can be under way.
+    type Arguments = (SenderContext, ActorRef<ChannelMessage>, usize);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SenderMessage>,
+        (context, channel, slots): Self::Arguments,
+    ) -> Result<SenderState, ActorProcessingErr> {
+        let (jobs, receiver) = mpsc::channel(slots);
+        let driver = Driver { context: Arc::new(context), channel, metrics: Arc::default() };
+        let running = tokio::spawn(driver.run(receiver));
+        let handle = running.abort_handle();
+        tokio::spawn(async move {
+            let _ = running.await;
+            let _ = myself.cast(SenderMessage::DriverEnded);
+        });
+        Ok(SenderState { jobs, driver: handle })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<SenderMessage>,
+        message: SenderMessage,
+        state: &mut SenderState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SenderMessage::Work(jobs) => {
+                for job in jobs {
+                    state.jobs.send(job).await.map_err(|_| "the driver ended")?;
+                }
+                Ok(())
+            }
+            SenderMessage::DriverEnded => Err("the driver ended".into()),
+        }
+    }
+
+    async fn post_stop(&self, _: ActorRef<SenderMessage>, state: &mut SenderState) -> Result<(), ActorProcessingErr> {
+        state.driver.abort();
+        Ok(())
+    }
+}
+
+impl Drop for SenderState {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// What a flight comes to.
+enum Landed {
+    Loaded(Vec<(Job, Option<Payload>)>),
+    Done(Finished, Option<Answer>),
+}
+
+struct Driver {
+    context: Arc<SenderContext>,
+    channel: ActorRef<ChannelMessage>,
+    metrics: Arc<SendMetrics>,
+}
+
+impl Driver {
+    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let mut flights: FuturesUnordered<Either<_, BoxFuture<'static, Landed>>> = FuturesUnordered::new();
+        let mut arrived = Vec::new();
+        loop {
+            let mut landed = Vec::new();
+            tokio::select! {
+                count = jobs.recv_many(&mut arrived, 256) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                Some(first) = flights.next(), if !flights.is_empty() => {
+                    landed.push(first);
+                    while let Some(Some(next)) = flights.next().now_or_never() {
+                        landed.push(next);
+                    }
+                }
+            }
+            let mut start = Vec::new();
+            let mut bare = Vec::new();
+            for mut job in arrived.drain(..) {
+                match job.ready.payload.take() {
+                    Some(payload) => start.push((job, Some(*payload))),
+                    None => bare.push(job),
+                }
+            }
+            if !bare.is_empty() {
+                flights.push(Either::Right(load(self.context.clone(), bare).boxed()));
+            }
+            let mut finished = Vec::with_capacity(landed.len());
+            let mut answers = Vec::with_capacity(landed.len());
+            for landed in landed {
+                match landed {
+                    Landed::Loaded(loaded) => start.extend(loaded),
+                    Landed::Done(done, answer) => {
+                        finished.push(done);
+                        answers.extend(answer);
+                    }
+                }
+            }
+            for (job, payload) in start {
+                flights.push(Either::Left(carry_out(self.context.clone(), self.metrics.clone(), job, payload)));
+            }
+            if !answers.is_empty() {
+                self.context.settler.submit(answers).await;
+            }
+            if !finished.is_empty() && self.channel.cast(ChannelMessage::Finished(finished)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads the contents of handles that came without, and leaves out those whose tasks have moved on.
+async fn load(context: Arc<SenderContext>, jobs: Vec<Job>) -> Landed {
+    let positions: Vec<Position> = jobs.iter().map(|job| job.ready.task.position).collect();
+    let stories = loop {
+        match context.store.stories(&positions).await {
+            Ok(stories) => break stories,
+            Err(error) => {
+                tracing::error!(%error, "cannot read tasks that are to be sent: trying again");
+                context.clock.sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    let now = context.clock.now();
+    let loaded = jobs.into_iter().zip(stories).map(|(mut job, story)| {
+        let state = story.as_ref().and_then(|story| story.state(usize::from(job.ready.task.ordinal)));
+        job.ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
+        let open = story.filter(|_| state.is_some_and(|state| job.ready.matches(state, now)));
+        let payload = open.map(|story| Payload { plan: Arc::new(story.plan), _held: None });
+        (job, payload)
+    });
+    Landed::Loaded(loaded.collect())
+}
+
+/// One job from the last check to the answer.
+async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, job: Job, payload: Option<Payload>) -> Landed {
+    let task = job.ready.task;
+    let begin = context.ownership.begin(task);
+    let Some(payload) = payload.filter(|_| begin == Begin::Yes) else {
+        // The task moved on while its handle waited; whoever moved it on, or cancels it, has it.
+        if begin == Begin::Yes {
+            context.ownership.release(task);
+        }
+        return Landed::Done(not_sent(&job), None);
+    };
+    let plan = payload.plan.clone();
+    let now = context.clock.now();
+    let answer = |kind: AnswerKind| Answer {
+        task,
+        attempt: job.ready.attempt,
+        plan: plan.clone(),
+        was_scheduled: job.ready.scheduled,
+        provider: job.provider_name.clone(),
+        at: context.clock.now(),
+        kind,
+    };
+    if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Expired)));
+    }
+    let message = match crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer) {
+        Ok(message) => message,
+        Err(error) => {
+            let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
+            return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
+        }
+    };
+    let sending = AssertUnwindSafe(job.provider.send(&message)).catch_unwind();
+    let outcome = match tokio::time::timeout(job.timeout, sending).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Outcome::Unknown { reason: "the provider's adapter failed".into() },
+        Err(_) => Outcome::Unknown { reason: format!("no answer within {:?}", job.timeout).into() },
+    };
+    let answer = answer(AnswerKind::Outcome(outcome));
+    metrics.observe(&answer, now);
+    land(job, payload, answer)
+}
+
+/// Sorts an answer: what another provider may still do goes back to the channel, the rest is settled.
+fn land(mut job: Job, payload: Payload, answer: Answer) -> Landed {
+    let AnswerKind::Outcome(outcome) = &answer.kind else { return Landed::Done(not_sent(&job), Some(answer)) };
+    let (verdict, refused) = match outcome {
+        Outcome::Accepted { .. } | Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => (Verdict::Answered, false),
+        Outcome::Unknown { .. } => (Verdict::Silent, false),
+        Outcome::Transient { unreachable: true, .. } => (Verdict::Silent, true),
+        Outcome::Transient { .. } => (Verdict::Answered, true),
+        Outcome::Config { .. } => (Verdict::Misconfigured, true),
+        Outcome::Throttled { retry_after, .. } => {
+            (Verdict::Throttled(crate::outcomes::throttle_pause(*retry_after)), true)
+        }
+    };
+    let mut finished = Finished {
+        provider_index: job.provider_index,
+        endpoint: job.ready.endpoint,
+        priority: job.ready.priority(),
+        verdict,
+        refused: None,
+    };
+    if !refused {
+        return Landed::Done(finished, Some(answer));
+    }
+    job.ready.payload = Some(Box::new(payload));
+    finished.refused = Some((job.ready, answer));
+    Landed::Done(finished, None)
+}
+
+fn not_sent(job: &Job) -> Finished {
+    Finished {
+        provider_index: job.provider_index,
+        endpoint: job.ready.endpoint,
+        priority: job.ready.priority(),
+        verdict: Verdict::NotSent,
+        refused: None,
+    }
+}

@@ -1,0 +1,132 @@
+//! The slots of one provider for one class: in-flight limit, breaker, rate and share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::breaker::{Breaker, BreakerRule};
+use super::ready::Class;
+use crate::coordination::{Rate, SharedCoordination};
+use crate::domain::Timestamp;
+use crate::providers::SharedProvider;
+
+/// What a provider may be given, from its configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct ProviderLimits {
+    pub max_in_flight: usize,
+    pub timeout: Duration,
+    /// Its share among the providers of one channel.
+    pub weight: u32,
+    pub rate: Option<Rate>,
+}
+
+/// How much of a rate is leased at a time, so that the lease costs nothing per message and little is lost with a crash.
+const LEASE: Duration = Duration::from_millis(50);
+
+pub(super) struct ProviderSlots {
+    pub(super) provider: SharedProvider,
+    pub(super) name: Arc<str>,
+    pub(super) limits: ProviderLimits,
+    class: Class,
+    slots: usize,
+    pub(super) in_flight: usize,
+    pub(super) breaker: Breaker,
+    /// It asked for a pause, or its rate is spent until then.
+    paused_until: Timestamp,
+    tokens: u32,
+    credit: i64,
+}
+
+impl ProviderSlots {
+    pub(super) fn new(provider: SharedProvider, limits: ProviderLimits, class: Class, critical_share: f64) -> Self {
+        let reserved = ((limits.max_in_flight as f64 * critical_share).ceil() as usize).clamp(1, limits.max_in_flight);
+        let slots = match class {
+            Class::Critical => reserved,
+            Class::Bulk => limits.max_in_flight.saturating_sub(reserved).max(1),
+        };
+        Self {
+            name: provider.name().into(),
+            provider,
+            limits,
+            class,
+            slots,
+            in_flight: 0,
+            breaker: Breaker::default(),
+            paused_until: Timestamp(0),
+            tokens: 0,
+            credit: 0,
+        }
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Whether a job may go to it now, its rate aside.
+    pub(super) fn usable(&self, now: Timestamp) -> bool {
+        self.in_flight < self.slots && self.paused_until <= now && self.breaker.allows(now)
+    }
+
+    /// Whether it is well enough to be failed over to, though its slots may be full now.
+    pub(super) fn healthy(&self, now: Timestamp) -> bool {
+        self.paused_until <= now && self.breaker.allows(now)
+    }
+
+    /// Takes one token of its rate; where none is left, leases some more, or pauses it until there are.
+    pub(super) async fn take_token(&mut self, coordination: &SharedCoordination, now: Timestamp) -> bool {
+        let Some(rate) = self.limits.rate else { return true };
+        if self.tokens == 0 {
+            let wanted = (rate.per_second * LEASE.as_secs_f64()).ceil().max(1.0) as u32;
+            let critical = self.class == Class::Critical;
+            let lease = coordination.lease(&self.name, rate, wanted, critical).await;
+            self.tokens = lease.granted;
+            if lease.granted == 0 {
+                self.paused_until = now + lease.retry_after.max(Duration::from_millis(1));
+                return false;
+            }
+        }
+        self.tokens -= 1;
+        true
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.in_flight += 1;
+        self.breaker.begin();
+    }
+
+    pub(super) fn pause(&mut self, until: Timestamp) {
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    /// When it may be usable again, if it is not for a reason that time heals.
+    pub(super) fn usable_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let breaker = self.breaker.reopens().filter(|until| *until > now);
+        let pause = Some(self.paused_until).filter(|until| *until > now);
+        breaker.max(pause)
+    }
+}
+
+/// Chooses among the providers `usable` says yes to, by weight: the one with the most credit goes and pays for all.
+pub(super) fn choose(providers: &mut [ProviderSlots], usable: impl Fn(usize, &ProviderSlots) -> bool) -> Option<usize> {
+    let mut total = 0;
+    let mut best: Option<usize> = None;
+    for index in 0..providers.len() {
+        if !usable(index, &providers[index]) {
+            continue;
+        }
+        let weight = i64::from(providers[index].limits.weight.max(1));
+        providers[index].credit += weight;
+        total += weight;
+        if best.is_none_or(|best| providers[index].credit > providers[best].credit) {
+            best = Some(index);
+        }
+    }
+    let best = best?;
+    providers[best].credit -= total;
+    Some(best)
+}
+
+impl BreakerRule {
+    pub(super) fn of(failures: u32, pause: Duration) -> Self {
+        Self { failures: failures.max(1), pause }
+    }
+}

@@ -1,0 +1,266 @@
+//! The partition actor: owns one partition of the log, and moves its records into the store.
+//!
+//! Started and watched by the partitions' supervisor, when the log assigns the partition. What it has in memory may be lost:
+//! the [`Shard`] registry says up to where plans were handed on, and what lies above is found in the store or in the log.
+//!
+//! The order of writes is the guarantee: plans are durable before anything is handed on, and handed on before the offset is
+//! committed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::accept::AcceptedKeys;
+use super::batch::{self, Decoded};
+use super::metrics::PartitionMetrics;
+use crate::clock::SharedClock;
+use crate::coordination::SharedCoordination;
+use crate::dispatch::{DispatchHandle, Ready};
+use crate::domain::{BLOCK_OFFSETS, NotificationId, Plan, Routing, TaskId, TaskState, Timestamp};
+use crate::log::{PartitionReader, ReadLimit, Record};
+use crate::outcomes::Cancellations;
+use crate::ownership::Shard;
+use crate::planning::{self, Facts, Policy, Sources};
+use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
+use crate::timers::TimersHandle;
+
+#[derive(Debug, Default)]
+pub struct PartitionActor;
+
+#[derive(Clone)]
+pub struct PartitionArguments {
+    /// Shared with the incarnations that may follow.
+    pub reader: Arc<Mutex<Box<dyn PartitionReader>>>,
+    pub shard: Arc<Shard>,
+    pub limit: ReadLimit,
+    pub policy: Arc<Policy>,
+    pub clock: SharedClock,
+    pub store: SharedStore,
+    pub coordination: SharedCoordination,
+    pub dispatch: Arc<DispatchHandle>,
+    pub timers: Arc<TimersHandle>,
+    pub cancellations: Arc<Cancellations>,
+    pub accepted_keys: Arc<AcceptedKeys>,
+    /// Told when the node stops: the batch in hand is finished, and no other begun.
+    pub stop: CancellationToken,
+}
+
+#[derive(Debug)]
+pub enum PartitionMessage {
+    /// Take up what was planned before, block by block.
+    TakeUp { block: u64 },
+    /// Read and plan the next batch.
+    Next,
+}
+
+pub struct PartitionState {
+    arguments: PartitionArguments,
+    metrics: PartitionMetrics,
+    /// Plans may exist for records below this: they were written before a crash.
+    planned_before: u64,
+}
+
+impl Actor for PartitionActor {
+    type Msg = PartitionMessage;
+    type State = PartitionState;
+    type Arguments = PartitionArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<PartitionMessage>,
+        arguments: PartitionArguments,
+    ) -> Result<PartitionState, ActorProcessingErr> {
+        let id = arguments.shard.id();
+        let planned_before = arguments.store.planned_end(id).await?;
+        let block = arguments.shard.planned() / BLOCK_OFFSETS;
+        myself.cast(PartitionMessage::TakeUp { block })?;
+        Ok(PartitionState { metrics: PartitionMetrics::new(id), planned_before, arguments })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<PartitionMessage>,
+        message: PartitionMessage,
+        state: &mut PartitionState,
+    ) -> Result<(), ActorProcessingErr> {
+        if state.arguments.stop.is_cancelled() {
+            myself.stop(None);
+            return Ok(());
+        }
+        match message {
+            PartitionMessage::TakeUp { block } if block * BLOCK_OFFSETS < state.planned_before => {
+                state.take_up(block).await?;
+                myself.cast(PartitionMessage::TakeUp { block: block + 1 })?;
+            }
+            PartitionMessage::TakeUp { .. } => myself.cast(PartitionMessage::Next)?,
+            PartitionMessage::Next => {
+                state.next_batch().await?;
+                myself.cast(PartitionMessage::Next)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PartitionState {
+    /// Waits for room in the backlog, unless the node stops meanwhile.
+    async fn room(&self) -> bool {
+        tokio::select! {
+            () = self.arguments.dispatch.room.backlog.room(self.arguments.shard.id().lane) => true,
+            () = self.arguments.stop.cancelled() => false,
+        }
+    }
+
+    /// Hands on what a block holds that is open and not waiting for a timer.
+    async fn take_up(&mut self, block: u64) -> Result<(), ActorProcessingErr> {
+        if !self.room().await {
+            return Ok(());
+        }
+        let arguments = &self.arguments;
+        let shard = &arguments.shard;
+        let from = shard.planned();
+        let stories = arguments.store.block(shard.id(), block).await?;
+        let now = arguments.clock.now();
+        let mut open = Vec::new();
+        for story in stories.iter().filter(|story| story.plan.position.offset >= from) {
+            for (ordinal, state) in story.states().into_iter().enumerate() {
+                let (TaskState::Pending { attempt }, Some(spec)) = (state, story.plan.tasks().get(ordinal)) else {
+                    continue;
+                };
+                let task = story.plan.task_id(ordinal);
+                open.push(Ready::bare(task, attempt, spec.channel, spec.endpoint, now, &arguments.dispatch.room));
+            }
+        }
+        let new = shard.track(open.iter().map(|ready| ready.task), None);
+        let ready = open.into_iter().zip(new).filter_map(|(ready, new)| new.then_some(ready)).collect();
+        arguments.dispatch.hand_over(ready);
+        let end = ((block + 1) * BLOCK_OFFSETS).min(self.planned_before);
+        shard.set_planned(end);
+        for offset in shard.cancelled_between(from, end) {
+            shard.end_cancel(offset);
+        }
+        Ok(())
+    }
+
+    /// Reads a batch, plans it, writes it, hands it on and commits it, in this order.
+    async fn next_batch(&mut self) -> Result<(), ActorProcessingErr> {
+        if !self.room().await {
+            return Ok(());
+        }
+        let Some(records) = self.read().await? else { return Ok(()) };
+        let Some(last) = records.last() else { return Ok(()) };
+        let next = last.position.offset + 1;
+        let decoded = self.decode_new(records).await?;
+        self.plan_and_write(decoded).await?;
+        self.arguments.shard.set_planned(next);
+        self.end_cancellations(next).await;
+        let reader = self.arguments.reader.lock().await;
+        self.metrics.observe_lag(reader.end().saturating_sub(next));
+        if let Err(error) = reader.commit(next).await {
+            // The records are taken care of; a commit that is lost means that they are looked at again after a crash.
+            tracing::warn!(%error, shard = %self.arguments.shard.id(), "cannot commit");
+        }
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<Option<Vec<Record>>, ActorProcessingErr> {
+        let mut reader = self.arguments.reader.lock().await;
+        let from = self.arguments.shard.planned().max(reader.committed());
+        tokio::select! {
+            records = reader.read(from, self.arguments.limit) => Ok(Some(records?)),
+            () = self.arguments.stop.cancelled() => Ok(None),
+        }
+    }
+
+    /// Decodes the records, leaving out those that were planned before a crash: they were taken up from the store.
+    async fn decode_new(&self, records: Vec<Record>) -> Result<Decoded, StoreError> {
+        let replayed: Vec<_> = records
+            .iter()
+            .map(|record| record.position)
+            .take_while(|position| position.offset < self.planned_before)
+            .collect();
+        let known = self.arguments.store.stories(&replayed).await?;
+        let mut fresh = Vec::with_capacity(records.len());
+        for (index, record) in records.into_iter().enumerate() {
+            if known.get(index).is_none_or(Option::is_none) {
+                fresh.push(record);
+            }
+        }
+        Ok(batch::decode(fresh, self.arguments.clock.now()))
+    }
+
+    async fn plan_and_write(&mut self, decoded: Decoded) -> Result<(), ActorProcessingErr> {
+        let Decoded { requests, mut rejected } = decoded;
+        let arguments = &self.arguments;
+        let now = arguments.clock.now();
+        let is_cancelled = |position: crate::domain::Position| arguments.shard.is_cancelled(position.offset);
+        let sources = Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
+        let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
+        let keys: Vec<_> = requests.iter().filter_map(|(_, request)| Some(request.idempotency?.key)).collect();
+        let planned = catch_unwind(AssertUnwindSafe(|| {
+            planning::plan_batch(requests.clone(), &facts, &arguments.policy, now)
+        }));
+        let plans = planned.unwrap_or_else(|_| {
+            batch::plan_one_by_one(requests, &facts, &mut rejected, now, |one, facts| {
+                planning::plan_batch(vec![one], facts, &arguments.policy, now)
+            })
+        });
+        let (write, timers) = batch::rows(&plans, rejected);
+        self.metrics.observe(&plans, write.dead_letters.len());
+        self.write(write).await;
+        let arguments = &self.arguments;
+        arguments.coordination.release(&facts.claimed).await;
+        arguments.accepted_keys.planned(&keys);
+        self.hand_on(&plans, timers, now);
+        Ok(())
+    }
+
+    /// Writes, again and again until it is durable: the partition waits, and the log keeps what comes.
+    async fn write(&self, batch: WriteBatch) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut pause = Duration::from_millis(100);
+        while let Err(error) = self.arguments.store.write(self.arguments.shard.id(), batch.clone()).await {
+            tracing::error!(%error, shard = %self.arguments.shard.id(), "cannot write plans: the partition waits");
+            self.arguments.clock.sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Everything is durable: what may go now goes to dispatch, what waits to the timers.
+    fn hand_on(&self, plans: &[Arc<Plan>], timers: Vec<TimerRow>, now: Timestamp) {
+        let arguments = &self.arguments;
+        let mut ready = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let first = if plan.routing == Routing::Fallback { 1 } else { plan.tasks().len() };
+            for (ordinal, spec) in plan.tasks().iter().enumerate().take(first) {
+                if spec.due.is_none() {
+                    ready.extend(Ready::planned(plan, ordinal, now, &arguments.dispatch.room));
+                }
+            }
+        }
+        let tasks: Vec<TaskId> = ready.iter().map(|ready| ready.task).collect();
+        let new = arguments.shard.track(tasks.into_iter(), None);
+        let ready = ready.into_iter().zip(new).filter_map(|(ready, new)| new.then_some(ready)).collect();
+        arguments.dispatch.hand_over(ready);
+        if !timers.is_empty() {
+            arguments.timers.add(arguments.shard.id(), timers);
+        }
+    }
+
+    /// Cancellations that came while their notifications were being planned: those that were planned into tasks all the
+    /// same are stopped now, and the marks go.
+    async fn end_cancellations(&self, next: u64) {
+        for offset in self.arguments.shard.cancelled_between(next.saturating_sub(BLOCK_OFFSETS), next) {
+            let id = NotificationId(crate::domain::Position::new(self.arguments.shard.id(), offset));
+            if let Err(error) = self.arguments.cancellations.cancel(id).await {
+                tracing::error!(%error, "cannot finish a cancellation: its row stands, and the mark goes with a restart");
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What a sender reports of one task.
+
+use std::sync::Arc;
+
+use crate::domain::{Outcome, Plan, TaskId, Timestamp};
+
+/// The end of one attempt.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub task: TaskId,
+    pub attempt: u8,
+    pub plan: Arc<Plan>,
+    /// Whether the task's row said, before this attempt, that it waits for a timer.
+    pub was_scheduled: bool,
+    pub provider: Arc<str>,
+    pub at: Timestamp,
+    pub kind: AnswerKind,
+}
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub enum AnswerKind {
+    /// The provider was asked, or the message could not be made.
+    Outcome(Outcome),
+    /// Its time had passed before it was sent.
+    Expired,
+}

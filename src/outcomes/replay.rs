@@ -1,0 +1,83 @@
+//! Sending dead letters again.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::clock::SharedClock;
+use crate::domain::{Event, EventKind, TaskState};
+use crate::log::{NewRecord, SharedLog};
+use crate::store::{
+    BookColumn, DeadLetter, DeadLetterCause, DeadLetterKey, SharedStore, StoreError, TimerKey, TimerRow, WriteBatch,
+};
+use crate::timers::TimersHandle;
+
+/// What a replay did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// It will be sent again.
+    Requeued,
+    /// It is no dead letter (any more).
+    NotReplayable,
+}
+
+/// Carries replays out, one at a time per node: two of one dead letter must not both count.
+pub struct Replays {
+    pub store: SharedStore,
+    pub log: SharedLog,
+    pub clock: SharedClock,
+    pub timers: Arc<TimersHandle>,
+    pub one_at_a_time: Mutex<()>,
+}
+
+impl Replays {
+    /// A task gets one more attempt, at once; a record is appended to the log again, untouched. Durable on return.
+    pub async fn replay(&self, key: &DeadLetterKey) -> Result<Replay, StoreError> {
+        let _one = self.one_at_a_time.lock().await;
+        let Some(letter) = self.store.dead_letter(key).await? else { return Ok(Replay::NotReplayable) };
+        match &letter.cause {
+            DeadLetterCause::Task { .. } => self.replay_task(&letter).await,
+            DeadLetterCause::Record { body } => {
+                let shard = key.task.position.shard;
+                let record = NewRecord { lane: shard.lane, key: u64::from(shard.partition), body: body.clone() };
+                self.log.append(vec![record]).await.map_err(|error| StoreError::Failed(error.to_string()))?;
+                let batch = WriteBatch { revived: vec![key.clone()], ..WriteBatch::default() };
+                self.store.write(shard, batch).await?;
+                Ok(Replay::Requeued)
+            }
+        }
+    }
+
+    async fn replay_task(&self, letter: &DeadLetter) -> Result<Replay, StoreError> {
+        let task = letter.key.task;
+        let Some(story) = self.store.stories(&[task.position]).await?.pop().flatten() else {
+            return Ok(Replay::NotReplayable);
+        };
+        let ordinal = usize::from(task.ordinal);
+        let (column, attempt) = match story.state(ordinal) {
+            Some(TaskState::Failed { attempt }) => (BookColumn::Failed, attempt),
+            Some(TaskState::Unknown { attempt }) => (BookColumn::Unknown, attempt),
+            _ => return Ok(Replay::NotReplayable),
+        };
+        let (Some(spec), Some(attempt)) = (story.plan.tasks().get(ordinal), attempt.checked_add(1)) else {
+            return Ok(Replay::NotReplayable);
+        };
+        let now = self.clock.now();
+        let mut event = Event::new(task, attempt, EventKind::Scheduled, now);
+        event.channel = Some(spec.channel);
+        event.due = Some(now);
+        event.reason = Some("sent again from the dead letters".into());
+        let timer_key = TimerKey { due: now, offset: task.position.offset, ordinal: task.ordinal, attempt };
+        let timer = TimerRow { key: timer_key, channel: spec.channel, endpoint: spec.endpoint };
+        let mut batch = WriteBatch {
+            timers: vec![timer],
+            events: vec![event],
+            revived: vec![letter.key.clone()],
+            ..WriteBatch::default()
+        };
+        batch.books.shift(story.plan.source, Some(column), Some(BookColumn::Scheduled), 1);
+        self.store.write(task.position.shard, batch).await?;
+        self.timers.add(task.position.shard, vec![timer]);
+        Ok(Replay::Requeued)
+    }
+}

@@ -1,0 +1,152 @@
+//! What an answer means for its task. Pure: the settler writes what this decides.
+
+use super::answer::{Answer, AnswerKind};
+use super::retry::{MISCONFIGURED_PAUSE, RetryPolicy, throttle_pause};
+use crate::domain::{Event, EventKind, Outcome, Routing, SkipReason, TaskId, Timestamp};
+use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
+
+/// What is to be written of one answer, and what comes next.
+#[derive(Debug, Default)]
+pub(super) struct Settlement {
+    pub(super) events: Vec<Event>,
+    pub(super) timer: Option<TimerRow>,
+    pub(super) dead_letter: Option<DeadLetter>,
+    /// The task of a fallback whose turn it is now.
+    pub(super) next: Option<usize>,
+    /// For the counters: `None` where the sender counted it already.
+    pub(super) counted: Option<&'static str>,
+}
+
+/// Decides one answer, and enters it into the books.
+pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement::default();
+    let outcome = match &answer.kind {
+        AnswerKind::Expired => return expire(answer, books),
+        AnswerKind::Outcome(outcome) => outcome,
+    };
+    match outcome {
+        Outcome::Accepted { message_id } => {
+            let mut event = event(answer, EventKind::Sent);
+            event.provider_message_id = message_id.clone();
+            settlement.events.push(event);
+            enter(answer, books, BookColumn::Sent);
+            end_the_rest(answer, books, EventKind::Skipped, BookColumn::SkippedDeliveredElsewhere, &mut settlement);
+        }
+        Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
+            give_up(answer, EventKind::Failed, outcome, books, &mut settlement);
+        }
+        Outcome::Transient { retry_after, .. } => {
+            match policy.delay(answer.task, answer.attempt, *retry_after) {
+                Some(delay) => reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement),
+                None => give_up(answer, EventKind::Failed, outcome, books, &mut settlement),
+            }
+        }
+        Outcome::Unknown { reason } => match policy.delay(answer.task, answer.attempt, None) {
+            Some(delay) => {
+                let mut event = event(answer, EventKind::Unknown);
+                event.reason = Some(reason.clone());
+                settlement.events.push(event);
+                reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement);
+            }
+            None => give_up(answer, EventKind::Unknown, outcome, books, &mut settlement),
+        },
+        Outcome::Throttled { retry_after, .. } => {
+            let due = answer.at + throttle_pause(*retry_after);
+            reschedule(answer, answer.attempt, due, outcome, books, &mut settlement);
+        }
+        Outcome::Config { .. } => {
+            let due = answer.at + MISCONFIGURED_PAUSE;
+            reschedule(answer, answer.attempt, due, outcome, books, &mut settlement);
+        }
+    }
+    settlement
+}
+
+fn event(answer: &Answer, kind: EventKind) -> Event {
+    let mut event = Event::new(answer.task, answer.attempt, kind, answer.at);
+    event.channel = answer.plan.tasks().get(usize::from(answer.task.ordinal)).map(|spec| spec.channel);
+    event.provider = Some((&*answer.provider).into());
+    event
+}
+
+/// Moves the task itself to its final column.
+fn enter(answer: &Answer, books: &mut BookDelta, column: BookColumn) {
+    let from = answer.was_scheduled.then_some(BookColumn::Scheduled);
+    books.shift(answer.plan.source, from, Some(column), 1);
+}
+
+fn reschedule(
+    answer: &Answer,
+    attempt: u8,
+    due: Timestamp,
+    outcome: &Outcome,
+    books: &mut BookDelta,
+    settlement: &mut Settlement,
+) {
+    let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
+    let mut event = event(answer, EventKind::Scheduled);
+    event.attempt = attempt;
+    event.due = Some(due);
+    event.reason = Some(format!("{}: {}", outcome.name(), outcome.reason()).into());
+    settlement.events.push(event);
+    let key = TimerKey { due, offset: answer.task.position.offset, ordinal: answer.task.ordinal, attempt };
+    settlement.timer = Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
+    settlement.counted = Some("retried");
+    if !answer.was_scheduled {
+        books.add(answer.plan.source, BookColumn::Scheduled, 1);
+    }
+}
+
+/// The task ends without having been delivered: the next channel of a fallback has its turn, or it is a dead letter.
+fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut BookDelta, settlement: &mut Settlement) {
+    let mut event = event(answer, kind);
+    let reason: Box<str> = format!("{}: {}", outcome.name(), outcome.reason()).into();
+    event.reason = Some(reason.clone());
+    settlement.events.push(event);
+    let column = if kind == EventKind::Unknown { BookColumn::Unknown } else { BookColumn::Failed };
+    enter(answer, books, column);
+    settlement.counted = Some("failed");
+    let next = usize::from(answer.task.ordinal) + 1;
+    if answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len() {
+        books.add(answer.plan.source, BookColumn::Waiting, -1);
+        settlement.next = Some(next);
+        return;
+    }
+    let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
+    settlement.dead_letter = Some(DeadLetter {
+        key: DeadLetterKey { tenant: answer.plan.tenant.clone(), at: answer.at, task: answer.task },
+        reason,
+        cause: DeadLetterCause::Task { channel: spec.channel, attempt: answer.attempt },
+    });
+}
+
+fn expire(answer: &Answer, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement { counted: Some("expired"), ..Settlement::default() };
+    settlement.events.push(event(answer, EventKind::Expired));
+    enter(answer, books, BookColumn::Expired);
+    end_the_rest(answer, books, EventKind::Expired, BookColumn::Expired, &mut settlement);
+    settlement
+}
+
+/// The channels of a fallback that still wait for their turn will not have it.
+fn end_the_rest(
+    answer: &Answer,
+    books: &mut BookDelta,
+    kind: EventKind,
+    column: BookColumn,
+    settlement: &mut Settlement,
+) {
+    if answer.plan.routing != Routing::Fallback {
+        return;
+    }
+    for ordinal in usize::from(answer.task.ordinal) + 1..answer.plan.tasks().len() {
+        let task = TaskId { position: answer.task.position, ordinal: ordinal as u8 };
+        let mut event = Event::new(task, 1, kind, answer.at);
+        event.channel = answer.plan.tasks().get(ordinal).map(|spec| spec.channel);
+        if kind == EventKind::Skipped {
+            event.reason = Some(SkipReason::DeliveredElsewhere.name().into());
+        }
+        settlement.events.push(event);
+        books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(column), 1);
+    }
+}

@@ -1,0 +1,226 @@
+//! The settler: writes answers in batches, and only then lets the tasks go on.
+//!
+//! One for critical traffic and one for the rest, each started and watched by the outcomes' supervisor. Answers stand in a
+//! queue outside the actor until they are durable, so a crash of the actor loses none: the next incarnation goes on.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use futures_util::future::join_all;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{Semaphore, watch};
+
+use super::answer::Answer;
+use super::metrics::SettleMetrics;
+use super::retry::RetryPolicy;
+use super::settle::settle;
+use crate::clock::SharedClock;
+use crate::dispatch::{DispatchHandle, Ready};
+use crate::domain::{Channel, Plan, ShardId, TaskId};
+use crate::ownership::Ownership;
+use crate::store::{SharedStore, TimerRow, WriteBatch};
+use crate::timers::TimersHandle;
+
+/// Answers that may wait to be written; senders wait beyond. At 20,000 sends a second that is half a second of them.
+const WAITING_MAX: usize = 10_000;
+/// Answers written together.
+const BATCH_MAX: usize = 2_048;
+
+/// The door to a settler.
+#[derive(Clone)]
+pub struct SettlerHandle(Arc<Queue>);
+
+struct Queue {
+    waiting: Mutex<VecDeque<Answer>>,
+    /// Those being written now; whoever finds some here after a crash writes them again, which changes nothing.
+    writing: Mutex<Option<Arc<Vec<Answer>>>>,
+    room: Semaphore,
+    submitted: AtomicU64,
+    settled: watch::Sender<u64>,
+    /// Whether the actor has been told and has not looked yet.
+    told: AtomicBool,
+    actor: ArcSwapOption<ActorRef<Settle>>,
+}
+
+/// There are answers.
+pub struct Settle;
+
+impl SettlerHandle {
+    #[expect(clippy::new_without_default, reason = "a queue is a thing of its own, not a default value")]
+    pub fn new() -> Self {
+        Self(Arc::new(Queue {
+            waiting: Mutex::default(),
+            writing: Mutex::default(),
+            room: Semaphore::new(WAITING_MAX),
+            submitted: AtomicU64::new(0),
+            settled: watch::channel(0).0,
+            told: AtomicBool::new(false),
+            actor: ArcSwapOption::empty(),
+        }))
+    }
+
+    /// Hands answers over; waits while too many are not written yet.
+    pub async fn submit(&self, answers: Vec<Answer>) {
+        let count = answers.len().min(WAITING_MAX) as u32;
+        // The semaphore is never closed.
+        if let Ok(permits) = self.0.room.acquire_many(count).await {
+            permits.forget();
+        }
+        self.0.waiting().extend(answers);
+        self.0.submitted.fetch_add(u64::from(count), Ordering::AcqRel);
+        self.0.tell();
+    }
+
+    /// Waits until everything submitted before is durable.
+    pub async fn flush(&self) {
+        let target = self.0.submitted.load(Ordering::Acquire);
+        // The sender lives as long as this handle.
+        let _ = self.0.settled.subscribe().wait_for(|settled| *settled >= target).await;
+    }
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Answer>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next answers to write, in order.
+    fn next_batch(&self) -> Arc<Vec<Answer>> {
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        writing
+            .get_or_insert_with(|| {
+                let mut waiting = self.waiting();
+                let count = waiting.len().min(BATCH_MAX);
+                Arc::new(waiting.drain(..count).collect())
+            })
+            .clone()
+    }
+
+    fn written(&self, count: usize) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.room.add_permits(count);
+        self.settled.send_modify(|settled| *settled += count as u64);
+    }
+
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::AcqRel)
+            && let Some(actor) = self.actor.load_full()
+        {
+            // A closed mailbox means a restart, and the next incarnation looks by itself.
+            let _ = actor.cast(Settle);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct SettlerActor;
+
+#[derive(Clone)]
+pub struct SettlerArguments {
+    pub handle: SettlerHandle,
+    pub policy: Arc<RetryPolicy>,
+    pub store: SharedStore,
+    pub clock: SharedClock,
+    pub ownership: Arc<Ownership>,
+    pub dispatch: Arc<DispatchHandle>,
+    pub timers: Arc<TimersHandle>,
+}
+
+pub struct SettlerState {
+    arguments: SettlerArguments,
+    metrics: SettleMetrics,
+}
+
+impl Actor for SettlerActor {
+    type Msg = Settle;
+    type State = SettlerState;
+    type Arguments = SettlerArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Settle>,
+        arguments: SettlerArguments,
+    ) -> Result<SettlerState, ActorProcessingErr> {
+        arguments.handle.0.actor.store(Some(Arc::new(myself.clone())));
+        myself.cast(Settle)?;
+        Ok(SettlerState { arguments, metrics: SettleMetrics::default() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Settle>,
+        _: Settle,
+        state: &mut SettlerState,
+    ) -> Result<(), ActorProcessingErr> {
+        let queue = state.arguments.handle.0.clone();
+        queue.told.store(false, Ordering::Release);
+        let answers = queue.next_batch();
+        state.settle_all(&answers).await;
+        queue.written(answers.len());
+        if !queue.waiting().is_empty() && !queue.told.swap(true, Ordering::AcqRel) {
+            myself.cast(Settle)?;
+        }
+        Ok(())
+    }
+}
+
+/// What one shard gets of a round.
+#[derive(Default)]
+struct Group {
+    batch: WriteBatch,
+    timers: Vec<TimerRow>,
+    next: Vec<(Arc<Plan>, usize)>,
+    settled: Vec<TaskId>,
+}
+
+impl SettlerState {
+    async fn settle_all(&mut self, answers: &[Answer]) {
+        let mut groups: HashMap<ShardId, Group> = HashMap::new();
+        for answer in answers {
+            let group = groups.entry(answer.task.position.shard).or_default();
+            let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
+            group.batch.events.extend(settlement.events);
+            group.batch.timers.extend(settlement.timer);
+            group.timers.extend(settlement.timer);
+            group.batch.dead_letters.extend(settlement.dead_letter);
+            group.next.extend(settlement.next.map(|ordinal| (answer.plan.clone(), ordinal)));
+            group.settled.push(answer.task);
+            if let Some(outcome) = settlement.counted {
+                let channel = answer.plan.tasks().get(usize::from(answer.task.ordinal)).map(|spec| spec.channel);
+                self.metrics.count(channel.unwrap_or(Channel::Email), &answer.provider, outcome);
+            }
+        }
+        join_all(groups.into_iter().map(|(shard, group)| self.write(shard, group))).await;
+    }
+
+    /// Writes a group, again and again until it is durable, and then lets its tasks go on.
+    async fn write(&self, shard: ShardId, group: Group) {
+        let Group { batch, timers, next, settled } = group;
+        let mut pause = Duration::from_millis(100);
+        while let Err(error) = self.arguments.store.write(shard, batch.clone()).await {
+            tracing::error!(%error, %shard, "cannot write outcomes: senders wait until it works again");
+            self.arguments.clock.sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        let Some(owned) = self.arguments.ownership.shard(shard) else { return };
+        // The next channel is tracked before the one before is let go, so that no cursor passes between the two.
+        let tasks = next.iter().map(|(plan, ordinal)| plan.task_id(*ordinal));
+        let new = owned.track(tasks, None);
+        owned.release_all(settled.into_iter());
+        if !timers.is_empty() {
+            self.arguments.timers.add(shard, timers);
+        }
+        let now = self.arguments.clock.now();
+        let room = &self.arguments.dispatch.room;
+        let ready: Vec<Ready> = next
+            .iter()
+            .zip(new)
+            .filter(|(_, new)| *new)
+            .filter_map(|((plan, ordinal), _)| Ready::planned(plan, *ordinal, now, room))
+            .collect();
+        self.arguments.dispatch.hand_over(ready);
+    }
+}

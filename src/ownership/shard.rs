@@ -1,0 +1,401 @@
+//! One owned shard.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId};
+use crate::store::Cursors;
+
+/// What is known of one owned shard. Written by its partition actor (planning), the senders (begin, put back), the
+/// settler (release), its timers and cancellations; every method is short and never waits.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    state: Mutex<State>,
+    /// Told whenever a task leaves a sender's hands: a cancellation may be waiting for that.
+    let_go: Notify,
+}
+
+/// Whether a send may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// Yes; the caller holds the task until it is released or put back.
+    Yes,
+    /// Nobody in this process works on it: it has ended, or this handle came twice.
+    NotTracked,
+    /// Another sender holds it.
+    InHand,
+    /// It is being cancelled; the one who cancels releases it.
+    Cancelled,
+    /// The node does not own the shard.
+    NotOurs,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Blocks with tracked or cancelled tasks.
+    blocks: BTreeMap<u64, Block>,
+    tracked: usize,
+    /// All plans below this offset are durable, and their tasks were handed on.
+    planned: u64,
+    /// Timers of these buckets that fired and whose tasks have not been settled yet.
+    fired: BTreeMap<u64, usize>,
+    /// No timer below this bucket is still to fire.
+    timer_floor: u64,
+    cursors: Cursors,
+}
+
+#[derive(Debug, Default)]
+struct Block {
+    /// By offset within the block and ordinal.
+    tasks: HashMap<u16, Hold>,
+    /// Offsets within the block of notifications that are being cancelled.
+    cancelled: HashSet<u16>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    in_hand: bool,
+    /// The bucket of the timer that made it ready; `None`: it came straight from planning.
+    bucket: Option<u32>,
+}
+
+/// Ten bits of offset within the block and six of ordinal.
+fn slot(task: TaskId) -> u16 {
+    notification_slot(task.position.offset) << 6 | u16::from(task.ordinal)
+}
+
+fn notification_slot(offset: u64) -> u16 {
+    (offset % BLOCK_OFFSETS) as u16
+}
+
+impl Shard {
+    /// A shard taken over. What was planned below `planned` is handed on already, or waits for a timer; what was planned
+    /// above it is found by scanning, which moves it.
+    pub fn new(id: ShardId, planned: u64, cursors: Cursors) -> Self {
+        let state = State { planned, cursors, timer_floor: cursors.timer_bucket, ..State::default() };
+        Self { id, state: Mutex::new(state), let_go: Notify::new() }
+    }
+
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every section leaves the state whole, so one that panicked elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tracks the tasks that become ready, and says of each whether it is new: not tracked before, and not being
+    /// cancelled. `bucket` is that of the timer that made them ready.
+    pub fn track(&self, tasks: impl Iterator<Item = TaskId>, bucket: Option<u64>) -> Vec<bool> {
+        let mut state = self.state();
+        tasks.map(|task| state.track(task, bucket)).collect()
+    }
+
+    /// Asks whether the send of a task may start; if so the caller holds it.
+    pub fn begin(&self, task: TaskId) -> Begin {
+        let mut state = self.state();
+        let Some(block) = state.blocks.get_mut(&task.position.block()) else { return Begin::NotTracked };
+        if block.cancelled.contains(&notification_slot(task.position.offset)) {
+            return Begin::Cancelled;
+        }
+        match block.tasks.get_mut(&slot(task)) {
+            None => Begin::NotTracked,
+            Some(hold) if hold.in_hand => Begin::InHand,
+            Some(hold) => {
+                hold.in_hand = true;
+                Begin::Yes
+            }
+        }
+    }
+
+    /// The task is ready again, its send did not take place.
+    pub fn put_back(&self, task: TaskId) {
+        if let Some(hold) =
+            self.state().blocks.get_mut(&task.position.block()).and_then(|block| block.tasks.get_mut(&slot(task)))
+        {
+            hold.in_hand = false;
+        }
+        self.let_go.notify_waiters();
+    }
+
+    /// Nobody works on the task any more.
+    pub fn release(&self, task: TaskId) {
+        self.state().release(task);
+        self.let_go.notify_waiters();
+    }
+
+    /// The same for many, with one lock.
+    pub fn release_all(&self, tasks: impl Iterator<Item = TaskId>) {
+        let mut state = self.state();
+        for task in tasks {
+            state.release(task);
+        }
+        drop(state);
+        self.let_go.notify_waiters();
+    }
+
+    pub fn is_in_hand(&self, task: TaskId) -> bool {
+        let state = self.state();
+        let block = state.blocks.get(&task.position.block());
+        block.and_then(|block| block.tasks.get(&slot(task))).is_some_and(|hold| hold.in_hand)
+    }
+
+    /// Whether somebody in this process works on the task.
+    pub fn is_tracked(&self, task: TaskId) -> bool {
+        let state = self.state();
+        state.blocks.get(&task.position.block()).is_some_and(|block| block.tasks.contains_key(&slot(task)))
+    }
+
+    /// How many tasks are tracked.
+    pub fn tracked(&self) -> usize {
+        self.state().tracked
+    }
+
+    /// The positions of all tracked tasks, in order: what a stage that lost its memory takes up again.
+    pub fn tracked_tasks(&self) -> Vec<TaskId> {
+        let state = self.state();
+        let mut tasks = Vec::with_capacity(state.tracked);
+        for (block, content) in &state.blocks {
+            for slot in content.tasks.keys() {
+                let offset = block * BLOCK_OFFSETS + u64::from(slot >> 6);
+                tasks.push(TaskId { position: Position::new(self.id, offset), ordinal: (slot & 63) as u8 });
+            }
+        }
+        tasks.sort();
+        tasks
+    }
+
+    /// From now on no send of the notification starts, until [`Shard::end_cancel`].
+    pub fn begin_cancel(&self, offset: u64) {
+        let mut state = self.state();
+        state.blocks.entry(offset / BLOCK_OFFSETS).or_default().cancelled.insert(notification_slot(offset));
+    }
+
+    pub fn end_cancel(&self, offset: u64) {
+        let mut state = self.state();
+        let number = offset / BLOCK_OFFSETS;
+        if let Some(block) = state.blocks.get_mut(&number) {
+            block.cancelled.remove(&notification_slot(offset));
+            if block.is_empty() {
+                state.blocks.remove(&number);
+            }
+        }
+    }
+
+    /// Those of the offsets below `end` and from `start` on that are being cancelled.
+    pub fn cancelled_between(&self, start: u64, end: u64) -> Vec<u64> {
+        let state = self.state();
+        let blocks = state.blocks.range(start / BLOCK_OFFSETS..=end / BLOCK_OFFSETS);
+        let offsets = blocks.flat_map(|(number, block)| {
+            block.cancelled.iter().map(move |slot| number * BLOCK_OFFSETS + u64::from(*slot))
+        });
+        offsets.filter(|offset| (start..end).contains(offset)).collect()
+    }
+
+    pub fn is_cancelled(&self, offset: u64) -> bool {
+        let state = self.state();
+        let block = state.blocks.get(&(offset / BLOCK_OFFSETS));
+        block.is_some_and(|block| block.cancelled.contains(&notification_slot(offset)))
+    }
+
+    /// Waits until no sender holds a task of the notification.
+    pub async fn until_let_go(&self, offset: u64) {
+        loop {
+            let let_go = self.let_go.notified();
+            let number = notification_slot(offset);
+            let held = {
+                let state = self.state();
+                let block = state.blocks.get(&(offset / BLOCK_OFFSETS));
+                block.is_some_and(|block| block.tasks.iter().any(|(slot, hold)| slot >> 6 == number && hold.in_hand))
+            };
+            if !held {
+                return;
+            }
+            let_go.await;
+        }
+    }
+
+    /// The offset below which everything is planned and handed on.
+    pub fn planned(&self) -> u64 {
+        self.state().planned
+    }
+
+    pub fn set_planned(&self, next: u64) {
+        let mut state = self.state();
+        state.planned = state.planned.max(next);
+    }
+
+    /// No timer below `bucket` is still to fire.
+    pub fn set_timer_floor(&self, bucket: u64) {
+        let mut state = self.state();
+        state.timer_floor = state.timer_floor.max(bucket);
+    }
+
+    pub fn timer_floor(&self) -> u64 {
+        self.state().timer_floor
+    }
+
+    pub fn cursors(&self) -> Cursors {
+        self.state().cursors
+    }
+
+    /// The cursors as they could stand now, if that is further than before. Only facts that are durable already count:
+    /// a task is released after its event was written.
+    pub fn advance(&self) -> Option<Cursors> {
+        let mut state = self.state();
+        let first_open = state.blocks.iter().find(|(_, block)| !block.is_empty()).map(|(number, _)| *number);
+        let task_block =
+            first_open.unwrap_or(u64::MAX).min(state.planned / BLOCK_OFFSETS).max(state.cursors.task_block);
+        let first_fired = state.fired.keys().next().copied().unwrap_or(u64::MAX);
+        let timer_bucket = first_fired.min(state.timer_floor).max(state.cursors.timer_bucket);
+        let next = Cursors { task_block, timer_bucket };
+        if next == state.cursors {
+            return None;
+        }
+        state.cursors = next;
+        Some(next)
+    }
+}
+
+impl Block {
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.cancelled.is_empty()
+    }
+}
+
+impl State {
+    fn track(&mut self, task: TaskId, bucket: Option<u64>) -> bool {
+        let block = self.blocks.entry(task.position.block()).or_default();
+        if block.cancelled.contains(&notification_slot(task.position.offset)) {
+            return false;
+        }
+        let hold = Hold { in_hand: false, bucket: bucket.and_then(|bucket| u32::try_from(bucket).ok()) };
+        match block.tasks.entry(slot(task)) {
+            std::collections::hash_map::Entry::Occupied(_) => false,
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(hold);
+                self.tracked += 1;
+                if let Some(bucket) = hold.bucket {
+                    *self.fired.entry(u64::from(bucket)).or_default() += 1;
+                }
+                true
+            }
+        }
+    }
+
+    fn release(&mut self, task: TaskId) {
+        let number = task.position.block();
+        let Some(block) = self.blocks.get_mut(&number) else { return };
+        let Some(hold) = block.tasks.remove(&slot(task)) else { return };
+        if block.is_empty() {
+            self.blocks.remove(&number);
+        }
+        self.tracked -= 1;
+        let Some(bucket) = hold.bucket.map(u64::from) else { return };
+        if let Some(count) = self.fired.get_mut(&bucket) {
+            *count -= 1;
+            if *count == 0 {
+                self.fired.remove(&bucket);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Priority;
+    use proptest::prelude::*;
+
+    fn shard() -> Shard {
+        Shard::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, 0, Cursors::default())
+    }
+
+    fn task(shard: &Shard, offset: u64, ordinal: u8) -> TaskId {
+        TaskId { position: Position::new(shard.id(), offset), ordinal }
+    }
+
+    #[test]
+    fn a_send_starts_once_for_a_tracked_task_and_not_after_its_end() {
+        let shard = shard();
+        let task = task(&shard, 7, 0);
+        assert_eq!(shard.begin(task), Begin::NotTracked);
+        assert_eq!(shard.track([task, task].into_iter(), None), [true, false]);
+        assert_eq!(shard.begin(task), Begin::Yes);
+        assert_eq!(shard.begin(task), Begin::InHand);
+        shard.put_back(task);
+        assert_eq!(shard.begin(task), Begin::Yes);
+        shard.release(task);
+        assert_eq!(shard.begin(task), Begin::NotTracked);
+        assert_eq!(shard.tracked(), 0);
+    }
+
+    #[test]
+    fn a_cancelled_notification_is_neither_begun_nor_tracked_anew() {
+        let shard = shard();
+        let first = task(&shard, 7, 0);
+        let second = task(&shard, 7, 1);
+        shard.track([first].into_iter(), None);
+        shard.begin_cancel(7);
+        assert_eq!(shard.begin(first), Begin::Cancelled);
+        assert_eq!(shard.track([second].into_iter(), None), [false]);
+        shard.release(first);
+        shard.end_cancel(7);
+        assert_eq!(shard.track([second].into_iter(), None), [true]);
+    }
+
+    #[test]
+    fn the_cursor_stops_at_the_first_block_with_an_open_task() {
+        let shard = shard();
+        let early = task(&shard, 5, 0);
+        let late = task(&shard, 5000, 0);
+        shard.track([early, late].into_iter(), None);
+        shard.set_planned(6000);
+        assert_eq!(shard.advance(), None);
+        shard.release(early);
+        assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(5000 / BLOCK_OFFSETS));
+        shard.release(late);
+        assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(6000 / BLOCK_OFFSETS));
+    }
+
+    #[test]
+    fn the_timer_cursor_waits_for_the_tasks_of_the_timers_that_fired() {
+        let shard = shard();
+        let due = task(&shard, 5, 0);
+        shard.track([due].into_iter(), Some(90));
+        shard.set_timer_floor(100);
+        assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(90));
+        shard.release(due);
+        assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(100));
+    }
+
+    proptest! {
+        #[test]
+        fn cursors_never_move_back_and_never_pass_an_open_task(
+            steps in prop::collection::vec((0u8..3, 0u64..4096), 1..200)
+        ) {
+            let shard = shard();
+            let mut open = std::collections::BTreeSet::new();
+            let mut before = Cursors::default();
+            for (kind, offset) in steps {
+                let task = task(&shard, offset.max(before.task_block * BLOCK_OFFSETS), 0);
+                match kind {
+                    0 => { shard.track([task].into_iter(), None); open.insert(task); }
+                    1 => { shard.release(task); open.remove(&task); }
+                    _ => shard.set_planned(offset),
+                }
+                let after = shard.advance().unwrap_or(before);
+                prop_assert!(after.task_block >= before.task_block);
+                if let Some(first) = open.first() {
+                    prop_assert!(after.task_block <= first.position.block());
+                }
+                prop_assert_eq!(shard.tracked(), open.len());
+                before = after;
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What planning must know of a batch, read all at once: the one file here that waits for anything.
+//!
+//! A claim is asked for in two places, in this order: in coordination, where it is held while its batch is on the way to
+//! the disk, and in the store, where it is a row. Whoever is let in by the first can trust the second, since a row is
+//! written before its claim is released. Windows are measured between the times at which the notifications were
+//! accepted, so that neither a backlog nor a replay changes what is a duplicate.
+
+use std::collections::HashMap;
+
+use super::{Case, Policy, claim_keys, gates, routing};
+use crate::coordination::{Claims, Wanted};
+use crate::domain::{ClaimKey, NotificationRequest, Position, Timestamp};
+use crate::store::{ClaimRows, StoreError};
+
+/// What is known of a batch, in its order.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub candidates: Vec<CandidateFacts>,
+    /// To be released, all of them, once the batch's plans are durable.
+    pub claimed: Vec<Wanted>,
+}
+
+/// What is known of one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CandidateFacts {
+    pub cancelled: bool,
+    /// Another notification that holds the retry key.
+    pub retry_holder: Option<Position>,
+    /// The key under which no second one is sent; `None`: there is none, or nothing would be sent anyway.
+    pub business_key: Option<ClaimKey>,
+    /// Another notification that holds the business key.
+    pub business_holder: Option<Position>,
+}
+
+/// Where facts come from.
+pub struct Sources<'a> {
+    pub claims: &'a dyn Claims,
+    pub rows: &'a dyn ClaimRows,
+    /// Whether the notification was cancelled before it was planned.
+    pub is_cancelled: &'a (dyn Fn(Position) -> bool + Sync),
+}
+
+/// Reads the facts of a batch and claims its keys. On an error nothing is left claimed.
+pub async fn gather(
+    batch: &[(Position, NotificationRequest)],
+    policy: &Policy,
+    sources: &Sources<'_>,
+    now: Timestamp,
+) -> Result<Facts, StoreError> {
+    let is_cancelled = |(position, _): &(Position, _)| (sources.is_cancelled)(*position);
+    let of_one = |item| CandidateFacts { cancelled: is_cancelled(item), ..CandidateFacts::default() };
+    let mut facts = Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new() };
+    match claim_all(batch, policy, sources, now, &mut facts).await {
+        Ok(()) => Ok(facts),
+        Err(error) => {
+            sources.claims.release(&facts.claimed).await;
+            Err(error)
+        }
+    }
+}
+
+/// The facts of a request that is only tried: claims are looked at, not made. Its retry key does not count.
+pub async fn peek(
+    request: &NotificationRequest,
+    policy: &Policy,
+    rows: &dyn ClaimRows,
+) -> Result<CandidateFacts, StoreError> {
+    let Some(key) = claim_keys::business_key(request, policy, &mut Vec::new()) else {
+        return Ok(CandidateFacts::default());
+    };
+    let row = rows.claims(&[key]).await?.pop().flatten();
+    let business_holder = row.filter(|row| row.expires_at > request.accepted_at).map(|row| row.owner);
+    Ok(CandidateFacts { business_key: Some(key), business_holder, ..CandidateFacts::default() })
+}
+
+/// Retry keys first, then the business keys of what would really be sent: a notification that is skipped for another
+/// reason must not look, even for a moment, as if it held the key.
+async fn claim_all(
+    batch: &[(Position, NotificationRequest)],
+    policy: &Policy,
+    sources: &Sources<'_>,
+    now: Timestamp,
+    facts: &mut Facts,
+) -> Result<(), StoreError> {
+    let wishes = retry_wishes(batch, policy);
+    let holders = claim(sources, &wishes, &mut facts.claimed).await?;
+    for (wish, holder) in wishes.iter().zip(holders) {
+        facts.candidates[wish.index].retry_holder = holder;
+    }
+    let wishes = business_wishes(batch, policy, &facts.candidates, now);
+    let holders = claim(sources, &wishes, &mut facts.claimed).await?;
+    for (wish, holder) in wishes.iter().zip(holders) {
+        facts.candidates[wish.index].business_key = Some(wish.wanted.key);
+        facts.candidates[wish.index].business_holder = holder;
+    }
+    Ok(())
+}
+
+/// A key that an item of the batch asks for.
+struct Wish {
+    index: usize,
+    wanted: Wanted,
+    accepted_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+fn retry_wishes(batch: &[(Position, NotificationRequest)], policy: &Policy) -> Vec<Wish> {
+    let wish = |(index, (owner, request)): (usize, &(Position, NotificationRequest))| {
+        let wanted = Wanted { key: request.idempotency?.key, owner: *owner };
+        let accepted_at = request.accepted_at;
+        Some(Wish { index, wanted, accepted_at, expires_at: accepted_at + policy.retry_window })
+    };
+    batch.iter().enumerate().filter_map(wish).collect()
+}
+
+fn business_wishes(
+    batch: &[(Position, NotificationRequest)],
+    policy: &Policy,
+    candidates: &[CandidateFacts],
+    now: Timestamp,
+) -> Vec<Wish> {
+    let mut wishes = Vec::new();
+    let mut scratch = Vec::new();
+    for (index, ((owner, request), facts)) in batch.iter().zip(candidates).enumerate() {
+        let case = Case { request, facts, policy, now };
+        let may_be_sent =
+            facts.retry_holder.is_none() && gates::pass_without_claims(&case) && routing::has_way(request, policy);
+        if may_be_sent && let Some(key) = claim_keys::business_key(request, policy, &mut scratch) {
+            let accepted_at = request.accepted_at;
+            let expires_at = accepted_at + policy.business_window(request);
+            wishes.push(Wish { index, wanted: Wanted { key, owner: *owner }, accepted_at, expires_at });
+        }
+    }
+    wishes
+}
+
+/// Claims what is wished for; for each wish who else holds the key, or `None` where it is granted. What was claimed is
+/// added to `claimed` even if the reading then fails.
+async fn claim(
+    sources: &Sources<'_>,
+    wishes: &[Wish],
+    claimed: &mut Vec<Wanted>,
+) -> Result<Vec<Option<Position>>, StoreError> {
+    if wishes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted: Vec<Wanted> = wishes.iter().map(|wish| wish.wanted).collect();
+    let in_flight = sources.claims.claim(&wanted).await;
+    let is_let_in = |(wanted, holder): (&Wanted, &Position)| (wanted.owner == *holder).then_some(*wanted);
+    let let_in: Vec<Wanted> = wanted.iter().zip(&in_flight).filter_map(is_let_in).collect();
+    claimed.extend_from_slice(&let_in);
+    let keys: Vec<ClaimKey> = let_in.iter().map(|wanted| wanted.key).collect();
+    let mut rows = sources.rows.claims(&keys).await?.into_iter();
+
+    // Per key who holds it, as far as this batch knows, and until when.
+    let mut known: HashMap<ClaimKey, (Position, Timestamp)> = HashMap::with_capacity(let_in.len());
+    let mut holders = Vec::with_capacity(wishes.len());
+    for (wish, in_flight) in wishes.iter().zip(in_flight) {
+        let Wanted { key, owner } = wish.wanted;
+        if in_flight == owner
+            && let Some(row) = rows.next().flatten()
+            && row.owner != owner
+        {
+            known.insert(key, (row.owner, row.expires_at));
+        }
+        let holder = match known.get(&key) {
+            Some((holder, expires_at)) => (*expires_at > wish.accepted_at).then_some(*holder),
+            None => (in_flight != owner).then_some(in_flight),
+        };
+        if holder.is_none() {
+            known.insert(key, (owner, wish.expires_at));
+        }
+        holders.push(holder);
+    }
+    Ok(holders)
+}

@@ -1,0 +1,28 @@
+//! The same message to the same person within the window: another notification holds the business key.
+
+use super::Case;
+use crate::domain::{NotificationId, SkipReason, Verdict};
+
+pub(super) fn judge(case: &Case<'_>) -> Verdict {
+    match case.facts.business_holder {
+        Some(holder) => Verdict::Skip(SkipReason::Duplicate { of: NotificationId(holder) }),
+        None => Verdict::Pass,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planning::CandidateFacts;
+    use crate::planning::testing::{NOW, policy, position, request};
+
+    #[test]
+    fn a_business_key_of_another_notification_makes_it_a_duplicate_of_that_one() {
+        let check = |business_holder, expected| {
+            let facts = CandidateFacts { business_holder, ..CandidateFacts::default() };
+            assert_eq!(judge(&Case { request: &request(), facts: &facts, policy: &policy(), now: NOW }), expected);
+        };
+        check(Some(position(7)), Verdict::Skip(SkipReason::Duplicate { of: NotificationId(position(7)) }));
+        check(None, Verdict::Pass);
+    }
+}

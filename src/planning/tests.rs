@@ -1,0 +1,316 @@
+//! Whole batches: what is claimed, who wins, and what holds for every plan.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::testing::{FakeClaims, FakeRows, NOW, policy, position, request};
+use super::*;
+use crate::coordination::{Claims, Wanted};
+use crate::domain::{Channel, ClaimKey, Idempotency, NotificationId, Priority, Recipient, Routing, Step};
+
+type Batch = Vec<(Position, NotificationRequest)>;
+
+/// An engine's memory and disk, as far as planning sees them.
+#[derive(Default)]
+struct World {
+    claims: FakeClaims,
+    rows: FakeRows,
+    cancelled: Vec<Position>,
+}
+
+impl World {
+    fn gather(&self, batch: &Batch) -> Facts {
+        let is_cancelled = |position| self.cancelled.contains(&position);
+        let sources = Sources { claims: &self.claims, rows: &self.rows, is_cancelled: &is_cancelled };
+        block_on(gather(batch, &policy(), &sources, NOW)).expect("the rows can be read")
+    }
+
+    /// Plans a batch and makes it durable.
+    fn run(&self, batch: Batch) -> Vec<Arc<Plan>> {
+        let facts = self.gather(&batch);
+        let plans = plan_batch(batch, &facts, &policy(), NOW);
+        plans.iter().for_each(|plan| self.rows.write(plan));
+        block_on(self.claims.release(&facts.claimed));
+        plans
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
+    runtime.block_on(future)
+}
+
+fn batch(requests: impl IntoIterator<Item = NotificationRequest>) -> Batch {
+    (0..).map(position).zip(requests).collect()
+}
+
+fn with(change: impl FnOnce(&mut NotificationRequest)) -> NotificationRequest {
+    let mut request = request();
+    change(&mut request);
+    request
+}
+
+fn keyed(key: &str) -> NotificationRequest {
+    with(|request| request.dedup_key = Some(key.into()))
+}
+
+fn retried(key: u128) -> NotificationRequest {
+    with(|request| request.idempotency = Some(Idempotency { key: ClaimKey(key), body_hash: 7 }))
+}
+
+/// What became of each: `sent`, or the reason and, for a duplicate, of which offset.
+fn fates(plans: &[Arc<Plan>]) -> Vec<String> {
+    let fate = |plan: &Arc<Plan>| match &plan.disposition {
+        Disposition::Tasks(_) => "sent".to_owned(),
+        Disposition::Skipped(SkipReason::Duplicate { of: NotificationId(of) }) => format!("duplicate of {}", of.offset),
+        Disposition::Skipped(reason) => reason.name().to_owned(),
+    };
+    plans.iter().map(fate).collect()
+}
+
+#[test]
+fn of_equal_business_keys_the_first_in_the_batch_is_sent() {
+    let plans = World::default().run(batch([keyed("a"), keyed("b"), keyed("a"), keyed("a")]));
+    assert_eq!(fates(&plans), ["sent", "sent", "duplicate of 0", "duplicate of 0"]);
+}
+
+#[test]
+fn a_business_key_is_held_in_later_batches_until_its_window_has_passed() {
+    let world = World::default();
+    let later = |offset, seconds| {
+        let request = NotificationRequest { accepted_at: NOW + std::time::Duration::from_secs(seconds), ..keyed("a") };
+        vec![(position(offset), request)]
+    };
+    assert_eq!(fates(&world.run(later(0, 0))), ["sent"]);
+    assert_eq!(fates(&world.run(later(1, 299))), ["duplicate of 0"]);
+    assert_eq!(fates(&world.run(later(2, 300))), ["sent"]);
+    assert_eq!(fates(&world.run(later(3, 301))), ["duplicate of 2"]);
+}
+
+#[test]
+fn a_window_is_measured_between_the_times_of_acceptance_even_if_all_come_in_one_batch() {
+    let at = |minutes: u64| NotificationRequest { accepted_at: Timestamp(minutes * 60_000), ..keyed("a") };
+    let plans = World::default().run(batch([at(0), at(4), at(6), at(10), at(12)]));
+    assert_eq!(fates(&plans), ["sent", "duplicate of 0", "sent", "duplicate of 2", "sent"]);
+}
+
+#[test]
+fn the_window_in_the_request_counts_before_the_configured_one() {
+    let wide = with(|request| {
+        request.dedup_key = Some("a".into());
+        request.dedup_window_seconds = Some(3600);
+    });
+    let plans = World::default().run(batch([wide]));
+    let expires_at = NOW + std::time::Duration::from_secs(3600);
+    assert_eq!(plans[0].claims.iter().map(|claim| claim.expires_at).collect::<Vec<_>>(), [expires_at]);
+}
+
+#[test]
+fn a_retry_key_is_held_by_whoever_used_it_first_whatever_became_of_it() {
+    let unreachable = NotificationRequest { to: Recipient::default(), ..retried(1) };
+    let world = World::default();
+    let plans = world.run(batch([unreachable, retried(1), retried(2)]));
+    assert_eq!(fates(&plans), ["no_address", "duplicate of 0", "sent"]);
+    let expires_at = NOW + std::time::Duration::from_secs(86_400);
+    assert_eq!(plans[0].claims, [PlanClaim { key: ClaimKey(1), expires_at, body_hash: 7 }]);
+    assert!(plans[1].claims.is_empty());
+    let later = world.run(vec![(position(9), retried(1))]);
+    assert_eq!(fates(&later), ["duplicate of 0"]);
+}
+
+#[test]
+fn what_is_skipped_holds_no_business_key_and_is_in_nobodys_way() {
+    let expired = NotificationRequest { expires_at: Some(NOW), ..keyed("a") };
+    let unreachable = NotificationRequest { to: Recipient::default(), ..keyed("a") };
+    let unserved = NotificationRequest { channels: vec![Channel::InApp], ..keyed("a") };
+    let mut world = World::default();
+    world.cancelled.push(position(3));
+    let plans = world.run(batch([expired, unreachable, unserved, keyed("a"), keyed("a")]));
+    assert_eq!(fates(&plans), ["expired", "no_address", "no_address", "cancelled", "sent"]);
+    assert_eq!(plans.iter().map(|plan| plan.claims.len()).collect::<Vec<_>>(), [0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn a_retry_does_not_take_the_business_key_of_others() {
+    let world = World::default();
+    world.run(vec![(position(0), retried(1))]);
+    let retry = NotificationRequest { dedup_key: Some("a".into()), ..retried(1) };
+    let plans = world.run(vec![(position(1), retry), (position(2), keyed("a"))]);
+    assert_eq!(fates(&plans), ["duplicate of 0", "sent"]);
+}
+
+#[test]
+fn a_key_that_is_on_its_way_to_the_disk_is_held_already() {
+    let world = World::default();
+    let first = batch([keyed("a")]);
+    let facts = world.gather(&first);
+    let plans = world.run(vec![(position(5), keyed("a")), (position(6), keyed("a"))]);
+    assert_eq!(fates(&plans), ["duplicate of 0", "duplicate of 0"]);
+    assert_eq!(fates(&plan_batch(first, &facts, &policy(), NOW)), ["sent"]);
+}
+
+#[test]
+fn whoever_meets_its_own_claim_goes_on() {
+    let world = World::default();
+    let first = batch([keyed("a"), retried(1)]);
+    assert_eq!(fates(&world.run(first.clone())), ["sent", "sent"]);
+    assert_eq!(fates(&world.run(first)), ["sent", "sent"]);
+}
+
+#[test]
+fn nothing_stays_claimed_in_flight_once_a_batch_is_durable() {
+    let world = World::default();
+    let aged = NotificationRequest { accepted_at: Timestamp(0), ..keyed("a") };
+    world.run(batch([aged, keyed("a"), keyed("a"), retried(1), retried(1)]));
+    assert!(world.claims.held.lock().expect("not poisoned").is_empty());
+}
+
+#[test]
+fn a_store_that_cannot_be_read_leaves_nothing_claimed() {
+    let world = World { rows: FakeRows { fails: true, ..FakeRows::default() }, ..World::default() };
+    let sources = Sources { claims: &world.claims, rows: &world.rows, is_cancelled: &|_| false };
+    assert!(block_on(gather(&batch([keyed("a"), retried(1)]), &policy(), &sources, NOW)).is_err());
+    assert!(world.claims.held.lock().expect("not poisoned").is_empty());
+}
+
+#[test]
+fn a_look_at_the_facts_finds_the_holder_and_claims_nothing() {
+    let world = World::default();
+    world.run(batch([keyed("a")]));
+    let peeked = block_on(peek(&keyed("a"), &policy(), &world.rows)).expect("readable");
+    assert_eq!(peeked.business_holder, Some(position(0)));
+    let peeked = block_on(peek(&keyed("b"), &policy(), &world.rows)).expect("readable");
+    assert_eq!(peeked.business_holder, None);
+    assert!(world.claims.held.lock().expect("not poisoned").is_empty());
+}
+
+#[test]
+fn a_dry_run_keeps_the_priority_and_says_what_would_become_of_the_request() {
+    let urgent = NotificationRequest { priority: Priority::Critical, ..request() };
+    let plan = dry_run(urgent, &CandidateFacts::default(), &policy(), NOW);
+    assert_eq!(plan.priority(), Priority::Critical);
+    assert_eq!(plan.tasks().len(), 1);
+}
+
+#[test]
+fn what_is_held_until_a_time_has_tasks_that_are_due_then() {
+    let until = NOW + std::time::Duration::from_secs(60);
+    let plans = World::default().run(batch([with(|request| request.deliver_at = Some(until))]));
+    assert_eq!(plans[0].tasks()[0].due, Some(until));
+    assert_eq!(plans[0].decisions.last().map(|decision| &decision.verdict), Some(&Verdict::Hold { until }));
+}
+
+/// Requests that differ in everything that planning looks at, with few enough keys that many are equal.
+fn any_request() -> impl Strategy<Value = NotificationRequest> {
+    let time = || prop::option::weighted(0.3, (0u64..20).prop_map(|tick| Timestamp(NOW.0 - 10 + tick)));
+    let channels = prop::collection::vec((0usize..7).prop_map(|index| Channel::ALL[index]), 0..4);
+    let recipient = (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(email, phone, url)| Recipient {
+        email: email.then(|| "alice@example.com".into()),
+        phone: phone.then(|| "+15550100".into()),
+        push_token: None,
+        url: url.then(|| "https://hooks.example.com".into()),
+    });
+    let keys = (prop::option::of(0u8..3), prop::option::of(0u8..3), prop::option::of(0u128..4));
+    (recipient, channels, time(), time(), keys).prop_map(|(to, channels, deliver_at, expires_at, keys)| {
+        let (dedup_key, user_id, retry_key) = keys;
+        NotificationRequest {
+            to,
+            channels,
+            deliver_at,
+            expires_at,
+            dedup_key: dedup_key.map(|key| key.to_string().into()),
+            user_id: user_id.map(|user| user.to_string().into()),
+            idempotency: retry_key.map(|key| Idempotency { key: ClaimKey(key), body_hash: 1 }),
+            routing: Routing::Fallback,
+            ..request()
+        }
+    })
+}
+
+fn any_batch() -> impl Strategy<Value = Batch> {
+    prop::collection::vec(any_request(), 0..20).prop_map(batch)
+}
+
+fn steps(plan: &Plan) -> Vec<usize> {
+    plan.decisions.iter().map(|decision| decision.step as usize).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_replay_with_the_same_facts_gives_the_same_plans(batch in any_batch()) {
+        let facts = World::default().gather(&batch);
+        let once = plan_batch(batch.clone(), &facts, &policy(), NOW);
+        prop_assert_eq!(plan_batch(batch, &facts, &policy(), NOW), once);
+    }
+
+    #[test]
+    fn a_replay_after_the_rows_became_durable_gives_the_same_plans(batch in any_batch()) {
+        let world = World::default();
+        let once = world.run(batch.clone());
+        prop_assert_eq!(world.run(batch), once);
+    }
+
+    #[test]
+    fn every_request_ends_in_tasks_or_in_the_reason_that_a_decision_gives(batch in any_batch()) {
+        for plan in World::default().run(batch) {
+            match &plan.disposition {
+                Disposition::Tasks(tasks) => prop_assert!(!tasks.is_empty()),
+                Disposition::Skipped(reason) => {
+                    let verdict = Verdict::Skip(reason.clone());
+                    prop_assert!(plan.decisions.iter().any(|decision| decision.verdict == verdict));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn decisions_stand_in_the_order_of_the_gates_and_steps(batch in any_batch()) {
+        let gates: Vec<Step> = GATES.iter().map(|gate| gate.step).collect();
+        for plan in World::default().run(batch) {
+            prop_assert!(steps(&plan).is_sorted());
+            let judged = plan.decisions.len().min(gates.len());
+            let steps: Vec<Step> = plan.decisions[..judged].iter().map(|decision| decision.step).collect();
+            prop_assert_eq!(&steps[..], &gates[..judged]);
+        }
+    }
+
+    #[test]
+    fn of_those_that_could_be_sent_under_one_business_key_exactly_one_is(
+        batch in any_batch(),
+        cancelled in prop::collection::vec((0u64..20).prop_map(position), 0..5),
+    ) {
+        let keyed = batch.into_iter().map(|(position, request)| {
+            (position, NotificationRequest { dedup_key: Some("one".into()), ..request })
+        });
+        let world = World { cancelled, ..World::default() };
+        let plans = world.run(keyed.collect());
+        let sent = plans.iter().filter(|plan| !plan.tasks().is_empty()).count();
+        let last_step = |plan: &Arc<Plan>| plan.decisions.last().map(|decision| decision.step);
+        let refused = plans.iter().filter(|plan| last_step(plan) == Some(Step::Dedup)).count();
+        prop_assert_eq!(sent, usize::from(sent + refused > 0));
+    }
+
+    #[test]
+    fn each_key_is_held_by_at_most_one_plan_of_a_batch(batch in any_batch()) {
+        let plans = World::default().run(batch);
+        let mut keys: Vec<ClaimKey> = plans.iter().flat_map(|plan| &plan.claims).map(|claim| claim.key).collect();
+        let all = keys.len();
+        keys.sort();
+        keys.dedup();
+        prop_assert_eq!(keys.len(), all);
+    }
+
+    #[test]
+    fn what_is_released_is_what_was_claimed(batch in any_batch()) {
+        let world = World::default();
+        let facts = world.gather(&batch);
+        let held = world.claims.held.lock().expect("not poisoned");
+        let mut claimed: Vec<(ClaimKey, Position)> =
+            facts.claimed.iter().map(|Wanted { key, owner }| (*key, *owner)).collect();
+        let mut expected: Vec<(ClaimKey, Position)> = held.iter().map(|(key, owner)| (*key, *owner)).collect();
+        claimed.sort();
+        expected.sort();
+        prop_assert_eq!(claimed, expected);
+    }
+}

@@ -1,0 +1,171 @@
+//! The timers of one shard: reads rows ahead from the cursor, and hands tasks to dispatch when they are due.
+//!
+//! Started and watched by the timers' supervisor. A crash loses only what can be read again from the cursor; a timer that
+//! fired before the crash is tracked, or its task has moved on, so it does not fire again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::TimersHandle;
+use super::wheel::{ROWS_MAX, Wheel};
+use crate::clock::SharedClock;
+use crate::dispatch::{DispatchHandle, Ready};
+use crate::domain::{Position, TaskId, Timestamp};
+use crate::ownership::Shard;
+use crate::store::{SharedStore, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
+
+#[derive(Debug, Default)]
+pub struct TimerActor;
+
+#[derive(Clone)]
+pub struct TimerArguments {
+    pub shard: Arc<Shard>,
+    pub clock: SharedClock,
+    pub store: SharedStore,
+    pub dispatch: Arc<DispatchHandle>,
+    pub timers: Arc<TimersHandle>,
+}
+
+#[derive(Debug)]
+pub enum TimerMessage {
+    /// Rows that are durable now.
+    Added(Vec<TimerRow>),
+    /// The time has come to look: for what is due, and for what to read ahead.
+    Look(Timestamp),
+}
+
+pub struct TimerState {
+    arguments: TimerArguments,
+    wheel: Wheel,
+    /// The earliest look that is arranged.
+    look_at: Option<Timestamp>,
+    cursors_at: Timestamp,
+}
+
+/// How far ahead rows are read; half of it later, more are read.
+const HORIZON: Duration = Duration::from_secs(600);
+/// Tasks handed on at a time, so that other messages have their turn.
+const FIRE_MAX: usize = 1024;
+/// Rows read at a time.
+const PAGE: usize = 4096;
+/// How often cursors are written; a crash re-reads as much.
+const CURSOR_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Actor for TimerActor {
+    type Msg = TimerMessage;
+    type State = TimerState;
+    type Arguments = TimerArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<TimerMessage>,
+        arguments: TimerArguments,
+    ) -> Result<TimerState, ActorProcessingErr> {
+        arguments.timers.install(arguments.shard.id(), myself.clone());
+        let bucket = arguments.shard.cursors().timer_bucket;
+        let from = TimerKey { due: Timestamp(bucket * TIMER_BUCKET.as_millis() as u64), ..TimerKey::default() };
+        let now = arguments.clock.now();
+        myself.cast(TimerMessage::Look(now))?;
+        Ok(TimerState { wheel: Wheel::starting_at(from), look_at: None, cursors_at: now, arguments })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<TimerMessage>,
+        message: TimerMessage,
+        state: &mut TimerState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            TimerMessage::Added(rows) => rows.into_iter().for_each(|row| state.wheel.add(row)),
+            TimerMessage::Look(at) => {
+                if state.look_at.is_some_and(|look_at| look_at <= at) {
+                    state.look_at = None;
+                }
+                state.read_ahead().await?;
+            }
+        }
+        state.fire().await;
+        state.move_cursors().await;
+        state.arrange(&myself);
+        Ok(())
+    }
+}
+
+impl TimerState {
+    /// Reads rows up to the horizon, or until memory holds enough.
+    async fn read_ahead(&mut self) -> Result<(), ActorProcessingErr> {
+        let now = self.arguments.clock.now();
+        let horizon = now + HORIZON;
+        if self.wheel.read_to().due >= now + HORIZON / 2 {
+            return Ok(());
+        }
+        while self.wheel.read_to().due < horizon && self.wheel.len() < ROWS_MAX {
+            let after = self.wheel.read_to();
+            let rows = self.arguments.store.timers(self.arguments.shard.id(), after, PAGE).await?;
+            let more = rows.len() == PAGE;
+            self.wheel.page(rows, horizon, more);
+        }
+        Ok(())
+    }
+
+    /// Hands on what is due, as far as the backlog has room.
+    async fn fire(&mut self) {
+        let arguments = &self.arguments;
+        arguments.dispatch.room.backlog.room(arguments.shard.id().lane).await;
+        let now = arguments.clock.now();
+        let rows = self.wheel.due(now, FIRE_MAX);
+        if rows.is_empty() {
+            return;
+        }
+        let id = arguments.shard.id();
+        let task = |row: &TimerRow| TaskId { position: Position::new(id, row.key.offset), ordinal: row.key.ordinal };
+        let mut ready = Vec::with_capacity(rows.len());
+        for same_bucket in rows.chunk_by(|a, b| timer_bucket(a.key.due) == timer_bucket(b.key.due)) {
+            let bucket = same_bucket.first().map(|row| timer_bucket(row.key.due));
+            let new = arguments.shard.track(same_bucket.iter().map(task), bucket);
+            let new = same_bucket.iter().zip(new).filter(|(_, new)| *new);
+            ready.extend(new.map(|(row, _)| {
+                Ready::bare(task(row), row.key.attempt, row.channel, row.endpoint, now, &arguments.dispatch.room)
+            }));
+        }
+        arguments.dispatch.hand_over(ready);
+    }
+
+    async fn move_cursors(&mut self) {
+        let now = self.arguments.clock.now();
+        let unfired = self.wheel.next_due().unwrap_or(self.wheel.read_to().due).min(now);
+        self.arguments.shard.set_timer_floor(timer_bucket(unfired));
+        if now.since(self.cursors_at) < CURSOR_INTERVAL {
+            return;
+        }
+        self.cursors_at = now;
+        let Some(cursors) = self.arguments.shard.advance() else { return };
+        let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
+        if let Err(error) = self.arguments.store.write(self.arguments.shard.id(), batch).await {
+            // The next one will do: a cursor that lags costs a scan after a crash, no more.
+            tracing::warn!(%error, shard = %self.arguments.shard.id(), "cannot write cursors");
+        }
+    }
+
+    /// Arranges the next look: at the next row, at the next page, or when cursors are to be written.
+    fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
+        let now = self.arguments.clock.now();
+        let read_at = self.wheel.read_to().due - HORIZON / 2;
+        let mut at = (now + CURSOR_INTERVAL).min(read_at);
+        if let Some(due) = self.wheel.next_due() {
+            at = at.min(due);
+        }
+        if self.look_at.is_some_and(|look_at| look_at <= at) {
+            return;
+        }
+        self.look_at = Some(at);
+        let sleep = self.arguments.clock.sleep_until(at);
+        let myself = myself.clone();
+        tokio::spawn(async move {
+            sleep.await;
+            let _ = myself.cast(TimerMessage::Look(at));
+        });
+    }
+}
