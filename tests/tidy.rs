@@ -11,8 +11,8 @@ use std::io::Write;
 use source::{Source, lines, program, read};
 
 /// Who may know whom: a module, and the modules that it may name. Every module may also use `config` and `telemetry`, except
-/// those of the innermost two rows. `runtime` wires everything and may know all. A new arrow is a decision: it goes here, with
-/// its reason.
+/// those of the innermost two rows. `runtime` wires everything and may know all. A new arrow is a decision: it goes here or
+/// into [`CLOSING_ARROWS`], with its reason.
 const ARROWS: &[(&str, &[&str])] = &[
     // What things are: nobody else.
     ("domain", &[]),
@@ -24,16 +24,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["domain", "codec", "disk"]),
     ("coordination", &["domain", "clock"]),
     ("providers", &["domain", "clock"]),
-    // The stages: the ports, and the face of the next stage.
+    // The stages, in the order of the data: the ports, and the faces of the stages after them.
     ("ownership", &["domain", "clock", "store"]),
+    (
+        "intake",
+        &["domain", "codec", "clock", "log", "store", "coordination", "ownership", "planning", "dispatch", "timers"],
+    ),
     ("planning", &["domain", "store", "coordination"]),
     ("rendering", &["domain"]),
-    ("intake", &["domain", "codec", "clock", "log", "store", "coordination", "planning", "ownership", "dispatch"]),
-    ("dispatch", &["domain", "clock", "store", "coordination", "providers", "rendering", "ownership", "outcomes"]),
-    ("outcomes", &["domain", "clock", "store", "ownership"]),
+    ("dispatch", &["domain", "clock", "store", "coordination", "providers", "ownership", "rendering", "outcomes"]),
+    ("outcomes", &["domain", "clock", "store", "ownership", "timers"]),
     ("timers", &["domain", "clock", "store", "ownership"]),
     // What reads the results.
-    ("insight", &["domain", "clock", "log", "store"]),
+    ("insight", &["domain", "clock", "log", "store", "ownership"]),
     // The surfaces: domain, ports to read, and the faces of the stages. The command line starts the engine.
     (
         "api",
@@ -43,18 +46,26 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
             "log",
             "store",
+            "providers",
             "intake",
             "planning",
             "rendering",
             "outcomes",
             "insight",
-            "providers",
         ],
     ),
     ("cli", &["domain", "store", "api", "providers", "rendering", "runtime"]),
-    // Plain structs and names. Configuration reads channels and prints addresses of its own.
+    // Plain structs and names: configuration reads channels; the metrics page keeps itself small by the clock.
     ("config", &["domain"]),
-    ("telemetry", &["domain"]),
+    ("telemetry", &["domain", "clock"]),
+];
+
+/// The ring that the stages form is closed by these, each through a handle that stays while actors come and go.
+const CLOSING_ARROWS: &[(&str, &str, &str)] = &[
+    ("timers", "dispatch", "what is due goes into the lanes again"),
+    ("outcomes", "dispatch", "the next channel of a fallback goes into its lane as soon as the one before is settled"),
+    ("outcomes", "log", "a dead record that is replayed enters where it entered before"),
+    ("intake", "outcomes", "a cancellation that came during planning is carried out once the plan is durable"),
 ];
 
 /// Words that are not used outside tests: the word, the paths where it may stand, and what to do instead.
@@ -108,7 +119,8 @@ fn modules_know_only_whom_they_may_know() {
         };
         for (offset, to) in source.references() {
             let common = ["config", "telemetry"].contains(&to.as_str()) && !["domain", "codec"].contains(&from);
-            if to != from && modules.contains(&to) && !common && !allowed.contains(&to.as_str()) {
+            let closing = CLOSING_ARROWS.iter().any(|(a, b, _)| *a == from && *b == to);
+            if to != from && modules.contains(&to) && !common && !closing && !allowed.contains(&to.as_str()) {
                 failures.push(format!(
                     "{}: `{from}` must not know `{to}`: hand it in from `runtime`, move the type to who receives it, or decide for a new \
                      arrow in ARROWS (tests/tidy.rs) with its reason",
@@ -313,7 +325,7 @@ fn every_dependency_has_its_reason() {
             for name in
                 table.get(section).and_then(|section| section.as_table()).into_iter().flat_map(|table| table.keys())
             {
-                if !reasons.contains(&format!("| `{name}`")) {
+                if !reasons.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{name}`"))) {
                     failures.push(format!(
                         "{manifest}: `{name}` has no line in docs/dependencies.md: say why it is needed"
                     ));

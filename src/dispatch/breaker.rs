@@ -17,11 +17,18 @@ pub(super) struct BreakerRule {
 /// answers drive the retry schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Breaker {
-    Closed { failures: u32 },
+    Closed {
+        failures: u32,
+    },
     /// Nothing goes until then.
-    Open { until: Timestamp, doubled: u32 },
+    Open {
+        until: Timestamp,
+        doubled: u32,
+    },
     /// One probe is under way.
-    Probing { doubled: u32 },
+    Probing {
+        doubled: u32,
+    },
 }
 
 impl Default for Breaker {

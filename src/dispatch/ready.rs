@@ -90,7 +90,10 @@ fn plan_bytes(plan: &Plan) -> usize {
     let content = match &plan.content {
         crate::domain::Content::Template { code } => code.len(),
         crate::domain::Content::Inline { title, body, html, sms } => {
-            title.len() + body.len() + html.as_ref().map_or(0, |text| text.len()) + sms.as_ref().map_or(0, |text| text.len())
+            title.len()
+                + body.len()
+                + html.as_ref().map_or(0, |text| text.len())
+                + sms.as_ref().map_or(0, |text| text.len())
         }
     };
     512 + content + plan.data.len() + plan.metadata.len()

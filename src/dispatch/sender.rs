@@ -224,7 +224,12 @@ async fn load(context: Arc<SenderContext>, jobs: Vec<Job>) -> Landed {
 }
 
 /// One job from the last check to the answer.
-async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, job: Job, payload: Option<Payload>) -> Landed {
+async fn carry_out(
+    context: Arc<SenderContext>,
+    metrics: Arc<SendMetrics>,
+    job: Job,
+    payload: Option<Payload>,
+) -> Landed {
     let task = job.ready.task;
     let begin = context.ownership.begin(task);
     let Some(payload) = payload.filter(|_| begin == Begin::Yes) else {
@@ -248,13 +253,14 @@ async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, job: 
     if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Expired)));
     }
-    let message = match crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer) {
-        Ok(message) => message,
-        Err(error) => {
-            let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
-            return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
-        }
-    };
+    let message =
+        match crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer) {
+            Ok(message) => message,
+            Err(error) => {
+                let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
+                return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
+            }
+        };
     let sending = AssertUnwindSafe(job.provider.send(&message)).catch_unwind();
     let outcome = match tokio::time::timeout(job.timeout, sending).await {
         Ok(Ok(outcome)) => outcome,
@@ -270,7 +276,9 @@ async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, job: 
 fn land(mut job: Job, payload: Payload, answer: Answer) -> Landed {
     let AnswerKind::Outcome(outcome) = &answer.kind else { return Landed::Done(not_sent(&job), Some(answer)) };
     let (verdict, refused) = match outcome {
-        Outcome::Accepted { .. } | Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => (Verdict::Answered, false),
+        Outcome::Accepted { .. } | Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
+            (Verdict::Answered, false)
+        }
         Outcome::Unknown { .. } => (Verdict::Silent, false),
         Outcome::Transient { unreachable: true, .. } => (Verdict::Silent, true),
         Outcome::Transient { .. } => (Verdict::Answered, true),

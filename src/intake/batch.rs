@@ -4,9 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::codec;
-use crate::domain::{
-    Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, TaskId, Timestamp,
-};
+use crate::domain::{Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, TaskId, Timestamp};
 use crate::log::Record;
 use crate::planning::{CandidateFacts, Facts};
 use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow, WriteBatch};

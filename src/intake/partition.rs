@@ -198,12 +198,12 @@ impl PartitionState {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
         let is_cancelled = |position: crate::domain::Position| arguments.shard.is_cancelled(position.offset);
-        let sources = Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
+        let sources =
+            Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let keys: Vec<_> = requests.iter().filter_map(|(_, request)| Some(request.idempotency?.key)).collect();
-        let planned = catch_unwind(AssertUnwindSafe(|| {
-            planning::plan_batch(requests.clone(), &facts, &arguments.policy, now)
-        }));
+        let planned =
+            catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests.clone(), &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
             batch::plan_one_by_one(requests, &facts, &mut rejected, now, |one, facts| {
                 planning::plan_batch(vec![one], facts, &arguments.policy, now)

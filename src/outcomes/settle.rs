@@ -35,12 +35,10 @@ pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelt
         Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
             give_up(answer, EventKind::Failed, outcome, books, &mut settlement);
         }
-        Outcome::Transient { retry_after, .. } => {
-            match policy.delay(answer.task, answer.attempt, *retry_after) {
-                Some(delay) => reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement),
-                None => give_up(answer, EventKind::Failed, outcome, books, &mut settlement),
-            }
-        }
+        Outcome::Transient { retry_after, .. } => match policy.delay(answer.task, answer.attempt, *retry_after) {
+            Some(delay) => reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement),
+            None => give_up(answer, EventKind::Failed, outcome, books, &mut settlement),
+        },
         Outcome::Unknown { reason } => match policy.delay(answer.task, answer.attempt, None) {
             Some(delay) => {
                 let mut event = event(answer, EventKind::Unknown);
