@@ -2,4 +2,4 @@
 
 mod operations;
 
-pub use operations::{Accounting, AccountingLine, Cancelled, Operations, Replayed};
+pub use operations::{Cancelled, Operations, Replayed};

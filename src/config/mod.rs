@@ -1,13 +1,25 @@
 //! Configuration: one TOML file over the compiled-in defaults, and the environment over both. Plain structs that are
 //! passed to who needs them; nobody reads a global.
+//!
+//! In: `config/fanfare.toml` (compiled in), a file, and variables `FANFARE__SECTION__KEY`. Out: a [`Config`] whose values
+//! fit together, warnings about what is legal but risky, and a text of all of it with the secrets hidden. Promise: a key
+//! that nobody knows, or a value of the wrong kind, is an error that says where it stands.
 
-mod duration;
 mod sections;
 mod values;
+mod duration;
+mod load;
+mod environment;
+mod reader;
+mod lines;
+mod check;
+mod explain;
 
+pub use duration::parse as parse_duration;
+pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
 pub use sections::{
-    ApiKey, ChannelName, Compensation, Config, Coordination, CoordinationBackend, Dedup, Dispatch, EmbeddedLog,
-    EmbeddedStore, Http, Intake, Log, LogBackend, LogFormat, Provider, Retry, Scope, Security, Store, StoreBackend,
-    Telemetry, Templates,
+    Aggregation, ApiKey, ChannelName, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup, Dispatch,
+    EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Provider, Redis, Retry, Scope,
+    Security, Store, StoreBackend, Telemetry, Templates,
 };
 pub use values::{ByteSize, Secret};

@@ -24,6 +24,7 @@ pub struct Config {
     pub dispatch: Dispatch,
     pub retry: Retry,
     pub dedup: Dedup,
+    pub aggregation: Aggregation,
     pub compensation: Compensation,
     pub security: Security,
     pub telemetry: Telemetry,
@@ -74,6 +75,7 @@ pub struct Log {
     pub backend: LogBackend,
     pub partitions: u16,
     pub embedded: EmbeddedLog,
+    pub kafka: Kafka,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -89,11 +91,22 @@ pub struct EmbeddedLog {
     pub min_free: ByteSize,
 }
 
+/// Where the log is when it is Kafka; read, and not used before that backend exists.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    pub group: String,
+    pub topic_prefix: String,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     pub backend: StoreBackend,
     pub embedded: EmbeddedStore,
+    pub cql: Cql,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -115,10 +128,28 @@ pub struct EmbeddedStore {
     pub group_commit: Duration,
 }
 
+/// Where the store is when it is a CQL database; read, and not used before that backend exists.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cql {
+    /// `host:port` of some nodes; the others are found through them.
+    pub nodes: Vec<String>,
+    pub keyspace: String,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Coordination {
     pub backend: CoordinationBackend,
+    pub redis: Redis,
+}
+
+/// Where coordination is when it is Redis; read, and not used before that backend exists.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// May carry a password.
+    pub url: Secret,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -189,6 +220,14 @@ pub struct Dedup {
     /// How long an `Idempotency-Key` answers the same.
     #[serde(with = "duration")]
     pub idempotency: Duration,
+}
+
+/// Merging of bursts; read, and not used before aggregation exists.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aggregation {
+    #[serde(with = "duration")]
+    pub window: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -4,7 +4,6 @@
 //! lost: a new incarnation waits until every answer is settled and then takes up again, from the store, what the ownership
 //! registry says is in hand. If a sender fails the channel fails with it, for the same reason.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};

@@ -3,13 +3,43 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-
 use super::lanes::Lanes;
 use super::ready::Class;
 use super::slots::ProviderSlots;
 use crate::domain::{Channel, Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind};
+use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric, Histogram, HistogramMetric};
+
+/// Tasks that wait for a slot, a token or an endpoint. Worry when it grows for minutes.
+const QUEUE_DEPTH: GaugeMetric<2> = GaugeMetric::new(
+    "fanfare_queue_depth",
+    "Tasks ready to be sent, by channel and priority.",
+    ["channel", "priority"],
+);
+/// Sends under way. At the configured maximum the provider is what everything waits for.
+const IN_FLIGHT: GaugeMetric<2> =
+    GaugeMetric::new("fanfare_in_flight", "Sends under way, by channel and priority.", ["channel", "priority"]);
+/// Worry about any 1: the provider cannot be reached, does not answer, or refuses our credentials.
+const CIRCUIT_OPEN: GaugeMetric<2> =
+    GaugeMetric::new("fanfare_circuit_open", "1 while a provider's breaker is open.", ["provider", "class"]);
+/// Worry when `failed` or `retried` take a larger share than usual.
+const DELIVERIES: CounterMetric<3> = CounterMetric::new(
+    "fanfare_deliveries_total",
+    "Messages by channel, provider and what came of them.",
+    ["channel", "provider", "outcome"],
+);
+/// The time a message takes through the engine, its provider included. Worry when critical exceeds a second.
+const DELIVERY_LATENCY: HistogramMetric<2> = HistogramMetric::new(
+    "fanfare_delivery_latency_seconds",
+    "From accepted, or due, to taken by the provider.",
+    ["channel", "priority"],
+);
+/// Worry when it nears the provider's timeout.
+const PROVIDER_LATENCY: HistogramMetric<1> = HistogramMetric::new(
+    "fanfare_provider_latency_seconds",
+    "From the call to the provider to its answer.",
+    ["provider"],
+);
 
 /// Gauges of one channel actor. A class observes only its own lanes, so the two actors of a channel do not fight.
 pub(super) struct ChannelMetrics {
@@ -21,13 +51,10 @@ impl ChannelMetrics {
     pub(super) fn new(channel: Channel, class: Class, providers: &[ProviderSlots]) -> Self {
         let own = Priority::ALL.into_iter().filter(|priority| Class::of(*priority) == class);
         let lanes = own.map(|priority| {
-            let labels = [("channel", channel.name()), ("priority", priority.name())];
-            (priority, gauge!("fanfare_queue_depth", &labels), gauge!("fanfare_in_flight", &labels))
+            let labels = [channel.name(), priority.name()];
+            (priority, QUEUE_DEPTH.with(labels), IN_FLIGHT.with(labels))
         });
-        let breakers = providers
-            .iter()
-            .map(|provider| gauge!("fanfare_circuit_open", "provider" => provider.name.to_string()))
-            .collect();
+        let breakers = providers.iter().map(|provider| CIRCUIT_OPEN.with([&provider.name, class.name()])).collect();
         Self { lanes: lanes.collect(), breakers }
     }
 
@@ -74,15 +101,10 @@ impl SendMetrics {
         let mut series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         series
             .entry((channel, priority, provider.clone()))
-            .or_insert_with(|| {
-                let provider = provider.to_string();
-                Series {
-                    sent: counter!("fanfare_deliveries_total",
-                        "channel" => channel.name(), "provider" => provider.clone(), "outcome" => "sent"),
-                    latency: histogram!("fanfare_delivery_latency_seconds",
-                        "channel" => channel.name(), "priority" => priority.name()),
-                    provider_latency: histogram!("fanfare_provider_latency_seconds", "provider" => provider),
-                }
+            .or_insert_with(|| Series {
+                sent: DELIVERIES.with([channel.name(), provider, "sent"]),
+                latency: DELIVERY_LATENCY.with([channel.name(), priority.name()]),
+                provider_latency: PROVIDER_LATENCY.with([provider]),
             })
             .clone()
     }

@@ -1,1 +1,5 @@
-//! The books and the stories.
+//! What reads the results.
+
+mod accounting;
+
+pub use accounting::{Accounting, AccountingLine, accounting};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::codec;
 use crate::domain::{Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, TaskId, Timestamp};
 use crate::log::Record;
-use crate::planning::{CandidateFacts, Facts};
+use crate::planning::Facts;
 use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow, WriteBatch};
 
 /// Records as requests, and those that are none.
@@ -20,7 +20,7 @@ pub(super) struct Decoded {
 const RECORD: u8 = u8::MAX;
 
 /// Decodes each record by itself: one that cannot be read spoils no other, and its bytes are kept as they are.
-pub(super) fn decode(records: Vec<Record>, now: Timestamp) -> Decoded {
+pub(super) fn decode(records: &[Record], now: Timestamp) -> Decoded {
     let mut decoded = Decoded { requests: Vec::with_capacity(records.len()), rejected: Vec::new() };
     for record in records {
         match codec::decode_request(&record.body) {
@@ -31,31 +31,29 @@ pub(super) fn decode(records: Vec<Record>, now: Timestamp) -> Decoded {
     decoded
 }
 
-fn reject(record: Record, reason: Box<str>, at: Timestamp) -> DeadLetter {
+fn reject(record: &Record, reason: Box<str>, at: Timestamp) -> DeadLetter {
     let task = TaskId { position: record.position, ordinal: RECORD };
     let key = DeadLetterKey { tenant: "".into(), at, task };
-    DeadLetter { key, reason, cause: DeadLetterCause::Record { body: record.body } }
+    DeadLetter { key, reason, cause: DeadLetterCause::Record { body: record.body.clone() } }
 }
 
 /// Plans a batch whose planning panicked, each item by itself: the one that is to blame becomes a dead letter.
 pub(super) fn plan_one_by_one(
-    requests: Vec<(Position, NotificationRequest)>,
+    records: &[Record],
     facts: &Facts,
     rejected: &mut Vec<DeadLetter>,
     now: Timestamp,
     plan: impl Fn((Position, NotificationRequest), &Facts) -> Vec<Arc<Plan>>,
 ) -> Vec<Arc<Plan>> {
-    let mut plans = Vec::with_capacity(requests.len());
-    for (index, (position, request)) in requests.into_iter().enumerate() {
-        let candidate: Vec<CandidateFacts> = facts.candidates.get(index).cloned().into_iter().collect();
-        let facts = Facts { candidates: candidate, claimed: Vec::new() };
-        let body = codec::encode_request(&request);
-        match catch_unwind(AssertUnwindSafe(|| plan((position, request), &facts))) {
+    let mut plans = Vec::with_capacity(records.len());
+    let mut candidates = facts.candidates.iter();
+    for record in records {
+        // Those that cannot be decoded were rejected before, and have no facts.
+        let Ok(request) = codec::decode_request(&record.body) else { continue };
+        let facts = Facts { candidates: candidates.next().cloned().into_iter().collect(), claimed: Vec::new() };
+        match catch_unwind(AssertUnwindSafe(|| plan((record.position, request), &facts))) {
             Ok(planned) => plans.extend(planned),
-            Err(_) => {
-                tracing::error!("a record made planning panic: it goes to the dead letters");
-                rejected.push(reject(Record { position, body }, "planning failed on it".into(), now));
-            }
+            Err(_) => rejected.push(reject(record, "planning failed on it".into(), now)),
         }
     }
     plans

@@ -3,9 +3,27 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use metrics::{Counter, Gauge, counter, gauge};
-
 use crate::domain::{Disposition, Plan, ShardId, Source, Verdict};
+use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric};
+
+/// Requests by what became of them in planning. Worry when `duplicate` or `no_address` take a larger share than usual.
+const REQUESTS: CounterMetric<3> = CounterMetric::new(
+    "fanfare_requests_total",
+    "Requests by source, priority and what became of them in planning.",
+    ["source", "priority", "outcome"],
+);
+/// The verdicts of the gates.
+const DECISIONS: CounterMetric<2> =
+    CounterMetric::new("fanfare_decisions_total", "Verdicts by gate and outcome.", ["step", "outcome"]);
+/// Records that wait to be planned. Worry when it grows for minutes.
+const LAG: GaugeMetric<2> =
+    GaugeMetric::new("fanfare_partition_lag", "Records of the log that wait to be planned.", ["topic", "partition"]);
+/// Records that could not be used. Worry about any.
+const REJECTED: CounterMetric<1> = CounterMetric::new(
+    "fanfare_dead_letters_total",
+    "What could not be delivered or used, by channel (none: a record of the log).",
+    ["channel"],
+);
 
 /// Counters of one partition.
 pub(super) struct PartitionMetrics {
@@ -18,10 +36,13 @@ pub(super) struct PartitionMetrics {
 
 impl PartitionMetrics {
     pub(super) fn new(shard: ShardId) -> Self {
-        let lag = gauge!("fanfare_partition_lag",
-            "topic" => shard.lane.name(), "partition" => shard.partition.to_string());
-        let rejected = counter!("fanfare_dead_letters_total", "channel" => "none");
-        Self { shard, lag, requests: HashMap::new(), decisions: HashMap::new(), rejected }
+        Self {
+            shard,
+            lag: LAG.with([shard.lane.name(), &shard.partition.to_string()]),
+            requests: HashMap::new(),
+            decisions: HashMap::new(),
+            rejected: REJECTED.with(["none"]),
+        }
     }
 
     /// Counts a batch that was planned: each series once per batch.
@@ -45,18 +66,12 @@ impl PartitionMetrics {
         }
         let priority = self.shard.lane.name();
         for ((source, outcome), count) in requests {
-            let counter = self.requests.entry((source, outcome)).or_insert_with(|| {
-                counter!("fanfare_requests_total",
-                    "source" => source.name(), "priority" => priority, "outcome" => outcome)
-            });
-            counter.increment(count);
+            let counter = self.requests.entry((source, outcome));
+            counter.or_insert_with(|| REQUESTS.with([source.name(), priority, outcome])).increment(count);
         }
         for ((step, outcome), count) in decisions {
-            let counter = self
-                .decisions
-                .entry((step, outcome))
-                .or_insert_with(|| counter!("fanfare_decisions_total", "step" => step, "outcome" => outcome));
-            counter.increment(count);
+            let counter = self.decisions.entry((step, outcome));
+            counter.or_insert_with(|| DECISIONS.with([step, outcome])).increment(count);
         }
         self.rejected.increment(rejected as u64);
     }

@@ -6,6 +6,8 @@
 
 mod partition;
 mod batch;
+mod unplanned;
 mod metrics;
 
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
+pub use unplanned::remember_unplanned;

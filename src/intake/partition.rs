@@ -14,17 +14,20 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::AcceptedKeys;
+use super::AcceptedKeys;
 use super::batch::{self, Decoded};
 use super::metrics::PartitionMetrics;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{BLOCK_OFFSETS, NotificationId, Plan, Routing, TaskId, TaskState, Timestamp};
+use crate::domain::{
+    BLOCK_OFFSETS, EventKind, NotificationId, NotificationRequest, Plan, Position, Routing, TaskId, TaskState,
+    Timestamp,
+};
 use crate::log::{PartitionReader, ReadLimit, Record};
 use crate::outcomes::Cancellations;
 use crate::ownership::Shard;
-use crate::planning::{self, Facts, Policy, Sources};
+use crate::planning::{self, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -62,6 +65,8 @@ pub struct PartitionState {
     metrics: PartitionMetrics,
     /// Plans may exist for records below this: they were written before a crash.
     planned_before: u64,
+    /// Records below this were in the log when this incarnation began: one of them may have been cancelled before.
+    replayed_below: u64,
 }
 
 impl Actor for PartitionActor {
@@ -76,9 +81,10 @@ impl Actor for PartitionActor {
     ) -> Result<PartitionState, ActorProcessingErr> {
         let id = arguments.shard.id();
         let planned_before = arguments.store.planned_end(id).await?;
+        let replayed_below = arguments.reader.lock().await.end();
         let block = arguments.shard.planned() / BLOCK_OFFSETS;
         myself.cast(PartitionMessage::TakeUp { block })?;
-        Ok(PartitionState { metrics: PartitionMetrics::new(id), planned_before, arguments })
+        Ok(PartitionState { metrics: PartitionMetrics::new(id), planned_before, replayed_below, arguments })
     }
 
     async fn handle(
@@ -154,8 +160,7 @@ impl PartitionState {
         let Some(records) = self.read().await? else { return Ok(()) };
         let Some(last) = records.last() else { return Ok(()) };
         let next = last.position.offset + 1;
-        let decoded = self.decode_new(records).await?;
-        self.plan_and_write(decoded).await?;
+        self.plan_and_write(records).await?;
         self.arguments.shard.set_planned(next);
         self.end_cancellations(next).await;
         let reader = self.arguments.reader.lock().await;
@@ -176,36 +181,20 @@ impl PartitionState {
         }
     }
 
-    /// Decodes the records, leaving out those that were planned before a crash: they were taken up from the store.
-    async fn decode_new(&self, records: Vec<Record>) -> Result<Decoded, StoreError> {
-        let replayed: Vec<_> = records
-            .iter()
-            .map(|record| record.position)
-            .take_while(|position| position.offset < self.planned_before)
-            .collect();
-        let known = self.arguments.store.stories(&replayed).await?;
-        let mut fresh = Vec::with_capacity(records.len());
-        for (index, record) in records.into_iter().enumerate() {
-            if known.get(index).is_none_or(Option::is_none) {
-                fresh.push(record);
-            }
-        }
-        Ok(batch::decode(fresh, self.arguments.clock.now()))
-    }
-
-    async fn plan_and_write(&mut self, decoded: Decoded) -> Result<(), ActorProcessingErr> {
-        let Decoded { requests, mut rejected } = decoded;
+    async fn plan_and_write(&mut self, records: Vec<Record>) -> Result<(), ActorProcessingErr> {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
-        let is_cancelled = |position: crate::domain::Position| arguments.shard.is_cancelled(position.offset);
+        let Decoded { requests, mut rejected } = batch::decode(&records, now);
+        self.remember_cancelled(&requests).await?;
+        let arguments = &self.arguments;
+        let is_cancelled = |position: Position| arguments.shard.is_cancelled(position.offset);
         let sources =
             Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let keys: Vec<_> = requests.iter().filter_map(|(_, request)| Some(request.idempotency?.key)).collect();
-        let planned =
-            catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests.clone(), &facts, &arguments.policy, now)));
+        let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
-            batch::plan_one_by_one(requests, &facts, &mut rejected, now, |one, facts| {
+            batch::plan_one_by_one(&records, &facts, &mut rejected, now, |one, facts| {
                 planning::plan_batch(vec![one], facts, &arguments.policy, now)
             })
         });
@@ -216,6 +205,18 @@ impl PartitionState {
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
         self.hand_on(&plans, timers, now);
+        Ok(())
+    }
+
+    /// Marks the requests that were cancelled before a restart and before they were planned.
+    async fn remember_cancelled(&self, requests: &[(Position, NotificationRequest)]) -> Result<(), StoreError> {
+        let replayed = requests.iter().take_while(|(position, _)| position.offset < self.replayed_below);
+        for (position, _) in replayed {
+            let events = self.arguments.store.loose_events(*position).await?;
+            if events.iter().any(|event| event.kind == EventKind::Cancelled) {
+                self.arguments.shard.begin_cancel(position.offset);
+            }
+        }
         Ok(())
     }
 
@@ -257,7 +258,7 @@ impl PartitionState {
     /// same are stopped now, and the marks go.
     async fn end_cancellations(&self, next: u64) {
         for offset in self.arguments.shard.cancelled_between(next.saturating_sub(BLOCK_OFFSETS), next) {
-            let id = NotificationId(crate::domain::Position::new(self.arguments.shard.id(), offset));
+            let id = NotificationId(Position::new(self.arguments.shard.id(), offset));
             if let Err(error) = self.arguments.cancellations.cancel(id).await {
                 tracing::error!(%error, "cannot finish a cancellation: its row stands, and the mark goes with a restart");
             }

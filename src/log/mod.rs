@@ -60,6 +60,9 @@ pub trait Log: Send + Sync + 'static {
     /// One record by its position, if it is still held: for a look-up right after the append.
     async fn record(&self, position: Position) -> Result<Option<Record>, LogError>;
 
+    /// The offset after the last durable record of a shard, as far as this node knows.
+    fn end(&self, shard: ShardId) -> u64;
+
     /// Begins to take part in consuming. Called once per node.
     async fn join(&self) -> Result<Box<dyn Membership>, LogError>;
 

@@ -3,9 +3,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use metrics::{Counter, counter};
-
 use crate::domain::Channel;
+use crate::telemetry::{Counter, CounterMetric};
+
+/// Ends of attempts. Worry when `failed` or `retried` take a larger share than usual.
+const DELIVERIES: CounterMetric<3> = CounterMetric::new(
+    "fanfare_deliveries_total",
+    "Messages by channel, provider and what came of them.",
+    ["channel", "provider", "outcome"],
+);
+/// Worry when it grows faster than the sends.
+const RETRIES: CounterMetric<1> =
+    CounterMetric::new("fanfare_retries_total", "Attempts that are to be made again, by channel.", ["channel"]);
+/// Worry about any that nobody expects.
+const DEAD_LETTERS: CounterMetric<1> = CounterMetric::new(
+    "fanfare_dead_letters_total",
+    "What could not be delivered or used, by channel (none: a record of the log).",
+    ["channel"],
+);
 
 /// Counters of ends other than "sent", resolved once per series.
 #[derive(Default)]
@@ -15,17 +30,12 @@ pub(super) struct SettleMetrics {
 
 impl SettleMetrics {
     pub(super) fn count(&mut self, channel: Channel, provider: &Arc<str>, outcome: &'static str) {
-        self.series
-            .entry((channel, provider.clone(), outcome))
-            .or_insert_with(|| {
-                counter!("fanfare_deliveries_total",
-                    "channel" => channel.name(), "provider" => provider.to_string(), "outcome" => outcome)
-            })
-            .increment(1);
-        if outcome == "retried" {
-            counter!("fanfare_retries_total", "channel" => channel.name()).increment(1);
-        } else if outcome == "failed" {
-            counter!("fanfare_dead_letters_total", "channel" => channel.name()).increment(1);
+        let counter = self.series.entry((channel, provider.clone(), outcome));
+        counter.or_insert_with(|| DELIVERIES.with([channel.name(), provider, outcome])).increment(1);
+        match outcome {
+            "retried" => RETRIES.with([channel.name()]).increment(1),
+            "failed" => DEAD_LETTERS.with([channel.name()]).increment(1),
+            _ => {}
         }
     }
 }

@@ -148,3 +148,6 @@ fn end_the_rest(
         books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(column), 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,6 +155,12 @@ impl Shard {
         self.state().tracked
     }
 
+    /// How many tracked tasks came straight from planning: those that the books show as open and not as waiting.
+    pub fn in_hand(&self) -> usize {
+        let state = self.state();
+        state.tracked - state.fired.values().sum::<usize>()
+    }
+
     /// The positions of all tracked tasks, in order: what a stage that lost its memory takes up again.
     pub fn tracked_tasks(&self) -> Vec<TaskId> {
         let state = self.state();

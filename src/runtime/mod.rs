@@ -1,1 +1,10 @@
-//! Builds and runs the tree.
+//! Builds and runs the engine: the only place that knows every stage and every backend.
+
+mod clock;
+mod supervisor;
+mod engine;
+mod operations;
+
+pub use clock::SystemClock;
+pub use engine::{Engine, EngineParts};
+pub use supervisor::Fatal;

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, counter, gauge};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::clock::SharedClock;
@@ -15,6 +14,17 @@ use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{BLOCK_OFFSETS, ShardId, TaskState};
 use crate::ownership::{Ownership, Shard};
 use crate::store::{SharedStore, StoreError, timer_bucket};
+use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric};
+
+/// Worry about any: each was lost from memory by a fault.
+const FOUND: CounterMetric<0> = CounterMetric::new(
+    "fanfare_sweep_found_total",
+    "Open tasks that nobody was working on, taken up by the audit.",
+    [],
+);
+/// Worry when it exceeds what the lowest lane is promised.
+const OLDEST: GaugeMetric<0> =
+    GaugeMetric::new("fanfare_oldest_pending_seconds", "Age of the oldest open task that waits for no timer.", []);
 
 #[derive(Debug, Default)]
 pub struct SweepActor;
@@ -55,12 +65,7 @@ impl Actor for SweepActor {
         arguments: SweepArguments,
     ) -> Result<SweepState, ActorProcessingErr> {
         arrange(&myself, &arguments);
-        Ok(SweepState {
-            arguments,
-            audited: HashMap::new(),
-            found: counter!("fanfare_sweep_found_total"),
-            oldest: gauge!("fanfare_oldest_pending_seconds"),
-        })
+        Ok(SweepState { arguments, audited: HashMap::new(), found: FOUND.with([]), oldest: OLDEST.with([]) })
     }
 
     async fn handle(

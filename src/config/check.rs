@@ -1,0 +1,168 @@
+//! Limits that must fit together, looked at once, at start.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::{ByteSize, Config, Http, Provider};
+
+/// The key of the default configuration, which everybody knows.
+const DEV_KEY: &str = "dev";
+
+/// The longest a group commit may wait: it is latency that every caller feels.
+const GROUP_COMMIT_MAX: Duration = Duration::from_millis(5);
+
+/// The first thing that cannot work, in words; nothing if all fits.
+pub(super) fn refuse(config: &Config) -> Result<(), String> {
+    http(&config.http)?;
+    log_and_store(config)?;
+    dispatch(config)?;
+    providers(&config.providers)
+}
+
+fn http(http: &Http) -> Result<(), String> {
+    ensure(!http.keys.is_empty(), "`http.keys` is empty: nobody could use the API")?;
+    let mut seen = HashSet::new();
+    for (index, key) in http.keys.iter().enumerate() {
+        let secret = key.key.expose();
+        if secret == DEV_KEY && !http.listen.ip().is_loopback() {
+            return Err(format!(
+                "`http.listen` is {}, which others can reach, and the key \"dev\" is known to everybody: replace it in `http.keys`",
+                http.listen
+            ));
+        }
+        ensure(!secret.is_empty(), &format!("`http.keys.{index}.key` is empty"))?;
+        ensure(
+            secret.bytes().all(|byte| byte.is_ascii_graphic()),
+            &format!("`http.keys.{index}.key` must be printable ASCII without spaces, or no client could send it"),
+        )?;
+        ensure(seen.insert(secret), &format!("`http.keys.{index}.key` is there twice"))?;
+        ensure(
+            !key.tenant.is_empty() && key.tenant.len() <= 64 && !key.tenant.chars().any(char::is_control),
+            &format!("`http.keys.{index}.tenant` must have 1 to 64 bytes without control characters"),
+        )?;
+        ensure(!key.scopes.is_empty(), &format!("`http.keys.{index}.scopes` is empty: the key could do nothing"))?;
+        ensure(
+            key.rate_per_second.is_none_or(|rate| rate.is_finite() && rate > 0.0),
+            &format!("`http.keys.{index}.rate_per_second` must be above 0"),
+        )?;
+    }
+    ensure(http.max_body >= ByteSize(1024), "`http.max_body` must be at least \"1 KiB\"")?;
+    ensure(http.max_batch_body >= http.max_body, "`http.max_batch_body` must be at least `http.max_body`")?;
+    ensure(http.max_batch_body <= ByteSize(64 << 20), "`http.max_batch_body` must be at most \"64 MiB\"")?;
+    ensure(!http.request_timeout.is_zero(), "`http.request_timeout` must be above 0")?;
+    ensure(http.max_in_flight > 0, "`http.max_in_flight` must be above 0")?;
+    let has_scheme = http.public_url.starts_with("http://") || http.public_url.starts_with("https://");
+    ensure(has_scheme, "`http.public_url` must start with http:// or https://")
+}
+
+fn log_and_store(config: &Config) -> Result<(), String> {
+    ensure((1..=1024).contains(&config.log.partitions), "`log.partitions` must be 1 to 1024")?;
+    let store = &config.store.embedded;
+    ensure(!store.data_dir.as_os_str().is_empty(), "`store.embedded.data_dir` is empty")?;
+    ensure(store.cache >= ByteSize(1 << 20), "`store.embedded.cache` must be at least \"1 MiB\"")?;
+    ensure(store.write_buffer >= ByteSize(4 << 20), "`store.embedded.write_buffer` must be at least \"4 MiB\"")?;
+    ensure(store.group_commit <= GROUP_COMMIT_MAX, "`store.embedded.group_commit` must be at most \"5ms\"")?;
+    ensure((1..=65_536).contains(&config.intake.batch_records), "`intake.batch_records` must be 1 to 65536")?;
+    ensure(
+        config.intake.batch_bytes >= config.http.max_body,
+        "`intake.batch_bytes` must be at least `http.max_body`: one record may be that large",
+    )?;
+    ensure(config.templates.max_output >= ByteSize(1024), "`templates.max_output` must be at least \"1 KiB\"")?;
+    ensure(!config.compensation.interval.is_zero(), "`compensation.interval` must be above 0")?;
+    ensure(!config.dedup.idempotency.is_zero(), "`dedup.idempotency` must be above 0")
+}
+
+fn dispatch(config: &Config) -> Result<(), String> {
+    let dispatch = &config.dispatch;
+    ensure(
+        dispatch.backlog_max >= config.intake.batch_records,
+        "`dispatch.backlog_max` must be at least `intake.batch_records`: one batch would not fit",
+    )?;
+    ensure((0.0..=0.9).contains(&dispatch.critical_share), "`dispatch.critical_share` must be 0 to 0.9")?;
+    ensure(
+        dispatch.weights.iter().all(|weight| (1..=1000).contains(weight)),
+        "`dispatch.weights` must be three numbers from 1 to 1000: a lane with 0 would never be served",
+    )?;
+    ensure(dispatch.breaker_failures > 0, "`dispatch.breaker_failures` must be above 0")?;
+    ensure(!dispatch.breaker_pause.is_zero(), "`dispatch.breaker_pause` must be above 0")?;
+    ensure(dispatch.endpoint_in_flight > 0, "`dispatch.endpoint_in_flight` must be above 0")?;
+    ensure((0.0..=0.9).contains(&config.retry.jitter), "`retry.jitter` must be 0 to 0.9")?;
+    // Attempts are counted in one byte, and 0 is none.
+    ensure(config.retry.delays.len() <= 100, "`retry.delays` must have at most 100 entries")
+}
+
+fn providers(providers: &[Provider]) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for provider in providers {
+        let name = &provider.name;
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        ensure(
+            (1..=64).contains(&name.len()) && name.chars().all(plain),
+            &format!("provider `{name}`: a name must have 1 to 64 letters, digits, - or _"),
+        )?;
+        ensure(seen.insert(name), &format!("two providers are called `{name}`"))?;
+        ensure(provider.max_in_flight > 0, &format!("provider `{name}`: `max_in_flight` must be above 0"))?;
+        ensure(!provider.timeout.is_zero(), &format!("provider `{name}`: `timeout` must be above 0"))?;
+        let positive = |rate: Option<f64>| rate.is_none_or(|rate| rate.is_finite() && rate > 0.0);
+        ensure(positive(provider.rate_per_second), &format!("provider `{name}`: `rate_per_second` must be above 0"))?;
+        ensure(
+            provider.burst.is_none_or(|burst| burst.is_finite() && burst >= 1.0),
+            &format!("provider `{name}`: `burst` must be at least 1"),
+        )?;
+        ensure(
+            provider.cost.is_finite() && provider.cost >= 0.0,
+            &format!("provider `{name}`: `cost` must be 0 or more"),
+        )?;
+    }
+    Ok(())
+}
+
+/// What works and may surprise.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |risky: bool, text: String| {
+        if risky {
+            warnings.push(text);
+        }
+    };
+    warn(
+        config.security.allow_private_addresses,
+        "`security.allow_private_addresses` is on: whoever may send can reach internal addresses; only for tests"
+            .to_owned(),
+    );
+    warn(
+        !config.http.listen.ip().is_loopback() && config.http.public_url.contains("//127.0.0.1"),
+        "`http.public_url` still points at 127.0.0.1: links in messages will lead nowhere".to_owned(),
+    );
+    warn(config.providers.is_empty(), "there are no providers: every notification will be skipped".to_owned());
+    warn(
+        config.retry.delays.is_empty(),
+        "`retry.delays` is empty: a message is tried once, and then stands in the dead letters".to_owned(),
+    );
+    warn(
+        config.dispatch.critical_share == 0.0,
+        "`dispatch.critical_share` is 0: critical messages wait behind others for a provider's slots".to_owned(),
+    );
+    let memory = config.store.embedded.cache.bytes()
+        + config.store.embedded.write_buffer.bytes()
+        + config.dispatch.payload_cache.bytes()
+        + config.dispatch.backlog_max as u64 * 40;
+    warn(memory > 1 << 30, format!("caches, buffers and backlog may take {} MiB of memory", memory >> 20));
+    for provider in &config.providers {
+        warn(
+            provider.timeout > config.dispatch.drain_timeout,
+            format!(
+                "provider `{}`: its `timeout` is longer than `dispatch.drain_timeout`: a stop may leave sends in doubt",
+                provider.name
+            ),
+        );
+    }
+    for key in config.http.keys.iter().filter(|key| key.key.expose() != DEV_KEY && key.key.expose().len() < 20) {
+        warn(true, format!("a key of tenant `{}` is shorter than 20 characters: it can be guessed", key.tenant));
+    }
+    warnings
+}
+
+fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise.to_owned()) }
+}

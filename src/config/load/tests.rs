@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use super::*;
+
+fn with_file(text: &str) -> Result<Loaded, ConfigError> {
+    load_from(Some(("my.toml", text)), [])
+}
+
+fn with_variable(name: &str, value: &str) -> Result<Loaded, ConfigError> {
+    load_from(None, [(name.to_owned(), value.to_owned())])
+}
+
+fn message(outcome: Result<Loaded, ConfigError>) -> String {
+    outcome.expect_err("must be refused").to_string()
+}
+
+#[test]
+fn the_defaults_load_and_are_what_the_contract_says() {
+    let loaded = load_from(None, []).expect("the defaults load");
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let config = loaded.config;
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.http.keys[0].key.expose(), "dev");
+    assert_eq!(config.log.partitions, 8);
+    assert_eq!(config.retry.delays, [60, 120, 240].map(Duration::from_secs));
+    assert_eq!(config.retry.jitter, 0.1);
+    assert_eq!(config.dedup.window, Duration::from_secs(300));
+    assert_eq!(config.providers[0].kind, "sandbox");
+    assert_eq!(config.providers[0].channels.len(), 6);
+    assert!(!config.security.allow_private_addresses);
+}
+
+#[test]
+fn a_file_is_laid_over_the_defaults_and_its_lists_replace() {
+    let config = with_file(
+        r#"
+        [retry]
+        delays = ["5s"]
+        [[providers]]
+        name = "hooks"
+        kind = "webhook"
+        "#,
+    )
+    .expect("valid")
+    .config;
+    assert_eq!(config.retry.delays, [Duration::from_secs(5)]);
+    assert_eq!(config.retry.jitter, 0.1);
+    assert_eq!(config.providers.len(), 1);
+    assert_eq!(config.providers[0].name, "hooks");
+}
+
+#[test]
+fn the_environment_is_laid_over_both() {
+    let check = |name: &str, value: &str, seen: fn(&Config) -> String, expected: &str| {
+        let loaded = with_variable(name, value).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(seen(&loaded.config), expected, "{name}");
+    };
+    check("FANFARE__LOG__PARTITIONS", "3", |config| config.log.partitions.to_string(), "3");
+    check("FANFARE__HTTP__LISTEN", "127.0.0.1:9", |config| config.http.listen.to_string(), "127.0.0.1:9");
+    check("FANFARE__DISPATCH__WEIGHTS", "[3, 2, 1]", |config| format!("{:?}", config.dispatch.weights), "[3, 2, 1]");
+    check("FANFARE__HTTP__KEYS__0__KEY", "12345", |config| config.http.keys[0].key.expose().to_owned(), "12345");
+    check("FANFARE__PROVIDERS__0__NAME", "tray", |config| config.providers[0].name.clone(), "tray");
+    check(
+        "FANFARE__SECURITY__ALLOW_PRIVATE_ADDRESSES",
+        "true",
+        |config| config.security.allow_private_addresses.to_string(),
+        "true",
+    );
+    let two = [("FANFARE__PROVIDERS__1__NAME", "b"), ("FANFARE__PROVIDERS__1__KIND", "sandbox"), ("FANFARE_URL", "x")];
+    let loaded = load_from(None, two.map(|(name, value)| (name.to_owned(), value.to_owned()))).expect("valid");
+    assert_eq!(loaded.config.providers.len(), 2);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
+    let check = |outcome, expected: &[&str]| {
+        let message = message(outcome);
+        for part in expected {
+            assert!(message.contains(part), "{message}");
+        }
+    };
+    check(with_file("[http]\nlisen = \"127.0.0.1:1\"\n"), &["my.toml, line 2", "`http.lisen`", "`http.listen`"]);
+    check(with_file("\n[htp]\nlisten = \"127.0.0.1:1\"\n"), &["my.toml, line 2", "`htp`", "`http`"]);
+    check(
+        with_file("[[providers]]\nname = \"a\"\nkind = \"webhook\"\ntimeouts = \"1s\"\n"),
+        &["line 4", "`providers.0.timeouts`", "`providers.0.timeout`"],
+    );
+    check(with_variable("FANFARE__RETRY__JITER", "0.2"), &["`FANFARE__RETRY__JITER`", "`retry.jitter`"]);
+    check(with_variable("FANFARE__PROVIDERS__7__NAME", "x"), &["FANFARE__PROVIDERS__7__NAME", "next index is 1"]);
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place_and_without_its_secret() {
+    let check = |outcome, expected: &[&str]| {
+        let message = message(outcome);
+        for part in expected {
+            assert!(message.contains(part), "{message}");
+        }
+    };
+    check(with_file("[log]\npartitions = -1\n"), &["line 2", "`log.partitions`", "-1"]);
+    check(with_file("[retry]\ndelays = [\"1m\", \"soon\"]\n"), &["line 2", "retry.delays", "soon"]);
+    check(with_file("[http\n"), &["my.toml, line 1"]);
+    check(with_variable("FANFARE__RETRY__JITTER", "much"), &["FANFARE__RETRY__JITTER", "retry.jitter"]);
+    let message = message(with_file("[[http.keys]]\nkey = 4711\ntenant = \"t\"\nscopes = [\"send\"]\n"));
+    assert!(message.contains("http.keys.0.key") && !message.contains("4711"), "{message}");
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let check = |text: &str, expected: &str| {
+        let message = message(with_file(text));
+        assert!(message.contains(expected), "{message}");
+    };
+    check("[http]\nlisten = \"0.0.0.0:8080\"\n", "the key \"dev\"");
+    check("[http]\nkeys = []\n", "http.keys");
+    check("[http]\nmax_body = \"9 MiB\"\n", "max_batch_body");
+    check("[dispatch]\ncritical_share = 1.5\n", "critical_share");
+    check("[dispatch]\nweights = [1, 1, 0]\n", "weights");
+    check("[store.embedded]\ngroup_commit = \"1s\"\n", "group_commit");
+    check("providers = [{ name = \"a\", kind = \"sandbox\" }, { name = \"a\", kind = \"sandbox\" }]\n", "called `a`");
+}
+
+#[test]
+fn what_is_risky_is_warned_of() {
+    let check = |text: &str, expected: &str| {
+        let warnings = with_file(text).expect("legal").warnings;
+        assert!(warnings.iter().any(|warning| warning.contains(expected)), "{warnings:?}");
+    };
+    check("[security]\nallow_private_addresses = true\n", "allow_private_addresses");
+    check("providers = []\n", "no providers");
+    check("[dispatch]\ndrain_timeout = \"1s\"\n", "sandbox");
+    check("[[http.keys]]\nkey = \"short\"\ntenant = \"t\"\nscopes = [\"send\"]\n", "guessed");
+}
+
+#[test]
+fn sections_of_backends_to_come_are_read_and_the_backends_refused() {
+    with_file("[log.kafka]\nbrokers = \"k:9092\"\n[store.cql]\nnodes = [\"a:1\"]\n[coordination.redis]\nurl = \"redis://r\"\n")
+        .expect("these sections are legal with the embedded backends");
+    for (text, key) in [
+        ("[log]\nbackend = \"kafka\"\n", "log.backend"),
+        ("[store]\nbackend = \"cql\"\n", "store.backend"),
+        ("[coordination]\nbackend = \"redis\"\n", "coordination.backend"),
+    ] {
+        let message = message(with_file(text));
+        assert!(message.contains(key) && message.contains("not in this build yet"), "{message}");
+    }
+}

@@ -1,0 +1,31 @@
+//! What the log holds and nobody planned yet, at a take-over.
+
+use super::AcceptedKeys;
+use crate::codec;
+use crate::log::{LogError, PartitionReader, ReadLimit};
+
+/// Records looked at together.
+const LIMIT: ReadLimit = ReadLimit { records: 4096, bytes: 8 << 20 };
+
+/// Remembers the retry keys of records that are still to be planned, from the commit or `planned_end` on: the store does not
+/// know them yet, and a retry that comes before they are planned must be answered the same. Done before the API opens.
+pub async fn remember_unplanned(
+    reader: &mut dyn PartitionReader,
+    planned_end: u64,
+    accepted_keys: &AcceptedKeys,
+) -> Result<(), LogError> {
+    let mut from = reader.committed().max(planned_end);
+    while from < reader.end() {
+        let records = reader.read(from, LIMIT).await?;
+        for record in &records {
+            // What cannot be decoded has no key, and goes to the dead letters when its turn comes.
+            if let Ok(request) = codec::decode_request(&record.body)
+                && let Some(retry) = request.idempotency
+            {
+                accepted_keys.load(retry.key, record.position, retry.body_hash);
+            }
+            from = record.position.offset + 1;
+        }
+    }
+    Ok(())
+}

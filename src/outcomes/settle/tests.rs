@@ -1,0 +1,135 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::config;
+use crate::domain::{
+    Address, Channel, Content, Disposition, Plan, Position, Priority, ShardId, Source, Story, TaskSpec, TaskState,
+};
+
+fn policy() -> RetryPolicy {
+    RetryPolicy::new(&config::Retry { delays: [60, 120, 240].map(Duration::from_secs).to_vec(), jitter: 0.0 })
+}
+
+fn plan(routing: Routing, channels: &[Channel]) -> Arc<Plan> {
+    let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+    let spec = |channel: &Channel| TaskSpec {
+        channel: *channel,
+        address: Address::Email("a@example.com".into()),
+        due: None,
+        endpoint: 0,
+    };
+    Arc::new(Plan {
+        position: Position::new(shard, 9),
+        tenant: "default".into(),
+        user_id: None,
+        category: None,
+        source: Source::Http,
+        routing,
+        accepted_at: Timestamp(0),
+        expires_at: None,
+        content: Content::Template { code: "x".into() },
+        data: "{}".into(),
+        metadata: "{}".into(),
+        decisions: Vec::new(),
+        disposition: Disposition::Tasks(channels.iter().map(spec).collect()),
+        claims: Vec::new(),
+    })
+}
+
+fn answer(plan: &Arc<Plan>, ordinal: usize, attempt: u8, outcome: Outcome) -> Answer {
+    Answer {
+        task: plan.task_id(ordinal),
+        attempt,
+        plan: plan.clone(),
+        was_scheduled: attempt > 1,
+        provider: "mail".into(),
+        at: Timestamp(1_000),
+        kind: AnswerKind::Outcome(outcome),
+    }
+}
+
+fn transient() -> Outcome {
+    Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false }
+}
+
+/// Settles answers one after the other; the state of each task, the books, and the last settlement.
+fn story(plan: &Arc<Plan>, answers: Vec<Answer>) -> (Vec<TaskState>, BookDelta, Settlement) {
+    let mut books = BookDelta::default();
+    let mut events = Vec::new();
+    let mut last = Settlement::default();
+    for answer in answers {
+        last = settle(&answer, &policy(), &mut books);
+        events.extend(last.events.iter().cloned());
+    }
+    (Story { plan: Plan::clone(plan), events }.states(), books, last)
+}
+
+#[test]
+fn a_task_that_keeps_failing_is_tried_four_times_and_then_a_dead_letter() {
+    let plan = plan(Routing::All, &[Channel::Email]);
+    let mut answers = Vec::new();
+    for (attempt, due) in [(1, 61_000), (2, 121_000), (3, 241_000)] {
+        answers.push(answer(&plan, 0, attempt, transient()));
+        let (states, books, last) = story(&plan, answers.clone());
+        assert_eq!(states, [TaskState::Scheduled { attempt: attempt + 1, due: Timestamp(due) }]);
+        assert_eq!(last.timer.map(|row| row.key.due), Some(Timestamp(due)));
+        assert_eq!(books.get(Source::Http, BookColumn::Scheduled), 1);
+    }
+    answers.push(answer(&plan, 0, 4, transient()));
+    let (states, books, last) = story(&plan, answers);
+    assert_eq!(states, [TaskState::Failed { attempt: 4 }]);
+    assert!(last.dead_letter.is_some() && last.timer.is_none());
+    assert_eq!(books.get(Source::Http, BookColumn::Scheduled), 0);
+    assert_eq!(books.get(Source::Http, BookColumn::Failed), 1);
+}
+
+#[test]
+fn a_throttled_task_waits_and_keeps_its_attempt() {
+    let plan = plan(Routing::All, &[Channel::Email]);
+    let outcome = Outcome::Throttled { reason: "429".into(), retry_after: Some(Duration::from_secs(7)) };
+    let (states, _, _) = story(&plan, vec![answer(&plan, 0, 1, outcome)]);
+    assert_eq!(states, [TaskState::Scheduled { attempt: 1, due: Timestamp(8_000) }]);
+}
+
+#[test]
+fn what_is_in_doubt_is_said_so_and_sent_again_until_it_ends_as_unknown() {
+    let plan = plan(Routing::All, &[Channel::Email]);
+    let doubt = || Outcome::Unknown { reason: "no answer".into() };
+    let (states, _, last) = story(&plan, vec![answer(&plan, 0, 1, doubt())]);
+    assert_eq!(states[0].name(), "scheduled");
+    assert_eq!(
+        last.events.iter().map(|event| event.kind).collect::<Vec<_>>(),
+        [EventKind::Unknown, EventKind::Scheduled]
+    );
+    let answers = (1..=4).map(|attempt| answer(&plan, 0, attempt, doubt())).collect();
+    let (states, books, last) = story(&plan, answers);
+    assert_eq!(states, [TaskState::Unknown { attempt: 4 }]);
+    assert!(last.dead_letter.is_some());
+    assert_eq!(books.get(Source::Http, BookColumn::Unknown), 1);
+}
+
+#[test]
+fn a_fallback_moves_on_when_a_channel_fails_and_stops_when_one_takes_it() {
+    let plan = plan(Routing::Fallback, &[Channel::Push, Channel::Email, Channel::Sms]);
+    let mut books = BookDelta::default();
+    books.add(Source::Http, BookColumn::Waiting, 2);
+    let refused = answer(&plan, 0, 1, Outcome::DeadRecipient { reason: "gone".into() });
+    let first = settle(&refused, &policy(), &mut books);
+    assert_eq!(first.next, Some(1));
+    assert!(first.dead_letter.is_none());
+    let taken = answer(&plan, 1, 1, Outcome::Accepted { message_id: None });
+    let second = settle(&taken, &policy(), &mut books);
+    let events = first.events.into_iter().chain(second.events).collect();
+    let names: Vec<_> = Story { plan: Plan::clone(&plan), events }.states().into_iter().map(TaskState::name).collect();
+    assert_eq!(names, ["failed", "sent", "skipped"]);
+    assert_eq!(books.get(Source::Http, BookColumn::Waiting), 0);
+    assert_eq!(books.get(Source::Http, BookColumn::SkippedDeliveredElsewhere), 1);
+}
+
+#[test]
+fn wrong_credentials_cost_no_attempt() {
+    let plan = plan(Routing::All, &[Channel::Email]);
+    let (states, _, _) = story(&plan, vec![answer(&plan, 0, 1, Outcome::Config { reason: "535".into() })]);
+    assert_eq!(states, [TaskState::Scheduled { attempt: 1, due: Timestamp(61_000) }]);
+}

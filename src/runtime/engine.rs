@@ -1,0 +1,392 @@
+//! The engine: builds the supervision tree over the ports, and takes it down in the order of the data.
+//!
+//! ```text
+//! root ─┬─ partitions ── partition[shard]
+//!       ├─ channels ──── channel[channel, class] ── sender[i]
+//!       ├─ outcomes ──── settler[class]
+//!       ├─ timers ────── timer[shard]
+//!       └─ sweeper
+//! ```
+//! Everything of the critical class runs on a runtime of its own. Clock, ports, providers and the renderer are parameters, so
+//! that the whole engine can be built over others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ractor::{Actor, ActorRef};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::supervisor::{Child, Fatal, Start, Supervisor, SupervisorArguments, SupervisorMessage};
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::coordination::{Rate, SharedCoordination};
+use crate::dispatch::{
+    Backlog, ChannelActor, ChannelArguments, Class, DispatchHandle, PayloadBudget, ProviderLimits, Room, SenderContext,
+};
+use crate::domain::{BLOCK_OFFSETS, Channel};
+use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, remember_unplanned};
+use crate::log::{OwnershipChange, PartitionReader, ReadLimit, SharedLog};
+use crate::outcomes::{Cancellations, Replays, RetryPolicy, SettlerActor, SettlerArguments, SettlerHandle};
+use crate::ownership::{Ownership, Shard};
+use crate::planning::Policy;
+use crate::providers::SharedProvider;
+use crate::rendering::Renderer;
+use crate::store::{SharedStore, WriteBatch};
+use crate::timers::{SweepActor, SweepArguments, TimerActor, TimerArguments, TimersHandle};
+
+/// The longest a stage may take to end after its last message.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What an engine is made of.
+pub struct EngineParts {
+    pub config: Config,
+    pub clock: SharedClock,
+    pub log: SharedLog,
+    pub store: SharedStore,
+    pub coordination: SharedCoordination,
+    pub renderer: Arc<Renderer>,
+    pub policy: Arc<Policy>,
+    pub accepted_keys: Arc<AcceptedKeys>,
+    /// Every provider twice, for the critical class and the rest: they share no connection.
+    pub providers: [Vec<SharedProvider>; 2],
+    /// Where the critical class runs.
+    pub critical: Handle,
+}
+
+/// A running engine.
+pub struct Engine {
+    pub ownership: Arc<Ownership>,
+    pub dispatch: Arc<DispatchHandle>,
+    pub cancellations: Arc<Cancellations>,
+    pub replays: Arc<Replays>,
+    pub fatal: Arc<Fatal>,
+    pub store: SharedStore,
+    pub log: SharedLog,
+    clock: SharedClock,
+    settlers: [SettlerHandle; 2],
+    stop: CancellationToken,
+    drain_timeout: Duration,
+    /// In the order in which they are stopped.
+    supervisors: Vec<ActorRef<SupervisorMessage>>,
+}
+
+impl Engine {
+    /// Starts everything; on return every partition this node owns is being worked on.
+    pub async fn start(parts: EngineParts) -> anyhow::Result<Self> {
+        Builder::new(parts).start().await
+    }
+
+    /// Stops in the order of the data: intake, then sends in flight, then their outcomes, then cursors. What cannot end in
+    /// time is found again at the next start.
+    pub async fn drain(self) {
+        self.stop.cancel();
+        let mut supervisors = self.supervisors.into_iter();
+        if let Some(partitions) = supervisors.next() {
+            stop(partitions).await;
+        }
+        let drained = tokio::time::timeout(self.drain_timeout, self.dispatch.drain()).await;
+        if drained.is_err() {
+            tracing::warn!(
+                "sends in flight did not end in time: they are in doubt, and are sent again at the next start"
+            );
+        }
+        for settler in &self.settlers {
+            if tokio::time::timeout(self.drain_timeout, settler.flush()).await.is_err() {
+                tracing::error!("outcomes could not be written in time: their tasks are sent again at the next start");
+            }
+        }
+        for supervisor in supervisors {
+            stop(supervisor).await;
+        }
+        for shard in self.ownership.shards() {
+            if let Some(cursors) = shard.advance() {
+                let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
+                if let Err(error) = self.store.write(shard.id(), batch).await {
+                    tracing::warn!(%error, shard = %shard.id(), "cannot write cursors: the next start scans more");
+                }
+            }
+        }
+    }
+
+    /// The clock the engine runs by.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+}
+
+async fn stop(supervisor: ActorRef<SupervisorMessage>) {
+    // Children first: a parent that stops kills them without letting them finish.
+    supervisor.drain_children_and_wait(Some(STOP_WAIT_MAX)).await;
+    // Too late is as good as in time: what is killed is found again at the next start.
+    let _ = supervisor.stop_and_wait(None, Some(STOP_WAIT_MAX)).await;
+}
+
+struct Builder {
+    parts: EngineParts,
+    ownership: Arc<Ownership>,
+    dispatch: Arc<DispatchHandle>,
+    timers: Arc<TimersHandle>,
+    settlers: [SettlerHandle; 2],
+    cancellations: Arc<Cancellations>,
+    fatal: Arc<Fatal>,
+    stop: CancellationToken,
+}
+
+impl Builder {
+    fn new(parts: EngineParts) -> Self {
+        let settings = &parts.config.dispatch;
+        let room = Room {
+            backlog: Backlog::new(settings.backlog_max),
+            payloads: PayloadBudget::new(settings.payload_cache.as_usize()),
+        };
+        let ownership = Arc::new(Ownership::default());
+        let cancellations = Arc::new(Cancellations {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            ownership: ownership.clone(),
+            one_at_a_time: Mutex::new(()),
+        });
+        Self {
+            parts,
+            ownership,
+            dispatch: Arc::new(DispatchHandle::new(room)),
+            timers: Arc::default(),
+            settlers: [SettlerHandle::new(), SettlerHandle::new()],
+            cancellations,
+            fatal: Arc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Starts in the reverse order of the data, so that whoever hands something on finds somebody there.
+    async fn start(self) -> anyhow::Result<Engine> {
+        let outcomes = self.supervise("outcomes", Class::ALL.map(|class| self.settler(class)).into()).await?;
+        let channels = self.supervise("channels", self.channels()).await?;
+        let timers = self.supervise("timers", Vec::new()).await?;
+        let sweeper = self.supervise("sweeper", vec![self.sweeper()]).await?;
+        let partitions = self.supervise("partitions", Vec::new()).await?;
+        let mut membership = self.parts.log.join().await.context("cannot join the consumers of the log")?;
+        // The embedded log assigns all its partitions at once; taking them up is part of starting.
+        for _ in 0..usize::from(self.parts.config.log.partitions) * 4 {
+            match membership.next().await {
+                Some(OwnershipChange::Assigned(reader)) => self.take_over(reader, &partitions, &timers).await?,
+                _ => anyhow::bail!("the log did not assign its partitions"),
+            }
+        }
+        let replays = Replays {
+            store: self.parts.store.clone(),
+            log: self.parts.log.clone(),
+            clock: self.parts.clock.clone(),
+            timers: self.timers.clone(),
+            one_at_a_time: Mutex::new(()),
+        };
+        Ok(Engine {
+            ownership: self.ownership,
+            dispatch: self.dispatch,
+            cancellations: self.cancellations,
+            replays: Arc::new(replays),
+            fatal: self.fatal,
+            store: self.parts.store,
+            log: self.parts.log,
+            clock: self.parts.clock,
+            settlers: self.settlers,
+            stop: self.stop,
+            drain_timeout: self.parts.config.dispatch.drain_timeout,
+            supervisors: vec![partitions, channels, outcomes, timers, sweeper],
+        })
+    }
+
+    async fn supervise(&self, name: &'static str, children: Vec<Child>) -> anyhow::Result<ActorRef<SupervisorMessage>> {
+        let arguments = SupervisorArguments {
+            name,
+            children,
+            clock: self.parts.clock.clone(),
+            fatal: self.fatal.clone(),
+            stop: self.stop.clone(),
+        };
+        let spawned = Actor::spawn(None, Supervisor, arguments).await;
+        let (supervisor, ended) = spawned.with_context(|| format!("cannot start the {name}"))?;
+        let (fatal, stop) = (self.fatal.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            // Nobody stands above a supervisor: if one ends unasked, the node does.
+            let _ = ended.await;
+            if !stop.is_cancelled() {
+                fatal.declare(format!("the supervisor of the {name} failed"));
+            }
+        });
+        Ok(supervisor)
+    }
+
+    fn runtime(&self, class: Class) -> Handle {
+        match class {
+            Class::Critical => self.parts.critical.clone(),
+            Class::Bulk => Handle::current(),
+        }
+    }
+
+    fn settler(&self, class: Class) -> Child {
+        let arguments = SettlerArguments {
+            handle: self.settlers[class as usize].clone(),
+            policy: Arc::new(RetryPolicy::new(&self.parts.config.retry)),
+            store: self.parts.store.clone(),
+            clock: self.parts.clock.clone(),
+            ownership: self.ownership.clone(),
+            dispatch: self.dispatch.clone(),
+            timers: self.timers.clone(),
+        };
+        Child {
+            kind: "settler",
+            name: class.name().into(),
+            start: start_with::<SettlerActor>(move |_| arguments.clone()),
+            runtime: self.runtime(class),
+        }
+    }
+
+    /// Two actors for each channel that some provider serves.
+    fn channels(&self) -> Vec<Child> {
+        let mut children = Vec::new();
+        for class in Class::ALL {
+            for channel in Channel::ALL {
+                let providers = self.providers_of(channel, class);
+                if providers.is_empty() {
+                    continue;
+                }
+                let arguments = ChannelArguments {
+                    channel,
+                    class,
+                    providers,
+                    settings: self.parts.config.dispatch.clone(),
+                    coordination: self.parts.coordination.clone(),
+                    context: self.sender_context(class),
+                    reborn: false,
+                };
+                children.push(Child {
+                    kind: "channel",
+                    name: format!("{channel} {}", class.name()),
+                    start: start_with::<ChannelActor>(move |reborn| ChannelArguments { reborn, ..arguments.clone() }),
+                    runtime: self.runtime(class),
+                });
+            }
+        }
+        children
+    }
+
+    fn providers_of(&self, channel: Channel, class: Class) -> Vec<(SharedProvider, ProviderLimits)> {
+        let providers = self.parts.providers[class as usize].iter();
+        providers
+            .filter(|provider| provider.channels().contains(&channel))
+            .filter_map(|provider| {
+                let settings = self.parts.config.providers.iter().find(|settings| settings.name == provider.name())?;
+                let rate = settings
+                    .rate_per_second
+                    .map(|per_second| Rate { per_second, burst: settings.burst.unwrap_or(per_second).max(1.0) });
+                let limits = ProviderLimits {
+                    max_in_flight: settings.max_in_flight.max(2),
+                    timeout: settings.timeout,
+                    weight: settings.weight,
+                    rate,
+                };
+                Some((provider.clone(), limits))
+            })
+            .collect()
+    }
+
+    fn sender_context(&self, class: Class) -> SenderContext {
+        SenderContext {
+            clock: self.parts.clock.clone(),
+            store: self.parts.store.clone(),
+            ownership: self.ownership.clone(),
+            renderer: self.parts.renderer.clone(),
+            settler: self.settlers[class as usize].clone(),
+            dispatch: self.dispatch.clone(),
+        }
+    }
+
+    fn sweeper(&self) -> Child {
+        let arguments = SweepArguments {
+            interval: self.parts.config.compensation.interval,
+            clock: self.parts.clock.clone(),
+            store: self.parts.store.clone(),
+            ownership: self.ownership.clone(),
+            dispatch: self.dispatch.clone(),
+        };
+        Child {
+            kind: "sweeper",
+            name: "audit".into(),
+            start: start_with::<SweepActor>(move |_| arguments.clone()),
+            runtime: Handle::current(),
+        }
+    }
+
+    /// Makes a partition this node's: its registry, its timers, and the actor that reads it.
+    async fn take_over(
+        &self,
+        mut reader: Box<dyn PartitionReader>,
+        partitions: &ActorRef<SupervisorMessage>,
+        timers: &ActorRef<SupervisorMessage>,
+    ) -> anyhow::Result<()> {
+        let id = reader.shard();
+        let store = &self.parts.store;
+        let cursors = store.cursors(id).await?;
+        let planned_end = store.planned_end(id).await?;
+        remember_unplanned(&mut *reader, planned_end, &self.parts.accepted_keys).await?;
+        let shard = Arc::new(Shard::new(id, cursors.task_block * BLOCK_OFFSETS, cursors));
+        self.ownership.insert(shard.clone());
+        let runtime = self.runtime(Class::of(id.lane));
+        let timer = TimerArguments {
+            shard: shard.clone(),
+            clock: self.parts.clock.clone(),
+            store: store.clone(),
+            dispatch: self.dispatch.clone(),
+            timers: self.timers.clone(),
+        };
+        timers.cast(SupervisorMessage::Add(Child {
+            kind: "timer",
+            name: id.to_string(),
+            start: start_with::<TimerActor>(move |_| timer.clone()),
+            runtime: runtime.clone(),
+        }))?;
+        let partition = PartitionArguments {
+            reader: Arc::new(Mutex::new(reader)),
+            shard,
+            limit: ReadLimit {
+                records: self.parts.config.intake.batch_records,
+                bytes: self.parts.config.intake.batch_bytes.as_usize(),
+            },
+            policy: self.parts.policy.clone(),
+            clock: self.parts.clock.clone(),
+            store: store.clone(),
+            coordination: self.parts.coordination.clone(),
+            dispatch: self.dispatch.clone(),
+            timers: self.timers.clone(),
+            cancellations: self.cancellations.clone(),
+            accepted_keys: self.parts.accepted_keys.clone(),
+            stop: self.stop.clone(),
+        };
+        partitions.cast(SupervisorMessage::Add(Child {
+            kind: "partition",
+            name: id.to_string(),
+            start: start_with::<PartitionActor>(move |_| partition.clone()),
+            runtime,
+        }))?;
+        Ok(())
+    }
+}
+
+/// How to start an actor of a kind, again and again, with arguments that may depend on whether it is the first time.
+fn start_with<A>(arguments: impl Fn(bool) -> A::Arguments + Send + Sync + 'static) -> Start
+where
+    A: Actor + Default,
+{
+    let arguments = Arc::new(arguments);
+    Arc::new(move |supervisor, reborn| {
+        let arguments = arguments(reborn);
+        Box::pin(async move {
+            let (actor, _) = Actor::spawn_linked(None, A::default(), arguments, supervisor).await?;
+            Ok(actor.get_cell())
+        })
+    })
+}
