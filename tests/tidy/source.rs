@@ -5,40 +5,40 @@ use std::path::{Path, PathBuf};
 
 /// One file of Rust. The three texts have the same length and the same lines as the file; what does not belong into one of
 /// them is blank there.
-pub struct Source {
+pub(crate) struct Source {
     /// Below the root of the repository, with `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// Everything.
-    pub raw: String,
+    pub(crate) raw: String,
     /// Code outside tests, ASCII only: no comments, no insides of strings.
-    pub code: String,
+    pub(crate) code: String,
     /// Comments, everywhere.
-    pub comments: String,
+    pub(crate) comments: String,
     /// String literals outside tests, with the offset at which they begin.
-    pub strings: Vec<(usize, String)>,
+    pub(crate) strings: Vec<(usize, String)>,
     /// Files below these are tests, as `#[cfg(test)] mod x;` says.
     test_modules: Vec<String>,
 }
 
 /// The root of the repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A file below the root; empty if there is none, so that the rule that wants it says so.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_default()
 }
 
 /// All Rust files below the folder that are part of the program; files that only tests use are left out.
-pub fn program(folder: &str) -> Vec<Source> {
+pub(crate) fn program(folder: &str) -> Vec<Source> {
     let sources = all(folder);
     let tests: Vec<String> = sources.iter().flat_map(|source| source.test_modules.clone()).collect();
     sources.into_iter().filter(|source| !tests.iter().any(|test| source.path.starts_with(test.as_str()))).collect()
 }
 
 /// All Rust files below the folder, in the order of their paths.
-pub fn all(folder: &str) -> Vec<Source> {
+pub(crate) fn all(folder: &str) -> Vec<Source> {
     let mut files = Vec::new();
     collect(&root().join(folder), &mut files);
     files.sort();
@@ -64,7 +64,7 @@ impl Source {
     }
 
     /// Takes the text apart.
-    pub fn parse(path: String, raw: String) -> Self {
+    pub(crate) fn parse(path: String, raw: String) -> Self {
         let (mut code, comments, mut strings) = split(&raw);
         let mut test_modules = Vec::new();
         for (start, end, module) in test_regions(&code) {
@@ -83,31 +83,30 @@ impl Source {
     }
 
     /// The first folder (or file) below `src`, which is a module of the crate.
-    pub fn folder(&self) -> &str {
+    pub(crate) fn folder(&self) -> &str {
         let below = self.path.strip_prefix("src/").unwrap_or(&self.path);
         below.split('/').next().unwrap_or(below).trim_end_matches(".rs")
     }
 
     /// `path:line` of an offset, as editors take it.
-    pub fn place(&self, offset: usize) -> String {
+    pub(crate) fn place(&self, offset: usize) -> String {
         format!("{}:{}", self.path, self.raw[..offset].matches('\n').count() + 1)
     }
 
     /// Where `word` stands in the code, not as a part of a longer word.
-    pub fn find(&self, word: &str) -> Vec<usize> {
+    pub(crate) fn find(&self, word: &str) -> Vec<usize> {
         let bytes = self.code.as_bytes();
+        let joined = |a: Option<u8>, b: Option<u8>| a.is_some_and(is_word) && b.is_some_and(is_word);
         let whole = |offset: usize| {
+            let end = offset + word.len();
             let before = offset.checked_sub(1).map(|before| bytes[before]);
-            let after = bytes.get(offset + word.len()).copied();
-            let first = word.as_bytes()[0];
-            let last = word.as_bytes()[word.len() - 1];
-            !(is_word(first) && before.is_some_and(is_word)) && !(is_word(last) && after.is_some_and(is_word))
+            !joined(before, word.bytes().next()) && !joined(word.bytes().last(), bytes.get(end).copied())
         };
         self.code.match_indices(word).map(|(offset, _)| offset).filter(|offset| whole(*offset)).collect()
     }
 
     /// The crate's modules that the code names in `crate::x` or `crate::{x, y}`, or by climbing up with `super`.
-    pub fn references(&self) -> Vec<(usize, String)> {
+    pub(crate) fn references(&self) -> Vec<(usize, String)> {
         let below = self.path.trim_end_matches("/mod.rs").trim_end_matches(".rs");
         let root = "super::".repeat(below.matches('/').count());
         let mut found = Vec::new();
@@ -123,7 +122,7 @@ impl Source {
     }
 
     /// All functions with their first and last offset.
-    pub fn functions(&self) -> Vec<(String, usize, usize)> {
+    pub(crate) fn functions(&self) -> Vec<(String, usize, usize)> {
         let mut found = Vec::new();
         for offset in self.find("fn") {
             let Some(name) = names(&self.code, offset + 2).pop() else { continue };
@@ -137,7 +136,7 @@ impl Source {
 }
 
 /// How many lines lie between two offsets.
-pub fn lines(text: &str) -> usize {
+pub(crate) fn lines(text: &str) -> usize {
     text.matches('\n').count() + 1
 }
 
