@@ -256,10 +256,14 @@ fn structs(sources: &[Source]) -> BTreeMap<String, Vec<(String, String, String)>
             if !source.code[offset + head.len()..].starts_with('{') {
                 continue;
             }
+            let place = |line: &str| {
+                let below = line.as_ptr() as usize - body.as_ptr() as usize;
+                source.place(offset + head.len() + 1 + below)
+            };
             let fields: Vec<(String, String, String)> = body[..body.find('}').unwrap_or(body.len())]
                 .lines()
-                .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "))
-                .map(|(field, kind)| (field.to_owned(), kind.trim_end_matches(',').to_owned(), source.place(offset)))
+                .filter_map(|line| Some((line.trim().strip_prefix("pub ")?.split_once(": ")?, line)))
+                .map(|((field, kind), line)| (field.to_owned(), kind.trim_end_matches(',').to_owned(), place(line)))
                 .collect();
             found.insert(name, fields);
         }
