@@ -4,7 +4,11 @@ mod clock;
 mod supervisor;
 mod engine;
 mod operations;
+mod adapters;
+mod watch;
+mod node;
 
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
+pub use node::run;
 pub use supervisor::Fatal;
