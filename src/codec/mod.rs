@@ -9,7 +9,7 @@ mod v1;
 #[cfg(test)]
 mod tests;
 
-use bincode::config::{Configuration, LittleEndian, Limit, Varint};
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
 use crate::domain::{Event, NotificationRequest, Plan, Position};

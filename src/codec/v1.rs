@@ -6,9 +6,8 @@ use bincode::{Decode, Encode};
 
 use super::CodecError;
 use crate::domain::{
-    self, Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency,
-    NotificationId, PlanClaim, Position, Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskSpec,
-    Timestamp, Verdict,
+    self, Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency, NotificationId,
+    PlanClaim, Position, Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskSpec, Timestamp, Verdict,
 };
 use crate::store::{self, ClaimRow, DeadLetterCause, DeadLetterKey};
 
