@@ -1,1 +1,30 @@
 //! Templates and data become the parts of a message.
+//!
+//! In: a plan, whose content is a template of the [`Catalog`] or comes with the request. Out: its [`Parts`], or a
+//! [`RenderError`] that says which part and why, and never holds a value of the data. Promise: a missing variable is an
+//! error, what goes into HTML is escaped, a title is one line, and no template, however it is made, can overflow the
+//! stack, write without bound or loop without end.
+//!
+//! [`Parts`]: crate::domain::Parts
+
+mod renderer;
+mod message;
+mod check;
+mod catalog;
+mod template_file;
+mod inline;
+mod program;
+mod guard;
+mod engine;
+mod helpers;
+mod output;
+mod error;
+
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{Catalog, CatalogError};
+pub use check::ContentProblem;
+pub use error::{Part, RenderError, SyntaxProblem};
+pub use message::message;
+pub use renderer::Renderer;

@@ -1,3 +1,61 @@
-/// Coordination within one process.
-#[derive(Debug)]
-pub struct LocalCoordination;
+//! Coordination within one process.
+
+mod bucket;
+mod claims;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{Claims, Lease, Rate, TokenLeases, Wanted};
+use crate::clock::SharedClock;
+use crate::domain::Position;
+use bucket::SharedBucket;
+use claims::InFlight;
+
+/// Coordination within one process: buckets and claims in memory. What must survive a crash stands in the store.
+pub struct LocalCoordination {
+    clock: SharedClock,
+    buckets: Mutex<HashMap<Box<str>, SharedBucket>>,
+    claims: InFlight,
+}
+
+impl LocalCoordination {
+    pub fn new(clock: SharedClock) -> Self {
+        Self { clock, buckets: Mutex::default(), claims: InFlight::default() }
+    }
+
+    fn with_bucket<T>(&self, name: &str, rate: Rate, work: impl FnOnce(&mut SharedBucket) -> T) -> T {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !buckets.contains_key(name) {
+            buckets.insert(name.into(), SharedBucket::new(rate, self.clock.now()));
+        }
+        let bucket = buckets.get_mut(name).expect("it was just put there");
+        bucket.set_rate(rate);
+        work(bucket)
+    }
+}
+
+#[async_trait]
+impl TokenLeases for LocalCoordination {
+    async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease {
+        let now = self.clock.now();
+        self.with_bucket(name, rate, |bucket| bucket.lease(wanted, critical, now))
+    }
+
+    async fn give_back(&self, name: &str, rate: Rate, tokens: u32, critical: bool) {
+        self.with_bucket(name, rate, |bucket| bucket.give_back(tokens, critical));
+    }
+}
+
+#[async_trait]
+impl Claims for LocalCoordination {
+    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+        self.claims.claim(wanted)
+    }
+
+    async fn release(&self, held: &[Wanted]) {
+        self.claims.release(held);
+    }
+}

@@ -1,3 +1,56 @@
+//! The store in the embedded database.
+//!
+//! Rows are packed, so that the cost of a row is shared: all plans of one write and block are one row, and so are its events.
+//! All numbers in keys are big-endian, so that their order is that of the bytes.
+//!
+//! | table | key | value |
+//! | --- | --- | --- |
+//! | plans | shard · first offset | (offset, plan)… |
+//! | events | shard · block · write number | (offset, event)… |
+//! | timers | shard · due · offset · ordinal · attempt | channel, endpoint |
+//! | claims | key | expiry, claim |
+//! | history | hash of tenant and user · inverted time · shard · offset | – |
+//! | dead_letters | hash of tenant · inverted time · shard · offset · ordinal | dead letter |
+//! | shards | shard · kind | books, or cursors |
+//! | shards | `openings` | how often the store was opened |
+
+mod keys;
+mod packed;
+mod shards;
+mod write;
+mod read;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::disk::{Disk, DiskError};
+use crate::store::StoreError;
+use shards::Shards;
+
+/// Numbers for a million writes a second over a month between two openings.
+const WRITES_BITS: u32 = 42;
+
 /// The store in the embedded database.
-#[derive(Debug)]
-pub struct EmbeddedStore;
+pub struct EmbeddedStore {
+    disk: Arc<Disk>,
+    shards: Arc<Shards>,
+    /// Numbers the rows of events; above all that were given before.
+    next_write: AtomicU64,
+}
+
+impl EmbeddedStore {
+    pub fn open(disk: Arc<Disk>) -> Result<Arc<Self>, StoreError> {
+        let shards = Arc::new(Shards::open(&disk)?);
+        let next_write = AtomicU64::new(shards::count_opening(&disk)? << WRITES_BITS);
+        Ok(Arc::new(Self { disk, shards, next_write }))
+    }
+}
+
+impl From<DiskError> for StoreError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Full { dir } => StoreError::Full { path: dir.display().to_string() },
+            error => StoreError::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Claims of batches that are on their way to the disk.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::coordination::Wanted;
+use crate::domain::{ClaimKey, Position};
+
+/// Few at any time: those of the batches being written. Locked once a batch.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    holders: Mutex<HashMap<ClaimKey, Position>>,
+}
+
+impl InFlight {
+    /// Who holds each key now; the one who asks, where nobody did.
+    pub(super) fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.iter().map(|wanted| *holders.entry(wanted.key).or_insert(wanted.owner)).collect()
+    }
+
+    /// Lets go of keys, as far as the one who asks holds them.
+    pub(super) fn release(&self, held: &[Wanted]) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        for held in held {
+            if holders.get(&held.key) == Some(&held.owner) {
+                holders.remove(&held.key);
+            }
+        }
+    }
+}

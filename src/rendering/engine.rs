@@ -1,0 +1,152 @@
+//! Runs programs over data.
+
+use handlebars::{Context, Handlebars, JsonRender, RenderContext, RenderErrorReason, Renderable, no_escape};
+use serde_json::Value;
+
+use super::error::{Part, RenderError};
+use super::helpers;
+use super::output::{Bounded, Stop};
+use super::program::{Piece, Program};
+
+/// The template engine, once per way of escaping. Templates are not kept in it: they come with each call.
+pub(super) struct Engine {
+    text: Handlebars<'static>,
+    html: Handlebars<'static>,
+    bytes_max: usize,
+}
+
+/// What a variable is expected to take up, for the first allocation.
+const VARIABLE_BYTES: usize = 24;
+
+impl Engine {
+    /// `bytes_max`: the most that one part may hold.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let mut html = Handlebars::new();
+        html.set_strict_mode(true);
+        helpers::register(&mut html);
+        let mut text = html.clone();
+        text.register_escape_fn(no_escape);
+        Self { text, html, bytes_max }
+    }
+
+    /// The text of one part. A title that is not one line is an error.
+    pub(super) fn run(&self, program: &Program, part: Part, data: &Context) -> Result<String, RenderError> {
+        let text = match program {
+            Program::Literal(text) => self.literal(text, part)?,
+            Program::Plain(pieces) => self.fill(pieces, part, data.data())?,
+            Program::Full(template) => self.render(template, part, data)?,
+        };
+        check_title(part, &text)?;
+        Ok(text)
+    }
+
+    /// A part without expressions.
+    pub(super) fn literal(&self, text: &str, part: Part) -> Result<String, RenderError> {
+        if text.len() > self.bytes_max {
+            return Err(self.stopped(Stop::TooLong, part));
+        }
+        check_title(part, text)?;
+        Ok(text.to_owned())
+    }
+
+    fn fill(&self, pieces: &[Piece], part: Part, data: &Value) -> Result<String, RenderError> {
+        let expected = pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.len(),
+            Piece::Variable { .. } => VARIABLE_BYTES,
+        });
+        let mut output = Bounded::new(self.bytes_max, expected.sum());
+        for piece in pieces {
+            let written = match piece {
+                Piece::Text(text) => output.push(text),
+                Piece::Variable { path, name, is_raw } => {
+                    let value = find(data, path, part)?
+                        .ok_or_else(|| RenderError::MissingVariable { part, variable: name.clone() })?;
+                    write_value(value, part == Part::Html && !is_raw, &mut output)
+                }
+            };
+            written.map_err(|stop| self.stopped(stop, part))?;
+        }
+        Ok(output.into_text())
+    }
+
+    fn render(&self, template: &handlebars::Template, part: Part, data: &Context) -> Result<String, RenderError> {
+        let registry = if part == Part::Html { &self.html } else { &self.text };
+        let mut output = Bounded::new(self.bytes_max, 256);
+        match template.render(registry, data, &mut RenderContext::new(None), &mut output) {
+            Ok(()) => Ok(output.into_text()),
+            Err(error) => Err(match output.stop() {
+                Some(stop) => self.stopped(stop, part),
+                None => failure(error.reason(), part),
+            }),
+        }
+    }
+
+    fn stopped(&self, stop: Stop, part: Part) -> RenderError {
+        match stop {
+            Stop::TooLong => RenderError::TooLong { part, limit: self.bytes_max },
+            Stop::TooMuchWork => RenderError::TooMuchWork { part },
+        }
+    }
+}
+
+/// What stands at a path, as handlebars finds it.
+fn find<'a>(data: &'a Value, path: &[Box<str>], part: Part) -> Result<Option<&'a Value>, RenderError> {
+    let mut value = data;
+    for step in path {
+        let next = match value {
+            Value::Object(fields) => fields.get(&**step),
+            Value::Array(items) => match step.parse::<usize>() {
+                Ok(index) => items.get(index),
+                Err(_) => return Err(no_such_index(step, part)),
+            },
+            _ => None,
+        };
+        match next {
+            Some(next) => value = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(value))
+}
+
+fn write_value(value: &Value, is_escaped: bool, output: &mut Bounded) -> Result<(), Stop> {
+    let rendered;
+    let text = match value {
+        Value::String(text) => text,
+        other => {
+            rendered = other.render();
+            &rendered
+        }
+    };
+    if is_escaped { output.push_html(text) } else { output.push(text) }
+}
+
+/// A title becomes a header or a line on a screen: no line breaks, no control characters.
+fn check_title(part: Part, text: &str) -> Result<(), RenderError> {
+    let breaks = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
+    if part == Part::Title && text.contains(breaks) { Err(RenderError::TitleLines) } else { Ok(()) }
+}
+
+/// Handlebars' words, of which none holds a value of the data.
+fn failure(reason: &RenderErrorReason, part: Part) -> RenderError {
+    let detail = match reason {
+        RenderErrorReason::MissingVariable(Some(name)) => {
+            return RenderError::MissingVariable { part, variable: name.as_str().into() };
+        }
+        RenderErrorReason::MissingVariable(None) => "a look-up finds nothing in the data".to_owned(),
+        RenderErrorReason::InvalidJsonIndex(step) => return no_such_index(step, part),
+        RenderErrorReason::ParamNotFoundForIndex(helper, index) => {
+            format!("`{helper}` needs value {}, which is missing", index + 1)
+        }
+        RenderErrorReason::HelperNotFound(name) => format!("there is no helper `{name}`"),
+        RenderErrorReason::InvalidParamType(expected) => {
+            format!("a helper was given a value that is not of type {expected}")
+        }
+        _ => "the template cannot be filled in with this data".to_owned(),
+    };
+    RenderError::Failed { part, detail: detail.into() }
+}
+
+fn no_such_index(step: &str, part: Part) -> RenderError {
+    RenderError::Failed { part, detail: format!("`{step}` is asked of a list, which has numbers only").into() }
+}

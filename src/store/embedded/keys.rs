@@ -1,0 +1,109 @@
+//! Keys. Pure.
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::domain::{NotificationId, Position, ShardId, TaskId, Timestamp};
+use crate::store::{DeadLetterKey, HistoryEntry, TimerKey};
+
+/// Builds a key part by part.
+#[derive(Default)]
+pub(super) struct Key(Vec<u8>);
+
+impl Key {
+    pub(super) fn with(mut self, part: &[u8]) -> Self {
+        self.0.extend_from_slice(part);
+        self
+    }
+
+    pub(super) fn done(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+pub(super) fn shard(shard: ShardId) -> Key {
+    Key(Vec::with_capacity(40)).with(&shard.to_u32().to_be_bytes())
+}
+
+/// Plans: by first offset. Events: by block, then by write.
+pub(super) fn offset(id: ShardId, offset: u64) -> Vec<u8> {
+    shard(id).with(&offset.to_be_bytes()).done()
+}
+
+pub(super) fn event(id: ShardId, block: u64, write: u64) -> Vec<u8> {
+    shard(id).with(&block.to_be_bytes()).with(&write.to_be_bytes()).done()
+}
+
+pub(super) fn timer(id: ShardId, key: TimerKey) -> Vec<u8> {
+    let due = shard(id).with(&key.due.millis().to_be_bytes());
+    due.with(&key.offset.to_be_bytes()).with(&[key.ordinal, key.attempt]).done()
+}
+
+pub(super) fn read_timer(bytes: &[u8]) -> Option<TimerKey> {
+    let rest = bytes.get(4..)?;
+    let (due, rest) = rest.split_first_chunk::<8>()?;
+    let (offset, rest) = rest.split_first_chunk::<8>()?;
+    let [ordinal, attempt] = *rest else { return None };
+    Some(TimerKey { due: Timestamp(u64::from_be_bytes(*due)), offset: u64::from_be_bytes(*offset), ordinal, attempt })
+}
+
+fn user(tenant: &str, user_id: &str) -> [u8; 16] {
+    let mut hash = Xxh3::new();
+    // The length keeps ("ab", "c") apart from ("a", "bc").
+    hash.update(&(tenant.len() as u64).to_be_bytes());
+    hash.update(tenant.as_bytes());
+    hash.update(user_id.as_bytes());
+    hash.digest128().to_be_bytes()
+}
+
+/// Where a user's history starts.
+pub(super) fn history_of(tenant: &str, user_id: &str) -> Vec<u8> {
+    user(tenant, user_id).to_vec()
+}
+
+pub(super) fn history(tenant: &str, user_id: &str, entry: HistoryEntry) -> Vec<u8> {
+    let newest_first = u64::MAX - entry.accepted_at.millis();
+    let position = entry.notification.0;
+    let key = Key(history_of(tenant, user_id)).with(&newest_first.to_be_bytes());
+    // Inverted as well, so that of two in one millisecond the later one comes first.
+    let shard = u32::MAX - position.shard.to_u32();
+    key.with(&shard.to_be_bytes()).with(&(u64::MAX - position.offset).to_be_bytes()).done()
+}
+
+pub(super) fn read_history(bytes: &[u8]) -> Option<HistoryEntry> {
+    let rest = bytes.get(16..)?;
+    let (time, rest) = rest.split_first_chunk::<8>()?;
+    let (shard, rest) = rest.split_first_chunk::<4>()?;
+    let offset = rest.first_chunk::<8>()?;
+    let shard = ShardId::from_u32(u32::MAX - u32::from_be_bytes(*shard))?;
+    let position = Position::new(shard, u64::MAX - u64::from_be_bytes(*offset));
+    let accepted_at = Timestamp(u64::MAX - u64::from_be_bytes(*time));
+    Some(HistoryEntry { accepted_at, notification: NotificationId(position) })
+}
+
+/// Where a tenant's dead letters start.
+pub(super) fn dead_letters_of(tenant: &str) -> Vec<u8> {
+    xxh3_128(tenant.as_bytes()).to_be_bytes().to_vec()
+}
+
+pub(super) fn dead_letter(key: &DeadLetterKey) -> Vec<u8> {
+    let position = key.task.position;
+    let start = Key(dead_letters_of(&key.tenant)).with(&(u64::MAX - key.at.millis()).to_be_bytes());
+    let place = start.with(&(u32::MAX - position.shard.to_u32()).to_be_bytes());
+    place.with(&(u64::MAX - position.offset).to_be_bytes()).with(&[u8::MAX - key.task.ordinal]).done()
+}
+
+pub(super) fn read_dead_letter(tenant: &str, bytes: &[u8]) -> Option<DeadLetterKey> {
+    let entry = read_history(bytes)?;
+    let ordinal = u8::MAX - *bytes.get(36)?;
+    let task = TaskId { position: entry.notification.0, ordinal };
+    Some(DeadLetterKey { tenant: tenant.into(), at: entry.accepted_at, task })
+}
+
+/// The kinds of rows in `shards`.
+pub(super) fn books(id: ShardId) -> Vec<u8> {
+    shard(id).with(b"b").done()
+}
+
+pub(super) fn cursors(id: ShardId) -> Vec<u8> {
+    shard(id).with(b"c").done()
+}
