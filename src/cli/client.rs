@@ -32,7 +32,7 @@ impl Server {
         let url = self.url.trim_end_matches('/').to_owned();
         let http = reqwest::Client::builder().timeout(CALL_WAIT_MAX);
         // Without certificates nothing but plain HTTP can be asked for, and the system's are not everywhere.
-        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
         let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore { roots });
         let http = http.use_preconfigured_tls(tls.with_no_client_auth());
         Ok(Client { http: http.build().context("cannot set up the HTTP client")?, url, key: self.key.clone() })
