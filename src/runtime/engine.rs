@@ -81,9 +81,9 @@ impl Engine {
 
     /// Stops in the order of the data: intake, then sends in flight, then their outcomes, then cursors. What cannot end in
     /// time is found again at the next start.
-    pub async fn drain(self) {
+    pub async fn drain(&self) {
         self.stop.cancel();
-        let mut supervisors = self.supervisors.into_iter();
+        let mut supervisors = self.supervisors.iter();
         if let Some(partitions) = supervisors.next() {
             stop(partitions).await;
         }
@@ -117,7 +117,7 @@ impl Engine {
     }
 }
 
-async fn stop(supervisor: ActorRef<SupervisorMessage>) {
+async fn stop(supervisor: &ActorRef<SupervisorMessage>) {
     // Children first: a parent that stops kills them without letting them finish.
     supervisor.drain_children_and_wait(Some(STOP_WAIT_MAX)).await;
     // Too late is as good as in time: what is killed is found again at the next start.

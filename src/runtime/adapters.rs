@@ -1,0 +1,86 @@
+//! Where one module's need meets another's face: the few lines that keep them from knowing each other.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
+use crate::domain::{Disposition, NotificationRequest};
+use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
+use crate::planning::{self, Policy};
+use crate::providers::{Guard, Sandbox};
+use crate::rendering::{self, Renderer};
+use crate::store::{SharedStore, StoreError};
+
+impl ContentCheck for Renderer {
+    fn check(&self, request: &NotificationRequest) -> Result<(), FieldProblem> {
+        Renderer::check(self, request).map_err(|problem| FieldProblem::new(problem.pointer, problem.detail))
+    }
+}
+
+/// Refuses webhooks to private addresses when they are asked for, not only when they are sent.
+pub(super) struct Endpoints(pub(super) Guard);
+
+#[async_trait]
+impl EndpointCheck for Endpoints {
+    async fn check(&self, url: &str) -> Result<(), String> {
+        let endpoint = self.0.check_url(url).map_err(|error| error.to_string())?;
+        self.0.resolve(&endpoint).await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Plans and renders, and does nothing else.
+pub(super) struct DryRunner {
+    pub(super) policy: Arc<Policy>,
+    pub(super) store: SharedStore,
+    pub(super) renderer: Arc<Renderer>,
+}
+
+#[async_trait]
+impl DryRun for DryRunner {
+    async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
+        let now = request.accepted_at;
+        let facts = planning::peek(&request, &self.policy, &*self.store).await?;
+        let plan = planning::dry_run(request, &facts, &self.policy, now);
+        let skipped = match &plan.disposition {
+            Disposition::Skipped(reason) => Some(reason.clone()),
+            Disposition::Tasks(_) => None,
+        };
+        let task = |(ordinal, spec): (usize, &crate::domain::TaskSpec)| DryRunTask {
+            channel: spec.channel,
+            address: spec.address.clone(),
+            due: spec.due,
+            rendered: rendering::message(&plan, ordinal, 1, &self.renderer)
+                .map(|message| message.parts)
+                .map_err(|error| error.to_string()),
+        };
+        let tasks = plan.tasks().iter().enumerate().map(task).collect();
+        Ok(DryRunReport { decisions: plan.decisions, skipped, tasks })
+    }
+}
+
+/// The sandbox's messages, as the API shows them.
+pub(super) struct SandboxShelf(pub(super) Arc<Sandbox>);
+
+impl SandboxMessages for SandboxShelf {
+    fn messages(&self, tenant: &str, limit: usize) -> Vec<SandboxMessage> {
+        let kept = self.0.list(tenant, limit, None);
+        kept.into_iter()
+            .map(|kept| SandboxMessage {
+                task: kept.message.task,
+                attempt: kept.message.attempt,
+                provider: kept.provider,
+                channel: kept.message.channel,
+                address: kept.message.address,
+                parts: kept.message.parts,
+                data: kept.message.data,
+                metadata: kept.message.metadata,
+                at: kept.at,
+            })
+            .collect()
+    }
+
+    fn clear(&self, tenant: &str) {
+        self.0.clear(tenant);
+    }
+}

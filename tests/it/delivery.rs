@@ -1,0 +1,84 @@
+//! From accepted to the provider.
+
+use std::time::Duration;
+
+use fanfare::domain::{Channel, Outcome, Routing};
+
+use crate::world::{Script, TestProvider, World, mail};
+
+fn transient() -> Script {
+    Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_accepted_reaches_the_provider_once() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let world = World::start(vec![provider.clone()]).await;
+    let id = world.send(mail()).await;
+    world.expect_states(id, &["sent"]).await;
+    let taken = provider.taken();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].parts.title, "Hello");
+    assert_eq!(taken[0].task.notification(), id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_failed_is_tried_again_after_one_two_and_four_minutes() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    provider.script([transient(), transient(), transient(), transient()]);
+    let world = World::start(vec![provider.clone()]).await;
+    let id = world.send(mail()).await;
+    for (tries, minutes) in [(1, 1), (2, 2), (3, 4)] {
+        world.expect_states(id, &["scheduled"]).await;
+        world.until(async || (provider.taken().len() == tries).then_some(())).await;
+        world.advance(Duration::from_secs(minutes * 60 - 1)).await;
+        assert_eq!(provider.taken().len(), tries, "not before its time");
+        world.advance(Duration::from_secs(1)).await;
+        world.until(async || (provider.taken().len() == tries + 1).then_some(())).await;
+    }
+    world.expect_states(id, &["failed"]).await;
+    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    assert_eq!(letters.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_goes_to_the_next_channel_when_one_refuses() {
+    let provider = TestProvider::new("all", &[Channel::Email, Channel::Sms]);
+    provider.script([Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })]);
+    let world = World::start(vec![provider.clone()]).await;
+    let mut request = mail();
+    request.to.phone = Some("+491701234567".into());
+    request.channels = vec![Channel::Email, Channel::Sms];
+    request.routing = Routing::Fallback;
+    let id = world.send(request).await;
+    world.expect_states(id, &["failed", "sent"]).await;
+    let channels: Vec<_> = provider.taken().iter().map(|message| message.channel).collect();
+    assert_eq!(channels, [Channel::Email, Channel::Sms]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_panics_leaves_its_task_in_doubt_and_not_lost() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    provider.script([Script::Panic]);
+    let world = World::start(vec![provider.clone()]).await;
+    let id = world.send(mail()).await;
+    world.expect_states(id, &["scheduled"]).await;
+    world.advance(Duration::from_secs(60)).await;
+    world.expect_states(id, &["sent"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_waits_for_its_time_is_sent_then_even_after_a_restart() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let world = World::start(vec![provider.clone()]).await;
+    let mut request = mail();
+    request.deliver_at = Some(world.now() + Duration::from_secs(3600));
+    let id = world.send(request).await;
+    world.expect_states(id, &["scheduled"]).await;
+    let world = world.restart().await;
+    world.advance(Duration::from_secs(3599)).await;
+    assert!(provider.taken().is_empty());
+    world.advance(Duration::from_secs(1)).await;
+    world.expect_states(id, &["sent"]).await;
+    assert_eq!(provider.taken().len(), 1);
+}

@@ -1,0 +1,7 @@
+//! The engine as a whole, over its real backends: one module a promise, one binary.
+
+#![expect(unreachable_pub, reason = "a test binary has no outside, and `pub` is what its modules show each other")]
+
+mod world;
+
+mod delivery;

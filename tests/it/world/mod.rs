@@ -1,0 +1,175 @@
+//! What every test shares: an engine on the embedded backends, providers that do as they are told, and a clock to move.
+
+mod provider;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare::clock::{Clock, ManualClock, SharedClock};
+use fanfare::config::{self, Config};
+use fanfare::coordination::LocalCoordination;
+use fanfare::disk::{Disk, DiskSettings, MachineSpace};
+use fanfare::domain::{
+    Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
+};
+use fanfare::intake::{AcceptedKeys, Acceptor};
+use fanfare::log::EmbeddedLog;
+use fanfare::planning::Policy;
+use fanfare::providers::SharedProvider;
+use fanfare::rendering::Renderer;
+use fanfare::runtime::{Engine, EngineParts};
+use fanfare::store::{EmbeddedStore, SharedStore};
+use tokio::runtime::Handle;
+
+pub use provider::{Script, TestProvider};
+
+/// Noon of a day in 2026.
+pub const NOON: Timestamp = Timestamp(1_795_262_400_000);
+
+/// A running engine and what a test holds of it.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub store: SharedStore,
+    pub engine: Engine,
+    pub acceptor: Acceptor,
+    dir: Arc<tempfile::TempDir>,
+    providers: Vec<Arc<TestProvider>>,
+    config: Config,
+}
+
+impl World {
+    /// An engine with one provider for each channel named.
+    pub async fn start(providers: Vec<Arc<TestProvider>>) -> Self {
+        let mut config = config::defaults();
+        config.log.partitions = 2;
+        config.retry.jitter = 0.0;
+        Self::start_with(config, providers).await
+    }
+
+    pub async fn start_with(mut config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
+        config.providers = providers.iter().map(|provider| provider.settings()).collect();
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        Self::open(config, providers, ManualClock::starting_at(NOON), dir).await
+    }
+
+    async fn open(
+        config: Config,
+        providers: Vec<Arc<TestProvider>>,
+        clock: Arc<ManualClock>,
+        dir: Arc<tempfile::TempDir>,
+    ) -> Self {
+        let shared: SharedClock = clock.clone();
+        let disk = Disk::open(DiskSettings {
+            dir: dir.path().into(),
+            cache_bytes: 4 << 20,
+            write_buffer_bytes: 8 << 20,
+            min_free_bytes: 0,
+            free_space: Arc::new(MachineSpace),
+            clock: shared.clone(),
+        })
+        .expect("the database opens");
+        let log = EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens");
+        let store: SharedStore = EmbeddedStore::open(disk).expect("the store opens");
+        let mut has_provider = [false; 7];
+        for channel in providers.iter().flat_map(|provider| provider.served()) {
+            has_provider[channel.index()] = true;
+        }
+        let accepted_keys = Arc::new(AcceptedKeys::default());
+        let as_shared: Vec<SharedProvider> =
+            providers.iter().map(|provider| -> SharedProvider { provider.clone() }).collect();
+        let engine = Engine::start(EngineParts {
+            clock: shared.clone(),
+            log: log.clone(),
+            store: store.clone(),
+            coordination: Arc::new(LocalCoordination::new(shared.clone())),
+            renderer: Arc::new(Renderer::new(&config.templates).expect("the templates load")),
+            policy: Arc::new(Policy::new(&config.dedup, has_provider)),
+            accepted_keys: accepted_keys.clone(),
+            providers: [as_shared.clone(), as_shared],
+            critical: Handle::current(),
+            config: config.clone(),
+        })
+        .await
+        .expect("the engine starts");
+        let acceptor = Acceptor::new(log, store.clone(), shared, accepted_keys);
+        Self { clock, store, engine, acceptor, dir, providers, config }
+    }
+
+    /// Stops in order and starts again over the same data.
+    pub async fn restart(self) -> Self {
+        let Self { clock, store, engine, acceptor, dir, providers, config } = self;
+        engine.drain().await;
+        drop((store, acceptor));
+        Self::open(config, providers, clock, dir).await
+    }
+
+    pub async fn send(&self, request: NotificationRequest) -> NotificationId {
+        let accepted = self.acceptor.accept(vec![request]).await.expect("accepted");
+        accepted[0].id
+    }
+
+    pub async fn story(&self, id: NotificationId) -> Option<Story> {
+        self.store.stories(&[id.0]).await.expect("the store reads").pop().flatten()
+    }
+
+    /// The names of the states of a notification's tasks once `wanted` says yes to them.
+    pub async fn states_when(&self, id: NotificationId, wanted: impl Fn(&[&str]) -> bool) -> Vec<&'static str> {
+        self.until(async || {
+            let story = self.story(id).await?;
+            let states: Vec<_> = story.states().iter().map(|state| state.name()).collect();
+            wanted(&states).then_some(states)
+        })
+        .await
+    }
+
+    /// The states once they are these.
+    pub async fn expect_states(&self, id: NotificationId, expected: &[&str]) {
+        self.states_when(id, |states| states == expected).await;
+    }
+
+    /// Asks again until there is an answer. The engine works in real time even where its clock stands still.
+    pub async fn until<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+        let asking = async {
+            loop {
+                if let Some(answer) = ask().await {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), asking).await.expect("what the test waits for happens")
+    }
+
+    /// Moves the clock in steps, so that what is due in between happens in between.
+    pub async fn advance(&self, duration: Duration) {
+        self.clock.advance(duration);
+        tokio::task::yield_now().await;
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// A mail to somebody, at once.
+pub fn mail() -> NotificationRequest {
+    NotificationRequest {
+        tenant: "default".into(),
+        user_id: None,
+        to: Recipient { email: Some("a@example.com".into()), ..Recipient::default() },
+        content: Content::Inline { title: "Hello".into(), body: "World".into(), html: None, sms: None },
+        data: "{}".into(),
+        category: None,
+        priority: Priority::Normal,
+        channels: vec![Channel::Email],
+        routing: Routing::All,
+        deliver_at: None,
+        expires_at: None,
+        dedup_key: None,
+        dedup_window_seconds: None,
+        idempotency: None,
+        metadata: "{}".into(),
+        source: Source::Http,
+        accepted_at: NOON,
+    }
+}

@@ -1,0 +1,91 @@
+//! A provider that does as it is told, and remembers what it was given.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use fanfare::config;
+use fanfare::domain::{Channel, Message, Outcome};
+use fanfare::providers::Provider;
+use tokio::sync::Notify;
+
+/// What the provider does with the next message; when the script is over it accepts.
+#[derive(Debug, Clone)]
+pub enum Script {
+    Answer(Outcome),
+    /// Answers nothing until it is released.
+    Hang,
+    Panic,
+}
+
+pub struct TestProvider {
+    name: String,
+    channels: Vec<Channel>,
+    script: Mutex<VecDeque<Script>>,
+    taken: Mutex<Vec<Message>>,
+    release: Notify,
+}
+
+impl TestProvider {
+    pub fn new(name: &str, channels: &[Channel]) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            channels: channels.into(),
+            script: Mutex::default(),
+            taken: Mutex::default(),
+            release: Notify::new(),
+        })
+    }
+
+    pub fn script(&self, steps: impl IntoIterator<Item = Script>) {
+        self.script.lock().expect("not poisoned").extend(steps);
+    }
+
+    /// Everything it was given, accepted or not.
+    pub fn taken(&self) -> Vec<Message> {
+        self.taken.lock().expect("not poisoned").clone()
+    }
+
+    /// Lets every hanging call end, accepted.
+    pub fn release(&self) {
+        self.release.notify_waiters();
+    }
+
+    pub fn served(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    pub fn settings(&self) -> config::Provider {
+        let text = format!("name = \"{}\"\nkind = \"test\"", self.name);
+        toml::from_str(&text).expect("valid settings")
+    }
+}
+
+#[async_trait]
+impl Provider for TestProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    async fn send(&self, message: &Message) -> Outcome {
+        self.taken.lock().expect("not poisoned").push(message.clone());
+        let step = self.script.lock().expect("not poisoned").pop_front();
+        match step {
+            None => Outcome::Accepted { message_id: Some("id".into()) },
+            Some(Script::Answer(outcome)) => outcome,
+            Some(Script::Panic) => panic!("as told"),
+            Some(Script::Hang) => {
+                self.release.notified().await;
+                Outcome::Accepted { message_id: None }
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
