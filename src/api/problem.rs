@@ -30,6 +30,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    #[cfg(test)]
     pub(super) const ALL: [Kind; 12] = [
         Kind::BadRequest,
         Kind::Unauthorized,

@@ -12,6 +12,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::clock::SharedClock;
+
 /// Connections at once; more wait in the kernel's queue. An idle one takes about 10 kB.
 const CONNECTIONS_MAX: usize = 10_000;
 /// The longest a client may take for the head of a request; on an open connection also the longest between two requests.
@@ -29,7 +31,12 @@ const DRAIN_WAIT_MAX: Duration = Duration::from_secs(15);
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`; then takes no more connections, ends those that are idle, and lets requests in hand end.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    clock: SharedClock,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let builder = builder();
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -43,7 +50,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot take a connection");
-                tokio::time::sleep(REFUSED_PAUSE).await;
+                clock.sleep(REFUSED_PAUSE).await;
                 continue;
             }
         };

@@ -1,1 +1,9 @@
+//! The API through its router, over a log, a store and an engine in memory.
 
+mod world;
+mod accepting;
+mod bad_input;
+mod keys;
+mod reading;
+mod dead_letters;
+mod surroundings;

@@ -1,1 +1,80 @@
 //! The command line.
+//!
+//! In: arguments, and for the client commands `FANFARE_URL` and `FANFARE_KEY`. Out: the exit code 0, or 1 with the reason in
+//! one line on standard error (2 for a wrong command line). What a script reads goes to standard output, all else to
+//! standard error.
+
+mod serve;
+mod check;
+mod send;
+mod dlq;
+mod client;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+/// A self-hosted dispatch engine: from what happens in a business to messages that reach people.
+#[derive(Debug, Parser)]
+#[command(name = "fanfare", version, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the API and the engine until SIGTERM
+    Serve(serve::Serve),
+    /// Load and explain the configuration, and reach every backend and provider
+    Check(check::Check),
+    /// Hand in one notification
+    Send(Box<send::Send>),
+    /// Dead letters: see them, send them again
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    match run(command_line.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The whole chain of causes, in one line.
+            eprintln!("fanfare: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    // One crypto library for everything; it fails only if one was chosen before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = match command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build().context("cannot start the threads of the program")?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Check(check) => check.run().await,
+            Command::Send(send) => send.run().await,
+            Command::Dlq(dlq) => dlq.run().await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

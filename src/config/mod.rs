@@ -14,9 +14,11 @@ mod reader;
 mod lines;
 mod check;
 mod explain;
+mod roles;
 
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
+pub use roles::Roles;
 pub use sections::{
     Aggregation, ApiKey, ChannelName, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup, Dispatch,
     EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Provider, Redis, Retry, Scope,

@@ -25,6 +25,9 @@ use crate::telemetry::Counter;
 /// How long a retry waits for the call with the same key that is being appended.
 const KEY_WAIT: Duration = Duration::from_secs(10);
 
+/// Records encoded before others have their turn: about 0.3 ms.
+const RECORDS_PER_TURN: usize = 512;
+
 /// A request that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
@@ -53,6 +56,9 @@ pub struct Acceptor {
     counted: Counted,
 }
 
+/// For each key of a call: who holds it already, and with which body.
+type Holders = Vec<Option<(Position, u64)>>;
+
 /// What becomes of one request of a call.
 enum Fate {
     Append,
@@ -79,7 +85,7 @@ impl Acceptor {
     }
 
     async fn append_all(&self, requests: &[NotificationRequest]) -> Result<Vec<Accepted>, AcceptError> {
-        let records = requests.iter().map(record).collect();
+        let records = records(requests.iter()).await;
         let positions = self.log.append(records).await?;
         Ok(positions.into_iter().map(|position| Accepted { id: NotificationId(position), repeated: false }).collect())
     }
@@ -108,10 +114,7 @@ impl Acceptor {
     }
 
     /// Reserves the keys, waiting for a call that is appending one of them.
-    async fn reserve(
-        &self,
-        wanted: &[Idempotency],
-    ) -> Result<(Reservation, Vec<Option<(Position, u64)>>), AcceptError> {
+    async fn reserve(&self, wanted: &[Idempotency]) -> Result<(Reservation, Holders), AcceptError> {
         let mut limit = self.clock.sleep(KEY_WAIT);
         loop {
             match self.keys.reserve(wanted) {
@@ -159,10 +162,10 @@ impl Acceptor {
     ) -> Result<Vec<Position>, AcceptError> {
         let new =
             || requests.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Append)).map(|(request, _)| request);
-        let records: Vec<NewRecord> = new().map(record).collect();
-        if records.is_empty() {
+        if new().next().is_none() {
             return Ok(Vec::new());
         }
+        let records = records(new()).await;
         let keys: Vec<Option<Idempotency>> = new().map(|request| request.idempotency).collect();
         let log = self.log.clone();
         let appending = tokio::spawn(async move {
@@ -210,6 +213,18 @@ fn answers(fates: &[Fate], appended: Vec<Position>) -> Vec<Accepted> {
         answers.push(answer);
     }
     answers
+}
+
+/// The records of many requests, letting other tasks of the runtime have their turn in between.
+async fn records(requests: impl Iterator<Item = &NotificationRequest>) -> Vec<NewRecord> {
+    let mut records = Vec::with_capacity(requests.size_hint().1.unwrap_or_default());
+    for request in requests {
+        records.push(record(request));
+        if records.len().is_multiple_of(RECORDS_PER_TURN) {
+            tokio::task::yield_now().await;
+        }
+    }
+    records
 }
 
 fn record(request: &NotificationRequest) -> NewRecord {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, TaskId, Timestamp};
+use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
 use crate::log::{Log, LogError, Membership, NewRecord, Record};
 use crate::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
@@ -245,9 +245,4 @@ impl DeadLetters for FakeStore {
     async fn dead_letter(&self, key: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError> {
         Ok(lock(&self.dead).iter().find(|letter| letter.key == *key).cloned())
     }
-}
-
-/// The first task of a notification.
-pub(crate) fn task(position: Position) -> TaskId {
-    TaskId { position, ordinal: 0 }
 }

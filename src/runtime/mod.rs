@@ -7,8 +7,10 @@ mod operations;
 mod adapters;
 mod watch;
 mod node;
+mod reach;
 
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
 pub use node::run;
+pub use reach::reach;
 pub use supervisor::Fatal;

@@ -104,11 +104,12 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         endpoints: Arc::new(Endpoints(context.guard.clone())),
         contents: renderer,
         health: health.clone(),
-        metrics,
+        metrics: metrics.clone(),
     });
-    let serving = tokio::spawn(api::serve(listener, router, stop_api.clone().cancelled_owned()));
+    let serving = tokio::spawn(api::serve(listener, router, clock.clone(), stop_api.clone().cancelled_owned()));
     health.resolve(Condition::Starting);
     tracing::info!(address = %config.http.listen, "ready");
+    let keeping_up = tokio::spawn(metrics.keep_up(clock.clone()));
     let watching = tokio::spawn(watch(engine.clone(), log, health.clone()));
 
     let ended = tokio::select! {
@@ -124,6 +125,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         Err(error) => tracing::error!(%error, "the API ended with a panic"),
     }
     watching.abort();
+    keeping_up.abort();
     if ended.is_ok() {
         engine.drain().await;
     }

@@ -1,0 +1,171 @@
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+
+use super::world::{World, now, plan, position, spec};
+use crate::api::SandboxMessage;
+use crate::domain::{
+    Address, Channel, Decision, Disposition, Event, EventKind, NotificationId, Parts, Routing, SkipReason, Step,
+    TaskId, Timestamp, Verdict,
+};
+
+fn event(offset: u64, ordinal: u8, attempt: u8, kind: EventKind) -> Event {
+    Event::new(TaskId { position: position(offset), ordinal }, attempt, kind, Timestamp(now().millis() + 10))
+}
+
+#[tokio::test]
+async fn a_notification_can_be_read_right_after_it_was_accepted() {
+    let world = World::new();
+    let accepted = world.post("/v1/notifications", r#"{"user_id":"u","template":"t","category":"c"}"#).await.json();
+    let path = format!("/v1/notifications/{}", accepted["id"].as_str().expect("an id"));
+    let json = world.get(&path).await.json();
+    assert_eq!((&json["status"], &json["category"], &json["id"]), (&"accepted".into(), &"c".into(), &accepted["id"]));
+    let id: NotificationId = accepted["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    world.store.loose(Event::new(TaskId { position: id.0, ordinal: 0 }, 1, EventKind::Cancelled, now()));
+    assert_eq!(world.get(&path).await.json()["status"], "cancelled");
+    world.log.forget(id.0);
+    world.get(&path).await.assert_problem(404);
+}
+
+#[tokio::test]
+async fn a_notification_shows_decisions_and_tasks_with_their_events() {
+    let world = World::new();
+    let mut planned = plan(1);
+    planned.decisions = vec![
+        Decision { step: Step::Expiry, channel: None, verdict: Verdict::Pass },
+        Decision { step: Step::Address, channel: Some(Channel::Sms), verdict: Verdict::Skip(SkipReason::NoAddress) },
+    ];
+    let mut retry = event(1, 0, 2, EventKind::Scheduled);
+    retry.due = Some(Timestamp(now().millis() + 60_000));
+    retry.provider = Some("mail-main".into());
+    retry.reason = Some("451 try later".into());
+    let id = planned.id();
+    world.store.tell(planned, vec![retry]);
+    let json = world.get(&format!("/v1/notifications/{id}")).await.json();
+    assert_eq!(json["status"], "scheduled");
+    assert_eq!(json["decisions"][0], serde_json::json!({"step": "expiry", "outcome": "pass"}));
+    assert_eq!(
+        json["decisions"][1],
+        serde_json::json!({"step": "address", "channel": "sms", "outcome": "skip", "reason": "no_address"})
+    );
+    let task = &json["tasks"][0];
+    assert_eq!(task["due_at"], "2026-11-21T12:01:00.000Z");
+    assert_eq!(
+        (&task["attempt"], &task["provider"], &task["to"]),
+        (&2.into(), &"mail-main".into(), &"alice@example.com".into())
+    );
+    let kinds: Vec<&str> =
+        task["events"].as_array().expect("events").iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(kinds, ["accepted", "scheduled"]);
+    let own = world.get(&format!("/v1/tasks/{}", task["id"].as_str().expect("an id"))).await.json();
+    assert_eq!(&own, task);
+}
+
+#[tokio::test]
+async fn a_notifications_status_is_one_word_for_all_of_its_tasks() {
+    use EventKind::*;
+    let check = async |events: &[(u8, EventKind)], routing: Routing, expected: &str| {
+        let world = World::new();
+        let mut planned = plan(1);
+        planned.routing = routing;
+        planned.disposition = Disposition::Tasks(vec![spec(Channel::Email), spec(Channel::Sms)]);
+        let path = format!("/v1/notifications/{}", planned.id());
+        world.store.tell(planned, events.iter().map(|(ordinal, kind)| event(1, *ordinal, 1, *kind)).collect());
+        assert_eq!(world.get(&path).await.json()["status"], expected, "{events:?}");
+    };
+    check(&[], Routing::All, "pending").await;
+    check(&[(0, Sent)], Routing::All, "pending").await;
+    check(&[(0, Sent), (1, Failed)], Routing::All, "sent").await;
+    check(&[(0, Delivered), (1, Sent)], Routing::All, "sent").await;
+    check(&[(0, Delivered), (1, Delivered)], Routing::All, "delivered").await;
+    check(&[(0, Failed), (1, Cancelled)], Routing::All, "failed").await;
+    check(&[(0, Unknown), (1, Failed)], Routing::All, "unknown").await;
+    check(&[(0, Cancelled), (1, Cancelled)], Routing::All, "cancelled").await;
+    check(&[(0, Delivered), (1, Skipped)], Routing::Fallback, "delivered").await;
+}
+
+#[tokio::test]
+async fn a_skipped_notification_says_why_and_a_duplicate_of_what() {
+    let world = World::new();
+    let of = NotificationId(position(7));
+    let mut planned = plan(1);
+    planned.disposition = Disposition::Skipped(SkipReason::Duplicate { of });
+    planned.decisions =
+        vec![Decision { step: Step::Dedup, channel: None, verdict: Verdict::Skip(SkipReason::Duplicate { of }) }];
+    let path = format!("/v1/notifications/{}", planned.id());
+    world.store.tell(planned, Vec::new());
+    let json = world.get(&path).await.json();
+    assert_eq!((&json["status"], &json["reason"]), (&"skipped".into(), &"duplicate".into()));
+    assert_eq!(json["decisions"][0]["duplicate_of"], of.to_string());
+}
+
+#[tokio::test]
+async fn a_task_in_a_senders_hands_is_sending() {
+    let world = World::new();
+    let planned = plan(1);
+    world.engine.sending.lock().expect("not poisoned").insert(planned.task_id(0));
+    let path = format!("/v1/notifications/{}", planned.id());
+    world.store.tell(planned, Vec::new());
+    let json = world.get(&path).await.json();
+    assert_eq!((&json["status"], &json["tasks"][0]["status"]), (&"sending".into(), &"sending".into()));
+}
+
+#[tokio::test]
+async fn a_cancellation_says_truly_what_it_did() {
+    let world = World::new();
+    let planned = plan(1);
+    let path = format!("/v1/notifications/{}", planned.id());
+    world.store.tell(planned, Vec::new());
+    assert_eq!(world.send("DELETE", &path, "all", Body::empty()).await.json()["status"], "cancelled");
+    world.engine.sent_already.store(true, Ordering::SeqCst);
+    assert_eq!(world.send("DELETE", &path, "all", Body::empty()).await.json()["status"], "too_late");
+}
+
+#[tokio::test]
+async fn a_users_history_comes_newest_first_and_page_by_page() {
+    let world = World::new();
+    for offset in 0..5 {
+        world.store.tell(plan(offset), Vec::new());
+    }
+    let mut seen = Vec::new();
+    let mut path = "/v1/notifications?user_id=u1&limit=2".to_owned();
+    loop {
+        let page = world.get(&path).await.json();
+        seen.extend(
+            page["data"].as_array().expect("data").iter().map(|entry| entry["id"].as_str().expect("an id").to_owned()),
+        );
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/notifications?user_id=u1&limit=2&cursor={cursor}");
+    }
+    let expected: Vec<String> = (0..5).rev().map(|offset| plan(offset).id().to_string()).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn the_books_are_added_up() {
+    let world = World::new();
+    let json = world.get("/v1/accounting").await.json();
+    assert_eq!((&json["total"]["in"], &json["total"]["skipped_by_reason"]["duplicate"]), (&10.into(), &2.into()));
+    assert_eq!((&json["lines"][0]["source"], &json["lines"][0]["lane"]), (&"http".into(), &"high".into()));
+    assert_eq!(json["unaccounted"], 0);
+}
+
+#[tokio::test]
+async fn what_the_sandbox_took_can_be_read_and_forgotten() {
+    let world = World::new();
+    world.engine.messages.lock().expect("not poisoned").push(SandboxMessage {
+        task: TaskId { position: position(1), ordinal: 0 },
+        attempt: 1,
+        provider: "sandbox".into(),
+        channel: Channel::Email,
+        address: Address::Email("a@example.com".into()),
+        parts: Parts { title: "T".into(), body: "B".into(), html: None, sms: None },
+        data: r#"{"a":1}"#.into(),
+        metadata: "{}".into(),
+        at: now(),
+    });
+    let json = world.get("/v1/sandbox/messages").await.json();
+    assert_eq!((&json["data"][0]["message"]["title"], &json["data"][0]["data"]["a"]), (&"T".into(), &1.into()));
+    assert_eq!(world.send("DELETE", "/v1/sandbox/messages", "all", Body::empty()).await.status, 200);
+    assert_eq!(world.get("/v1/sandbox/messages").await.json()["data"], serde_json::json!([]));
+}

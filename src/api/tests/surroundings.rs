@@ -1,0 +1,115 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use serde_json::Value;
+
+use super::world::World;
+use crate::api::problem::Kind;
+use crate::api::resources::docs::{OPENAPI, PAGE};
+use crate::api::routes::table;
+use crate::config::Scope;
+use crate::telemetry::Condition;
+
+#[tokio::test]
+async fn an_unknown_address_is_404_and_a_wrong_method_405_that_names_the_right_ones() {
+    let world = World::new();
+    for path in ["/", "/v1", "/v1/unknown", "/v1/notifications/ntf_x/y", "/docs/other.js"] {
+        world.send("GET", path, "none", Body::empty()).await.assert_problem(404);
+        world.send("POST", path, "none", Body::empty()).await.assert_problem(404);
+    }
+    let answer = world.send("PATCH", "/v1/notifications", "all", Body::empty()).await;
+    answer.assert_problem(405);
+    let allowed: BTreeSet<&str> = answer.header("allow").split(',').map(str::trim).collect();
+    assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed:?}");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_without_its_details() {
+    let world = World::new();
+    world.engine.panics.store(true, Ordering::SeqCst);
+    let answer = world.get("/v1/accounting").await;
+    answer.assert_problem(500);
+    assert!(!answer.text.contains("secret details"));
+}
+
+#[tokio::test]
+async fn readiness_says_what_stands_against_it() {
+    let world = World::new();
+    assert_eq!(world.send("GET", "/readyz", "none", Body::empty()).await.status, 200);
+    world.health.report(Condition::Providers, "`mail-main` is broken");
+    let answer = world.send("GET", "/readyz", "none", Body::empty()).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        answer.json()["reasons"],
+        serde_json::json!([{"condition": "providers", "reason": "`mail-main` is broken"}])
+    );
+}
+
+#[tokio::test]
+async fn requests_are_timed_by_route_method_and_status_and_never_by_id() {
+    let world = World::new();
+    world.get("/v1/tasks/tsk_nothing").await.assert_problem(404);
+    world.get("/v1/nowhere/at/all").await.assert_problem(404);
+    let page = world.send("GET", "/metrics", "none", Body::empty()).await.text;
+    let series = r#"fanfare_http_request_duration_seconds_count{route="/v1/tasks/{id}",method="GET",status="404"}"#;
+    assert!(page.contains(series), "{page}");
+    assert!(!page.contains("tsk_nothing") && !page.contains("nowhere"));
+}
+
+#[tokio::test]
+async fn the_page_to_try_the_api_loads_nothing_from_elsewhere() {
+    let world = World::new();
+    for path in ["/docs", "/docs/docs.js", "/docs/docs.css"] {
+        let answer = world.send("GET", path, "none", Body::empty()).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+        assert!(!answer.text.contains("http://") && !answer.text.contains("https://"), "{path} names another host");
+    }
+    for kind in Kind::ALL {
+        assert!(PAGE.contains(&format!("id=\"{}\"", kind.anchor())), "the page does not explain {}", kind.anchor());
+    }
+}
+
+#[test]
+fn the_openapi_document_has_every_route_and_no_other() {
+    let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, call) in methods.as_object().expect("methods") {
+            described.insert((method.to_uppercase(), path.clone()));
+            let scope = table().into_iter().find(|route| route.path == path && route.method == *method.to_uppercase());
+            let scope = scope.unwrap_or_else(|| panic!("there is no {method} {path}")).scope;
+            let expected = scope.map(|scope| match scope {
+                Scope::Send => "Needs the scope `send`.",
+                Scope::Read => "Needs the scope `read`.",
+                Scope::Admin => "Needs the scope `admin`.",
+            });
+            let description = call["description"].as_str().unwrap_or_default();
+            assert!(description.ends_with(expected.unwrap_or_default()), "{method} {path}: {description}");
+            assert_eq!(call["security"].is_array(), expected.is_none(), "{method} {path}");
+        }
+    }
+    let served: BTreeSet<_> =
+        table().into_iter().map(|route| (route.method.to_string(), route.path.to_owned())).collect();
+    assert_eq!(described, served);
+}
+
+#[test]
+fn the_openapi_document_follows_only_references_that_exist() {
+    fn walk(root: &Value, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                    let pointer = reference.strip_prefix('#').expect("within the document");
+                    assert!(root.pointer(pointer).is_some(), "{reference} leads nowhere");
+                }
+                fields.values().for_each(|value| walk(root, value));
+            }
+            Value::Array(items) => items.iter().for_each(|value| walk(root, value)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+    walk(&document, &document);
+}

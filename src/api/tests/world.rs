@@ -1,0 +1,288 @@
+//! A router over fakes, and a short way to call it.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::api::{
+    ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, Operations, Replayed, SandboxMessage, SandboxMessages,
+    router,
+};
+use crate::config::{Http, load_from};
+use crate::domain::{
+    Address, Channel, Content, Disposition, NotificationId, NotificationRequest, Parts, Plan, Position, Priority,
+    Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
+};
+use crate::insight::{Accounting, AccountingLine};
+use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
+use crate::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
+use crate::store::{DeadLetterKey, StoreError};
+use crate::telemetry::{Health, install};
+
+pub(super) const NOW: &str = "2026-11-21T12:00:00Z";
+
+/// Keys: `all` may do everything, `sender` and `reader` their one thing, `other` is another tenant's, `slow` has a rate.
+const CONFIGURATION: &str = r#"
+[http]
+max_body = "256 KiB"
+[[http.keys]]
+key = "all"
+tenant = "default"
+scopes = ["send", "read", "admin"]
+[[http.keys]]
+key = "sender"
+tenant = "default"
+scopes = ["send"]
+[[http.keys]]
+key = "reader"
+tenant = "default"
+scopes = ["read"]
+[[http.keys]]
+key = "other"
+tenant = "other"
+scopes = ["send", "read", "admin"]
+[[http.keys]]
+key = "slow"
+tenant = "default"
+scopes = ["read"]
+rate_per_second = 1.0
+"#;
+
+pub(super) struct World {
+    pub(super) log: Arc<FakeLog>,
+    pub(super) store: Arc<FakeStore>,
+    pub(super) engine: Arc<FakeEngine>,
+    pub(super) health: Health,
+    router: Router,
+}
+
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// It is a problem of this status, and says so itself.
+    #[track_caller]
+    pub(super) fn assert_problem(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        for field in ["type", "title", "detail"] {
+            assert!(problem[field].is_string(), "{problem}");
+        }
+        problem
+    }
+
+    /// It is a 400 whose errors have this pointer with this detail.
+    #[track_caller]
+    pub(super) fn assert_field(&self, pointer: &str, detail: &str) {
+        let problem = self.assert_problem(400);
+        let errors = problem["errors"].as_array().expect("errors");
+        let fits =
+            |error: &&Value| error["pointer"] == pointer && error["detail"].as_str().unwrap_or("").contains(detail);
+        assert!(errors.iter().any(|error| fits(&error)), "no {pointer} with `{detail}` in {problem}");
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(FakeLog::open(), |_| {})
+    }
+
+    pub(super) fn with(log: Arc<FakeLog>, change: impl Fn(&mut Http)) -> Self {
+        let mut http = load_from(Some(("test.toml", CONFIGURATION)), []).expect("valid").config.http;
+        change(&mut http);
+        let store = Arc::new(FakeStore::default());
+        let clock = StoppedClock::at(NOW);
+        let engine = Arc::new(FakeEngine::default());
+        let health = Health::default();
+        let keys = Arc::<AcceptedKeys>::default();
+        let router = router(ApiParts {
+            http,
+            clock: clock.clone(),
+            log: log.clone(),
+            store: store.clone(),
+            acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock, keys)),
+            operations: engine.clone(),
+            dry_run: engine.clone(),
+            sandbox: engine.clone(),
+            endpoints: engine.clone(),
+            contents: engine.clone(),
+            health: health.clone(),
+            metrics: install(),
+        });
+        Self { log, store, engine, health, router }
+    }
+
+    pub(super) async fn call(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("never fails");
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.expect("complete").to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Answer { status: head.status, headers: head.headers, text }
+    }
+
+    pub(super) async fn send(&self, method: &str, path: &str, key: &str, body: impl Into<Body>) -> Answer {
+        self.call(request(method, path, key, body)).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "all", Body::empty()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.send("POST", path, "all", body).await
+    }
+}
+
+pub(super) fn request(method: &str, path: &str, key: &str, body: impl Into<Body>) -> Request<Body> {
+    let builder = Request::builder().method(method).uri(path);
+    let builder = builder.header("content-type", "application/json").header("authorization", format!("Bearer {key}"));
+    builder.body(body.into()).expect("a request")
+}
+
+pub(super) fn with_retry_key(mut request: Request<Body>, key: &str) -> Request<Body> {
+    request.headers_mut().insert("idempotency-key", key.parse().expect("a header"));
+    request
+}
+
+pub(super) fn now() -> Timestamp {
+    Timestamp::parse(NOW).expect("a time")
+}
+
+pub(super) fn position(offset: u64) -> Position {
+    Position::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, offset)
+}
+
+/// A plan of one mail.
+pub(super) fn plan(offset: u64) -> Plan {
+    Plan {
+        position: position(offset),
+        tenant: "default".into(),
+        user_id: Some("u1".into()),
+        category: None,
+        source: Source::Http,
+        routing: Routing::All,
+        accepted_at: Timestamp(now().millis() + offset),
+        expires_at: None,
+        content: Content::Template { code: "welcome".into() },
+        data: "{}".into(),
+        metadata: "{}".into(),
+        decisions: Vec::new(),
+        disposition: Disposition::Tasks(vec![spec(Channel::Email)]),
+        claims: Vec::new(),
+    }
+}
+
+pub(super) fn spec(channel: Channel) -> TaskSpec {
+    TaskSpec { channel, address: Address::Email("alice@example.com".into()), due: None, endpoint: 0 }
+}
+
+/// An engine that does as told, and checks that refuse what is named `missing` or leads to a private address.
+#[derive(Default)]
+pub(super) struct FakeEngine {
+    pub(super) sending: Mutex<HashSet<TaskId>>,
+    pub(super) sent_already: AtomicBool,
+    pub(super) replayed: Mutex<Vec<DeadLetterKey>>,
+    pub(super) panics: AtomicBool,
+    pub(super) messages: Mutex<Vec<SandboxMessage>>,
+}
+
+#[async_trait]
+impl Operations for FakeEngine {
+    async fn cancel(&self, _: NotificationId) -> Result<Cancelled, StoreError> {
+        Ok(match self.sent_already.load(Ordering::SeqCst) {
+            true => Cancelled::TooLate,
+            false => Cancelled::Cancelled { stopped: 1 },
+        })
+    }
+
+    async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, StoreError> {
+        self.replayed.lock().expect("not poisoned").push(key.clone());
+        Ok(Replayed::Requeued)
+    }
+
+    fn is_sending(&self, task: TaskId) -> bool {
+        self.sending.lock().expect("not poisoned").contains(&task)
+    }
+
+    async fn accounting(&self) -> Result<Accounting, StoreError> {
+        assert!(!self.panics.load(Ordering::SeqCst), "secret details");
+        let line = AccountingLine {
+            source: Source::Http,
+            lane: Priority::High,
+            accepted: 5,
+            sent: 2,
+            skipped: [("duplicate", 1)].into(),
+            merged: 0,
+            failed: 1,
+            expired: 0,
+            cancelled: 0,
+            unknown: 0,
+            open: 1,
+            scheduled: 1,
+            rejected: 0,
+        };
+        Ok(Accounting { lines: vec![line.clone(), line], unaccounted: 0 })
+    }
+}
+
+#[async_trait]
+impl DryRun for FakeEngine {
+    async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
+        let address = Address::Email(request.to.email.unwrap_or_default());
+        let parts = Parts { title: "Hi".into(), body: "Hello".into(), html: None, sms: None };
+        let task = DryRunTask { channel: Channel::Email, address, due: request.deliver_at, rendered: Ok(parts) };
+        Ok(DryRunReport { decisions: Vec::new(), skipped: None, tasks: vec![task] })
+    }
+}
+
+impl SandboxMessages for FakeEngine {
+    fn messages(&self, _: &str, limit: usize) -> Vec<SandboxMessage> {
+        self.messages.lock().expect("not poisoned").iter().take(limit).cloned().collect()
+    }
+
+    fn clear(&self, _: &str) {
+        self.messages.lock().expect("not poisoned").clear();
+    }
+}
+
+#[async_trait]
+impl EndpointCheck for FakeEngine {
+    async fn check(&self, url: &str) -> Result<(), String> {
+        match url.contains("127.0.0.1") {
+            true => Err("leads to a private address".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl ContentCheck for FakeEngine {
+    fn check(&self, request: &NotificationRequest) -> Result<(), FieldProblem> {
+        match &request.content {
+            Content::Template { code } if &**code == "missing" => {
+                Err(FieldProblem::new("/template", "there is no template `missing`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

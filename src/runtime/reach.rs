@@ -1,0 +1,85 @@
+//! Reaches everything that a configuration names, without sending or storing anything: for `fanfare check`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{Access, access};
+
+use super::clock::SystemClock;
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
+use crate::rendering::Renderer;
+
+/// The longest one provider may take.
+const REACH_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// What was tried, and what came of it, in the order of the data.
+pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
+    let data_dir = &config.store.embedded.data_dir;
+    let mut reached = vec![
+        (format!("the embedded log and store in `{}`", data_dir.display()), data_dir_is_usable(data_dir)),
+        ("the templates".to_owned(), Renderer::new(&config.templates).map(drop).map_err(|error| chain(&error))),
+    ];
+    match build_providers(config) {
+        Ok(providers) => {
+            for provider in providers {
+                let outcome = tokio::time::timeout(REACH_WAIT_MAX, provider.check()).await;
+                let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer within {REACH_WAIT_MAX:?}")));
+                reached.push((format!("provider `{}`", provider.name()), outcome));
+            }
+        }
+        Err(reason) => reached.push(("the providers".to_owned(), Err(reason))),
+    }
+    reached
+}
+
+fn build_providers(config: &Config) -> Result<Vec<SharedProvider>, String> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let context = BuildContext {
+        clock: clock.clone(),
+        guard: Guard::new(config.security.allow_private_addresses, clock.clone()),
+        sandbox: Arc::new(Sandbox::new(clock)),
+    };
+    providers::build_all(&config.providers, &context).map_err(|error| chain(&error))
+}
+
+/// It can be written, or be made where it is to be. It is not opened: a running server may have it.
+fn data_dir_is_usable(data_dir: &Path) -> Result<(), String> {
+    let ancestors = data_dir.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let Some(existing) = ancestors.into_iter().find(|path| path.exists()) else {
+        return Err("neither it nor a folder above it exists".to_owned());
+    };
+    if !existing.is_dir() {
+        return Err(format!("`{}` is no folder", existing.display()));
+    }
+    access(existing, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| format!("`{}` cannot be written: {error}", existing.display()))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text += &format!(": {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_can_be_reached_is_told_from_what_cannot() {
+        let mut config = crate::config::defaults();
+        config.store.embedded.data_dir = "/dev/null/data".into();
+        let reached = reach(&config).await;
+        assert!(reached[0].1.as_ref().is_err_and(|reason| reason.contains("/dev/null")), "{reached:?}");
+        assert!(reached[1..].iter().all(|(_, outcome)| outcome.is_ok()), "{reached:?}");
+        assert_eq!(reached.len(), 3);
+    }
+}
