@@ -59,11 +59,11 @@ impl Composer {
 fn stuff(mail: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(mail.len() + 64);
     for line in mail.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.first() == Some(&b'.') {
+        let mut line = line.iter().copied().filter(|byte| *byte != b'\r').peekable();
+        if line.peek() == Some(&b'.') {
             stuffed.push(b'.');
         }
-        stuffed.extend(line.iter().copied().filter(|byte| *byte != b'\r'));
+        stuffed.extend(line);
         stuffed.extend_from_slice(b"\r\n");
     }
     // The last line ended with a line end, after which the loop saw an empty one.
@@ -83,6 +83,7 @@ mod tests {
     fn leading_dots_are_doubled_and_lone_line_ends_made_whole() {
         assert_eq!(stuff(b"a\r\n.b\nc\rd\r\n"), b"a\r\n..b\r\ncd\r\n.\r\n");
         assert_eq!(stuff(b"a"), b"a\r\n.\r\n");
+        assert_eq!(stuff(b"\n\r.\r\n"), b"\r\n..\r\n.\r\n", "a dot behind a lone CR leads its line too");
     }
 
     proptest! {
