@@ -1,1 +1,59 @@
-fn main() {}
+//! `fanfare-load`: shows what a Fanfare engine can do, and what it loses when it is maltreated. Mock providers take
+//! what the engine delivers; the other commands put load on it and compare what was accepted with what arrived.
+
+mod args;
+mod clock;
+mod ids;
+mod mock;
+mod random;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use mock::MockArgs;
+
+// Both ends of a bare loop allocate per request; the engine is measured with the same allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The load-test harness of Fanfare.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Mock(MockArgs),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("fanfare-load: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The exit code of a command: 1 when what was to be shown did not hold. An error, exit code 2, says that nothing was
+/// shown at all.
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Mock(args) => runtime(args.threads)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// One thread is the most economical: no request ever crosses from one core to another.
+fn runtime(threads: u16) -> Result<tokio::runtime::Runtime> {
+    let mut builder = match threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.worker_threads(usize::from(threads)).enable_all().build().context("cannot start the runtime")
+}
