@@ -32,21 +32,20 @@ impl Journal {
     pub(super) fn open(path: &Path, mut known: impl FnMut(&[u8], &[u8])) -> Result<Self> {
         let context = || format!("cannot open the journal `{}`", path.display());
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).with_context(context)?;
-        let mut torn = false;
-        for line in BufReader::new(&file).split(b'\n') {
-            let line = line.with_context(context)?;
+        let mut reader = BufReader::new(&file);
+        let mut line = Vec::new();
+        let mut whole_bytes = 0;
+        while reader.read_until(b'\n', &mut line).with_context(context)? > 0 && line.ends_with(b"\n") {
+            whole_bytes += line.len() as u64;
             if let Some((kind, id)) = line.split_first_chunk::<5>()
                 && matches!(kind, b"http " | b"smtp ")
             {
-                known(&kind[..4], id);
-            } else {
-                torn = true;
+                known(&kind[..4], id.trim_ascii_end());
             }
+            line.clear();
         }
-        if torn {
-            // What was cut off by a kill was not answered; the next line must not be glued to it.
-            file.write_all(b"\n").with_context(context)?;
-        }
+        // A last line cut off by a kill was not answered, and the next must not be glued to it.
+        file.set_len(whole_bytes).with_context(context)?;
         let shared =
             Arc::new(Shared { open: Mutex::new(Group { lines: Vec::new(), number: 1 }), filled: Condvar::new() });
         let (publish, synced) = watch::channel(0);
@@ -110,7 +109,7 @@ mod tests {
         journal.append("http", b"tsk_a").await;
         journal.append("smtp", b"tsk b").await;
         let mut torn = OpenOptions::new().append(true).open(&path).expect("it exists");
-        torn.write_all(b"ht").expect("a writable file");
+        torn.write_all(b"http tsk_t").expect("a writable file");
 
         let mut known = Vec::new();
         let reopened = Journal::open(&path, |kind, id| known.push([kind, b"=", id].concat())).expect("readable");
