@@ -1,10 +1,15 @@
 //! `fanfare-load`: shows what a Fanfare engine can do, and what it loses when it is maltreated. Mock providers take
 //! what the engine delivers; the other commands put load on it and compare what was accepted with what arrived.
 
+mod bare_command;
+mod mock;
+mod bare;
+mod mock_process;
+mod http_client;
+mod channel;
+mod ids;
 mod args;
 mod clock;
-mod ids;
-mod mock;
 mod random;
 
 use std::process::ExitCode;
@@ -12,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+use bare_command::BareArgs;
 use mock::MockArgs;
 
 // Both ends of a bare loop allocate per request; the engine is measured with the same allocator.
@@ -29,6 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Mock(MockArgs),
+    Bare(BareArgs),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +53,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Mock(args) => runtime(args.threads)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
+        Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
     }
 }
 
