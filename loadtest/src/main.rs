@@ -2,6 +2,7 @@
 //! what the engine delivers; the other commands put load on it and compare what was accepted with what arrived.
 
 mod run;
+mod compare;
 mod bare_command;
 mod mock;
 mod bare;
@@ -26,6 +27,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use bare_command::BareArgs;
+use compare::CompareArgs;
 use mock::MockArgs;
 use run::RunArgs;
 
@@ -46,6 +48,7 @@ enum Command {
     Mock(MockArgs),
     Bare(BareArgs),
     Run(Box<RunArgs>),
+    Compare(Box<CompareArgs>),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Mock(args) => runtime(args.threads)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Compare(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
     }
 }

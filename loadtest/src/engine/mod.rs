@@ -7,7 +7,9 @@ mod accepted;
 mod metrics;
 mod process;
 mod poster;
+mod child;
 
+pub(crate) use child::{EngineCommand, EngineProcess};
 pub(crate) use metrics::{Latencies, Quantile, delivery_latencies};
 pub(crate) use poster::{Body, Outcome, Poster};
 pub(crate) use process::{Resident, ResidentSampler, processor_time};
