@@ -130,6 +130,13 @@ impl Client {
         answer
     }
 
+    /// Gets `path` and wants success.
+    pub(crate) async fn fetch(&mut self, server: &Server, path: &str) -> Result<Bytes> {
+        let answer = self.call(server.get(path)?).await?;
+        ensure!(answer.status.is_success(), "`{}{path}` answers {}", server.authority, answer.status);
+        Ok(answer.body)
+    }
+
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
         let authority = self.authority.clone();
         let sender = self.sender().await?;
@@ -171,11 +178,9 @@ pub(crate) async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>>
     Ok(sender)
 }
 
-/// Calls once and wants success.
+/// Gets `path` over a connection of its own and wants success.
 pub(crate) async fn fetch(server: &Server, path: &str) -> Result<Bytes> {
-    let answer = Client::new(server).call(server.get(path)?).await?;
-    ensure!(answer.status.is_success(), "`{}{path}` answers {}", server.authority, answer.status);
-    Ok(answer.body)
+    Client::new(server).fetch(server, path).await
 }
 
 fn retry_after(response: &Response<Incoming>) -> Option<Duration> {

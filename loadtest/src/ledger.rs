@@ -55,8 +55,17 @@ impl Ledger {
     /// Both ids are positions, so a task's id begins as its notification's does, after the prefix. Counting alone would
     /// let a delivery that nobody was promised (its request broke off) stand in for one that is lost. Where nothing
     /// at all matches, the rule does not hold, and counting is what is left.
+    ///
+    /// An id that was given twice is missing once: two requests were promised one delivery.
     pub(crate) fn missing(&self, seen: &[u8]) -> Missing {
-        let mut missing: HashSet<ShortId> = self.ids.iter().filter_map(stem).collect();
+        let mut missing = HashSet::with_capacity(self.ids.len());
+        let mut named = Vec::new();
+        for id in &self.ids {
+            match stem(id) {
+                Some(stem) if missing.insert(stem) => {}
+                _ => named.push(*id),
+            }
+        }
         let all = missing.len();
         let mut lengths: Vec<usize> = missing.iter().map(|stem| stem.as_bytes().len()).collect();
         lengths.sort_unstable();
@@ -74,9 +83,8 @@ impl Ledger {
         if missing.len() == all && distinct > 0 {
             return Missing::Counted(self.len().saturating_sub(distinct));
         }
-        Missing::Named(
-            self.ids.iter().filter(|id| stem(id).is_none_or(|stem| missing.contains(&stem))).copied().collect(),
-        )
+        named.extend(self.ids.iter().filter(|id| stem(id).is_some_and(|stem| missing.contains(&stem))));
+        Missing::Named(named)
     }
 }
 
@@ -112,6 +120,12 @@ mod tests {
     fn a_delivery_that_was_not_promised_does_not_hide_a_loss() {
         let ledger = ledger(&["ntf_04g0", "ntf_04g1"]);
         assert_eq!(names(&ledger.missing(b"tsk_04g000 1\ntsk_04g900 1\n")), ["ntf_04g1"]);
+    }
+
+    #[test]
+    fn an_id_that_was_given_twice_is_missing_once() {
+        let ledger = ledger(&["ntf_04g0", "ntf_04g1", "ntf_04g0"]);
+        assert_eq!(names(&ledger.missing(b"tsk_04g000 2\ntsk_04g100 1\n")), ["ntf_04g0"]);
     }
 
     #[test]

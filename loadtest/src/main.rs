@@ -3,6 +3,8 @@
 
 mod run;
 mod compare;
+mod crash;
+mod drain_check;
 mod bare_command;
 mod mock;
 mod bare;
@@ -28,6 +30,8 @@ use clap::{Parser, Subcommand};
 
 use bare_command::BareArgs;
 use compare::CompareArgs;
+use crash::CrashArgs;
+use drain_check::DrainCheckArgs;
 use mock::MockArgs;
 use run::RunArgs;
 
@@ -49,6 +53,8 @@ enum Command {
     Bare(BareArgs),
     Run(Box<RunArgs>),
     Compare(Box<CompareArgs>),
+    Crash(Box<CrashArgs>),
+    DrainCheck(DrainCheckArgs),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +74,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Mock(args) => runtime(args.threads)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Compare(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Crash(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
-use crate::http_client::{self, Client, Server, Url};
+use crate::http_client::{Client, Server, Url};
 use crate::mock::Stats;
 
 /// How long a mock may take to listen.
@@ -16,6 +17,8 @@ const START_MAX: Duration = Duration::from_secs(5);
 /// A running mock.
 pub(crate) struct MockHandle {
     server: Server,
+    /// Kept, so that looking at the mock does not look like load on it.
+    client: Mutex<Client>,
     /// Ends with this handle. `None` when somebody else started the mock.
     process: Option<Child>,
 }
@@ -34,7 +37,7 @@ impl MockHandle {
 
     /// Uses a mock that runs already.
     pub(crate) async fn attach(url: &Url) -> Result<Self> {
-        let handle = Self { server: Server::new(url, None)?, process: None };
+        let handle = Self::new(url, None)?;
         handle.stats().await.context("there is no mock to be reached: start one with `fanfare-load mock`")?;
         Ok(handle)
     }
@@ -54,9 +57,14 @@ impl MockHandle {
         let given = options.iter().position(|option| *option == "--http").and_then(|at| options.get(at + 1));
         let address = given.context("a mock is started with `--http`, or it could not be found")?;
         let url = Url { authority: (*address).to_owned(), path: "/".into() };
-        let mut handle = Self { server: Server::new(&url, None)?, process: Some(process) };
+        let mut handle = Self::new(&url, Some(process))?;
         handle.wait_until_it_listens().await?;
         Ok(handle)
+    }
+
+    fn new(url: &Url, process: Option<Child>) -> Result<Self> {
+        let server = Server::new(url, None)?;
+        Ok(Self { client: Mutex::new(Client::new(&server)), server, process })
     }
 
     async fn wait_until_it_listens(&mut self) -> Result<()> {
@@ -81,18 +89,18 @@ impl MockHandle {
     }
 
     pub(crate) async fn stats(&self) -> Result<Stats> {
-        let json = http_client::fetch(&self.server, "/stats").await?;
+        let json = self.client.lock().await.fetch(&self.server, "/stats").await?;
         serde_json::from_slice(&json).context("cannot read the mock's statistics")
     }
 
     /// All ids seen, one `id count` a line.
     pub(crate) async fn ids(&self) -> Result<Bytes> {
-        http_client::fetch(&self.server, "/ids").await
+        self.client.lock().await.fetch(&self.server, "/ids").await
     }
 
     /// Forgets all counts and ids.
     pub(crate) async fn reset(&self) -> Result<()> {
-        Client::new(&self.server).call(self.server.post("/reset", Bytes::new())).await?;
+        self.client.lock().await.call(self.server.post("/reset", Bytes::new())).await?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::http_client::{Server, fetch};
 use crate::ids::ShortId;
 
 /// An answered batch.
@@ -52,6 +53,15 @@ impl Batch {
 
 fn id(text: &str) -> Result<ShortId> {
     ShortId::new(text.as_bytes()).with_context(|| format!("`{text}` is too long for an id"))
+}
+
+/// What the engine itself says of a notification, in one line for people.
+pub(crate) async fn notification(server: &Server, id: &str) -> String {
+    let body = fetch(server, &format!("/v1/notifications/{id}")).await;
+    match body {
+        Ok(body) => String::from_utf8_lossy(&body).split_whitespace().collect::<Vec<_>>().join(" "),
+        Err(error) => format!("{error:#}"),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod process;
 mod poster;
 mod child;
 
+pub(crate) use accepted::notification;
 pub(crate) use child::{EngineCommand, EngineProcess};
 pub(crate) use metrics::{Latencies, Quantile, delivery_latencies};
 pub(crate) use poster::{Body, Outcome, Poster};

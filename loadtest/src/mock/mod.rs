@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use behaviour::Behaviour;
 pub(crate) use command::MockArgs;
-pub(crate) use stats::{ChannelStats, LatencyStats, Listen, Stats};
+pub(crate) use stats::{LatencyStats, Listen, Stats};
 pub(crate) use tally::STAMP;
 
 use behaviour::Temper;
