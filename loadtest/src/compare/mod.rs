@@ -96,7 +96,11 @@ impl CompareArgs {
         if let Some(started) = started {
             let (status, _) = started.terminate(END_MAX).await?;
             ensure!(status.success(), "the engine ended with {status}: see `{}`", directory.display());
-            std::fs::remove_dir_all(&directory).context("cannot remove the engine's data")?;
+            if engine.lost == 0 {
+                std::fs::remove_dir_all(&directory).context("cannot remove the engine's data")?;
+            } else {
+                eprintln!("data and log of the engine are in `{}`", directory.display());
+            }
         }
         progress.show(0.8, "bare loop, after");
         let bare_after = self.bare(&mock).await?;
