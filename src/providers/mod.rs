@@ -3,9 +3,21 @@
 //! In: a [`Message`]. Out: an [`Outcome`]; an adapter never retries, never waits for a rate, and never logs an address.
 //! The caller bounds each call in time and number.
 
+mod registry;
+mod outcome;
+mod guard;
+mod http;
+mod webhook;
+
+mod sandbox;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
+pub use guard::{Endpoint, EndpointError, Guard};
+pub use registry::{BuildContext, ProviderConfigError, build_all};
+pub use sandbox::{Kept, Sandbox};
 
 use crate::domain::{Channel, Message, Outcome};
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::error::{Part, RenderError};
 use super::helpers;
-use super::output::{Bounded, Stop};
+use super::output::{Bounded, Full};
 use super::program::{Piece, Program};
 
 /// The template engine, once per way of escaping. Templates are not kept in it: they come with each call.
@@ -43,7 +43,7 @@ impl Engine {
     /// A part without expressions.
     pub(super) fn literal(&self, text: &str, part: Part) -> Result<String, RenderError> {
         if text.len() > self.bytes_max {
-            return Err(self.stopped(Stop::TooLong, part));
+            return Err(self.too_long(part));
         }
         check_title(part, text)?;
         Ok(text.to_owned())
@@ -64,7 +64,7 @@ impl Engine {
                     write_value(value, part == Part::Html && !is_raw, &mut output)
                 }
             };
-            written.map_err(|stop| self.stopped(stop, part))?;
+            written.map_err(|Full| self.too_long(part))?;
         }
         Ok(output.into_text())
     }
@@ -72,20 +72,18 @@ impl Engine {
     fn render(&self, template: &handlebars::Template, part: Part, data: &Context) -> Result<String, RenderError> {
         let registry = if part == Part::Html { &self.html } else { &self.text };
         let mut output = Bounded::new(self.bytes_max, 256);
-        match template.render(registry, data, &mut RenderContext::new(None), &mut output) {
+        let render = || template.render(registry, data, &mut RenderContext::new(None), &mut output);
+        let (result, is_spent) = helpers::with_steps(render);
+        match result {
             Ok(()) => Ok(output.into_text()),
-            Err(error) => Err(match output.stop() {
-                Some(stop) => self.stopped(stop, part),
-                None => failure(error.reason(), part),
-            }),
+            Err(_) if output.is_full() => Err(self.too_long(part)),
+            Err(_) if is_spent => Err(RenderError::TooMuchWork { part }),
+            Err(error) => Err(failure(error.reason(), part)),
         }
     }
 
-    fn stopped(&self, stop: Stop, part: Part) -> RenderError {
-        match stop {
-            Stop::TooLong => RenderError::TooLong { part, limit: self.bytes_max },
-            Stop::TooMuchWork => RenderError::TooMuchWork { part },
-        }
+    fn too_long(&self, part: Part) -> RenderError {
+        RenderError::TooLong { part, limit: self.bytes_max }
     }
 }
 
@@ -109,7 +107,7 @@ fn find<'a>(data: &'a Value, path: &[Box<str>], part: Part) -> Result<Option<&'a
     Ok(Some(value))
 }
 
-fn write_value(value: &Value, is_escaped: bool, output: &mut Bounded) -> Result<(), Stop> {
+fn write_value(value: &Value, is_escaped: bool, output: &mut Bounded) -> Result<(), Full> {
     let rendered;
     let text = match value {
         Value::String(text) => text,

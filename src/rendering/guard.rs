@@ -11,8 +11,14 @@ use super::error::SyntaxProblem;
 /// The longest source of one part with tags. Gmail shows no more than 102 KB of a message.
 const SOURCE_MAX: usize = 128 * 1024;
 
-/// The most tags in one part; with the length above it bounds the time of parsing (about 50 ms at worst).
+/// The most tags in one part.
 const TAGS_MAX: usize = 1000;
+
+/// The most tags times bytes: what the time of parsing grows with. 40 ms at worst; a mail of 100 KB may have 160 tags.
+const TAG_BYTES_MAX: usize = 16 << 20;
+
+/// The most bytes within tags, all together: a microsecond of parsing each.
+const INSIDE_MAX: usize = 32 * 1024;
 
 /// How deep blocks may stand in each other; every `else if` counts, since it is a block within the block.
 const BLOCKS_MAX: usize = 32;
@@ -27,6 +33,9 @@ pub(super) fn inspect(source: &str) -> Result<(), SyntaxProblem> {
         return Err(SyntaxProblem::at(source, 0, detail));
     }
     let guard = walk(source)?;
+    if guard.tags * source.len() > TAG_BYTES_MAX {
+        return Err(SyntaxProblem::at(source, 0, "too many expressions for a part of this length"));
+    }
     match guard.blocks.last() {
         Some(block) => Err(SyntaxProblem::at(source, block.at, "a block that is not closed")),
         None => Ok(()),
@@ -35,7 +44,7 @@ pub(super) fn inspect(source: &str) -> Result<(), SyntaxProblem> {
 
 fn walk(source: &str) -> Result<Guard<'_>, SyntaxProblem> {
     let bytes = source.as_bytes();
-    let mut guard = Guard { source, bytes, tags: 0, depth: 0, deepest: 0, blocks: Vec::new() };
+    let mut guard = Guard { source, bytes, tags: 0, inside: 0, depth: 0, deepest: 0, blocks: Vec::new() };
     let mut from = 0;
     while let Some(found) = source[from..].find("{{") {
         from = guard.tag(from, from + found).map_err(|(at, detail)| SyntaxProblem::at(source, at, detail))?;
@@ -49,6 +58,7 @@ struct Guard<'a> {
     source: &'a str,
     bytes: &'a [u8],
     tags: usize,
+    inside: usize,
     depth: usize,
     deepest: usize,
     blocks: Vec<Block>,
@@ -101,7 +111,12 @@ impl Guard<'_> {
             _ if self.source[start..].starts_with("else") => self.next_branch(at, start + 4)?,
             _ => {}
         }
-        self.body_end(at, start)
+        let end = self.body_end(at, start)?;
+        self.inside += end - at;
+        if self.inside > INSIDE_MAX {
+            return Err((at, format!("more than {INSIDE_MAX} bytes of expressions in one part")));
+        }
+        Ok(end)
     }
 
     fn open_block(&mut self, at: usize) -> Result<(), Refusal> {
@@ -288,6 +303,9 @@ mod tests {
         check(&"{{a}}".repeat(1000), "");
         check(&"{{a}}".repeat(1001), "more than 1000");
         check(&" ".repeat(128 * 1024 + 1), "longer than");
+        check(&format!("{{{{a {}}}}}", "(b c) ".repeat(6000)), "bytes of expressions");
+        check(&format!("{}{}", " ".repeat(100 * 1024), "{{a}}".repeat(150)), "");
+        check(&format!("{}{}", " ".repeat(100 * 1024), "{{a}}".repeat(200)), "too many expressions");
     }
 
     #[test]

@@ -20,9 +20,8 @@ const ENTRIES_MAX: usize = 64;
 /// Per shard; 16 MiB in all.
 const BYTES_MAX: usize = 1 << 20;
 
-/// What a compiled program takes for each byte of its source, at most and by estimate: a tag of five bytes is a node of
-/// some 300 with its paths.
-const BYTES_PER_SOURCE_BYTE: usize = 60;
+/// What a compiled program takes for each byte within its tags, by estimate: `{{a}}` becomes a node of 300 bytes.
+const BYTES_PER_TAG_BYTE: usize = 60;
 
 /// The compiled sources in use.
 #[derive(Default)]
@@ -92,10 +91,10 @@ impl Shard {
     }
 }
 
+/// The bytes that a kept source takes, by estimate: the text is there twice.
 fn weight(source: &str) -> usize {
-    // The tags weigh, the text between them is only kept twice.
-    let tags = source.matches("{{").count();
-    2 * source.len() + tags * 5 * BYTES_PER_SOURCE_BYTE
+    let inside = |after: &str| after.find("}}").unwrap_or(after.len()) + 4;
+    2 * source.len() + BYTES_PER_TAG_BYTE * source.split("{{").skip(1).map(inside).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -1,49 +1,37 @@
-//! Where a part is written: bounded in bytes and in writes.
+//! Where a part is written: bounded in bytes.
 
 use std::io;
 
 use handlebars::Output;
 
-/// The most writes for one part: two for each turn of a loop at least, so that a loop without output ends as well.
-const WRITES_MAX: u32 = 50_000;
-
 /// The text of one part as it grows.
 pub(super) struct Bounded {
     text: String,
     bytes_max: usize,
-    writes_left: u32,
-    stop: Option<Stop>,
+    is_full: bool,
 }
 
-/// Which bound was met.
+/// The bound was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    TooLong,
-    TooMuchWork,
-}
+pub(super) struct Full;
 
 impl Bounded {
     pub(super) fn new(bytes_max: usize, bytes_expected: usize) -> Self {
         let text = String::with_capacity(bytes_expected.min(bytes_max));
-        Self { text, bytes_max, writes_left: WRITES_MAX, stop: None }
+        Self { text, bytes_max, is_full: false }
     }
 
-    pub(super) fn push(&mut self, text: &str) -> Result<(), Stop> {
-        if self.writes_left == 0 {
-            self.stop = Some(Stop::TooMuchWork);
-            return Err(Stop::TooMuchWork);
-        }
-        self.writes_left -= 1;
+    pub(super) fn push(&mut self, text: &str) -> Result<(), Full> {
         if self.text.len() + text.len() > self.bytes_max {
-            self.stop = Some(Stop::TooLong);
-            return Err(Stop::TooLong);
+            self.is_full = true;
+            return Err(Full);
         }
         self.text.push_str(text);
         Ok(())
     }
 
     /// Writes the text with the characters replaced that mean something in HTML: as handlebars does.
-    pub(super) fn push_html(&mut self, text: &str) -> Result<(), Stop> {
+    pub(super) fn push_html(&mut self, text: &str) -> Result<(), Full> {
         let mut rest = text;
         while let Some(at) = rest.find(['<', '>', '"', '&', '\'', '`', '=']) {
             let replacement = match rest.as_bytes()[at] {
@@ -62,9 +50,9 @@ impl Bounded {
         self.push(rest)
     }
 
-    /// Which bound was met, whatever error came of it.
-    pub(super) fn stop(&self) -> Option<Stop> {
-        self.stop
+    /// Whether the bound was met, whatever error came of it.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     pub(super) fn into_text(self) -> String {
@@ -74,7 +62,7 @@ impl Bounded {
 
 impl Output for Bounded {
     fn write(&mut self, text: &str) -> io::Result<()> {
-        self.push(text).map_err(|_| io::Error::other("a bound was met"))
+        self.push(text).map_err(|_| io::Error::other("the part is full"))
     }
 }
 
@@ -87,18 +75,9 @@ mod tests {
     fn a_part_may_be_as_long_as_the_bound_and_no_longer() {
         let mut output = Bounded::new(4, 100);
         assert_eq!(output.push("four"), Ok(()));
-        assert_eq!(output.push("!"), Err(Stop::TooLong));
-        assert_eq!(output.stop(), Some(Stop::TooLong));
+        assert_eq!(output.push("!"), Err(Full));
+        assert!(output.is_full());
         assert_eq!(output.into_text(), "four");
-    }
-
-    #[test]
-    fn writes_of_nothing_count() {
-        let mut output = Bounded::new(4, 0);
-        for _ in 0..WRITES_MAX {
-            assert_eq!(output.push(""), Ok(()));
-        }
-        assert_eq!(output.push(""), Err(Stop::TooMuchWork));
     }
 
     proptest! {

@@ -75,11 +75,13 @@ fn prepare(template: &mut Template) -> Result<(), SyntaxProblem> {
             }
             TemplateElement::HelperBlock(call) => {
                 check_call(call, true).map_err(refuse)?;
-                let is_loop = call.name.as_name() == Some("each");
+                check_scope(call).map_err(refuse)?;
                 for branch in [&mut call.template, &mut call.inverse].into_iter().flatten() {
                     prepare(branch)?;
                 }
-                if is_loop && let Some(turn) = &mut call.template {
+                if call.name.as_name() == Some("each")
+                    && let Some(turn) = &mut call.template
+                {
                     count_turns(turn);
                 }
             }
@@ -108,15 +110,53 @@ fn check_call(call: &HelperTemplate, must_be_helper: bool) -> Result<(), String>
     Ok(())
 }
 
-/// Puts a call in front of what a loop repeats that writes nothing, and so is counted.
+/// Within a block over a computed value the engine copies whatever a variable leads to, at every use.
+fn check_scope(call: &HelperTemplate) -> Result<(), String> {
+    let is_scope = matches!(call.name.as_name(), Some("each" | "with"));
+    if is_scope && call.params.iter().any(|given| matches!(given, Parameter::Subexpression(_))) {
+        return Err("`each` and `with` take a variable, not a call".to_owned());
+    }
+    Ok(())
+}
+
+/// Puts a call in front of what a loop repeats that spends the steps of one turn.
 fn count_turns(turn: &mut Template) {
+    let steps = steps(turn);
     let mut counter = Template::compile("{{x}}").expect("a variable is a template");
     let Some(mut element) = counter.elements.pop() else { return };
     if let TemplateElement::Expression(call) = &mut element {
         call.name = Parameter::Name(helpers::TURN.to_owned());
+        call.params.push(Parameter::Literal(steps.into()));
     }
     turn.elements.insert(0, element);
     turn.mapping.splice(0..0, counter.mapping);
+}
+
+/// What one pass through a template costs, without the turns of loops in it: those count for themselves.
+fn steps(template: &Template) -> usize {
+    let of_element = |element: &TemplateElement| match element {
+        TemplateElement::Expression(call) | TemplateElement::HtmlExpression(call) => 1 + calls(call),
+        TemplateElement::HelperBlock(call) if call.name.as_name() == Some("each") => {
+            1 + calls(call) + call.inverse.as_ref().map_or(0, steps)
+        }
+        TemplateElement::HelperBlock(call) => {
+            1 + calls(call) + [&call.template, &call.inverse].into_iter().flatten().map(steps).sum::<usize>()
+        }
+        _ => 1,
+    };
+    1 + template.elements.iter().map(of_element).sum::<usize>()
+}
+
+/// The values given to a helper, and to those within its values.
+fn calls(call: &HelperTemplate) -> usize {
+    let of_value = |given: &Parameter| match given {
+        Parameter::Subexpression(inner) => match inner.as_element() {
+            TemplateElement::Expression(inner) => 1 + calls(inner),
+            _ => 1,
+        },
+        _ => 1,
+    };
+    call.params.iter().chain(call.hash.values()).map(of_value).sum()
 }
 
 /// The pieces of a template that is only text and variables; `None` for any other.

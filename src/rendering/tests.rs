@@ -206,6 +206,7 @@ fn unknown_helpers_are_refused_before_anything_is_rendered() {
         assert!(error.contains("there is no helper `"), "{source}: {error}");
     }
     assert!(body("{{(lookup this \"a\")}}", r#"{"a":"upper"}"#).contains("by its name"));
+    assert!(body("{{#each (lookup this \"a\")}}{{/each}}", r#"{"a":[]}"#).contains("take a variable"));
 }
 
 #[test]
@@ -238,6 +239,12 @@ fn a_loop_can_neither_write_without_bound_nor_run_without_end() {
     assert_eq!(render(inline("t", silent), &list).err(), Some(RenderError::TooMuchWork { part: Part::Body }));
     let hidden = "{{#each a}}{{#if @first}}{{/if}}{{#each ../a}}{{#if (eq this 2)}}x{{/if}}{{/each}}{{/each}}";
     assert_eq!(render(inline("t", hidden), &list).err(), Some(RenderError::TooMuchWork { part: Part::Body }));
+    let large = format!("{{\"a\":[{}1],\"s\":\"{}\"}}", "1,".repeat(999), "x".repeat(100_000));
+    for call in ["upper ../s", "default ../s 1", "eq ../s ../s", "lookup ../this \"s\""] {
+        let costly = format!("{{{{#each a}}}}{{{{#if ({call})}}}}{{{{/if}}}}{{{{/each}}}}");
+        let error = render(inline("t", &costly), &large).err();
+        assert_eq!(error, Some(RenderError::TooMuchWork { part: Part::Body }), "{call}");
+    }
     assert_eq!(body("{{#each a}}{{/each}}done", &list), "done");
 }
 
@@ -256,7 +263,7 @@ fn errors_hold_no_value_of_the_data() {
         "{{list.s}}",
         "{{#each secret}}x{{/each}}",
         "{{lookup list secret}}",
-        "{{#with (lookup list 9)}}{{/with}}",
+        "{{#if (lookup list 9)}}{{/if}}",
         "{{gt secret missing}}",
         "{{len 1}}{{missing}}",
     ] {

@@ -39,7 +39,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let context = BuildContext {
         clock: clock.clone(),
-        guard: Guard::new(config.security.allow_private_addresses),
+        guard: Guard::new(config.security.allow_private_addresses, clock.clone()),
         sandbox: sandbox.clone(),
     };
     // One set for each class: they share no connection.

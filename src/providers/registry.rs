@@ -1,0 +1,74 @@
+//! The kinds of providers there are.
+
+use std::sync::Arc;
+
+use super::SharedProvider;
+use super::guard::Guard;
+use super::sandbox::{Sandbox, SandboxProvider};
+use super::webhook::Webhook;
+use crate::clock::SharedClock;
+use crate::config;
+use crate::domain::Channel;
+
+/// What providers are built with.
+#[derive(Clone)]
+pub struct BuildContext {
+    pub clock: SharedClock,
+    pub guard: Guard,
+    /// Shared by all sandbox providers.
+    pub sandbox: Arc<Sandbox>,
+}
+
+/// Settings of a provider that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("provider `{name}`: {reason}")]
+pub struct ProviderConfigError {
+    name: String,
+    reason: String,
+}
+
+/// A kind of provider.
+struct Kind {
+    name: &'static str,
+    /// The channels it serves where the configuration names none.
+    channels: &'static [Channel],
+    /// The keys of `options` that it knows.
+    options: &'static [&'static str],
+    build: fn(&config::Provider, Vec<Channel>, &BuildContext) -> Result<SharedProvider, String>,
+}
+
+/// Every kind, in the order of the manual.
+const REGISTRY: &[Kind] = &[
+    Kind { name: "webhook", channels: &[Channel::Webhook], options: &[], build: Webhook::build },
+    Kind { name: "sandbox", channels: &Channel::ALL, options: &[], build: SandboxProvider::build },
+];
+
+/// Builds every configured provider, in their order.
+pub fn build_all(
+    settings: &[config::Provider],
+    context: &BuildContext,
+) -> Result<Vec<SharedProvider>, ProviderConfigError> {
+    let build = |settings: &config::Provider| {
+        build(settings, context).map_err(|reason| ProviderConfigError { name: settings.name.clone(), reason })
+    };
+    settings.iter().map(build).collect()
+}
+
+fn build(settings: &config::Provider, context: &BuildContext) -> Result<SharedProvider, String> {
+    let kinds = || REGISTRY.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+    let kind = REGISTRY
+        .iter()
+        .find(|kind| kind.name == settings.kind)
+        .ok_or_else(|| format!("unknown kind `{}`: this version has {}", settings.kind, kinds()))?;
+    if let Some(option) = settings.options.keys().find(|option| !kind.options.contains(&option.as_str())) {
+        return Err(format!("the kind `{}` knows no option `{option}`", kind.name));
+    }
+    let channels: Vec<Channel> = match settings.channels.as_slice() {
+        [] => kind.channels.into(),
+        named => named.iter().map(|channel| channel.0).collect(),
+    };
+    if let Some(channel) = channels.iter().find(|channel| !kind.channels.contains(channel)) {
+        return Err(format!("the kind `{}` does not serve the channel `{channel}`", kind.name));
+    }
+    (kind.build)(settings, channels, context)
+}

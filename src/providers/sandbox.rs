@@ -1,0 +1,123 @@
+//! The provider `sandbox`: keeps what it is given, to be read through the API. For trying things out: nothing leaves the
+//! machine, and a restart forgets it all.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{BuildContext, Provider, SharedProvider};
+use crate::clock::SharedClock;
+use crate::config;
+use crate::domain::{Channel, Message, Outcome, TaskId, Timestamp};
+
+/// What sandbox providers were given, the newest last.
+pub struct Sandbox {
+    clock: SharedClock,
+    kept: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    messages: VecDeque<Arc<Kept>>,
+    bytes: usize,
+}
+
+/// A message that was given to a sandbox provider.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub message: Message,
+    pub provider: Box<str>,
+    pub at: Timestamp,
+}
+
+const MESSAGES_MAX: usize = 10_000;
+const BYTES_MAX: usize = 16 << 20;
+
+impl Sandbox {
+    pub fn new(clock: SharedClock) -> Self {
+        Self { clock, kept: Mutex::default() }
+    }
+
+    /// A tenant's messages, newest first, those after `after` in that order.
+    pub fn list(&self, tenant: &str, limit: usize, after: Option<TaskId>) -> Vec<Kept> {
+        let shelf = self.shelf();
+        let mut newest_first = shelf.messages.iter().rev().filter(|kept| &*kept.message.tenant == tenant);
+        if let Some(after) = after {
+            newest_first.find(|kept| kept.message.task == after);
+        }
+        newest_first.take(limit).map(|kept| Kept::clone(kept)).collect()
+    }
+
+    /// Forgets a tenant's messages.
+    pub fn clear(&self, tenant: &str) {
+        let mut shelf = self.shelf();
+        shelf.messages.retain(|kept| &*kept.message.tenant != tenant);
+        shelf.bytes = shelf.messages.iter().map(|kept| size(&kept.message)).sum();
+    }
+
+    fn keep(&self, message: &Message, provider: &str) {
+        let kept = Kept { message: message.clone(), provider: provider.into(), at: self.clock.now() };
+        let mut shelf = self.shelf();
+        shelf.bytes += size(message);
+        shelf.messages.push_back(Arc::new(kept));
+        while (shelf.messages.len() > MESSAGES_MAX || shelf.bytes > BYTES_MAX)
+            && let Some(oldest) = shelf.messages.pop_front()
+        {
+            shelf.bytes -= size(&oldest.message);
+        }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a message takes in memory, roughly.
+fn size(message: &Message) -> usize {
+    let parts = &message.parts;
+    let optional = |part: &Option<String>| part.as_ref().map_or(0, String::len);
+    512 + parts.title.len()
+        + parts.body.len()
+        + optional(&parts.html)
+        + optional(&parts.sms)
+        + message.data.len()
+        + message.metadata.len()
+}
+
+/// One configured sandbox.
+pub(super) struct SandboxProvider {
+    name: String,
+    channels: Vec<Channel>,
+    sandbox: Arc<Sandbox>,
+}
+
+impl SandboxProvider {
+    pub(super) fn build(
+        settings: &config::Provider,
+        channels: Vec<Channel>,
+        context: &BuildContext,
+    ) -> Result<SharedProvider, String> {
+        Ok(Arc::new(Self { name: settings.name.clone(), channels, sandbox: context.sandbox.clone() }))
+    }
+}
+
+#[async_trait]
+impl Provider for SandboxProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    async fn send(&self, message: &Message) -> Outcome {
+        self.sandbox.keep(message, &self.name);
+        Outcome::Accepted { message_id: None }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}

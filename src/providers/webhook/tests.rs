@@ -1,0 +1,161 @@
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::{Parts, Position, Priority, ShardId, TaskId, Timestamp};
+use crate::providers::{Guard, Sandbox};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+fn webhook(secret: Option<&str>) -> SharedProvider {
+    let clock = ManualClock::starting_at(Timestamp(1_614_265_330_000));
+    let context = BuildContext {
+        clock: clock.clone(),
+        guard: Guard::new(true, clock.clone()),
+        sandbox: Arc::new(Sandbox::new(clock)),
+    };
+    let mut settings: config::Provider = toml::from_str("name = \"hooks\"\nkind = \"webhook\"").expect("valid");
+    settings.signing_secret = secret.map(config::Secret::new);
+    Webhook::build(&settings, vec![Channel::Webhook], &context).expect("it is built")
+}
+
+fn message(url: &str) -> Message {
+    let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+    Message {
+        task: TaskId { position: Position::new(shard, 7), ordinal: 0 },
+        attempt: 1,
+        channel: Channel::Webhook,
+        priority: Priority::Normal,
+        tenant: "default".into(),
+        address: Address::Url(url.into()),
+        parts: Parts { title: "A \"title\"".into(), body: "line\nline".into(), html: None, sms: None },
+        data: "{\"order\":1}".into(),
+        metadata: "{}".into(),
+        accepted_at: Timestamp(0),
+        expires_at: None,
+    }
+}
+
+/// Reads one request whole, as the client here writes them: with a length.
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let count = stream.read(&mut chunk).await.expect("it reads");
+        bytes.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            assert!(count > 0, "the request ends early");
+            continue;
+        };
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(String::from));
+        if body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0) {
+            return text;
+        }
+    }
+}
+
+/// A server that does one thing with each connection, in turn; the requests it read.
+async fn serve(answers: Vec<&'static str>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/hook?a=b", listener.local_addr().expect("an address"));
+    let serving = tokio::spawn(async move {
+        let mut requests = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            requests.push(read_request(&mut stream).await);
+            stream.write_all(answer.as_bytes()).await.expect("it writes");
+        }
+        requests
+    });
+    (url, serving)
+}
+
+#[test]
+fn the_signature_is_that_of_the_published_example() {
+    let key = read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("a secret");
+    let clock = ManualClock::starting_at(Timestamp(0));
+    let webhook = Webhook {
+        name: "hooks".into(),
+        channels: Vec::new(),
+        client: HttpClient::new(Guard::new(true, clock.clone()), clock.clone()),
+        clock,
+        keys: vec![key],
+    };
+    let signature = webhook.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b"{\"test\": 2432232314}");
+    assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+}
+
+#[tokio::test]
+async fn the_request_is_json_with_the_three_headers() {
+    let (url, serving) = serve(vec!["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]).await;
+    let webhook = webhook(Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+    let message = message(&url);
+    assert_eq!(webhook.send(&message).await.name(), "accepted");
+    let request = serving.await.expect("served").remove(0);
+    let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("POST /hook?a=b HTTP/1.1"), "{head}");
+    assert!(head.contains(&format!("webhook-id: {}", message.task)));
+    assert!(head.contains("webhook-timestamp: 1614265330"));
+    assert!(head.contains("webhook-signature: v1,"));
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(body["title"], "A \"title\"");
+    assert_eq!(body["body"], "line\nline");
+    assert_eq!(body["data"]["order"], 1);
+    assert_eq!(body["task_id"], message.task.to_string());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_closes_after_the_request_leaves_it_in_doubt() {
+    let (url, _serving) = serve(vec![""]).await;
+    assert_eq!(webhook(None).send(&message(&url)).await.name(), "unknown");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_nobody_listens_at_was_certainly_not_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    drop(listener);
+    let outcome = webhook(None).send(&message(&url)).await;
+    assert!(matches!(outcome, Outcome::Transient { unreachable: true, .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (url, serving) =
+        serve(vec!["HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n"]).await;
+    assert_eq!(webhook(None).send(&message(&url)).await.name(), "transient");
+    assert_eq!(serving.await.expect("served").len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_costs_no_delivery() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    // Each connection is closed after its answer, though nothing said so.
+    let (url, serving) = serve(vec![answer, answer]).await;
+    let webhook = webhook(None);
+    assert_eq!(webhook.send(&message(&url)).await.name(), "accepted");
+    let second = webhook.send(&message(&url)).await;
+    // Either the close was seen before the request was written, or the request is honestly in doubt.
+    assert!(["accepted", "unknown"].contains(&second.name()), "{second:?}");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_does_not_fill_the_memory() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await.expect("it writes");
+        while stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+    });
+    assert_eq!(webhook(None).send(&message(&url)).await.name(), "accepted");
+}
+
+#[test]
+fn a_secret_that_is_none_is_refused() {
+    for secret in ["whsec_???", "whsec_c2hvcnQ=", "short"] {
+        assert!(read_secret(secret).is_err(), "{secret}");
+    }
+}
