@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::adapters::{DryRunner, Endpoints, SandboxShelf};
@@ -14,7 +15,7 @@ use super::engine::{Engine, EngineParts};
 use super::watch::watch;
 use crate::api::{self, ApiParts};
 use crate::clock::SharedClock;
-use crate::config::{Config, CoordinationBackend, LogBackend, StoreBackend};
+use crate::config::{Config, CoordinationBackend, LogBackend, Roles, StoreBackend};
 use crate::coordination::{LocalCoordination, SharedCoordination};
 use crate::disk::{Disk, DiskSettings, MachineSpace};
 use crate::intake::{AcceptedKeys, Acceptor};
@@ -28,8 +29,23 @@ use crate::telemetry::{self, Condition, Health};
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
 const CRITICAL_THREADS: usize = 1;
 
-/// Runs a node until it is told to stop, or must.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// Runs a node until SIGTERM or SIGINT tells it to stop, or until it must.
+pub async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
+    if !(roles.api && roles.engine) {
+        anyhow::bail!("the embedded backends belong to one process: run it with both roles, `--roles api,engine`");
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    run_until(config, told).await
+}
+
+async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let metrics = telemetry::install();
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
