@@ -44,14 +44,29 @@ impl Composer {
             .date(UNIX_EPOCH + Duration::from_millis(now.millis()))
             // The same at each attempt, so that whoever gets it twice can tell.
             .message_id(Some(format!("<{}@{}>", message.task, self.host())));
-        let text = parts.body.clone();
+        // With whole line ends, which lettre would otherwise put in one by one.
+        let text = whole_lines(&parts.body);
         let mail = match &parts.html {
             None => builder.singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(text)),
-            Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, html.clone())),
+            Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, whole_lines(html))),
         };
         let mail = mail.map_err(|error| format!("the mail cannot be made: {error}"))?;
         Ok(stuff(&mail.formatted()))
     }
+}
+
+fn whole_lines(text: &str) -> String {
+    if !text.contains(['\r', '\n']) {
+        return text.to_owned();
+    }
+    let mut whole = String::with_capacity(text.len() + text.len() / 16);
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            whole.push_str("\r\n");
+        }
+        whole.push_str(line.strip_suffix('\r').unwrap_or(line));
+    }
+    whole
 }
 
 /// Doubles leading dots, makes every line end with CR LF, and adds the final dot. A lone CR or LF would let a text end the

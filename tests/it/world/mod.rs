@@ -99,7 +99,8 @@ impl World {
     pub async fn restart(self) -> Self {
         let Self { clock, store, engine, acceptor, dir, providers, config } = self;
         engine.drain().await;
-        drop((store, acceptor));
+        // The database is one process's, and one opening's: everything that holds it goes.
+        drop((engine, store, acceptor));
         Self::open(config, providers, clock, dir).await
     }
 
