@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("codec", &["domain", "store"]),
     // Ports and what carries them: what things are, and how they are written down.
     ("clock", &["domain"]),
-    ("disk", &["domain", "codec"]),
+    ("disk", &["domain", "codec", "clock"]),
     ("log", &["domain", "codec", "disk"]),
     ("store", &["domain", "codec", "disk"]),
     ("coordination", &["domain", "clock"]),
@@ -54,7 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "insight",
         ],
     ),
-    ("cli", &["domain", "store", "api", "providers", "rendering", "runtime"]),
+    ("cli", &["domain", "clock", "store", "api", "providers", "rendering", "runtime"]),
     // Plain structs and names: configuration reads channels; the metrics page keeps itself small by the clock.
     ("config", &["domain"]),
     ("telemetry", &["domain", "clock"]),

@@ -8,6 +8,7 @@ mod outcome;
 mod guard;
 mod http;
 mod webhook;
+mod smtp;
 
 mod sandbox;
 

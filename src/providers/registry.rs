@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::SharedProvider;
 use super::guard::Guard;
 use super::sandbox::{Sandbox, SandboxProvider};
+use super::smtp::Smtp;
 use super::webhook::Webhook;
 use crate::clock::SharedClock;
 use crate::config;
@@ -39,6 +40,7 @@ struct Kind {
 
 /// Every kind, in the order of the manual.
 const REGISTRY: &[Kind] = &[
+    Kind { name: "smtp", channels: &[Channel::Email], options: &["tls"], build: Smtp::build },
     Kind { name: "webhook", channels: &[Channel::Webhook], options: &[], build: Webhook::build },
     Kind { name: "sandbox", channels: &Channel::ALL, options: &[], build: SandboxProvider::build },
 ];

@@ -1,0 +1,145 @@
+//! The provider `smtp`: hands mail to a server, over connections that are kept open.
+//!
+//! lettre builds the messages and reads the addresses. The wire is ours: lettre's pool waits for the answer to each of
+//! MAIL, RCPT and DATA, four round trips a mail, and pipelining (RFC 2920) makes that two, which is what the rate of a
+//! connection depends on. What is in a connection's hands when the caller goes away is dropped with the connection.
+
+mod connection;
+mod mail;
+mod reply;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{BuildContext, Provider, SharedProvider};
+use crate::clock::SharedClock;
+use crate::config;
+use crate::domain::{Address, Channel, Message, Outcome, Timestamp};
+use connection::{Connection, Failure};
+use mail::Composer;
+use settings::Settings;
+
+pub(super) struct Smtp {
+    name: String,
+    channels: Vec<Channel>,
+    settings: Settings,
+    composer: Composer,
+    clock: SharedClock,
+    /// Connections that wait for the next mail, the one used last at the end.
+    idle: Mutex<Vec<(Connection, Timestamp)>>,
+}
+
+/// A connection that was idle this long is closed: servers close theirs after five minutes (RFC 5321 section 4.5.3.2.7), many
+/// much sooner.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Setting a connection up: TCP, TLS, greeting and authentication together.
+const OPEN_MAX: Duration = Duration::from_secs(8);
+
+impl Smtp {
+    pub(super) fn build(
+        settings: &config::Provider,
+        channels: Vec<Channel>,
+        context: &BuildContext,
+    ) -> Result<SharedProvider, String> {
+        Ok(Arc::new(Self {
+            name: settings.name.clone(),
+            channels,
+            composer: Composer::new(settings.from.as_deref())?,
+            settings: Settings::read(settings)?,
+            clock: context.clock.clone(),
+            idle: Mutex::default(),
+        }))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Connection, Timestamp)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_out(&self) -> Option<Connection> {
+        let now = self.clock.now();
+        let mut idle = self.idle();
+        // The one used last is the likeliest to live; if it is too old, so are the others.
+        let (connection, since) = idle.pop()?;
+        if now.since(since) < IDLE_MAX {
+            return Some(connection);
+        }
+        idle.clear();
+        None
+    }
+
+    async fn open(&self) -> Result<Connection, Failure> {
+        let opening = Connection::open(&self.settings, self.composer.host());
+        match tokio::time::timeout(OPEN_MAX, opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Failure::NotSent(Outcome::Transient {
+                reason: format!("no connection within {OPEN_MAX:?}").into(),
+                retry_after: None,
+                unreachable: true,
+            })),
+        }
+    }
+
+    /// Sends over a kept connection, or a fresh one. A kept one that turns out closed before anything of the mail was answered
+    /// is replaced once: nothing was accepted yet.
+    async fn deliver(&self, recipient: &str, mail: &[u8]) -> Outcome {
+        let from = self.composer.sender();
+        if let Some(mut connection) = self.check_out() {
+            match connection.transact(from, recipient, mail).await {
+                Err(Failure::Stale) => {}
+                result => return self.finish(connection, result),
+            }
+        }
+        match self.open().await {
+            Ok(mut connection) => {
+                let result = connection.transact(from, recipient, mail).await;
+                self.finish(connection, result)
+            }
+            Err(failure) => failure.into_outcome(),
+        }
+    }
+
+    fn finish(&self, connection: Connection, result: Result<Outcome, Failure>) -> Outcome {
+        match result {
+            Ok(outcome) => {
+                if connection.is_usable() {
+                    self.idle().push((connection, self.clock.now()));
+                }
+                outcome
+            }
+            Err(failure) => failure.into_outcome(),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Smtp {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    async fn send(&self, message: &Message) -> Outcome {
+        let Address::Email(recipient) = &message.address else {
+            return Outcome::BadRequest { reason: "a mail needs an e-mail address".into() };
+        };
+        match self.composer.compose(message, recipient, self.clock.now()) {
+            Ok(mail) => self.deliver(recipient, &mail).await,
+            Err(reason) => Outcome::BadRequest { reason: reason.into() },
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let mut connection = self.open().await.map_err(|failure| failure.into_outcome().reason().to_owned())?;
+        connection.quit().await;
+        Ok(())
+    }
+}
