@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("codec", &["domain", "store"]),
     // Ports and what carries them: what things are, and how they are written down.
     ("clock", &["domain"]),
-    ("disk", &["domain", "codec"]),
+    ("disk", &["domain", "codec", "clock"]),
     ("log", &["domain", "codec", "disk"]),
     ("store", &["domain", "codec", "disk"]),
     ("coordination", &["domain", "clock"]),
