@@ -13,7 +13,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
 use crate::domain::{Event, NotificationRequest, Plan, Position};
-use crate::store::{ClaimRow, DeadLetter, DeadLetterKey};
+use crate::store::{Books, ClaimRow, Cursors, DeadLetter, DeadLetterKey, TimerKey, TimerRow};
 
 /// The most one value may make the decoder allocate.
 const LENGTH_MAX: usize = 16 << 20;
@@ -87,6 +87,54 @@ pub fn encode_dead_letter(letter: &DeadLetter) -> Vec<u8> {
 /// Reads what [`encode_dead_letter`] wrote under `key`.
 pub fn decode_dead_letter(key: DeadLetterKey, bytes: &[u8]) -> Result<DeadLetter, CodecError> {
     decode::<v1::DeadLetter>(bytes)?.into_domain(key)
+}
+
+/// A timer; its key is the row's key and not in the bytes.
+pub fn encode_timer(row: &TimerRow) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8);
+    encode(&v1::Timer::from(row), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_timer`] wrote under `key`.
+pub fn decode_timer(key: TimerKey, bytes: &[u8]) -> Result<TimerRow, CodecError> {
+    decode::<v1::Timer>(bytes)?.into_domain(key)
+}
+
+/// The books of a shard.
+pub fn encode_books(books: &Books) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(80);
+    encode(&v1::Books::from(books), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_books`] wrote.
+pub fn decode_books(bytes: &[u8]) -> Result<Books, CodecError> {
+    Ok(decode::<v1::Books>(bytes)?.into())
+}
+
+/// The cursors of a shard.
+pub fn encode_cursors(cursors: &Cursors) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(20);
+    encode(&v1::Cursors::from(cursors), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_cursors`] wrote.
+pub fn decode_cursors(bytes: &[u8]) -> Result<Cursors, CodecError> {
+    Ok(decode::<v1::Cursors>(bytes)?.into())
+}
+
+/// A number that is kept: an offset, a count.
+pub fn encode_mark(mark: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(10);
+    encode(&mark, &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_mark`] wrote.
+pub fn decode_mark(bytes: &[u8]) -> Result<u64, CodecError> {
+    decode(bytes)
 }
 
 fn encode<T: Encode>(value: &T, bytes: &mut Vec<u8>) {

@@ -9,7 +9,7 @@ use crate::domain::{
     self, Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency, NotificationId,
     PlanClaim, Position, Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskSpec, Timestamp, Verdict,
 };
-use crate::store::{self, ClaimRow, DeadLetterCause, DeadLetterKey};
+use crate::store::{self, BookColumn, ClaimRow, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 type Text = Box<str>;
 
@@ -559,5 +559,60 @@ impl DeadLetter {
             CauseIn::Record { body } => DeadLetterCause::Record { body: body.into() },
         };
         Ok(store::DeadLetter { key, reason: self.reason, cause })
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct Timer {
+    channel: u8,
+    endpoint: u32,
+}
+
+impl From<&TimerRow> for Timer {
+    fn from(row: &TimerRow) -> Self {
+        Self { channel: row.channel.index() as u8, endpoint: row.endpoint }
+    }
+}
+
+impl Timer {
+    pub(super) fn into_domain(self, key: TimerKey) -> Result<TimerRow, CodecError> {
+        Ok(TimerRow { key, channel: channel(self.channel)?, endpoint: self.endpoint })
+    }
+}
+
+/// How many columns there are of each source, and the counts.
+#[derive(Encode, Decode)]
+pub(super) struct Books {
+    columns: u8,
+    counts: Vec<i64>,
+}
+
+impl From<&store::Books> for Books {
+    fn from(books: &store::Books) -> Self {
+        Self { columns: BookColumn::COUNT as u8, counts: books.to_vec() }
+    }
+}
+
+impl From<Books> for store::Books {
+    fn from(books: Books) -> Self {
+        Self::from_slice(usize::from(books.columns), &books.counts)
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct Cursors {
+    task_block: u64,
+    timer_bucket: u64,
+}
+
+impl From<&store::Cursors> for Cursors {
+    fn from(cursors: &store::Cursors) -> Self {
+        Self { task_block: cursors.task_block, timer_bucket: cursors.timer_bucket }
+    }
+}
+
+impl From<Cursors> for store::Cursors {
+    fn from(cursors: Cursors) -> Self {
+        Self { task_block: cursors.task_block, timer_bucket: cursors.timer_bucket }
     }
 }

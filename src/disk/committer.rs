@@ -1,18 +1,39 @@
 //! The group commit: one thread, one batch, one fsync for all that wait.
+//!
+//! A submission adds its rows on the writing thread (`stage`) and learns there, after the fsync, what became of them
+//! (`settle`). A [`Rider`] does the same once for each group, after the submissions: it writes rows that many of them share.
+//! Riders settle first, so that whoever is answered finds what the riders publish.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Slice};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::DiskError;
 
-/// Submissions that may wait; whoever comes beyond waits to be taken.
-const WAITING_MAX: usize = 4096;
 /// Rows of one group, so that no single fsync grows without bound.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// What may wait of each kind of traffic. Each has its own, so that outcomes never wait behind intake.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+/// The unit in which waiting bytes are counted; a smaller submission counts as one.
+const UNIT_BYTES: usize = 4 << 10;
+const UNITS_MAX: usize = WAITING_BYTES_MAX / UNIT_BYTES;
+/// Intake that may wait for room; whoever comes beyond is told to come again.
+const INTAKE_WAITING_MAX: usize = 4096;
+
+/// What is written: each kind waits in its own queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    /// What is asked for: records of the log.
+    Intake,
+    /// What was made of it: plans, events, timers.
+    Outcomes,
+}
 
 /// Rows of one group, as submissions add to them.
 pub(crate) struct Rows {
@@ -32,49 +53,111 @@ impl Rows {
     }
 }
 
-/// Adds rows, and returns what to do with the result of the commit.
-type Submission = Box<dyn FnOnce(&mut Rows) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), DiskError>) + Send>;
+/// Takes part in every group.
+pub(crate) trait Rider: Send + Sync + 'static {
+    /// Adds rows, after all submissions of the group.
+    fn stage(&self, rows: &mut Rows);
+
+    /// Whether the group is durable.
+    fn settle(&self, durable: bool);
+
+    /// Adds rows to the last group of all.
+    fn close(&self, rows: &mut Rows);
+}
+
+type Settle = Box<dyn FnOnce(&Result<(), DiskError>) + Send>;
+type Stage = Box<dyn FnOnce(&mut Rows) -> Settle + Send>;
+
+struct Submission {
+    stage: Stage,
+    bytes: usize,
+    /// Held until the group is settled: it bounds the memory of what waits.
+    permit: OwnedSemaphorePermit,
+}
 
 pub(super) struct Committer {
-    submissions: Option<mpsc::Sender<Submission>>,
+    submissions: Option<SyncSender<Submission>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    riders: Riders,
     broken: watch::Receiver<Option<DiskError>>,
+    room: [Arc<Semaphore>; 2],
+    intake_waiting: AtomicUsize,
     dir: PathBuf,
 }
 
+type Riders = Arc<Mutex<Vec<Arc<dyn Rider>>>>;
+
 impl Committer {
-    pub(super) fn start(database: Database, dir: PathBuf) -> std::io::Result<Self> {
-        let (submissions, receiver) = mpsc::channel(WAITING_MAX);
+    pub(super) fn start(database: Database, dir: PathBuf, group_commit_max: Duration) -> std::io::Result<Self> {
+        // Each submission holds at least one unit, so this many is all there can be and sending never waits.
+        let (submissions, receiver) = sync_channel(2 * UNITS_MAX);
         let (breaks, broken) = watch::channel(None);
-        let own_dir = dir.clone();
-        let thread = std::thread::Builder::new()
-            .name("fanfare-commit".into())
-            .spawn(move || commit_all(&database, receiver, &breaks, &own_dir))?;
-        Ok(Self { submissions: Some(submissions), thread: Mutex::new(Some(thread)), broken, dir })
+        let riders = Riders::default();
+        let mut writer = Writer {
+            database,
+            receiver,
+            riders: riders.clone(),
+            breaks,
+            dir: dir.clone(),
+            group_commit_max,
+            last: Pace { submissions: 1, took: Duration::ZERO },
+        };
+        let thread = std::thread::Builder::new().name("fanfare-commit".into()).spawn(move || writer.run())?;
+        Ok(Self {
+            submissions: Some(submissions),
+            thread: Mutex::new(Some(thread)),
+            riders,
+            broken,
+            room: std::array::from_fn(|_| Arc::new(Semaphore::new(UNITS_MAX))),
+            intake_waiting: AtomicUsize::new(0),
+            dir,
+        })
+    }
+
+    pub(super) fn ride(&self, rider: Arc<dyn Rider>) {
+        self.riders.lock().unwrap_or_else(PoisonError::into_inner).push(rider);
     }
 
     /// Waits until the database cannot be written any more; why.
     pub(super) async fn broken(&self) -> DiskError {
-        let gone = || DiskError::Write { dir: self.dir.clone(), reason: "the writing thread ended".into() };
         let mut broken = self.broken.clone();
-        broken.wait_for(Option::is_some).await.ok().and_then(|error| error.clone()).unwrap_or_else(gone)
+        broken.wait_for(Option::is_some).await.ok().and_then(|error| error.clone()).unwrap_or_else(|| self.gone())
     }
 
+    /// Queues rows of about `bytes` bytes, and waits for what `stage` returned, made on the writing thread, and for the fsync.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
-        rows: impl FnOnce(&mut Rows) -> T + Send + 'static,
+        traffic: Traffic,
+        bytes: usize,
+        stage: impl FnOnce(&mut Rows) -> T + Send + 'static,
     ) -> Result<T, DiskError> {
+        let permit = self.permit(traffic, bytes).await?;
         let (reply, answered) = oneshot::channel();
-        let submission: Submission = Box::new(move |group| {
-            let made = rows(group);
+        let stage: Stage = Box::new(move |rows| {
+            let made = stage(rows);
             // Whoever went away does not want to know.
-            Box::new(move |result| drop(reply.send(result.map(|()| made))))
+            Box::new(move |result| drop(reply.send(result.clone().map(|()| made))))
         });
-        let gone = || DiskError::Write { dir: self.dir.clone(), reason: "the writing thread ended".into() };
-        let submissions = self.submissions.as_ref().ok_or_else(gone)?;
-        submissions.send(submission).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        let submissions = self.submissions.as_ref().ok_or_else(|| self.gone())?;
+        submissions.try_send(Submission { stage, bytes, permit }).map_err(|_| self.gone())?;
+        answered.await.map_err(|_| self.gone())?
+    }
+
+    async fn permit(&self, traffic: Traffic, bytes: usize) -> Result<OwnedSemaphorePermit, DiskError> {
+        let room = &self.room[traffic as usize];
+        let units = bytes.div_ceil(UNIT_BYTES).clamp(1, UNITS_MAX) as u32;
+        if let Ok(permit) = room.clone().try_acquire_many_owned(units) {
+            return Ok(permit);
+        }
+        let _waiting = match traffic {
+            Traffic::Intake => Some(Waiting::enter(&self.intake_waiting).ok_or(DiskError::Busy)?),
+            Traffic::Outcomes => None,
+        };
+        room.clone().acquire_many_owned(units).await.map_err(|_| self.gone())
+    }
+
+    fn gone(&self) -> DiskError {
+        DiskError::Write { dir: self.dir.clone(), reason: "the writing thread ended".into() }
     }
 }
 
@@ -88,43 +171,121 @@ impl Drop for Committer {
     }
 }
 
-fn commit_all(
-    database: &Database,
-    mut submissions: mpsc::Receiver<Submission>,
-    breaks: &watch::Sender<Option<DiskError>>,
-    dir: &Path,
-) {
-    let mut answers = Vec::new();
-    while let Some(first) = submissions.blocking_recv() {
-        let mut rows = Rows { batch: database.batch(), bytes: 0 };
-        answers.push(first(&mut rows));
-        while rows.bytes < GROUP_BYTES_MAX
-            && let Ok(next) = submissions.try_recv()
-        {
-            answers.push(next(&mut rows));
-        }
-        let broken = breaks.borrow().clone();
-        let result = match broken {
-            Some(error) => Err(error),
-            None => commit(database, rows, dir),
-        };
-        if let Err(error) = &result {
-            // After a write or an fsync that failed nobody knows what is on the disk: only opening it anew tells.
-            breaks.send_if_modified(|broken| broken.replace(error.clone()).is_none());
-        }
-        for answer in answers.drain(..) {
-            answer(result.clone());
-        }
-    }
-    if let Err(error) = database.persist(PersistMode::SyncAll) {
-        tracing::error!(%error, "cannot sync the database at its end");
+/// One place among those that wait; left when dropped, also by whoever gives up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(waiting: &'a AtomicUsize) -> Option<Self> {
+        let entered = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < INTAKE_WAITING_MAX).then_some(entered)
     }
 }
 
-fn commit(database: &Database, rows: Rows, dir: &Path) -> Result<(), DiskError> {
-    let committed = rows.batch.commit().and_then(|()| database.persist(PersistMode::SyncData));
-    committed.map_err(|cause| match &cause {
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The writing thread.
+struct Writer {
+    database: Database,
+    receiver: Receiver<Submission>,
+    riders: Riders,
+    breaks: watch::Sender<Option<DiskError>>,
+    dir: PathBuf,
+    group_commit_max: Duration,
+    last: Pace,
+}
+
+/// How the last group went.
+struct Pace {
+    submissions: usize,
+    took: Duration,
+}
+
+impl Writer {
+    fn run(&mut self) {
+        while let Ok(first) = self.receiver.recv() {
+            let group = self.gather(first);
+            let started = Instant::now();
+            let submissions = group.len();
+            self.write(group);
+            self.last = Pace { submissions, took: started.elapsed() };
+        }
+        self.close();
+    }
+
+    /// Takes all that waits. If the last group was shared, those who shared it are about to come back: then it also waits for as
+    /// many, but no longer than the last commit took, since waiting longer would cost more than the fsync it saves. Who
+    /// comes alone never waits.
+    fn gather(&self, first: Submission) -> Vec<Submission> {
+        let started = Instant::now();
+        let patience = self.last.took.min(self.group_commit_max);
+        let mut bytes = first.bytes;
+        let mut group = Vec::with_capacity(self.last.submissions.max(4));
+        group.push(first);
+        while bytes < GROUP_BYTES_MAX {
+            let next = match self.receiver.try_recv() {
+                Ok(next) => next,
+                Err(_) if group.len() >= self.last.submissions => break,
+                Err(_) => match self.receiver.recv_timeout(patience.saturating_sub(started.elapsed())) {
+                    Ok(next) => next,
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                },
+            };
+            bytes += next.bytes;
+            group.push(next);
+        }
+        group
+    }
+
+    fn write(&self, group: Vec<Submission>) {
+        let riders = self.riders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut rows = self.rows();
+        let mut settles = Vec::with_capacity(group.len());
+        for Submission { stage, permit, .. } in group {
+            settles.push((stage(&mut rows), permit));
+        }
+        riders.iter().for_each(|rider| rider.stage(&mut rows));
+        let result = self.commit(rows);
+        riders.iter().for_each(|rider| rider.settle(result.is_ok()));
+        for (settle, permit) in settles {
+            settle(&result);
+            drop(permit);
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        // Nobody reads a row before it is durable: it is put into the tables after the fsync.
+        Rows { batch: self.database.batch().durability(Some(PersistMode::SyncData)), bytes: 0 }
+    }
+
+    fn commit(&self, rows: Rows) -> Result<(), DiskError> {
+        if let Some(error) = self.breaks.borrow().clone() {
+            return Err(error);
+        }
+        let result = rows.batch.commit().map_err(|cause| write_error(&self.dir, &cause));
+        if let Err(error) = &result {
+            // After a write or an fsync that failed nobody knows what is on the disk: only opening it anew tells.
+            tracing::error!(%error, "cannot write any more");
+            self.breaks.send_replace(Some(error.clone()));
+        }
+        result
+    }
+
+    fn close(&self) {
+        let riders = std::mem::take(&mut *self.riders.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut rows = self.rows();
+        riders.iter().for_each(|rider| rider.close(&mut rows));
+        // What failed before was told already; a row of a rider that is lost here is work done twice, no more.
+        let _ = self.commit(rows);
+    }
+}
+
+fn write_error(dir: &Path, cause: &fjall::Error) -> DiskError {
+    match cause {
         fjall::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => DiskError::Full { dir: dir.into() },
-        _ => DiskError::Write { dir: dir.into(), reason: cause.to_string() },
-    })
+        cause => DiskError::Write { dir: dir.into(), reason: cause.to_string() },
+    }
 }

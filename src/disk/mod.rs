@@ -1,23 +1,32 @@
 //! The one embedded database under log and store, and its group commit.
 //!
 //! In: submissions, each a set of rows that belong together. Out: an answer once they are durable. Promise: one thread writes;
-//! all that waits shares one batch and one fsync; a failed write is answered as failed, to everybody, and once the database
-//! cannot be trusted any more every later write fails loudly too. Memory is bounded by settings.
+//! all that waits shares one batch and one fsync, and nobody reads a row before; a failed write is answered as failed, to
+//! everybody, and since nobody knows then what is on the disk, every later write fails too, loudly, until the database is
+//! opened again. So whoever writes again after an error never writes twice. Memory is bounded by settings.
 
 mod committer;
-mod expiry;
+mod filters;
+mod keyspaces;
 mod space;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::compaction::filter::Factory;
+use fjall::{CompressionType, Database};
 
-pub(crate) use committer::Rows;
+pub(crate) use committer::{Rider, Rows, Traffic};
+pub(crate) use filters::Floors;
+pub(crate) use keyspaces::Keyspaces;
 pub use space::{FreeSpace, MachineSpace};
 
 use committer::Committer;
-use expiry::ExpiryFactory;
+use filters::Expiry;
 use space::SpaceGuard;
 
 use crate::clock::SharedClock;
@@ -28,7 +37,9 @@ pub struct DiskSettings {
     pub cache_bytes: u64,
     /// All write buffers together.
     pub write_buffer_bytes: u64,
-    /// Below this much free space the log takes nothing more.
+    /// The longest that a write waits for others to share its fsync. Who writes alone never waits.
+    pub group_commit_max: Duration,
+    /// Below this much free space the log takes nothing more; the store goes on nearly to the end.
     pub min_free_bytes: u64,
     pub free_space: Arc<dyn FreeSpace>,
     pub clock: SharedClock,
@@ -41,6 +52,8 @@ pub enum DiskError {
     Open { dir: PathBuf, reason: String },
     #[error("the disk under `{dir}` is full")]
     Full { dir: PathBuf },
+    #[error("more is being written than the disk takes: slow down")]
+    Busy,
     #[error("cannot write to `{dir}`: {reason}")]
     Write { dir: PathBuf, reason: String },
     #[error("cannot read from `{dir}`: {reason}")]
@@ -52,28 +65,16 @@ pub struct Disk {
     dir: PathBuf,
     space: SpaceGuard,
     pub(crate) keyspaces: Keyspaces,
+    /// Timers below are dropped.
+    pub(crate) timer_floors: Floors,
     committer: Committer,
 }
 
-/// One keyspace for each table; what is in it is described where it is used.
-#[derive(Clone)]
-pub(crate) struct Keyspaces {
-    pub(crate) log: Keyspace,
-    pub(crate) log_marks: Keyspace,
-    pub(crate) plans: Keyspace,
-    pub(crate) events: Keyspace,
-    pub(crate) timers: Keyspace,
-    pub(crate) claims: Keyspace,
-    pub(crate) history: Keyspace,
-    pub(crate) dead_letters: Keyspace,
-    pub(crate) shards: Keyspace,
-}
-
-/// Values of `claims` begin with the time they expire, for the filter that drops them.
-const EXPIRING: &str = "claims";
-/// Journals together; fjall's least. They are the disk's, not memory's.
-const JOURNAL_BYTES: u64 = 128 << 20;
-/// Flushes and compactions; one thread leaves the other core to the traffic.
+/// Journals together. They are the disk's, not memory's; less makes small tables be written out early, only so that a
+/// journal can go.
+const JOURNAL_BYTES: u64 = 256 << 20;
+/// Flushes and compactions. With more than one, fjall's first worker turns a queued compaction round and round for as long
+/// as the others compact, which takes a core.
 const WORKERS: usize = 1;
 
 impl Disk {
@@ -82,27 +83,19 @@ impl Disk {
         let dir = settings.dir.clone();
         let error = |reason: String| DiskError::Open { dir: dir.clone(), reason };
         std::fs::create_dir_all(&dir).map_err(|cause| error(cause.to_string()))?;
-        let clock = settings.clock.clone();
-        let expiry = Arc::new(ExpiryFactory::new(clock));
-        let database = Database::builder(&dir)
-            .cache_size(settings.cache_bytes)
-            .max_journaling_size(JOURNAL_BYTES)
-            .manual_journal_persist(true)
-            .worker_threads(WORKERS)
-            .with_compaction_filter_factories(Arc::new(move |name| {
-                (name == EXPIRING).then(|| expiry.clone() as Arc<dyn fjall::compaction::filter::Factory>)
-            }))
-            .open()
-            .map_err(|cause| match cause {
-                fjall::Error::Locked => error("another process has it open".into()),
-                cause => error(cause.to_string()),
-            })?;
+        let timer_floors = Floors::default();
+        let database = open_database(&settings, &timer_floors).map_err(|cause| match cause {
+            fjall::Error::Locked => error("another process has it open".into()),
+            cause => error(cause.to_string()),
+        })?;
         let keyspaces =
             Keyspaces::open(&database, settings.write_buffer_bytes).map_err(|cause| error(cause.to_string()))?;
+        let committer = Committer::start(database, dir.clone(), settings.group_commit_max);
         Ok(Arc::new(Self {
-            committer: Committer::start(database, dir.clone()).map_err(|cause| error(cause.to_string()))?,
+            committer: committer.map_err(|cause| error(cause.to_string()))?,
             space: SpaceGuard::new(settings),
             keyspaces,
+            timer_floors,
             dir,
         }))
     }
@@ -111,13 +104,21 @@ impl Disk {
         &self.dir
     }
 
-    /// Writes rows, and waits until they are durable. `rows` runs on the writing thread, in the order of the submissions; what it
-    /// returns is given back. Dropping the future does not take the rows back.
+    /// Writes rows of about `bytes` bytes, and waits until they are durable. `rows` runs on the writing thread, in the order of
+    /// the submissions; what it returns is given back. Dropping the future does not take the rows back.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
+        traffic: Traffic,
+        bytes: usize,
         rows: impl FnOnce(&mut Rows) -> T + Send + 'static,
     ) -> Result<T, DiskError> {
-        self.committer.submit(rows).await
+        self.has_room(traffic)?;
+        self.committer.submit(traffic, bytes, rows).await
+    }
+
+    /// Lets `rider` take part in every group from now on.
+    pub(crate) fn ride(&self, rider: Arc<dyn Rider>) {
+        self.committer.ride(rider);
     }
 
     /// Waits until the database cannot be written any more; why. Only opening it anew can mend that.
@@ -125,9 +126,9 @@ impl Disk {
         self.committer.broken().await
     }
 
-    /// Whether the log may take more.
-    pub(crate) fn has_room(&self) -> bool {
-        self.space.has_room()
+    /// Whether there is space for more.
+    pub(crate) fn has_room(&self, traffic: Traffic) -> Result<(), DiskError> {
+        if self.space.has_room(traffic) { Ok(()) } else { Err(DiskError::Full { dir: self.dir.clone() }) }
     }
 
     pub(crate) fn read_error(&self, cause: &fjall::Error) -> DiskError {
@@ -135,26 +136,19 @@ impl Disk {
     }
 }
 
-impl Keyspaces {
-    fn open(database: &Database, write_buffer_bytes: u64) -> fjall::Result<Self> {
-        // The busy ones fill in turn: half of the whole each would be too much, an eighth is flushed too often.
-        let busy = (write_buffer_bytes / 6).max(1 << 20);
-        let quiet = (write_buffer_bytes / 24).max(1 << 20);
-        let open = |name: &str, bytes: u64| {
-            database.keyspace(name, || {
-                KeyspaceCreateOptions::default().max_memtable_size(bytes).manual_journal_persist(true)
-            })
-        };
-        Ok(Self {
-            log: open("log", busy)?,
-            log_marks: open("log_marks", quiet)?,
-            plans: open("plans", busy)?,
-            events: open("events", busy)?,
-            timers: open("timers", quiet)?,
-            claims: open(EXPIRING, busy)?,
-            history: open("history", busy)?,
-            dead_letters: open("dead_letters", quiet)?,
-            shards: open("shards", quiet)?,
-        })
-    }
+fn open_database(settings: &DiskSettings, timer_floors: &Floors) -> fjall::Result<Database> {
+    let expiry: Arc<dyn Factory> = Arc::new(Expiry::new(settings.clock.clone()));
+    let floors: Arc<dyn Factory> = Arc::new(timer_floors.clone());
+    Database::builder(&settings.dir)
+        .cache_size(settings.cache_bytes)
+        .max_journaling_size(JOURNAL_BYTES)
+        .journal_compression(CompressionType::None)
+        .manual_journal_persist(true)
+        .worker_threads(WORKERS)
+        .with_compaction_filter_factories(Arc::new(move |name| match name {
+            keyspaces::CLAIMS => Some(expiry.clone()),
+            keyspaces::TIMERS => Some(floors.clone()),
+            _ => None,
+        }))
+        .open()
 }

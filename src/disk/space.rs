@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::DiskSettings;
+use super::{DiskSettings, Traffic};
 use crate::clock::SharedClock;
 
 /// Says how many bytes are free where a directory is.
@@ -23,32 +23,37 @@ impl FreeSpace for MachineSpace {
     }
 }
 
-/// Asks now and then, not at each append.
+/// Asks now and then, not at each write.
 pub(super) struct SpaceGuard {
     dir: PathBuf,
-    min_free_bytes: u64,
+    /// By [`Traffic`]: below this much nothing more is taken.
+    least: [u64; 2],
     free_space: Arc<dyn FreeSpace>,
     clock: SharedClock,
     asked_at: AtomicU64,
-    has_room: AtomicBool,
+    free: AtomicU64,
 }
 
 /// At 100 MB/s a disk fills by 20 MB between two questions.
 const ASK_EVERY_MILLIS: u64 = 200;
+/// Kept from outcomes too: what is in memory must still find room, and a write that fails halfway stops the database until it is
+/// opened again, while a refusal ends as soon as there is room.
+const RESERVE_BYTES_MAX: u64 = 64 << 20;
 
 impl SpaceGuard {
     pub(super) fn new(settings: DiskSettings) -> Self {
+        let reserve = (settings.min_free_bytes / 4).min(RESERVE_BYTES_MAX);
         Self {
             dir: settings.dir,
-            min_free_bytes: settings.min_free_bytes,
+            least: [settings.min_free_bytes, reserve],
             free_space: settings.free_space,
             clock: settings.clock,
             asked_at: AtomicU64::new(0),
-            has_room: AtomicBool::new(true),
+            free: AtomicU64::new(u64::MAX),
         }
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self, traffic: Traffic) -> bool {
         let now = self.clock.now().millis();
         let asked_at = self.asked_at.load(Ordering::Relaxed);
         if now.abs_diff(asked_at) >= ASK_EVERY_MILLIS
@@ -56,8 +61,8 @@ impl SpaceGuard {
         {
             // A file system that does not answer is as good as full: what is not known is not promised.
             let free = self.free_space.free_bytes(&self.dir).unwrap_or(0);
-            self.has_room.store(free >= self.min_free_bytes, Ordering::Relaxed);
+            self.free.store(free, Ordering::Relaxed);
         }
-        self.has_room.load(Ordering::Relaxed)
+        self.free.load(Ordering::Relaxed) >= self.least[traffic as usize]
     }
 }

@@ -140,6 +140,7 @@ fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> 
         dir: settings.data_dir.clone(),
         cache_bytes: settings.cache.bytes(),
         write_buffer_bytes: settings.write_buffer.bytes(),
+        group_commit_max: settings.group_commit,
         min_free_bytes: config.log.embedded.min_free.bytes(),
         free_space: Arc::new(MachineSpace),
         clock: clock.clone(),

@@ -1,14 +1,16 @@
 //! The log in the embedded database.
 //!
-//! One row per append group and partition: key = shard (4 bytes) and first offset (8 bytes), both big-endian; value = the
-//! records, each with its length before it. So a record costs far less than a row. The newest groups are kept in memory,
-//! where the readers usually find them. A second table holds, per shard, the commit; what lies below it is deleted.
+//! One row per group commit and partition: key = shard (4 bytes) and first offset (8 bytes), both big-endian; value = the
+//! records, each with its length before it. So a record costs far less than a row. The newest rows are kept in memory,
+//! where the readers usually find them. What lies below the commit is deleted, mostly before it was ever written out.
 
 mod groups;
 mod partition;
+mod partitions;
 mod reader;
+mod tail;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,46 +18,24 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{Log, LogError, Membership, NewRecord, OwnershipChange, Record};
-use crate::disk::{Disk, DiskError};
-use crate::domain::{Position, Priority, ShardId};
-use partition::Partition;
+use crate::disk::{Disk, DiskError, Traffic};
+use crate::domain::{Position, ShardId};
+use partitions::Partitions;
 use reader::Reader;
 
 /// The log in the embedded database.
 pub struct EmbeddedLog {
     disk: Arc<Disk>,
-    partitions: BTreeMap<ShardId, Arc<Partition>>,
-    /// Of each priority's topic.
-    count: u16,
+    partitions: Arc<Partitions>,
 }
 
 impl EmbeddedLog {
     /// Opens the log with so many partitions per priority. There may be more than before, but not fewer while the ones to go
     /// hold records that are not committed.
     pub fn open(disk: Arc<Disk>, partitions: u16) -> Result<Arc<Self>, LogError> {
-        let known = partition::known_shards(&disk)?;
-        let mut all = BTreeMap::new();
-        for lane in Priority::ALL {
-            for number in 0..partitions {
-                let shard = ShardId { generation: 0, lane, partition: number };
-                all.insert(shard, Arc::new(Partition::open(&disk, shard)?));
-            }
-        }
-        for shard in known.into_iter().filter(|shard| !all.contains_key(shard)) {
-            let partition = Partition::open(&disk, shard)?;
-            if partition.committed() < partition.end() {
-                return Err(LogError::Failed(format!(
-                    "partition {shard} still holds records, but `log.partitions` is {partitions}: start once more with at \
-                     least {} and let it drain",
-                    shard.partition + 1
-                )));
-            }
-        }
-        Ok(Arc::new(Self { disk, partitions: all, count: partitions }))
-    }
-
-    fn shard_of(&self, record: &NewRecord) -> ShardId {
-        ShardId { generation: 0, lane: record.lane, partition: (record.key % u64::from(self.count)) as u16 }
+        let partitions = Arc::new(Partitions::open(&disk, partitions)?);
+        disk.ride(partitions.clone());
+        Ok(Arc::new(Self { disk, partitions }))
     }
 }
 
@@ -63,49 +43,44 @@ impl EmbeddedLog {
 impl Log for EmbeddedLog {
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError> {
         self.writable()?;
-        let mut by_shard: HashMap<ShardId, Vec<Bytes>> = HashMap::new();
         let mut places = Vec::with_capacity(records.len());
+        let mut by_partition: HashMap<usize, Vec<Bytes>> = HashMap::new();
         for record in records {
-            let shard = self.shard_of(&record);
-            let bodies = by_shard.entry(shard).or_default();
-            places.push((shard, bodies.len() as u64));
+            let partition = self.partitions.choose(record.lane, record.key);
+            let bodies = by_partition.entry(partition).or_default();
+            places.push((partition, bodies.len() as u64));
             bodies.push(record.body);
         }
-        let mut groups = Vec::with_capacity(by_shard.len());
-        for (shard, bodies) in by_shard {
-            let partition = self.partitions.get(&shard).ok_or(LogError::Lost(shard))?.clone();
-            groups.push((partition, groups::pack(&bodies), bodies.len() as u64));
-        }
-        let keyspaces = self.disk.keyspaces.clone();
-        let written = self.disk.write(move |rows| {
-            let starts: Vec<_> = groups
-                .iter()
-                .map(|(partition, packed, count)| partition.append(rows, &keyspaces, packed.clone(), *count))
-                .collect();
-            (groups, starts)
+        let chunks: Vec<_> = by_partition
+            .into_iter()
+            .map(|(partition, bodies)| (partition, groups::pack(&bodies), bodies.len() as u64))
+            .collect();
+        let bytes = chunks.iter().map(|(_, packed, _)| packed.len()).sum();
+        let partitions = self.partitions.clone();
+        let staged = self.disk.write(Traffic::Intake, bytes, move |_| {
+            let stage = |(partition, packed, count)| (partition, partitions.stage_chunk(partition, packed, count));
+            chunks.into_iter().map(stage).collect::<HashMap<usize, u64>>()
         });
-        let (groups, starts) = written.await?;
-        let mut first = HashMap::with_capacity(groups.len());
-        for ((partition, packed, count), start) in groups.into_iter().zip(starts) {
-            first.insert(partition.shard(), start);
-            partition.publish(start, count, packed);
-        }
-        Ok(places.into_iter().map(|(shard, index)| Position::new(shard, first[&shard] + index)).collect())
+        let first = staged.await?;
+        let position =
+            |(partition, index)| Position::new(self.partitions.at(partition).shard(), first[&partition] + index);
+        Ok(places.into_iter().map(position).collect())
     }
 
     async fn record(&self, position: Position) -> Result<Option<Record>, LogError> {
-        let Some(partition) = self.partitions.get(&position.shard) else { return Ok(None) };
-        let body = partition.record(&self.disk, position.offset)?;
+        let Some(partition) = self.partitions.find(position.shard) else { return Ok(None) };
+        let body = partition.record(&self.disk, position.offset).await?;
         Ok(body.map(|body| Record { position, body }))
     }
 
     fn end(&self, shard: ShardId) -> u64 {
-        self.partitions.get(&shard).map_or(0, |partition| partition.end())
+        self.partitions.find(shard).map_or(0, |partition| partition.end())
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        let (assign, assigned) = mpsc::channel(self.partitions.len().max(1));
-        for partition in self.partitions.values() {
+        let all = self.partitions.all();
+        let (assign, assigned) = mpsc::channel(all.len().max(1));
+        for partition in all {
             let reader = Reader::new(self.disk.clone(), partition.clone());
             // The channel holds as many as there are partitions.
             let _ = assign.try_send(OwnershipChange::Assigned(Box::new(reader)));
@@ -114,7 +89,7 @@ impl Log for EmbeddedLog {
     }
 
     fn writable(&self) -> Result<(), LogError> {
-        if self.disk.has_room() { Ok(()) } else { Err(LogError::Full { path: self.disk.dir().display().to_string() }) }
+        Ok(self.disk.has_room(Traffic::Intake)?)
     }
 }
 
@@ -136,6 +111,7 @@ impl From<DiskError> for LogError {
     fn from(error: DiskError) -> Self {
         match error {
             DiskError::Full { dir } => LogError::Full { path: dir.display().to_string() },
+            DiskError::Busy => LogError::Busy,
             error => LogError::Failed(error.to_string()),
         }
     }

@@ -1,6 +1,5 @@
-//! One partition: its end, its commit, and the groups that were appended last.
+//! One partition: its end, its commit, and its rows.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,82 +7,64 @@ use bytes::Bytes;
 use fjall::Slice;
 use tokio::sync::watch;
 
-use super::groups::unpack;
+use super::groups::{concat, unpack};
+use super::tail::{Group, Page, Tail};
+use crate::codec;
 use crate::disk::{Disk, DiskError, Keyspaces, Rows};
 use crate::domain::ShardId;
 use crate::log::{LogError, ReadLimit};
 
 pub(super) struct Partition {
     shard: ShardId,
-    /// The next offset to give. Only the writing thread moves it; after a failed write some offsets stay unused.
-    next: AtomicU64,
-    /// The offset after the last durable record: readers wait for it to move.
+    /// The offset after the last durable record: readers wait for it to move. Moved by the writing thread.
     end: watch::Sender<u64>,
     /// Everything below is taken care of, as the owner says.
     committed: AtomicU64,
-    /// The commit that was last written.
-    marked: AtomicU64,
-    /// Rows below this are deleted, or were at the opening.
-    truncated: AtomicU64,
+    /// Written by the writing thread, read by readers.
     tail: Mutex<Tail>,
+    /// Used by the writing thread only.
+    writing: Mutex<Writing>,
 }
 
-/// The last groups, in order of their offsets, without a gap to the end.
-#[derive(Default)]
-struct Tail {
-    groups: VecDeque<(u64, u64, Bytes)>,
-    bytes: usize,
-    /// Groups that became durable before one with lower offsets was published.
-    ahead: Vec<(u64, u64, Bytes)>,
+struct Writing {
+    /// The next offset to give. After a write that failed some offsets stay unused, but then nothing more is written either.
+    next: u64,
+    /// The commit that was last written.
+    marked: u64,
+    /// There are no rows below.
+    truncated: u64,
+    /// Of the group being written.
+    chunks: Vec<Bytes>,
+    group: Option<Group>,
 }
 
-/// Memory for the tail of one partition.
-const TAIL_BYTES_MAX: usize = 512 << 10;
-/// A commit is written once it has moved so far, together with the next append, so that it costs no write of its own; after a
-/// crash as many records are looked at again.
+/// A commit is written once it has moved so far, with whatever is written next: it costs no write of its own, and after a crash
+/// no more records than this are looked at again.
 const MARK_EVERY: u64 = 256;
 /// Rows deleted with one write, so that truncation never holds the others up.
 const TRUNCATE_MAX: usize = 1024;
 
-fn key(shard: ShardId, offset: u64) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..4].copy_from_slice(&shard.to_u32().to_be_bytes());
-    key[4..].copy_from_slice(&offset.to_be_bytes());
-    key
-}
-
-fn offset_of(key: &[u8]) -> u64 {
-    key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-/// Every shard that the log has ever had.
-pub(super) fn known_shards(disk: &Disk) -> Result<Vec<ShardId>, LogError> {
-    let mut shards = Vec::new();
-    for mark in disk.keyspaces.log_marks.iter() {
-        let key = mark.key().map_err(|cause| disk.read_error(&cause))?;
-        shards.extend(key.first_chunk::<4>().and_then(|bytes| ShardId::from_u32(u32::from_be_bytes(*bytes))));
-    }
-    Ok(shards)
-}
-
 impl Partition {
-    pub(super) fn open(disk: &Disk, shard: ShardId) -> Result<Self, LogError> {
+    pub(super) fn open(disk: &Disk, shard: ShardId, tail_bytes: usize) -> Result<Self, LogError> {
         let read = |cause: fjall::Error| LogError::from(disk.read_error(&cause));
-        let mark = disk.keyspaces.log_marks.get(shard.to_u32().to_be_bytes()).map_err(read)?;
-        let committed = mark.map_or(0, |mark| offset_of(&mark));
-        let mut end = committed;
+        let mark = disk.keyspaces.shards.get(mark_key(shard)).map_err(read)?;
+        let mark = mark.map(|mark| codec::decode_mark(&mark)).transpose();
+        let committed = mark.map_err(|error| LogError::Failed(error.to_string()))?.unwrap_or(0);
+        let (mut end, mut truncated) = (committed, committed);
+        if let Some(first) = disk.keyspaces.log.range(key(shard, 0)..=key(shard, u64::MAX)).next() {
+            truncated = offset_of(&first.key().map_err(read)?);
+        }
+        // The last row is never deleted, so that the end is known even when everything is committed.
         if let Some(last) = disk.keyspaces.log.range(key(shard, 0)..=key(shard, u64::MAX)).next_back() {
             let (key, value) = last.into_inner().map_err(read)?;
             end = end.max(offset_of(&key) + unpack(Bytes::from(value)).count() as u64);
         }
         Ok(Self {
             shard,
-            next: AtomicU64::new(end),
             end: watch::channel(end).0,
             committed: AtomicU64::new(committed),
-            marked: AtomicU64::new(committed),
-            truncated: AtomicU64::new(0),
-            tail: Mutex::default(),
+            tail: Mutex::new(Tail::new(tail_bytes)),
+            writing: Mutex::new(Writing { next: end, marked: committed, truncated, chunks: Vec::new(), group: None }),
         })
     }
 
@@ -103,112 +84,97 @@ impl Partition {
         self.end.subscribe()
     }
 
-    /// Adds a group to what is being written; its first offset. Called on the writing thread only.
-    pub(super) fn append(&self, rows: &mut Rows, keyspaces: &Keyspaces, packed: Bytes, count: u64) -> u64 {
-        let start = self.next.fetch_add(count, Ordering::Relaxed);
-        if start == 0 {
-            // The mark makes the shard known from its first record on.
-            rows.insert(&keyspaces.log_marks, self.shard.to_u32().to_be_bytes(), Slice::from(0u64.to_be_bytes()));
+    /// Moves the commit; it is written with one of the next groups.
+    pub(super) fn commit(&self, next: u64) {
+        let before = self.committed.fetch_max(next, Ordering::AcqRel);
+        if next > before {
+            self.tail().forget_below(next);
         }
-        rows.insert(&keyspaces.log, key(self.shard, start), Slice::from(packed));
-        if self.committed().saturating_sub(self.marked.load(Ordering::Relaxed)) >= MARK_EVERY
-            && let Err(error) = self.truncate(rows, keyspaces)
-        {
-            // The rows stay a while longer; the next one tries again.
-            tracing::warn!(%error, shard = %self.shard, "cannot truncate the log");
-        }
-        start
-    }
-
-    /// The group is durable: readers may see it, once all before it are. A write that failed leaves a gap, which nobody
-    /// publishes; but then the database takes no more writes either.
-    pub(super) fn publish(&self, start: u64, count: u64, packed: Bytes) {
-        let mut tail = self.tail();
-        tail.ahead.push((start, count, packed));
-        let mut end = self.end();
-        while let Some(index) = tail.ahead.iter().position(|(start, _, _)| *start == end) {
-            let (start, count, packed) = tail.ahead.swap_remove(index);
-            end = start + count;
-            tail.bytes += packed.len();
-            tail.groups.push_back((start, count, packed));
-        }
-        while tail.bytes > TAIL_BYTES_MAX
-            && let Some((_, _, oldest)) = tail.groups.pop_front()
-        {
-            tail.bytes -= oldest.len();
-        }
-        self.end.send_replace(end);
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bodies from `from` on, with their offsets; empty if there is none yet.
-    pub(super) fn read(&self, disk: &Disk, from: u64, limit: ReadLimit) -> Result<Vec<(u64, Bytes)>, LogError> {
-        let mut page = Page { limit, bytes: 0, bodies: Vec::new() };
-        let end = self.end();
-        if from >= end {
-            return Ok(page.bodies);
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the writing thread does.
+impl Partition {
+    /// Gives packed records their offsets: that of the first, and whether they are the first of the group.
+    pub(super) fn stage_chunk(&self, packed: Bytes, count: u64) -> (u64, bool) {
+        let mut writing = self.writing();
+        let start = writing.next;
+        let is_first = writing.chunks.is_empty();
+        if is_first {
+            writing.group = Some(Group { start, count: 0, packed: Bytes::new() });
         }
-        let groups: Option<Vec<(u64, Bytes)>> = {
-            let tail = self.tail();
-            let covered = tail.groups.front().is_some_and(|(start, _, _)| *start <= from);
-            covered.then(|| {
-                let behind = tail.groups.partition_point(|(start, count, _)| start + count <= from);
-                let groups = tail.groups.iter().skip(behind).take(limit.records);
-                groups.map(|(start, _, packed)| (*start, packed.clone())).collect()
-            })
-        };
-        if let Some(groups) = groups {
-            for (start, packed) in groups {
-                if !page.add(start, packed, from) {
-                    break;
-                }
-            }
-            return Ok(page.bodies);
-        }
-        let first = self.row_at(disk, from)?.unwrap_or(from);
-        for row in disk.keyspaces.log.range(key(self.shard, first)..key(self.shard, end)) {
-            let (key, value) = row.into_inner().map_err(|cause| disk.read_error(&cause))?;
-            if !page.add(offset_of(&key), Bytes::from(value), from) {
-                break;
-            }
-        }
-        Ok(page.bodies)
+        writing.next += count;
+        writing.chunks.push(packed);
+        (start, is_first)
     }
 
-    /// The first offset of the row that may hold `offset`.
-    fn row_at(&self, disk: &Disk, offset: u64) -> Result<Option<u64>, DiskError> {
-        let mut before = disk.keyspaces.log.range(key(self.shard, 0)..=key(self.shard, offset));
-        let row = before.next_back().map(fjall::Guard::key).transpose().map_err(|cause| disk.read_error(&cause))?;
-        Ok(row.map(|key| offset_of(&key)))
+    /// Adds the row of all that was staged.
+    pub(super) fn stage_group(&self, rows: &mut Rows, keyspaces: &Keyspaces) {
+        let mut writing = self.writing();
+        let packed = concat(std::mem::take(&mut writing.chunks));
+        let next = writing.next;
+        let Some(group) = &mut writing.group else { return };
+        group.count = next - group.start;
+        group.packed = packed.clone();
+        rows.insert(&keyspaces.log, key(self.shard, group.start), Slice::from(packed));
     }
 
-    pub(super) fn record(&self, disk: &Disk, offset: u64) -> Result<Option<Bytes>, LogError> {
-        let found = self.read(disk, offset, ReadLimit { records: 1, bytes: usize::MAX })?;
-        Ok(found.into_iter().find(|(found, _)| *found == offset).map(|(_, body)| body))
+    /// Readers may see the group if it is durable.
+    pub(super) fn settle(&self, durable: bool) {
+        let Some(group) = self.writing().group.take().filter(|_| durable) else { return };
+        let end = group.end();
+        self.tail().push(group);
+        self.end.send_replace(end);
     }
 
-    /// Moves the commit; it is written with one of the next appends.
-    pub(super) fn commit(&self, next: u64) {
-        self.committed.fetch_max(next, Ordering::AcqRel);
-    }
-
-    /// Writes the commit and deletes what lies whole below it, as far as one write may.
-    fn truncate(&self, rows: &mut Rows, keyspaces: &Keyspaces) -> Result<(), fjall::Error> {
+    /// Writes the commit and deletes what lies below, once it is worth it.
+    pub(super) fn stage_commit(&self, rows: &mut Rows, keyspaces: &Keyspaces) {
+        let mut writing = self.writing();
         let committed = self.committed();
-        self.marked.store(committed, Ordering::Relaxed);
-        let mark = Slice::from(committed.to_be_bytes());
-        rows.insert(&keyspaces.log_marks, self.shard.to_u32().to_be_bytes(), mark);
-        let truncated = self.truncated.load(Ordering::Relaxed);
-        let mut keys = Vec::new();
-        // The row that holds the last committed record may hold others too: it goes when the next row is reached.
-        for row in keyspaces.log.range(key(self.shard, truncated)..=key(self.shard, committed)).take(TRUNCATE_MAX + 1) {
-            keys.push(row.key()?);
+        if committed - writing.marked < MARK_EVERY {
+            return;
         }
+        self.mark(&mut writing, committed, rows, keyspaces);
+        if let Err(error) = self.truncate(&mut writing, committed, rows, keyspaces) {
+            // The rows stay a while longer; the next one tries again.
+            tracing::warn!(%error, shard = %self.shard, "cannot truncate the log");
+        }
+    }
+
+    /// Writes the commit if it has moved at all.
+    pub(super) fn stage_last_commit(&self, rows: &mut Rows, keyspaces: &Keyspaces) {
+        let mut writing = self.writing();
+        let committed = self.committed();
+        if committed > writing.marked {
+            self.mark(&mut writing, committed, rows, keyspaces);
+        }
+    }
+
+    fn mark(&self, writing: &mut Writing, committed: u64, rows: &mut Rows, keyspaces: &Keyspaces) {
+        writing.marked = committed;
+        rows.insert(&keyspaces.shards, mark_key(self.shard), codec::encode_mark(committed));
+    }
+
+    fn truncate(
+        &self,
+        writing: &mut Writing,
+        committed: u64,
+        rows: &mut Rows,
+        keyspaces: &Keyspaces,
+    ) -> Result<(), fjall::Error> {
+        let below = keyspaces.log.range(key(self.shard, writing.truncated)..=key(self.shard, committed));
+        let mut keys = below.take(TRUNCATE_MAX + 1).map(fjall::Guard::key).collect::<Result<Vec<_>, _>>()?;
+        // The row of the last committed record may hold others too, and the last of all tells the end: it stays for now.
         if let Some(last) = keys.pop() {
-            self.truncated.store(offset_of(&last), Ordering::Relaxed);
+            writing.truncated = offset_of(&last);
         }
         for key in keys {
             rows.remove(&keyspaces.log, key);
@@ -217,27 +183,75 @@ impl Partition {
     }
 }
 
-/// What a read has gathered.
-struct Page {
-    limit: ReadLimit,
-    bytes: usize,
-    bodies: Vec<(u64, Bytes)>,
+/// What readers do.
+impl Partition {
+    /// Bodies from `from` on, with their offsets; empty if there is none.
+    pub(super) async fn read(
+        &self,
+        disk: &std::sync::Arc<Disk>,
+        from: u64,
+        limit: ReadLimit,
+    ) -> Result<Vec<(u64, Bytes)>, LogError> {
+        let end = self.end();
+        if from >= end {
+            return Ok(Vec::new());
+        }
+        let held = self.tail().groups_from(from, limit);
+        if let Some(groups) = held {
+            let mut page = Page::new(from, limit);
+            for group in groups {
+                if !page.add(group.start, group.packed) {
+                    break;
+                }
+            }
+            return Ok(page.done());
+        }
+        let (disk, shard) = (disk.clone(), self.shard);
+        let read = tokio::task::spawn_blocking(move || read_rows(&disk, shard, from..end, limit));
+        Ok(read.await.map_err(|error| LogError::Failed(error.to_string()))??)
+    }
+
+    pub(super) async fn record(&self, disk: &std::sync::Arc<Disk>, offset: u64) -> Result<Option<Bytes>, LogError> {
+        let found = self.read(disk, offset, ReadLimit { records: 1, bytes: usize::MAX }).await?;
+        Ok(found.into_iter().find(|(found, _)| *found == offset).map(|(_, body)| body))
+    }
 }
 
-impl Page {
-    /// Adds a group's bodies from `from` on; whether there is room for more.
-    fn add(&mut self, start: u64, packed: Bytes, from: u64) -> bool {
-        for (index, body) in unpack(packed).enumerate() {
-            let offset = start + index as u64;
-            if offset < from {
-                continue;
-            }
-            if self.bodies.len() >= self.limit.records || (self.bytes >= self.limit.bytes && !self.bodies.is_empty()) {
-                return false;
-            }
-            self.bytes += body.len();
-            self.bodies.push((offset, body));
+fn read_rows(
+    disk: &Disk,
+    shard: ShardId,
+    offsets: std::ops::Range<u64>,
+    limit: ReadLimit,
+) -> Result<Vec<(u64, Bytes)>, DiskError> {
+    let read = |cause: fjall::Error| disk.read_error(&cause);
+    let log = &disk.keyspaces.log;
+    // The row that holds the first record starts at it or before.
+    let before = log.range(key(shard, 0)..=key(shard, offsets.start)).next_back();
+    let first = before.map(fjall::Guard::key).transpose().map_err(read)?.map_or(offsets.start, |key| offset_of(&key));
+    let mut page = Page::new(offsets.start, limit);
+    for row in log.range(key(shard, first)..key(shard, offsets.end)) {
+        let (key, value) = row.into_inner().map_err(read)?;
+        if !page.add(offset_of(&key), Bytes::from(value)) {
+            break;
         }
-        true
     }
+    Ok(page.done())
+}
+
+fn key(shard: ShardId, offset: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&shard.to_u32().to_be_bytes());
+    key[4..].copy_from_slice(&offset.to_be_bytes());
+    key
+}
+
+fn offset_of(key: &[u8]) -> u64 {
+    key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Among the store's rows of the shard, which have other kinds.
+fn mark_key(shard: ShardId) -> [u8; 5] {
+    let mut key = [b'm'; 5];
+    key[..4].copy_from_slice(&shard.to_u32().to_be_bytes());
+    key
 }

@@ -38,7 +38,7 @@ impl PartitionReader for Reader {
         let mut ends = self.partition.ends();
         // The partition, and with it the sender, lives as long as this reader.
         let _ = ends.wait_for(|end| *end > from).await;
-        let bodies = self.partition.read(&self.disk, from, limit)?;
+        let bodies = self.partition.read(&self.disk, from, limit).await?;
         let shard = self.partition.shard();
         Ok(bodies.into_iter().map(|(offset, body)| Record { position: Position::new(shard, offset), body }).collect())
     }

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::domain::{NotificationId, Position, ShardId, TaskId, Timestamp};
+use crate::domain::{BLOCK_OFFSETS, NotificationId, Position, ShardId, TaskId, Timestamp};
 use crate::store::{DeadLetterKey, HistoryEntry, TimerKey};
 
 /// Builds a key part by part.
@@ -24,9 +24,23 @@ pub(super) fn shard(shard: ShardId) -> Key {
     Key(Vec::with_capacity(40)).with(&shard.to_u32().to_be_bytes())
 }
 
-/// Plans: by first offset. Events: by block, then by write.
-pub(super) fn offset(id: ShardId, offset: u64) -> Vec<u8> {
-    shard(id).with(&offset.to_be_bytes()).done()
+/// The row of plans from `first` to `last`, which are in one block.
+pub(super) fn plans(id: ShardId, first: u64, last: u64, write: u64) -> Vec<u8> {
+    let within = (last % BLOCK_OFFSETS) as u16;
+    shard(id).with(&first.to_be_bytes()).with(&within.to_be_bytes()).with(&write.to_be_bytes()).done()
+}
+
+/// Where rows of plans start whose first offset is `first` or later.
+pub(super) fn plans_from(id: ShardId, first: u64) -> Vec<u8> {
+    shard(id).with(&first.to_be_bytes()).done()
+}
+
+/// The first and the last offset of a row of plans.
+pub(super) fn read_plans(bytes: &[u8]) -> Option<(u64, u64)> {
+    let (first, rest) = bytes.get(4..)?.split_first_chunk::<8>()?;
+    let first = u64::from_be_bytes(*first);
+    let within = u64::from(u16::from_be_bytes(*rest.first_chunk::<2>()?));
+    Some((first, first / BLOCK_OFFSETS * BLOCK_OFFSETS + within))
 }
 
 pub(super) fn event(id: ShardId, block: u64, write: u64) -> Vec<u8> {

@@ -1,18 +1,24 @@
 //! The store in the embedded database.
 //!
 //! Rows are packed, so that the cost of a row is shared: all plans of one write and block are one row, and so are its events.
-//! All numbers in keys are big-endian, so that their order is that of the bytes.
+//! All numbers in keys are big-endian, so that their order is that of the bytes. Writes are numbered, and the number ends the
+//! key of a packed row: no write ever takes the place of another's row, and of two that say something else of the same thing
+//! the later one counts.
 //!
 //! | table | key | value |
 //! | --- | --- | --- |
-//! | plans | shard · first offset | (offset, plan)… |
-//! | events | shard · block · write number | (offset, event)… |
+//! | plans | shard · first offset · last offset within the block · write | (offset, plan)… |
+//! | events | shard · block · write | (offset, event)… |
 //! | timers | shard · due · offset · ordinal · attempt | channel, endpoint |
 //! | claims | key | expiry, claim |
 //! | history | hash of tenant and user · inverted time · shard · offset | – |
 //! | dead_letters | hash of tenant · inverted time · shard · offset · ordinal | dead letter |
-//! | shards | shard · kind | books, or cursors |
+//! | shards | shard · kind | books, cursors, or the log's mark |
 //! | shards | `openings` | how often the store was opened |
+//!
+//! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
+//! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
+//! again, and then the row tells whether it was counted. So a caller that writes again after an error never counts twice.
 
 mod keys;
 mod packed;
@@ -34,7 +40,7 @@ const WRITES_BITS: u32 = 42;
 pub struct EmbeddedStore {
     disk: Arc<Disk>,
     shards: Arc<Shards>,
-    /// Numbers the rows of events; above all that were given before.
+    /// Numbers the packed rows; above all that were given before.
     next_write: AtomicU64,
 }
 

@@ -1,13 +1,16 @@
-//! Reads.
+//! Reads. Those that may go to the disk run beside the runtime, so that a slow disk holds nobody else up; looking for claims does
+//! not: it is done for every batch, and filters in memory answer nearly all of it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included};
 
 use async_trait::async_trait;
 use fjall::Slice;
 
 use super::{EmbeddedStore, keys, packed};
 use crate::codec::{self, CodecError};
-use crate::domain::{BLOCK_OFFSETS, Channel, ClaimKey, Event, Position, ShardId, Story, TASKS_MAX};
+use crate::disk::Disk;
+use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, TASKS_MAX, Timestamp};
 use crate::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
     TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
@@ -20,73 +23,13 @@ impl From<CodecError> for StoreError {
 }
 
 impl EmbeddedStore {
-    /// The plans of a block in the order of their offsets; only those that `wanted` says yes to are decoded.
-    fn plans(
+    async fn beside<T: Send + 'static>(
         &self,
-        shard: ShardId,
-        block: u64,
-        wanted: impl Fn(u64) -> bool,
-    ) -> Result<BTreeMap<u64, Story>, StoreError> {
-        let mut stories = BTreeMap::new();
-        let start = block * BLOCK_OFFSETS;
-        let range = keys::offset(shard, start)..keys::offset(shard, start + BLOCK_OFFSETS);
-        for row in self.disk.keyspaces.plans.range(range) {
-            let value = row.value().map_err(|cause| self.disk.read_error(&cause))?;
-            for (within, bytes) in packed::unpack(&value) {
-                let offset = start + within;
-                if wanted(offset) {
-                    let plan = codec::decode_plan(Position::new(shard, offset), bytes)?;
-                    stories.insert(offset, Story { plan, events: Vec::new() });
-                }
-            }
-        }
-        Ok(stories)
-    }
-
-    /// The events of a block; only those that `wanted` says yes to are decoded.
-    fn events(&self, shard: ShardId, block: u64, wanted: impl Fn(u64) -> bool) -> Result<Vec<Event>, StoreError> {
-        let mut events = Vec::new();
-        let range = keys::event(shard, block, 0)..=keys::event(shard, block, u64::MAX);
-        for row in self.disk.keyspaces.events.range(range) {
-            let value = row.value().map_err(|cause| self.disk.read_error(&cause))?;
-            for (within, bytes) in packed::unpack(&value) {
-                let offset = block * BLOCK_OFFSETS + within;
-                if wanted(offset) {
-                    events.push(codec::decode_event(Position::new(shard, offset), bytes)?);
-                }
-            }
-        }
-        Ok(events)
-    }
-
-    fn block_stories(
-        &self,
-        shard: ShardId,
-        block: u64,
-        wanted: impl Fn(u64) -> bool,
-    ) -> Result<BTreeMap<u64, Story>, StoreError> {
-        // Events first: one that is written meanwhile belongs to a plan that is found, and is merely missed.
-        let events = self.events(shard, block, &wanted)?;
-        let mut stories = self.plans(shard, block, &wanted)?;
-        for event in events {
-            if let Some(story) = stories.get_mut(&event.task.position.offset) {
-                story.events.push(event);
-            }
-        }
-        for story in stories.values_mut() {
-            story.events.retain(|event| usize::from(event.task.ordinal) < TASKS_MAX);
-            story.events.sort_by_key(|event| (event.task.ordinal, event.sequence(), event.at));
-            // The same fact written twice, by a replay, is one row: the later one.
-            let same = |a: &Event, b: &Event| a.task == b.task && a.sequence() == b.sequence();
-            story.events.dedup_by(|later, earlier| {
-                let repeated = same(later, earlier);
-                if repeated {
-                    std::mem::swap(later, earlier);
-                }
-                repeated
-            });
-        }
-        Ok(stories)
+        read: impl FnOnce(&Disk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let disk = self.disk.clone();
+        let done = tokio::task::spawn_blocking(move || read(&disk)).await;
+        done.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 }
 
@@ -97,41 +40,23 @@ impl TaskLog for EmbeddedStore {
     }
 
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
-        let mut by_block: BTreeMap<(ShardId, u64), Vec<usize>> = BTreeMap::new();
-        for (index, position) in positions.iter().enumerate() {
-            by_block.entry((position.shard, position.block())).or_default().push(index);
-        }
-        let mut found = vec![None; positions.len()];
-        for ((shard, block), indexes) in by_block {
-            let mut offsets: Vec<u64> = indexes.iter().map(|index| positions[*index].offset).collect();
-            offsets.sort_unstable();
-            let stories = self.block_stories(shard, block, |offset| offsets.binary_search(&offset).is_ok())?;
-            for index in indexes {
-                found[index] = stories.get(&positions[index].offset).cloned();
-            }
-            // Many blocks may be asked for: others have their turn in between.
-            tokio::task::yield_now().await;
-        }
-        Ok(found)
+        let positions = positions.to_vec();
+        self.beside(move |disk| read_stories(disk, &positions)).await
     }
 
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {
-        Ok(self.block_stories(shard, block, |_| true)?.into_values().collect())
+        let stories = self.beside(move |disk| block_stories(disk, shard, block, &Offsets::All)).await?;
+        Ok(stories.into_values().collect())
     }
 
     async fn loose_events(&self, position: Position) -> Result<Vec<Event>, StoreError> {
-        let events = self.events(position.shard, position.block(), |offset| offset == position.offset)?;
+        let wanted = Offsets::These(vec![position.offset]);
+        let events = self.beside(move |disk| events(disk, position.shard, position.block(), &wanted)).await?;
         Ok(events.into_iter().filter(|event| usize::from(event.task.ordinal) >= TASKS_MAX).collect())
     }
 
     async fn planned_end(&self, shard: ShardId) -> Result<u64, StoreError> {
-        let mut rows = self.disk.keyspaces.plans.range(keys::offset(shard, 0)..=keys::offset(shard, u64::MAX));
-        let Some(last) = rows.next_back() else { return Ok(0) };
-        let (key, value) = last.into_inner().map_err(|cause| self.disk.read_error(&cause))?;
-        let first = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        let start = first / BLOCK_OFFSETS * BLOCK_OFFSETS;
-        let last = packed::unpack(&value).map(|(within, _)| start + within).max();
-        Ok(last.map_or(first, |last| last + 1))
+        self.beside(move |disk| planned_end(disk, shard)).await
     }
 
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError> {
@@ -143,26 +68,145 @@ impl TaskLog for EmbeddedStore {
     }
 }
 
-#[async_trait]
-impl Timers for EmbeddedStore {
-    async fn timers(&self, shard: ShardId, after: TimerKey, limit: usize) -> Result<Vec<TimerRow>, StoreError> {
-        use std::ops::Bound::{Excluded, Included};
-        let end = TimerKey { due: crate::domain::Timestamp(u64::MAX), offset: u64::MAX, ordinal: 255, attempt: 255 };
-        let bounds = (Excluded(keys::timer(shard, after)), Included(keys::timer(shard, end)));
-        let mut timers = Vec::new();
-        for row in self.disk.keyspaces.timers.range::<Vec<u8>, _>(bounds).take(limit) {
-            let (key, value) = row.into_inner().map_err(|cause| self.disk.read_error(&cause))?;
-            timers.push(read_timer(&key, &value).ok_or_else(|| StoreError::Unreadable("a timer".into()))?);
+/// Which offsets of a block are asked for.
+enum Offsets {
+    All,
+    /// In order.
+    These(Vec<u64>),
+}
+
+impl Offsets {
+    fn contains(&self, offset: u64) -> bool {
+        match self {
+            Offsets::All => true,
+            Offsets::These(offsets) => offsets.binary_search(&offset).is_ok(),
         }
-        Ok(timers)
+    }
+
+    /// Whether there may be one from `first` to `last`.
+    fn touch(&self, first: u64, last: u64) -> bool {
+        match self {
+            Offsets::All => true,
+            Offsets::These(offsets) => {
+                offsets.get(offsets.partition_point(|one| *one < first)).is_some_and(|one| *one <= last)
+            }
+        }
     }
 }
 
-fn read_timer(key: &[u8], value: &[u8]) -> Option<TimerRow> {
-    let (channel, endpoint) = value.split_first()?;
-    let channel = Channel::from_index(usize::from(*channel))?;
-    let endpoint = u32::from_be_bytes(*endpoint.first_chunk::<4>()?);
-    Some(TimerRow { key: keys::read_timer(key)?, channel, endpoint })
+fn read_stories(disk: &Disk, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+    let mut by_block: BTreeMap<(ShardId, u64), Vec<usize>> = BTreeMap::new();
+    for (index, position) in positions.iter().enumerate() {
+        by_block.entry((position.shard, position.block())).or_default().push(index);
+    }
+    let mut found = vec![None; positions.len()];
+    for ((shard, block), indexes) in by_block {
+        let mut offsets: Vec<u64> = indexes.iter().map(|index| positions[*index].offset).collect();
+        offsets.sort_unstable();
+        let stories = block_stories(disk, shard, block, &Offsets::These(offsets))?;
+        for index in indexes {
+            found[index] = stories.get(&positions[index].offset).cloned();
+        }
+    }
+    Ok(found)
+}
+
+fn block_stories(
+    disk: &Disk,
+    shard: ShardId,
+    block: u64,
+    wanted: &Offsets,
+) -> Result<BTreeMap<u64, Story>, StoreError> {
+    // Events first: one that is written meanwhile belongs to a plan that is found, and is merely missed.
+    let events = events(disk, shard, block, wanted)?;
+    let mut stories = plans(disk, shard, block, wanted)?;
+    for event in events {
+        if let Some(story) = stories.get_mut(&event.task.position.offset) {
+            story.events.push(event);
+        }
+    }
+    for story in stories.values_mut() {
+        story.events.retain(|event| usize::from(event.task.ordinal) < TASKS_MAX);
+        // The sort keeps the order of the writes within a key.
+        story.events.sort_by_key(|event| (event.task.ordinal, event.sequence()));
+        // The same fact written twice, by a replay, is one row: the later one.
+        story.events.dedup_by(|later, earlier| {
+            let is_same = later.task == earlier.task && later.sequence() == earlier.sequence();
+            if is_same {
+                std::mem::swap(later, earlier);
+            }
+            is_same
+        });
+    }
+    Ok(stories)
+}
+
+/// The plans of a block in the order of their offsets. Rows without a wanted one are not even read.
+fn plans(disk: &Disk, shard: ShardId, block: u64, wanted: &Offsets) -> Result<BTreeMap<u64, Story>, StoreError> {
+    let read = |cause: fjall::Error| disk.read_error(&cause);
+    let mut stories = BTreeMap::new();
+    let start = block * BLOCK_OFFSETS;
+    let range = keys::plans_from(shard, start)..keys::plans_from(shard, start + BLOCK_OFFSETS);
+    for row in disk.keyspaces.plans.range(range) {
+        let is_wanted = |key: &Slice| keys::read_plans(key).is_none_or(|(first, last)| wanted.touch(first, last));
+        let (_, Some(value)) = row.into_inner_if(is_wanted).map_err(read)? else { continue };
+        for (within, bytes) in packed::unpack(&value) {
+            let offset = start + within;
+            if wanted.contains(offset) {
+                let plan = codec::decode_plan(Position::new(shard, offset), bytes)?;
+                stories.insert(offset, Story { plan, events: Vec::new() });
+            }
+        }
+    }
+    Ok(stories)
+}
+
+/// The events of a block, in the order they were written.
+fn events(disk: &Disk, shard: ShardId, block: u64, wanted: &Offsets) -> Result<Vec<Event>, StoreError> {
+    let mut events = Vec::new();
+    for row in disk.keyspaces.events.range(keys::event(shard, block, 0)..=keys::event(shard, block, u64::MAX)) {
+        let value = row.value().map_err(|cause| disk.read_error(&cause))?;
+        for (within, bytes) in packed::unpack(&value) {
+            let offset = block * BLOCK_OFFSETS + within;
+            if wanted.contains(offset) {
+                events.push(codec::decode_event(Position::new(shard, offset), bytes)?);
+            }
+        }
+    }
+    Ok(events)
+}
+
+fn planned_end(disk: &Disk, shard: ShardId) -> Result<u64, StoreError> {
+    let read = |cause: fjall::Error| disk.read_error(&cause);
+    let plans = &disk.keyspaces.plans;
+    let all = keys::plans_from(shard, 0)..=keys::plans(shard, u64::MAX, u64::MAX, u64::MAX);
+    let Some(last) = plans.range(all.clone()).next_back() else { return Ok(0) };
+    let key = last.key().map_err(read)?;
+    let Some((first, mut end)) = keys::read_plans(&key) else { return Ok(0) };
+    // A row that starts earlier in the block may end later.
+    let block = first / BLOCK_OFFSETS * BLOCK_OFFSETS;
+    for row in plans.range(keys::plans_from(shard, block)..=all.into_inner().1) {
+        end = end.max(keys::read_plans(&row.key().map_err(read)?).map_or(0, |(_, last)| last));
+    }
+    Ok(end + 1)
+}
+
+#[async_trait]
+impl Timers for EmbeddedStore {
+    async fn timers(&self, shard: ShardId, after: TimerKey, limit: usize) -> Result<Vec<TimerRow>, StoreError> {
+        let end = TimerKey { due: Timestamp(u64::MAX), offset: u64::MAX, ordinal: u8::MAX, attempt: u8::MAX };
+        let bounds = (Excluded(keys::timer(shard, after)), Included(keys::timer(shard, end)));
+        self.beside(move |disk| {
+            let rows = disk.keyspaces.timers.range::<Vec<u8>, _>(bounds).take(limit);
+            rows.map(|row| {
+                let (key, value) = row.into_inner().map_err(|cause| disk.read_error(&cause))?;
+                let key = keys::read_timer(&key).ok_or_else(|| StoreError::Unreadable("the key of a timer".into()))?;
+                Ok(codec::decode_timer(key, &value)?)
+            })
+            .collect()
+        })
+        .await
+    }
 }
 
 #[async_trait]
@@ -188,7 +232,8 @@ impl History for EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         let start = before.map(|entry| keys::history(tenant, user_id, entry));
-        let rows = self.page(&self.disk.keyspaces.history, keys::history_of(tenant, user_id), start, limit)?;
+        let prefix = keys::history_of(tenant, user_id);
+        let rows = self.beside(move |disk| page(disk, &disk.keyspaces.history, prefix, start, limit)).await?;
         Ok(rows.iter().filter_map(|(key, _)| keys::read_history(key)).collect())
     }
 }
@@ -202,7 +247,8 @@ impl DeadLetters for EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let start = before.as_ref().map(keys::dead_letter);
-        let rows = self.page(&self.disk.keyspaces.dead_letters, keys::dead_letters_of(tenant), start, limit)?;
+        let prefix = keys::dead_letters_of(tenant);
+        let rows = self.beside(move |disk| page(disk, &disk.keyspaces.dead_letters, prefix, start, limit)).await?;
         rows.iter()
             .filter_map(|(key, value)| Some((keys::read_dead_letter(tenant, key)?, value)))
             .map(|(key, value)| Ok(codec::decode_dead_letter(key, value)?))
@@ -210,26 +256,25 @@ impl DeadLetters for EmbeddedStore {
     }
 
     async fn dead_letter(&self, key: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError> {
-        let found = self.disk.keyspaces.dead_letters.get(keys::dead_letter(key));
-        let value = found.map_err(|cause| self.disk.read_error(&cause))?;
+        let row = keys::dead_letter(key);
+        let read =
+            move |disk: &Disk| Ok(disk.keyspaces.dead_letters.get(row).map_err(|cause| disk.read_error(&cause))?);
+        let value = self.beside(read).await?;
         value.map(|value| Ok(codec::decode_dead_letter(key.clone(), &value)?)).transpose()
     }
 }
 
-impl EmbeddedStore {
-    /// Rows under a prefix, in order, after `start` if there is one.
-    fn page(
-        &self,
-        keyspace: &fjall::Keyspace,
-        prefix: Vec<u8>,
-        start: Option<Vec<u8>>,
-        limit: usize,
-    ) -> Result<Vec<(Slice, Slice)>, StoreError> {
-        use std::ops::Bound::{Excluded, Included};
-        let mut end = prefix.clone();
-        end.extend_from_slice(&[u8::MAX; 32]);
-        let start = start.map_or(Included(prefix), Excluded);
-        let rows = keyspace.range::<Vec<u8>, _>((start, Included(end))).take(limit);
-        rows.map(|row| row.into_inner().map_err(|cause| self.disk.read_error(&cause).into())).collect()
-    }
+/// Rows under a prefix, in order, after `start` if there is one.
+fn page(
+    disk: &Disk,
+    keyspace: &fjall::Keyspace,
+    prefix: Vec<u8>,
+    start: Option<Vec<u8>>,
+    limit: usize,
+) -> Result<Vec<(Slice, Slice)>, StoreError> {
+    let mut end = prefix.clone();
+    end.extend_from_slice(&[u8::MAX; 32]);
+    let start = start.map_or(Included(prefix), Excluded);
+    let rows = keyspace.range::<Vec<u8>, _>((start, Included(end))).take(limit);
+    rows.map(|row| row.into_inner().map_err(|cause| disk.read_error(&cause).into())).collect()
 }

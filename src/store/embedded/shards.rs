@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::keys;
-use crate::disk::{Disk, Rows};
-use crate::domain::ShardId;
-use crate::store::{BookColumn, BookDelta, Books, Cursors, StoreError};
+use crate::codec;
+use crate::disk::{Disk, Keyspaces, Rows};
+use crate::domain::{ShardId, Timestamp};
+use crate::store::{BookDelta, Books, Cursors, StoreError, TIMER_BUCKET};
 
 /// Written by the writing thread only, in the order of the writes; so the totals in a row are those of all rows before it.
 pub(super) struct Shards {
+    keyspaces: Keyspaces,
     held: Mutex<HashMap<ShardId, Held>>,
 }
 
@@ -28,12 +30,20 @@ impl Shards {
             let Some(shard) = ShardId::from_u32(u32::from_be_bytes(*shard)) else { continue };
             let entry = held.entry(shard).or_default();
             match kind {
-                b"b" => entry.books = read_books(&value),
-                b"c" => entry.cursors = read_cursors(&value),
+                b"b" => entry.books = codec::decode_books(&value)?,
+                b"c" => entry.cursors = codec::decode_cursors(&value)?,
                 _ => {}
             }
         }
-        Ok(Self { held: Mutex::new(held) })
+        for (shard, held) in &held {
+            disk.timer_floors.raise(*shard, timer_floor(held.cursors));
+        }
+        Ok(Self { keyspaces: disk.keyspaces.clone(), held: Mutex::new(held) })
+    }
+
+    /// For the writing thread, which must not hold the disk itself: whoever drops that last waits for the thread.
+    pub(super) fn keyspaces(&self) -> &Keyspaces {
+        &self.keyspaces
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<ShardId, Held>> {
@@ -50,26 +60,29 @@ impl Shards {
 
     /// Adds to the books, and writes the totals with the group. A write that fails is never followed by one that succeeds,
     /// so there is nothing to take back.
-    pub(super) fn add(&self, rows: &mut Rows, disk: &Disk, shard: ShardId, delta: &BookDelta) {
+    pub(super) fn add(&self, rows: &mut Rows, shard: ShardId, delta: &BookDelta) {
         let mut held = self.held();
         let books = &mut held.entry(shard).or_default().books;
         books.merge(delta);
-        rows.insert(&disk.keyspaces.shards, keys::books(shard), write_books(books));
+        rows.insert(&self.keyspaces.shards, keys::books(shard), codec::encode_books(books));
     }
 
-    /// Moves the cursors, forward only; those before, if they moved.
-    pub(super) fn advance(&self, rows: &mut Rows, disk: &Disk, shard: ShardId, to: Cursors) -> Option<Cursors> {
+    /// Moves the cursors, forward only.
+    pub(super) fn advance(&self, rows: &mut Rows, shard: ShardId, to: Cursors) {
         let mut held = self.held();
         let cursors = &mut held.entry(shard).or_default().cursors;
         let before = *cursors;
         cursors.task_block = before.task_block.max(to.task_block);
         cursors.timer_bucket = before.timer_bucket.max(to.timer_bucket);
-        if *cursors == before {
-            return None;
+        if *cursors != before {
+            rows.insert(&self.keyspaces.shards, keys::cursors(shard), codec::encode_cursors(cursors));
         }
-        rows.insert(&disk.keyspaces.shards, keys::cursors(shard), write_cursors(*cursors));
-        Some(before)
     }
+}
+
+/// No timer before this is read any more.
+pub(super) fn timer_floor(cursors: Cursors) -> Timestamp {
+    Timestamp(cursors.timer_bucket.saturating_mul(TIMER_BUCKET.as_millis() as u64))
 }
 
 /// Counts this opening of the store, and says how many there were: row numbers start anew above those of all before. The
@@ -77,39 +90,10 @@ impl Shards {
 pub(super) fn count_opening(disk: &Disk) -> Result<u64, StoreError> {
     let read = |cause: fjall::Error| StoreError::from(disk.read_error(&cause));
     let before = disk.keyspaces.shards.get(OPENINGS).map_err(read)?;
-    let count =
-        before.and_then(|bytes| bytes.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))).unwrap_or(0) + 1;
-    disk.keyspaces.shards.insert(OPENINGS, count.to_be_bytes()).map_err(read)?;
+    let count = before.map_or(Ok(0), |bytes| codec::decode_mark(&bytes))? + 1;
+    disk.keyspaces.shards.insert(OPENINGS, codec::encode_mark(count)).map_err(read)?;
     Ok(count)
 }
 
 /// No shard packs to these four letters: their third byte is no lane.
 const OPENINGS: &str = "openings";
-
-/// The number of columns, then the counts.
-fn write_books(books: &Books) -> Vec<u8> {
-    let mut bytes = vec![BookColumn::COUNT as u8];
-    for count in books.to_vec() {
-        bytes.extend_from_slice(&count.to_be_bytes());
-    }
-    bytes
-}
-
-fn read_books(bytes: &[u8]) -> Books {
-    let Some((columns, counts)) = bytes.split_first() else { return Books::default() };
-    let counts: Vec<i64> =
-        counts.chunks_exact(8).filter_map(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?))).collect();
-    Books::from_slice(usize::from(*columns), &counts)
-}
-
-fn write_cursors(cursors: Cursors) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(16);
-    bytes.extend_from_slice(&cursors.task_block.to_be_bytes());
-    bytes.extend_from_slice(&cursors.timer_bucket.to_be_bytes());
-    bytes
-}
-
-fn read_cursors(bytes: &[u8]) -> Cursors {
-    let number = |at: usize| bytes.get(at..at + 8).and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
-    Cursors { task_block: number(0).unwrap_or(0), timer_bucket: number(8).unwrap_or(0) }
-}

@@ -6,51 +6,53 @@ use std::sync::atomic::Ordering;
 use super::EmbeddedStore;
 use super::keys;
 use super::packed::Packer;
+use super::shards::timer_floor;
 use crate::codec;
-use crate::disk::{Disk, Rows};
-use crate::domain::{BLOCK_OFFSETS, Event, Plan, ShardId, Timestamp};
-use crate::store::{Cursors, HistoryEntry, StoreError, TIMER_BUCKET, TimerKey, WriteBatch};
+use crate::disk::{Keyspaces, Rows, Traffic};
+use crate::domain::{BLOCK_OFFSETS, Event, Plan, ShardId};
+use crate::store::{HistoryEntry, StoreError, WriteBatch};
 
 /// Rows with their keys, ready to be put into the group.
 #[derive(Default)]
 struct Encoded {
     plans: Vec<(Vec<u8>, Vec<u8>)>,
     events: Vec<(Vec<u8>, Vec<u8>)>,
-    timers: Vec<(Vec<u8>, [u8; 5])>,
+    timers: Vec<(Vec<u8>, Vec<u8>)>,
     claims: Vec<([u8; 16], Vec<u8>)>,
     history: Vec<Vec<u8>>,
     dead_letters: Vec<(Vec<u8>, Vec<u8>)>,
     revived: Vec<Vec<u8>>,
 }
 
-/// Old timers deleted with one write.
-const TIMERS_DROPPED_MAX: usize = 4096;
-
 impl EmbeddedStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
         let encoded = self.encode(shard, &batch);
-        let (disk, shards) = (self.disk.clone(), self.shards.clone());
-        let written = self.disk.write(move |rows| {
-            encoded.put(rows, &disk);
-            if !batch.books.is_empty() {
-                shards.add(rows, &disk, shard, &batch.books);
+        let shards = self.shards.clone();
+        let (books, cursors) = (batch.books, batch.cursors);
+        let written = self.disk.write(Traffic::Outcomes, encoded.bytes(), move |rows| {
+            encoded.put(rows, shards.keyspaces());
+            if !books.is_empty() {
+                shards.add(rows, shard, &books);
             }
-            if let Some(cursors) = batch.cursors
-                && let Some(before) = shards.advance(rows, &disk, shard, cursors)
-            {
-                drop_timers(rows, &disk, shard, before, cursors);
+            if let Some(cursors) = cursors {
+                shards.advance(rows, shard, cursors);
             }
         });
-        Ok(written.await?)
+        written.await?;
+        if let Some(cursors) = cursors {
+            // Only now: a timer that is dropped must not come back above a cursor that was lost.
+            self.disk.timer_floors.raise(shard, timer_floor(cursors));
+        }
+        Ok(())
     }
 
     fn encode(&self, shard: ShardId, batch: &WriteBatch) -> Encoded {
         let mut encoded = Encoded::default();
+        let write = self.next_write.fetch_add(1, Ordering::Relaxed);
         for plans in batch.plans.chunk_by(|a, b| a.position.block() == b.position.block()) {
-            encoded.add_plans(shard, plans);
+            encoded.add_plans(shard, write, plans);
         }
         if !batch.events.is_empty() {
-            let write = self.next_write.fetch_add(1, Ordering::Relaxed);
             let mut events: Vec<&Event> = batch.events.iter().collect();
             events.sort_by_key(|event| event.task.position.block());
             for events in events.chunk_by(|a, b| a.task.position.block() == b.task.position.block()) {
@@ -58,10 +60,7 @@ impl EmbeddedStore {
             }
         }
         for row in &batch.timers {
-            let mut value = [0; 5];
-            value[0] = row.channel.index() as u8;
-            value[1..].copy_from_slice(&row.endpoint.to_be_bytes());
-            encoded.timers.push((keys::timer(shard, row.key), value));
+            encoded.timers.push((keys::timer(shard, row.key), codec::encode_timer(row)));
         }
         for letter in &batch.dead_letters {
             encoded.dead_letters.push((keys::dead_letter(&letter.key), codec::encode_dead_letter(letter)));
@@ -72,9 +71,10 @@ impl EmbeddedStore {
 }
 
 impl Encoded {
-    fn add_plans(&mut self, shard: ShardId, plans: &[Arc<Plan>]) {
-        let Some(first) = plans.first() else { return };
-        let mut packer = Packer::with_capacity(plans.len() * 512);
+    fn add_plans(&mut self, shard: ShardId, write: u64, plans: &[Arc<Plan>]) {
+        let offsets = || plans.iter().map(|plan| plan.position.offset);
+        let (Some(first), Some(last)) = (offsets().min(), offsets().max()) else { return };
+        let mut packer = Packer::with_capacity(plans.iter().map(|plan| about_bytes(plan)).sum());
         for plan in plans {
             packer.add(plan.position.offset, |bytes| codec::encode_plan(plan, bytes));
             for claim in &plan.claims {
@@ -93,7 +93,7 @@ impl Encoded {
                 self.history.push(keys::history(&plan.tenant, user_id, entry));
             }
         }
-        self.plans.push((keys::offset(shard, first.position.offset), packer.done()));
+        self.plans.push((keys::plans(shard, first, last, write), packer.done()));
     }
 
     fn add_events(&mut self, shard: ShardId, write: u64, events: &[&Event]) {
@@ -105,8 +105,16 @@ impl Encoded {
         self.events.push((keys::event(shard, first.task.position.block(), write), packer.done()));
     }
 
-    fn put(self, rows: &mut Rows, disk: &Disk) {
-        let keyspaces = &disk.keyspaces;
+    /// About how much is written.
+    fn bytes(&self) -> usize {
+        let pairs =
+            |pairs: &[(Vec<u8>, Vec<u8>)]| pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let claims: usize = self.claims.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let history: usize = self.history.iter().map(Vec::len).sum();
+        pairs(&self.plans) + pairs(&self.events) + pairs(&self.timers) + claims + history + pairs(&self.dead_letters)
+    }
+
+    fn put(self, rows: &mut Rows, keyspaces: &Keyspaces) {
         for (key, value) in self.timers {
             rows.insert(&keyspaces.timers, key, value);
         }
@@ -131,16 +139,9 @@ impl Encoded {
     }
 }
 
-/// Deletes timers between the cursor before and now. What a crash leaves behind lies below the cursor and is never read.
-fn drop_timers(rows: &mut Rows, disk: &Disk, shard: ShardId, before: Cursors, now: Cursors) {
-    let start = |bucket: u64| {
-        let due = Timestamp(bucket.saturating_mul(TIMER_BUCKET.as_millis() as u64));
-        keys::timer(shard, TimerKey { due, ..TimerKey::default() })
-    };
-    let old = disk.keyspaces.timers.range(start(before.timer_bucket)..start(now.timer_bucket));
-    for key in old.take(TIMERS_DROPPED_MAX).map_while(|row| row.key().ok()) {
-        rows.remove(&disk.keyspaces.timers, key);
-    }
+/// So that a row is seldom moved while it grows.
+fn about_bytes(plan: &Plan) -> usize {
+    plan.data.len() + plan.metadata.len() + 384
 }
 
 /// The number of blocks is bounded by that of the offsets.

@@ -63,6 +63,7 @@ impl World {
             dir: dir.path().into(),
             cache_bytes: 4 << 20,
             write_buffer_bytes: 8 << 20,
+            group_commit_max: std::time::Duration::ZERO,
             min_free_bytes: 0,
             free_space: Arc::new(MachineSpace),
             clock: shared.clone(),
