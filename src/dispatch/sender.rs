@@ -137,7 +137,13 @@ impl Drop for SenderState {
 /// What a flight comes to.
 enum Landed {
     Loaded(Vec<(Job, Option<Payload>)>),
-    Done(Finished, Option<Answer>),
+    Done(Box<(Finished, Option<Answer>)>),
+}
+
+impl Landed {
+    fn done(finished: Finished, answer: Option<Answer>) -> Self {
+        Landed::Done(Box::new((finished, answer)))
+    }
 }
 
 struct Driver {
@@ -181,7 +187,8 @@ impl Driver {
             for landed in landed {
                 match landed {
                     Landed::Loaded(loaded) => start.extend(loaded),
-                    Landed::Done(done, answer) => {
+                    Landed::Done(landed) => {
+                        let (done, answer) = *landed;
                         finished.push(done);
                         answers.extend(answer);
                     }
@@ -237,7 +244,7 @@ async fn carry_out(
         if begin == Begin::Yes {
             context.ownership.release(task);
         }
-        return Landed::Done(not_sent(&job), None);
+        return Landed::done(not_sent(&job), None);
     };
     let plan = payload.plan.clone();
     let now = context.clock.now();
@@ -251,14 +258,14 @@ async fn carry_out(
         kind,
     };
     if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Expired)));
+        return Landed::done(not_sent(&job), Some(answer(AnswerKind::Expired)));
     }
     let message =
         match crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer) {
             Ok(message) => message,
             Err(error) => {
                 let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
-                return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
+                return Landed::done(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
             }
         };
     let sending = AssertUnwindSafe(job.provider.send(&message)).catch_unwind();
@@ -274,7 +281,7 @@ async fn carry_out(
 
 /// Sorts an answer: what another provider may still do goes back to the channel, the rest is settled.
 fn land(mut job: Job, payload: Payload, answer: Answer) -> Landed {
-    let AnswerKind::Outcome(outcome) = &answer.kind else { return Landed::Done(not_sent(&job), Some(answer)) };
+    let AnswerKind::Outcome(outcome) = &answer.kind else { return Landed::done(not_sent(&job), Some(answer)) };
     let (verdict, refused) = match outcome {
         Outcome::Accepted { .. } | Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
             (Verdict::Answered, false)
@@ -295,11 +302,11 @@ fn land(mut job: Job, payload: Payload, answer: Answer) -> Landed {
         refused: None,
     };
     if !refused {
-        return Landed::Done(finished, Some(answer));
+        return Landed::done(finished, Some(answer));
     }
     job.ready.payload = Some(Box::new(payload));
     finished.refused = Some((job.ready, answer));
-    Landed::Done(finished, None)
+    Landed::done(finished, None)
 }
 
 fn not_sent(job: &Job) -> Finished {

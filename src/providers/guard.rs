@@ -43,8 +43,11 @@ pub enum EndpointError {
 pub struct Guard {
     allow_private: bool,
     clock: SharedClock,
-    resolved: Arc<Mutex<HashMap<Box<str>, (Timestamp, Result<IpAddr, EndpointError>)>>>,
+    resolved: Arc<Mutex<Answers>>,
 }
+
+/// What the name service answered, and when.
+type Answers = HashMap<Box<str>, (Timestamp, Result<IpAddr, EndpointError>)>;
 
 /// How long an answer of the name service is used again, so that a burst does not ask for each of its messages.
 const RESOLVED_FOR: Duration = Duration::from_secs(10);
@@ -138,7 +141,7 @@ impl Guard {
         if is_allowed { Ok(()) } else { Err(EndpointError::Private) }
     }
 
-    fn resolved(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, (Timestamp, Result<IpAddr, EndpointError>)>> {
+    fn resolved(&self) -> std::sync::MutexGuard<'_, Answers> {
         self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

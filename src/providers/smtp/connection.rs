@@ -262,7 +262,7 @@ impl Connection {
         let is_unsafe = |text: &str| text.chars().any(|letter| letter.is_control() || "<> ".contains(letter));
         let reason: Box<str> = if is_unsafe(from) || is_unsafe(to) {
             "an address has a character that no address has".into()
-        } else if !(from.is_ascii() && to.is_ascii()) && !self.offers.utf8 {
+        } else if !self.offers.utf8 && (!from.is_ascii() || !to.is_ascii()) {
             "the server takes no address outside ASCII".into()
         } else if self.offers.size_max > 0 && mail.len() > self.offers.size_max {
             format!("the mail has {} bytes, the server takes {}", mail.len(), self.offers.size_max).into()
