@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fanfare::domain::{Channel, Outcome};
-use fanfare::log::{Log, NewRecord};
+use fanfare::log::NewRecord;
 use fanfare::outcomes::Replay;
 use fanfare::store::{BookColumn, DeadLetterCause};
 
