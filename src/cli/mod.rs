@@ -49,6 +49,8 @@ pub fn main() -> ExitCode {
     }
 }
 
+const BLOCKING_THREADS: usize = 6;
+
 fn run(command: Command) -> anyhow::Result<()> {
     // One crypto library for everything; it fails only if one was chosen before.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -56,7 +58,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime = builder.enable_all().build().context("cannot start the threads of the program")?;
+    // Reads from the disk and look-ups of names: each thread keeps some memory, and the disk is not faster for more of them.
+    let runtime = builder
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .context("cannot start the threads of the program")?;
     runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,

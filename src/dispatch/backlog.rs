@@ -97,7 +97,8 @@ impl PayloadBudget {
     /// Waits until contents of the lane are held again. Whoever waits here must not wait forever: a provider that takes nothing
     /// frees nothing, and then tasks go on without their contents.
     pub async fn room(&self, lane: Priority) {
-        let limit = self.limit(lane);
+        // A little more than a record's worth must be free: whoever is let in brings a batch, and so do the other partitions.
+        let limit = self.limit(lane) / 8 * 7;
         self.waiting.fetch_add(1, Ordering::AcqRel);
         // Counted down also if the waiting is given up.
         let _waiting = Waiting(&self.waiting);

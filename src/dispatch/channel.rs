@@ -4,6 +4,7 @@
 //! lost: a new incarnation waits until every answer is settled and then takes up again, from the store, what the ownership
 //! registry says is in hand. If a sender fails the channel fails with it, for the same reason.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -46,6 +47,8 @@ pub enum ChannelMessage {
     Finished(Vec<Finished>),
     /// Handles of a lane whose contents were read.
     Loaded(Priority, Vec<Ready>),
+    /// The same of tasks that wait for their endpoint; how many of each lane were taken out to be read.
+    LoadedParked(u32, [usize; 4], Vec<Ready>),
     /// A breaker, a pause or a rate may let something through now.
     Wake(Timestamp),
     /// Hand out nothing more; answer when nothing is in flight.
@@ -62,6 +65,8 @@ pub struct ChannelState {
     senders: Vec<ActorRef<SenderMessage>>,
     next_sender: usize,
     in_flight: [usize; 4],
+    /// Endpoints whose next tasks are being read from the store.
+    loading_parked: HashSet<u32>,
     /// The earliest wake-up that is under way.
     wake_at: Option<Timestamp>,
     draining: Option<Vec<RpcReplyPort<()>>>,
@@ -108,6 +113,7 @@ impl Actor for ChannelActor {
             senders,
             next_sender: 0,
             in_flight: [0; 4],
+            loading_parked: HashSet::new(),
             wake_at: None,
             draining: None,
             metrics,
@@ -135,9 +141,14 @@ impl Actor for ChannelActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ChannelMessage::Ready(ready) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
-            ChannelMessage::Finished(finished) => state.finish(finished).await,
+            ChannelMessage::Finished(finished) => state.finish(finished, &myself).await,
             ChannelMessage::Loaded(lane, loaded) => state.lanes.end_loading(lane, loaded),
-            ChannelMessage::Wake(at) => state.wake(at),
+            ChannelMessage::LoadedParked(endpoint, taken, loaded) => {
+                state.loading_parked.remove(&endpoint);
+                state.lanes.park_again(endpoint, taken, loaded);
+                state.unpark(endpoint, &myself);
+            }
+            ChannelMessage::Wake(at) => state.wake(at, &myself),
             ChannelMessage::Drain(reply) => state.draining.get_or_insert_default().push(reply),
         }
         state.hand_out(&myself).await;
@@ -229,7 +240,7 @@ impl ChannelState {
         self.providers[index].take_token(&coordination, now).await.then_some(index)
     }
 
-    async fn finish(&mut self, finished: Vec<Finished>) {
+    async fn finish(&mut self, finished: Vec<Finished>, myself: &ActorRef<ChannelMessage>) {
         let now = self.arguments.context.clock.now();
         let mut given_up = Vec::new();
         for done in finished {
@@ -256,8 +267,8 @@ impl ChannelState {
                 }
                 Verdict::NotSent => provider.breaker.abandon(now),
             }
-            if own_endpoint && self.lanes.has_parked(done.endpoint) {
-                self.lanes.unpark(done.endpoint, self.endpoints.room(done.endpoint, now));
+            if own_endpoint {
+                self.unpark(done.endpoint, myself);
             }
             if let Some((ready, answer)) = done.refused {
                 self.fail_over(ready, answer, done.provider_index, now, &mut given_up);
@@ -295,14 +306,37 @@ impl ChannelState {
         }
     }
 
-    fn wake(&mut self, at: Timestamp) {
+    /// Brings back tasks of an endpoint that has room again.
+    fn unpark(&mut self, endpoint: u32, myself: &ActorRef<ChannelMessage>) {
+        if !self.lanes.has_parked(endpoint) || self.loading_parked.contains(&endpoint) {
+            return;
+        }
+        let room = self.endpoints.room(endpoint, self.arguments.context.clock.now());
+        let bare = self.lanes.unpark(endpoint, room, LOAD_MAX);
+        if bare.is_empty() {
+            return;
+        }
+        self.loading_parked.insert(endpoint);
+        let mut taken = [0; 4];
+        for ready in &bare {
+            taken[ready.priority().index()] += 1;
+        }
+        let (context, myself) = (self.arguments.context.clone(), myself.clone());
+        tokio::spawn(async move {
+            let loaded = load(&context, bare).await;
+            // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
+            let _ = myself.cast(ChannelMessage::LoadedParked(endpoint, taken, loaded));
+        });
+    }
+
+    fn wake(&mut self, at: Timestamp, myself: &ActorRef<ChannelMessage>) {
         if self.wake_at.is_some_and(|wake_at| wake_at <= at) {
             self.wake_at = None;
         }
         let now = self.arguments.context.clock.now();
         let open: Vec<u32> = self.endpoints.open().filter(|(_, until)| *until <= now).map(|(id, _)| id).collect();
         for endpoint in open {
-            self.lanes.unpark(endpoint, self.endpoints.room(endpoint, now));
+            self.unpark(endpoint, myself);
         }
     }
 

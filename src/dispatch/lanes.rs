@@ -88,9 +88,15 @@ impl Lanes {
         self.parked.entry(ready.endpoint).or_default().push_back(ready);
     }
 
-    /// Brings up to `count` tasks of an endpoint back, the most urgent and oldest first, to the head of their lanes.
-    pub(super) fn unpark(&mut self, endpoint: u32, count: usize) {
-        let Some(waiting) = self.parked.get_mut(&endpoint) else { return };
+    /// Brings up to `count` tasks of an endpoint back, the oldest first, to the head of their lanes. If those have no content yet,
+    /// up to `limit` of them are returned instead, to be read together and given to [`Lanes::park_again`].
+    pub(super) fn unpark(&mut self, endpoint: u32, count: usize, limit: usize) -> Vec<Ready> {
+        let Some(waiting) = self.parked.get_mut(&endpoint) else { return Vec::new() };
+        let bare = waiting.iter().take(limit).take_while(|ready| ready.payload.is_none()).count();
+        if count > 0 && bare > 0 {
+            // The endpoint keeps its place, empty if need be, until they are back.
+            return waiting.drain(..bare).collect();
+        }
         let mut back = Vec::with_capacity(count.min(waiting.len()));
         while back.len() < count
             && let Some(ready) = waiting.pop_front()
@@ -103,6 +109,23 @@ impl Lanes {
         }
         for ready in back.into_iter().rev() {
             self.push_front(ready);
+        }
+        Vec::new()
+    }
+
+    /// Tasks that were set aside and have their contents now: they go to the head of those that wait for the endpoint. `taken`
+    /// were taken out; those among them that had moved on do not come back.
+    pub(super) fn park_again(&mut self, endpoint: u32, taken: [usize; 4], loaded: Vec<Ready>) {
+        for (count, taken) in self.parked_count.iter_mut().zip(taken) {
+            *count -= taken;
+        }
+        let waiting = self.parked.entry(endpoint).or_default();
+        for ready in loaded.into_iter().rev() {
+            self.parked_count[ready.priority().index()] += 1;
+            waiting.push_front(ready);
+        }
+        if waiting.is_empty() {
+            self.parked.remove(&endpoint);
         }
     }
 
@@ -138,6 +161,27 @@ mod tests {
         let shard = ShardId { generation: 0, lane, partition: 0 };
         let task = TaskId { position: Position::new(shard, offset), ordinal: 0 };
         Ready::bare(task, 1, Channel::Webhook, endpoint, Timestamp(since), room)
+    }
+
+    fn content() -> Box<crate::dispatch::Payload> {
+        let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+        let plan = crate::domain::Plan {
+            position: Position::new(shard, 0),
+            tenant: "default".into(),
+            user_id: None,
+            category: None,
+            source: crate::domain::Source::Http,
+            routing: crate::domain::Routing::All,
+            accepted_at: Timestamp(0),
+            expires_at: None,
+            content: crate::domain::Content::Template { code: "x".into() },
+            data: "{}".into(),
+            metadata: "{}".into(),
+            decisions: Vec::new(),
+            disposition: crate::domain::Disposition::Tasks(Vec::new()),
+            claims: Vec::new(),
+        };
+        Box::new(crate::dispatch::Payload { plan: std::sync::Arc::new(plan), _held: None })
     }
 
     fn pop_lanes(lanes: &mut Lanes, now: u64, count: usize) -> [usize; 4] {
@@ -183,7 +227,13 @@ mod tests {
         }
         lanes.push(ready(&room, Priority::Normal, 50, 0, 0));
         assert_eq!(lanes.depth(Priority::Normal), 4);
-        lanes.unpark(9, 2);
+        let mut bare = lanes.unpark(9, 2, 10);
+        assert_eq!(bare.len(), 3, "none of them has its content yet");
+        for ready in &mut bare {
+            ready.payload = Some(content());
+        }
+        lanes.park_again(9, [0, 0, 3, 0], bare);
+        assert!(lanes.unpark(9, 2, 10).is_empty());
         let order: Vec<u64> =
             std::iter::from_fn(|| lanes.pop(Timestamp(0), &SHARING)).map(|ready| ready.task.position.offset).collect();
         assert_eq!(order, [0, 1, 50]);

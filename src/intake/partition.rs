@@ -34,7 +34,7 @@ use crate::timers::TimersHandle;
 
 /// How long a batch waits for memory before its tasks go on without their contents: where a provider takes nothing, the
 /// others' tasks behind it must still come.
-const MEMORY_WAIT: Duration = Duration::from_millis(500);
+const MEMORY_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub struct PartitionActor;

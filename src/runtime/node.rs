@@ -29,6 +29,9 @@ use crate::telemetry::{self, Condition, Health};
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
 const CRITICAL_THREADS: usize = 1;
 
+/// Threads for its reads from the disk.
+const CRITICAL_BLOCKING_THREADS: usize = 2;
+
 /// Runs a node until SIGTERM or SIGINT tells it to stop, or until it must.
 pub async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     if !(roles.api && roles.engine) {
@@ -68,6 +71,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let critical = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CRITICAL_THREADS)
         .thread_name("fanfare-critical")
+        .max_blocking_threads(CRITICAL_BLOCKING_THREADS)
         .enable_all()
         .build()
         .context("cannot start the runtime of the critical class")?;

@@ -50,7 +50,9 @@ impl EmbeddedStore {
         let mut encoded = Encoded::default();
         let write = self.next_write.fetch_add(1, Ordering::Relaxed);
         for plans in batch.plans.chunk_by(|a, b| a.position.block() == b.position.block()) {
-            encoded.add_plans(shard, write, plans);
+            for plans in plans.chunks(PLANS_PER_ROW) {
+                encoded.add_plans(shard, write, plans);
+            }
         }
         if !batch.events.is_empty() {
             let mut events: Vec<&Event> = batch.events.iter().collect();
@@ -69,6 +71,9 @@ impl EmbeddedStore {
         encoded
     }
 }
+
+/// Plans in a row: enough to share its cost, few enough that reading one of them does not read a hundred kilobytes.
+const PLANS_PER_ROW: usize = 32;
 
 impl Encoded {
     fn add_plans(&mut self, shard: ShardId, write: u64, plans: &[Arc<Plan>]) {
