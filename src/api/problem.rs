@@ -162,8 +162,9 @@ impl From<AcceptError> for Problem {
             AcceptError::Conflict { .. } => {
                 Self::new(Kind::Conflict, "this `Idempotency-Key` was used before with another body: use a new key")
             }
-            // The reason names paths and is for the log.
-            AcceptError::Unavailable { retry_after, .. } => {
+            AcceptError::Unavailable { reason, retry_after } => {
+                // It names paths, and so is for the log; `/readyz` says it as well, and once is enough at other levels.
+                tracing::debug!(reason, "a request was not accepted");
                 Self::unavailable("nothing can be accepted at the moment: try again with the same body", retry_after)
             }
         }

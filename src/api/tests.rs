@@ -7,3 +7,4 @@ mod keys;
 mod reading;
 mod dead_letters;
 mod surroundings;
+mod serving;

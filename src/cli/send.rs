@@ -3,17 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{ArgGroup, Args};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, Server};
-use crate::clock::Clock;
-use crate::runtime::SystemClock;
 
-/// The pauses between two looks at a notification grow from the first to the second.
-const LOOK_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+/// How often a notification is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("whole").args(["json"]).conflicts_with_all(["fields"]))]
@@ -130,28 +128,23 @@ fn read(file: &std::path::Path) -> anyhow::Result<String> {
 
 /// Looks again and again until nothing of it is open.
 async fn follow(client: &Client, id: &str, limit: Duration) -> anyhow::Result<()> {
-    let clock = SystemClock;
-    let end = clock.now() + limit;
-    let [mut pause, pause_max] = LOOK_PAUSES;
+    let ended = tokio::time::timeout(limit, ended(client, id)).await;
+    let notification = ended.with_context(|| format!("{id} is still open after {} seconds", limit.as_secs()))??;
+    println!("{notification:#}");
+    let status = notification["status"].as_str().unwrap_or_default();
+    anyhow::ensure!(matches!(status, "sent" | "delivered"), "{id} was not sent: {status}");
+    Ok(())
+}
+
+/// The notification, once nothing of it is open.
+async fn ended(client: &Client, id: &str) -> anyhow::Result<Value> {
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
     loop {
+        looks.tick().await;
         let notification = client.call(client.request(Method::GET, &format!("/v1/notifications/{id}"))).await?;
-        let status = notification["status"].as_str().unwrap_or_default();
-        match status {
-            "accepted" | "pending" | "sending" | "scheduled" if clock.now() >= end => {
-                bail!("{id} is still {status} after {} seconds", limit.as_secs());
-            }
-            "accepted" | "pending" | "sending" | "scheduled" => {}
-            "sent" | "delivered" => {
-                println!("{notification:#}");
-                return Ok(());
-            }
-            _ => {
-                println!("{notification:#}");
-                bail!("{id} was not sent: {status}");
-            }
+        if !matches!(notification["status"].as_str(), Some("accepted" | "pending" | "sending" | "scheduled")) {
+            return Ok(notification);
         }
-        clock.sleep(pause).await;
-        pause = (pause * 2).min(pause_max);
     }
 }
 

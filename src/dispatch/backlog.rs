@@ -64,10 +64,14 @@ impl Drop for BacklogPermit {
     }
 }
 
-/// Memory for the contents of ready tasks.
+/// Memory for the contents of ready tasks. As with the backlog, lower lanes may use less of it.
 #[derive(Debug)]
 pub struct PayloadBudget {
-    free: AtomicUsize,
+    used: AtomicUsize,
+    max: usize,
+    waiting: AtomicUsize,
+    /// Told when some memory is free again and somebody waits for it.
+    freed: Notify,
 }
 
 /// Held while a content is in memory.
@@ -79,20 +83,52 @@ pub(super) struct PayloadPermit {
 
 impl PayloadBudget {
     pub fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { free: AtomicUsize::new(bytes) })
+        Arc::new(Self { used: AtomicUsize::new(0), max: bytes, waiting: AtomicUsize::new(0), freed: Notify::new() })
     }
 
-    pub(super) fn hold(self: &Arc<Self>, bytes: usize) -> Option<PayloadPermit> {
-        self.free
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes))
+    pub(super) fn hold(self: &Arc<Self>, lane: Priority, bytes: usize) -> Option<PayloadPermit> {
+        let limit = self.limit(lane);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used + bytes <= limit).then_some(used + bytes))
             .ok()
             .map(|_| PayloadPermit { budget: self.clone(), bytes })
+    }
+
+    /// Waits until contents of the lane are held again. Whoever waits here must not wait forever: a provider that takes nothing
+    /// frees nothing, and then tasks go on without their contents.
+    pub async fn room(&self, lane: Priority) {
+        let limit = self.limit(lane);
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        // Counted down also if the waiting is given up.
+        let _waiting = Waiting(&self.waiting);
+        loop {
+            let freed = self.freed.notified();
+            if self.used.load(Ordering::Acquire) < limit {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    fn limit(&self, lane: Priority) -> usize {
+        self.max - self.max / 6 * lane.index()
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Drop for PayloadPermit {
     fn drop(&mut self) {
-        self.budget.free.fetch_add(self.bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        if self.budget.waiting.load(Ordering::Acquire) > 0 {
+            self.budget.freed.notify_waiters();
+        }
     }
 }
 
@@ -127,10 +163,24 @@ mod tests {
     #[test]
     fn contents_above_the_budget_are_not_held_and_come_back_when_dropped() {
         let budget = PayloadBudget::new(1000);
-        let first = budget.hold(600);
+        let first = budget.hold(Priority::Critical, 600);
         assert!(first.is_some());
-        assert!(budget.hold(600).is_none());
+        assert!(budget.hold(Priority::Critical, 600).is_none());
         drop(first);
-        assert!(budget.hold(600).is_some());
+        assert!(budget.hold(Priority::Critical, 600).is_some());
+        assert!(budget.hold(Priority::Low, 600).is_none(), "a lower lane may use less");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_memory_is_woken_when_a_content_goes() {
+        let budget = PayloadBudget::new(1000);
+        let held = budget.hold(Priority::Critical, 1000);
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.room(Priority::Normal).await }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        waiting.await.expect("the waiter ends");
     }
 }

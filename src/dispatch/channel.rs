@@ -11,13 +11,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use super::breaker::BreakerRule;
 use super::endpoints::Endpoints;
 use super::lanes::{Lanes, Sharing};
+use super::load::{LOAD_MAX, load};
 use super::metrics::ChannelMetrics;
 use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{ProviderLimits, ProviderSlots, choose};
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, TaskState, Timestamp};
+use crate::domain::{Channel, Priority, TaskState, Timestamp};
 use crate::outcomes::Answer;
 use crate::providers::SharedProvider;
 
@@ -43,6 +44,8 @@ pub enum ChannelMessage {
     Ready(Vec<Ready>),
     /// Jobs of a sender that ended.
     Finished(Vec<Finished>),
+    /// Handles of a lane whose contents were read.
+    Loaded(Priority, Vec<Ready>),
     /// A breaker, a pause or a rate may let something through now.
     Wake(Timestamp),
     /// Hand out nothing more; answer when nothing is in flight.
@@ -133,6 +136,7 @@ impl Actor for ChannelActor {
         match message {
             ChannelMessage::Ready(ready) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
             ChannelMessage::Finished(finished) => state.finish(finished).await,
+            ChannelMessage::Loaded(lane, loaded) => state.lanes.end_loading(lane, loaded),
             ChannelMessage::Wake(at) => state.wake(at),
             ChannelMessage::Drain(reply) => state.draining.get_or_insert_default().push(reply),
         }
@@ -170,6 +174,10 @@ impl ChannelState {
                 self.lanes.park(ready);
                 continue;
             }
+            if ready.payload.is_none() {
+                self.load(ready, myself);
+                continue;
+            }
             let Some(index) = self.provider_for(&ready, now).await else {
                 self.lanes.push_front(ready);
                 continue;
@@ -195,6 +203,19 @@ impl ChannelState {
             }
         }
         self.arrange_wake(myself, now);
+    }
+
+    /// Has the contents of a lane's next tasks read; the lane waits until they are here.
+    fn load(&mut self, first: Ready, myself: &ActorRef<ChannelMessage>) {
+        let lane = first.priority();
+        self.lanes.push_front(first);
+        let handles = self.lanes.begin_loading(lane, LOAD_MAX);
+        let (context, myself) = (self.arguments.context.clone(), myself.clone());
+        tokio::spawn(async move {
+            let loaded = load(&context, handles).await;
+            // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
+            let _ = myself.cast(ChannelMessage::Loaded(lane, loaded));
+        });
     }
 
     /// The provider for a task: by weight among those that have room and did not refuse it in this attempt. `None` only after

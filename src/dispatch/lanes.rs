@@ -24,6 +24,8 @@ pub(super) struct Lanes {
     credits: [i64; 4],
     parked: HashMap<u32, VecDeque<Ready>>,
     parked_count: [usize; 4],
+    /// Lanes whose head is being read from the store.
+    loading: [bool; 4],
 }
 
 impl Lanes {
@@ -36,15 +38,17 @@ impl Lanes {
         self.queues[ready.priority().index()].push_front(ready);
     }
 
-    /// Takes the next task whose turn it is.
+    /// Takes the next task whose turn it is, passing over the lanes whose head is being read from the store.
     pub(super) fn pop(&mut self, now: Timestamp, sharing: &Sharing) -> Option<Ready> {
-        if let Some(ready) = self.queues[Priority::Critical.index()].pop_front() {
+        if !self.loading[0]
+            && let Some(ready) = self.queues[Priority::Critical.index()].pop_front()
+        {
             return Some(ready);
         }
         let mut total = 0;
         let mut chosen = None;
         for lane in 1..4 {
-            let Some(head) = self.queues[lane].front() else {
+            let Some(head) = self.queues[lane].front().filter(|_| !self.loading[lane]) else {
                 self.credits[lane] = 0;
                 continue;
             };
@@ -60,6 +64,22 @@ impl Lanes {
         let lane = chosen?;
         self.credits[lane] -= total;
         self.queues[lane].pop_front()
+    }
+
+    /// Takes the handles without content from the head of a lane, to be read together. The lane waits until they are back.
+    pub(super) fn begin_loading(&mut self, lane: Priority, limit: usize) -> Vec<Ready> {
+        self.loading[lane.index()] = true;
+        let queue = &mut self.queues[lane.index()];
+        let bare = queue.iter().take(limit).take_while(|ready| ready.payload.is_none()).count();
+        queue.drain(..bare).collect()
+    }
+
+    /// They are back, and go to where they came from.
+    pub(super) fn end_loading(&mut self, lane: Priority, loaded: Vec<Ready>) {
+        self.loading[lane.index()] = false;
+        for ready in loaded.into_iter().rev() {
+            self.push_front(ready);
+        }
     }
 
     /// Sets a task aside until its endpoint takes something again.
@@ -97,7 +117,7 @@ impl Lanes {
 
     /// Whether a task could be popped.
     pub(super) fn has_queued(&self) -> bool {
-        self.queues.iter().any(|queue| !queue.is_empty())
+        self.queues.iter().zip(self.loading).any(|(queue, loading)| !loading && !queue.is_empty())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What dispatch reports.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::lanes::Lanes;
 use super::ready::Class;
@@ -73,8 +73,11 @@ impl ChannelMetrics {
 /// What senders count, with the handles resolved once per series.
 #[derive(Default)]
 pub(super) struct SendMetrics {
-    series: Mutex<HashMap<(Channel, Priority, std::sync::Arc<str>), Series>>,
+    series: Mutex<HashMap<SeriesKey, Series>>,
 }
+
+/// Channel, priority and the provider's name.
+type SeriesKey = (Channel, Priority, Arc<str>);
 
 #[derive(Clone)]
 struct Series {
@@ -97,7 +100,7 @@ impl SendMetrics {
         }
     }
 
-    fn series(&self, channel: Channel, priority: Priority, provider: &std::sync::Arc<str>) -> Series {
+    fn series(&self, channel: Channel, priority: Priority, provider: &Arc<str>) -> Series {
         let mut series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         series
             .entry((channel, priority, provider.clone()))

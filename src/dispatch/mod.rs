@@ -15,6 +15,7 @@ mod breaker;
 mod slots;
 mod endpoints;
 mod channel;
+mod load;
 mod sender;
 mod metrics;
 

@@ -41,7 +41,7 @@ impl Ready {
         let spec = plan.tasks().get(ordinal)?;
         let payload = room
             .payloads
-            .hold(plan_bytes(plan))
+            .hold(plan.priority(), plan_bytes(plan))
             .map(|held| Box::new(Payload { plan: plan.clone(), _held: Some(held) }));
         Some(Self {
             task: plan.task_id(ordinal),

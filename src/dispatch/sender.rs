@@ -7,7 +7,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -18,7 +17,7 @@ use super::channel::ChannelMessage;
 use super::metrics::SendMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
 use crate::clock::SharedClock;
-use crate::domain::{Outcome, Position, Priority, TaskState};
+use crate::domain::{Outcome, Priority};
 use crate::outcomes::{Answer, AnswerKind, SettlerHandle};
 use crate::ownership::{Begin, Ownership};
 use crate::providers::SharedProvider;
@@ -134,11 +133,8 @@ impl Drop for SenderState {
     }
 }
 
-/// What a flight comes to.
-enum Landed {
-    Loaded(Vec<(Job, Option<Payload>)>),
-    Done(Finished, Option<Answer>),
-}
+/// What a flight comes to; boxed, since most of the flights' memory would be that of the rare large answers.
+type Landed = Box<(Finished, Option<Answer>)>;
 
 struct Driver {
     context: Arc<SenderContext>,
@@ -148,7 +144,7 @@ struct Driver {
 
 impl Driver {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let mut flights: FuturesUnordered<Either<_, BoxFuture<'static, Landed>>> = FuturesUnordered::new();
+        let mut flights = FuturesUnordered::new();
         let mut arrived = Vec::new();
         loop {
             let mut landed = Vec::new();
@@ -165,30 +161,15 @@ impl Driver {
                     }
                 }
             }
-            let mut start = Vec::new();
-            let mut bare = Vec::new();
-            for mut job in arrived.drain(..) {
-                match job.ready.payload.take() {
-                    Some(payload) => start.push((job, Some(*payload))),
-                    None => bare.push(job),
-                }
-            }
-            if !bare.is_empty() {
-                flights.push(Either::Right(load(self.context.clone(), bare).boxed()));
+            for job in arrived.drain(..) {
+                flights.push(carry_out(self.context.clone(), self.metrics.clone(), job));
             }
             let mut finished = Vec::with_capacity(landed.len());
             let mut answers = Vec::with_capacity(landed.len());
             for landed in landed {
-                match landed {
-                    Landed::Loaded(loaded) => start.extend(loaded),
-                    Landed::Done(done, answer) => {
-                        finished.push(done);
-                        answers.extend(answer);
-                    }
-                }
-            }
-            for (job, payload) in start {
-                flights.push(Either::Left(carry_out(self.context.clone(), self.metrics.clone(), job, payload)));
+                let (done, answer): (Finished, Option<Answer>) = *landed;
+                finished.push(done);
+                answers.extend(answer);
             }
             if !answers.is_empty() {
                 self.context.settler.submit(answers).await;
@@ -200,44 +181,13 @@ impl Driver {
     }
 }
 
-/// Reads the contents of handles that came without, and leaves out those whose tasks have moved on.
-async fn load(context: Arc<SenderContext>, jobs: Vec<Job>) -> Landed {
-    let positions: Vec<Position> = jobs.iter().map(|job| job.ready.task.position).collect();
-    let stories = loop {
-        match context.store.stories(&positions).await {
-            Ok(stories) => break stories,
-            Err(error) => {
-                tracing::error!(%error, "cannot read tasks that are to be sent: trying again");
-                context.clock.sleep(Duration::from_secs(1)).await;
-            }
-        }
-    };
-    let now = context.clock.now();
-    let loaded = jobs.into_iter().zip(stories).map(|(mut job, story)| {
-        let state = story.as_ref().and_then(|story| story.state(usize::from(job.ready.task.ordinal)));
-        job.ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
-        let open = story.filter(|_| state.is_some_and(|state| job.ready.matches(state, now)));
-        let payload = open.map(|story| Payload { plan: Arc::new(story.plan), _held: None });
-        (job, payload)
-    });
-    Landed::Loaded(loaded.collect())
-}
-
 /// One job from the last check to the answer.
-async fn carry_out(
-    context: Arc<SenderContext>,
-    metrics: Arc<SendMetrics>,
-    job: Job,
-    payload: Option<Payload>,
-) -> Landed {
+async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, mut job: Job) -> Landed {
     let task = job.ready.task;
-    let begin = context.ownership.begin(task);
-    let Some(payload) = payload.filter(|_| begin == Begin::Yes) else {
+    let payload = match job.ready.payload.take() {
+        Some(payload) if context.ownership.begin(task) == Begin::Yes => payload,
         // The task moved on while its handle waited; whoever moved it on, or cancels it, has it.
-        if begin == Begin::Yes {
-            context.ownership.release(task);
-        }
-        return Landed::Done(not_sent(&job), None);
+        _ => return landed(not_sent(&job), None),
     };
     let plan = payload.plan.clone();
     let now = context.clock.now();
@@ -251,14 +201,14 @@ async fn carry_out(
         kind,
     };
     if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Expired)));
+        return landed(not_sent(&job), Some(answer(AnswerKind::Expired)));
     }
     let message =
         match crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer) {
             Ok(message) => message,
             Err(error) => {
                 let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
-                return Landed::Done(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
+                return landed(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
             }
         };
     let sending = AssertUnwindSafe(job.provider.send(&message)).catch_unwind();
@@ -273,8 +223,8 @@ async fn carry_out(
 }
 
 /// Sorts an answer: what another provider may still do goes back to the channel, the rest is settled.
-fn land(mut job: Job, payload: Payload, answer: Answer) -> Landed {
-    let AnswerKind::Outcome(outcome) = &answer.kind else { return Landed::Done(not_sent(&job), Some(answer)) };
+fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
+    let AnswerKind::Outcome(outcome) = &answer.kind else { return landed(not_sent(&job), Some(answer)) };
     let (verdict, refused) = match outcome {
         Outcome::Accepted { .. } | Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
             (Verdict::Answered, false)
@@ -295,11 +245,15 @@ fn land(mut job: Job, payload: Payload, answer: Answer) -> Landed {
         refused: None,
     };
     if !refused {
-        return Landed::Done(finished, Some(answer));
+        return landed(finished, Some(answer));
     }
-    job.ready.payload = Some(Box::new(payload));
+    job.ready.payload = Some(payload);
     finished.refused = Some((job.ready, answer));
-    Landed::Done(finished, None)
+    landed(finished, None)
+}
+
+fn landed(finished: Finished, answer: Option<Answer>) -> Landed {
+    Box::new((finished, answer))
 }
 
 fn not_sent(job: &Job) -> Finished {

@@ -53,7 +53,6 @@ pub struct Acceptor {
     store: SharedStore,
     clock: SharedClock,
     keys: Arc<AcceptedKeys>,
-    counted: Counted,
 }
 
 /// For each key of a call: who holds it already, and with which body.
@@ -70,7 +69,7 @@ enum Fate {
 impl Acceptor {
     /// `keys` are shared with the partition actors, which forget those that were planned, and with recovery.
     pub fn new(log: SharedLog, store: SharedStore, clock: SharedClock, keys: Arc<AcceptedKeys>) -> Self {
-        Self { log, store, clock, keys, counted: Counted::new() }
+        Self { log, store, clock, keys }
     }
 
     /// Accepts all requests or none of them; the answers stand in their order, and are given once all is durable.
@@ -80,7 +79,7 @@ impl Acceptor {
         } else {
             self.accept_keyed(&requests).await
         };
-        self.counted.count(&requests, &outcome);
+        count(&requests, &outcome);
         outcome
     }
 
@@ -255,37 +254,23 @@ fn unavailable(reason: &str, retry_after_seconds: u64) -> AcceptError {
     AcceptError::Unavailable { reason: reason.to_owned(), retry_after: Duration::from_secs(retry_after_seconds) }
 }
 
-/// The handles, by source and priority. What was accepted is counted when it is planned.
-struct Counted {
-    repeated: Vec<Counter>,
-    conflict: Vec<Counter>,
-    unavailable: Vec<Counter>,
-}
-
-impl Counted {
-    fn new() -> Self {
-        let of = |outcome: &str| {
-            let pairs = Source::ALL.iter().flat_map(|source| Priority::ALL.iter().map(move |lane| (source, lane)));
-            pairs.map(|(source, lane)| REQUESTS.with([source.name(), lane.name(), outcome])).collect()
-        };
-        Self { repeated: of("repeated"), conflict: of("conflict"), unavailable: of("unavailable") }
+/// Counts what was not accepted anew; the rest is counted when it is planned.
+fn count(requests: &[NotificationRequest], outcome: &Result<Vec<Accepted>, AcceptError>) {
+    let word = match outcome {
+        Ok(answers) if answers.iter().all(|answer| !answer.repeated) => return,
+        Ok(_) => "repeated",
+        Err(AcceptError::Conflict { .. }) => "conflict",
+        Err(AcceptError::Unavailable { .. }) => "unavailable",
+    };
+    let mut counts = [[0; Priority::ALL.len()]; Source::ALL.len()];
+    for (index, request) in requests.iter().enumerate() {
+        let counts_here = outcome.as_ref().map_or(true, |answers| answers[index].repeated);
+        counts[request.source.index()][request.priority.index()] += u64::from(counts_here);
     }
-
-    fn count(&self, requests: &[NotificationRequest], outcome: &Result<Vec<Accepted>, AcceptError>) {
-        let index =
-            |request: &NotificationRequest| request.source.index() * Priority::ALL.len() + request.priority.index();
-        let counters = match outcome {
-            Ok(answers) => {
-                for (request, _) in requests.iter().zip(answers).filter(|(_, answer)| answer.repeated) {
-                    self.repeated[index(request)].increment(1);
-                }
-                return;
-            }
-            Err(AcceptError::Conflict { .. }) => &self.conflict,
-            Err(AcceptError::Unavailable { .. }) => &self.unavailable,
-        };
-        for request in requests {
-            counters[index(request)].increment(1);
+    for (source, counts) in Source::ALL.into_iter().zip(counts) {
+        for (priority, count) in Priority::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+            // Rare enough to look the handle up.
+            REQUESTS.with([source.name(), priority.name(), word]).increment(count);
         }
     }
 }

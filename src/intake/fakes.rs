@@ -53,6 +53,7 @@ pub(crate) struct FakeLog {
     /// One permit lets one append through.
     pub(crate) gate: Semaphore,
     pub(crate) appends: AtomicU64,
+    waiting: AtomicU64,
 }
 
 impl FakeLog {
@@ -62,6 +63,7 @@ impl FakeLog {
             full: false.into(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             appends: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
         })
     }
 
@@ -69,6 +71,11 @@ impl FakeLog {
         let log = Self::open();
         log.gate.forget_permits(Semaphore::MAX_PERMITS);
         log
+    }
+
+    /// Appends that were begun and not let through.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -88,7 +95,9 @@ impl FakeLog {
 #[async_trait]
 impl Log for FakeLog {
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.expect("never closed").forget();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
         self.writable()?;
         self.appends.fetch_add(1, Ordering::SeqCst);
         let mut held = lock(&self.records);

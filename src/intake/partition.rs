@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,10 @@ use crate::ownership::Shard;
 use crate::planning::{self, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
+
+/// How long a batch waits for memory before its tasks go on without their contents: where a provider takes nothing, the
+/// others' tasks behind it must still come.
+const MEMORY_WAIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default)]
 pub struct PartitionActor;
@@ -113,10 +118,18 @@ impl Actor for PartitionActor {
 }
 
 impl PartitionState {
-    /// Waits for room in the backlog, unless the node stops meanwhile.
+    /// Waits for room in the backlog, unless the node stops meanwhile; and a moment for memory, so that contents need not be
+    /// read again while the providers keep up.
     async fn room(&self) -> bool {
+        let lane = self.arguments.shard.id().lane;
+        let room = &self.arguments.dispatch.room;
+        let both = async {
+            room.backlog.room(lane).await;
+            let memory = std::pin::pin!(room.payloads.room(lane));
+            select(memory, self.arguments.clock.sleep(MEMORY_WAIT)).await;
+        };
         tokio::select! {
-            () = self.arguments.dispatch.room.backlog.room(self.arguments.shard.id().lane) => true,
+            () = both => true,
             () = self.arguments.stop.cancelled() => false,
         }
     }

@@ -23,27 +23,45 @@ pub(super) fn webhook(status: StatusCode, headers: &HeaderMap, now: Timestamp) -
     }
 }
 
-/// What an SMTP reply to MAIL, RCPT or DATA means (RFC 5321 section 4.2, RFC 3463 for the enhanced codes).
-/// `reason` is what people are shown: it holds the codes and no address.
-pub(super) fn smtp(code: u16, enhanced: Option<(u16, u16, u16)>) -> Outcome {
+/// What a reply of an SMTP server was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SmtpStep {
+    /// MAIL: about the sender, and so about our settings.
+    Sender,
+    /// RCPT: about the address.
+    Recipient,
+    /// DATA and the content: about this mail.
+    Content,
+}
+
+/// What an SMTP reply means (RFC 5321 section 4.2, RFC 3463 for the enhanced codes). The reason holds the codes and no address.
+pub(super) fn smtp(step: SmtpStep, code: u16, enhanced: Option<(u16, u16, u16)>) -> Outcome {
     let shown = match enhanced {
         Some((class, subject, detail)) => format!("the server answered {code} {class}.{subject}.{detail}"),
         None => format!("the server answered {code}"),
     };
     let reason: Box<str> = shown.into();
-    match (code, enhanced) {
-        (200..300, _) => Outcome::Accepted { message_id: None },
-        (454, _) => Outcome::Throttled { reason, retry_after: None },
-        (400..500, _) => Outcome::Transient { reason, retry_after: None, unreachable: false },
+    match (step, code, enhanced) {
+        (_, 200..300, _) => Outcome::Accepted { message_id: None },
+        (_, 454, _) => Outcome::Throttled { reason, retry_after: None },
+        (_, 400..500, _) => Outcome::Transient { reason, retry_after: None, unreachable: false },
         // Authentication required or refused: RFC 4954 section 6.
-        (530 | 534 | 535 | 538, _) => Outcome::Config { reason },
-        // The mailbox is full, or was: counted, not buried at the first time.
-        (552, _) | (_, Some((5, 2, 2))) => Outcome::Transient { reason, retry_after: None, unreachable: false },
-        // Policy and reputation: it is about us, not about the address.
-        (_, Some((5, 7, _))) => Outcome::Config { reason },
-        (551 | 553, _) | (_, Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1))) | (550, None) => {
-            Outcome::DeadRecipient { reason }
+        (_, 530 | 534 | 535 | 538, _) => Outcome::Config { reason },
+        // The announced size is too much: RFC 1870 section 6.1.
+        (SmtpStep::Sender, 552, _) => Outcome::BadRequest { reason },
+        (SmtpStep::Sender, _, _) => Outcome::Config { reason },
+        // The mailbox is full, or was: tried again, not buried at the first time.
+        (SmtpStep::Recipient, 552, _) | (SmtpStep::Recipient, _, Some((5, 2, 2))) => {
+            Outcome::Transient { reason, retry_after: None, unreachable: false }
         }
+        // Policy and reputation: it is about us, not about the address.
+        (SmtpStep::Recipient, _, Some((5, 7, _))) => Outcome::Config { reason },
+        (SmtpStep::Recipient, 551 | 553, _)
+        | (SmtpStep::Recipient, _, Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1)))
+        | (SmtpStep::Recipient, 550, None) => Outcome::DeadRecipient { reason },
+        // Failed authentication of the sender (SPF, DKIM, DMARC: RFC 7372, RFC 7489) fails for every mail; any other refusal of
+        // a content is about that content.
+        (SmtpStep::Content, _, Some((5, 7, 20..=27))) => Outcome::Config { reason },
         _ => Outcome::BadRequest { reason },
     }
 }
@@ -96,21 +114,27 @@ mod tests {
 
     #[test]
     fn an_smtp_reply_means_what_the_table_says() {
-        let check = |code: u16, enhanced: Option<(u16, u16, u16)>, expected: &str| {
-            assert_eq!(smtp(code, enhanced).name(), expected, "{code} {enhanced:?}");
+        use SmtpStep::{Content, Recipient, Sender};
+        let check = |step: SmtpStep, code: u16, enhanced: Option<(u16, u16, u16)>, expected: &str| {
+            assert_eq!(smtp(step, code, enhanced).name(), expected, "{step:?} {code} {enhanced:?}");
         };
-        check(250, None, "accepted");
-        check(421, None, "transient");
-        check(451, Some((4, 7, 1)), "transient");
-        check(454, None, "throttled");
-        check(535, Some((5, 7, 8)), "config");
-        check(550, Some((5, 1, 1)), "dead_recipient");
-        check(550, None, "dead_recipient");
-        check(550, Some((5, 7, 1)), "config");
-        check(551, None, "dead_recipient");
-        check(552, Some((5, 2, 2)), "transient");
-        check(553, None, "dead_recipient");
-        check(554, None, "bad_request");
-        check(501, None, "bad_request");
+        check(Content, 250, None, "accepted");
+        check(Recipient, 421, None, "transient");
+        check(Recipient, 451, Some((4, 7, 1)), "transient");
+        check(Sender, 454, None, "throttled");
+        check(Sender, 530, Some((5, 7, 0)), "config");
+        check(Sender, 550, None, "config");
+        check(Sender, 553, None, "config");
+        check(Sender, 552, None, "bad_request");
+        check(Recipient, 550, Some((5, 1, 1)), "dead_recipient");
+        check(Recipient, 550, None, "dead_recipient");
+        check(Recipient, 550, Some((5, 7, 1)), "config");
+        check(Recipient, 551, None, "dead_recipient");
+        check(Recipient, 552, Some((5, 2, 2)), "transient");
+        check(Recipient, 553, None, "dead_recipient");
+        check(Content, 550, None, "bad_request");
+        check(Content, 550, Some((5, 7, 1)), "bad_request");
+        check(Content, 550, Some((5, 7, 26)), "config");
+        check(Content, 554, None, "bad_request");
     }
 }

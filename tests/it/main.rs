@@ -5,3 +5,7 @@
 mod world;
 
 mod delivery;
+mod cancel;
+mod idempotency;
+mod lanes;
+mod books;

@@ -103,6 +103,9 @@ async fn a_body_of_another_kind_is_415_and_without_a_kind_is_read_as_json() {
     for kind in ["application/x-www-form-urlencoded", "text/plain", "application/jsonx"] {
         world.call(post(Some(kind))).await.assert_problem(415);
     }
+    let mut packed = post(None);
+    packed.headers_mut().insert("content-encoding", "gzip".parse().expect("a header"));
+    world.call(packed).await.assert_problem(415);
     for kind in [None, Some("application/json; charset=utf-8"), Some("Application/JSON")] {
         assert_eq!(world.call(post(kind)).await.status, 202, "{kind:?}");
     }

@@ -61,7 +61,7 @@ pub(super) struct World {
     pub(super) store: Arc<FakeStore>,
     pub(super) engine: Arc<FakeEngine>,
     pub(super) health: Health,
-    router: Router,
+    pub(super) router: Router,
 }
 
 pub(super) struct Answer {

@@ -1,6 +1,7 @@
 //! One connection to a server (RFC 5321), with pipelining (RFC 2920) where it is offered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +14,7 @@ use super::reply::{self, Reply};
 use super::settings::{Settings, Tls};
 use crate::domain::Outcome;
 use crate::providers::http::client_tls;
-use crate::providers::outcome;
+use crate::providers::outcome::{self, SmtpStep};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
@@ -27,7 +28,13 @@ pub(super) struct Connection {
     /// Mails sent over it: the first failure of a kept connection is forgiven.
     sent: usize,
     broken: bool,
+    encrypted: bool,
 }
+
+/// The end of a mail.
+const END: &[u8] = b".\r\n";
+/// The longest the server may take for the envelope; so a server that hangs there is no doubt, and leaves time for the content.
+const ENVELOPE_MAX: Duration = Duration::from_secs(5);
 
 /// What the server said to EHLO.
 #[derive(Debug, Default, Clone, Copy)]
@@ -79,7 +86,14 @@ impl Connection {
         stream.set_nodelay(true).map_err(|_| not_sent("cannot set up the connection"))?;
         let stream: Box<dyn Stream> =
             if settings.tls == Tls::Implicit { encrypt(stream, settings).await? } else { Box::new(stream) };
-        let mut connection = Self { stream, buffer: Vec::new(), offers: Offers::default(), sent: 0, broken: false };
+        let mut connection = Self {
+            stream,
+            buffer: Vec::new(),
+            offers: Offers::default(),
+            sent: 0,
+            broken: false,
+            encrypted: settings.tls == Tls::Implicit,
+        };
         let greeting = connection.reply().await?;
         if !greeting.is_positive() {
             return Err(Failure::NotSent(refused_to_serve(&greeting)));
@@ -114,32 +128,43 @@ impl Connection {
         }
         let reply = self.command("STARTTLS\r\n").await?;
         if !reply.is_positive() {
-            return Err(Failure::NotSent(outcome::smtp(reply.code, reply.enhanced)));
+            return Err(Failure::NotSent(outcome::smtp(SmtpStep::Sender, reply.code, reply.enhanced)));
         }
         // What came before the encryption could be anybody's: RFC 3207 section 6.
         self.buffer.clear();
         self.stream = encrypt(self.stream, settings).await?;
+        self.encrypted = true;
         self.hello(own_name).await?;
         Ok(self)
     }
 
     async fn authenticate(&mut self, settings: &Settings) -> Result<(), Failure> {
         let Some((username, password)) = &settings.credentials else { return Ok(()) };
+        if !self.encrypted && settings.tls != Tls::Never {
+            let reason = "the server offers no encryption, and credentials are not sent in the clear (unless \
+                          `options.tls` is \"none\")";
+            return Err(Failure::NotSent(Outcome::Config { reason: reason.into() }));
+        }
         let reply = if self.offers.plain {
             // RFC 4616.
             let secret = STANDARD.encode(format!("\0{username}\0{}", password.expose()));
             self.command(&format!("AUTH PLAIN {secret}\r\n")).await?
         } else if self.offers.login {
-            self.command("AUTH LOGIN\r\n").await?;
-            self.command(&format!("{}\r\n", STANDARD.encode(username))).await?;
-            self.command(&format!("{}\r\n", STANDARD.encode(password.expose()))).await?
+            let mut reply = self.command("AUTH LOGIN\r\n").await?;
+            for secret in [username.as_str(), password.expose()] {
+                if reply.code != 334 {
+                    break;
+                }
+                reply = self.command(&format!("{}\r\n", STANDARD.encode(secret))).await?;
+            }
+            reply
         } else {
             let reason = "the server offers no way of authentication that is known here (PLAIN, LOGIN)".into();
             return Err(Failure::NotSent(Outcome::Config { reason }));
         };
         match reply.code {
             200..300 => Ok(()),
-            400..500 => Err(Failure::NotSent(outcome::smtp(reply.code, reply.enhanced))),
+            400..500 => Err(Failure::NotSent(outcome::smtp(SmtpStep::Sender, reply.code, reply.enhanced))),
             code => {
                 let reason = format!("the server refused the credentials: {code}").into();
                 Err(Failure::NotSent(Outcome::Config { reason }))
@@ -152,28 +177,55 @@ impl Connection {
         if let Some(refusal) = self.refusal(from, to, mail) {
             return Ok(refusal);
         }
-        // Until the final reply is read the connection is in the middle of something.
+        // Until the last reply is read the connection is in the middle of something, and serves nobody else.
         self.broken = true;
-        let [mail_reply, recipient_reply, data_reply] = self.envelope(from, to, mail).await.map_err(|failure| {
-            // Nothing was answered on a connection that had served before: it was closed while it waited.
-            if self.sent > 0 && self.buffer.is_empty() { Failure::Stale } else { failure }
-        })?;
-        self.sent += 1;
-        for reply in [&mail_reply, &recipient_reply] {
-            if !reply.is_positive() {
-                self.end_refused(&data_reply).await;
-                return Ok(self.note(reply));
-            }
+        let prepared = tokio::time::timeout(ENVELOPE_MAX, self.prepare(from, to, mail)).await;
+        let refused =
+            prepared.unwrap_or_else(|_| Err(not_sent("the server did not answer before the mail was sent")))?;
+        if let Some(refused) = refused {
+            return Ok(refused);
         }
-        if data_reply.code != 354 {
-            self.end_refused(&data_reply).await;
-            return Ok(self.note(&data_reply));
-        }
-        self.stream.write_all(mail).await.map_err(|_| Failure::InDoubt)?;
+        // Without its end a mail is not accepted (RFC 5321 section 4.1.1.4); so all but the end may still fail without a doubt.
+        let (content, end) = mail.split_at(mail.len().saturating_sub(END.len()));
+        self.stream
+            .write_all(content)
+            .await
+            .map_err(|_| not_sent("the connection broke before the end of the mail"))?;
+        self.stream.write_all(end).await.map_err(|_| Failure::InDoubt)?;
         self.stream.flush().await.map_err(|_| Failure::InDoubt)?;
         let reply = self.reply().await.map_err(|_| Failure::InDoubt)?;
-        self.broken = false;
-        Ok(self.note(&reply))
+        self.broken = reply.code == 421;
+        Ok(match outcome::smtp(SmtpStep::Content, reply.code, reply.enhanced) {
+            // The server's name for the mail, which its operator can look for.
+            Outcome::Accepted { .. } => {
+                Outcome::Accepted { message_id: reply.lines.last().and_then(|line| queue_id(line)) }
+            }
+            outcome => outcome,
+        })
+    }
+
+    /// Sends the envelope up to DATA; what it was refused with, or nothing if the server waits for the content.
+    async fn prepare(&mut self, from: &str, to: &str, mail: &[u8]) -> Result<Option<Outcome>, Failure> {
+        let is_kept = self.sent > 0;
+        let envelope = self.envelope(from, to, mail).await.map_err(|failure| {
+            // Nothing was answered on a connection that had served before: it was closed while it waited.
+            if is_kept && self.buffer.is_empty() { Failure::Stale } else { failure }
+        })?;
+        self.sent += 1;
+        if is_kept && envelope[0].code == 421 {
+            return Err(Failure::Stale);
+        }
+        let steps = [SmtpStep::Sender, SmtpStep::Recipient, SmtpStep::Content];
+        for (step, reply) in steps.into_iter().zip(&envelope) {
+            let is_taken = if step == SmtpStep::Content { reply.code == 354 } else { reply.is_positive() };
+            if !is_taken {
+                // A server that said 354 all the same waits for a mail that must not be sent: the connection ends instead.
+                let waits = envelope[2].code == 354;
+                self.broken = waits || reply.code == 421 || self.command("RSET\r\n").await.is_err();
+                return Ok(Some(outcome::smtp(step, reply.code, reply.enhanced)));
+            }
+        }
+        Ok(None)
     }
 
     /// MAIL, RCPT and DATA: in one write where the server offers that, one after the other elsewhere.
@@ -210,7 +262,7 @@ impl Connection {
         let is_unsafe = |text: &str| text.chars().any(|letter| letter.is_control() || "<> ".contains(letter));
         let reason: Box<str> = if is_unsafe(from) || is_unsafe(to) {
             "an address has a character that no address has".into()
-        } else if !(from.is_ascii() && to.is_ascii()) && !self.offers.utf8 {
+        } else if !self.offers.utf8 && (!from.is_ascii() || !to.is_ascii()) {
             "the server takes no address outside ASCII".into()
         } else if self.offers.size_max > 0 && mail.len() > self.offers.size_max {
             format!("the mail has {} bytes, the server takes {}", mail.len(), self.offers.size_max).into()
@@ -218,21 +270,6 @@ impl Connection {
             return None;
         };
         Some(Outcome::BadRequest { reason })
-    }
-
-    /// Ends a transaction that was refused. A server that said 354 all the same waits for a mail: it gets an empty one, which
-    /// has no recipient (RFC 2920 section 3.1).
-    async fn end_refused(&mut self, data_reply: &Reply) {
-        let ended = if data_reply.code == 354 { self.command(".\r\n").await } else { self.command("RSET\r\n").await };
-        self.broken = ended.is_err();
-    }
-
-    /// What a reply means; after 421 the connection is over.
-    fn note(&mut self, reply: &Reply) -> Outcome {
-        if reply.code == 421 {
-            self.broken = true;
-        }
-        outcome::smtp(reply.code, reply.enhanced)
     }
 
     /// Whether another mail can be sent over it.
@@ -272,6 +309,13 @@ impl Connection {
             }
         }
     }
+}
+
+/// What the server called the mail: the text of its last reply behind the codes, as far as it is short and plain.
+fn queue_id(line: &str) -> Option<Box<str>> {
+    let text = line.trim();
+    let plain = |letter: char| letter.is_ascii_graphic() || letter == ' ';
+    (!text.is_empty() && text.len() <= 128 && text.chars().all(plain)).then(|| text.into())
 }
 
 /// A server that greets with a refusal: overloaded (4yz), or it wants nothing to do with us (5yz).

@@ -44,14 +44,29 @@ impl Composer {
             .date(UNIX_EPOCH + Duration::from_millis(now.millis()))
             // The same at each attempt, so that whoever gets it twice can tell.
             .message_id(Some(format!("<{}@{}>", message.task, self.host())));
-        let text = parts.body.clone();
+        // With whole line ends, which lettre would otherwise put in one by one.
+        let text = whole_lines(&parts.body);
         let mail = match &parts.html {
             None => builder.singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(text)),
-            Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, html.clone())),
+            Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, whole_lines(html))),
         };
         let mail = mail.map_err(|error| format!("the mail cannot be made: {error}"))?;
         Ok(stuff(&mail.formatted()))
     }
+}
+
+fn whole_lines(text: &str) -> String {
+    if !text.contains(['\r', '\n']) {
+        return text.to_owned();
+    }
+    let mut whole = String::with_capacity(text.len() + text.len() / 16);
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            whole.push_str("\r\n");
+        }
+        whole.push_str(line.strip_suffix('\r').unwrap_or(line));
+    }
+    whole
 }
 
 /// Doubles leading dots, makes every line end with CR LF, and adds the final dot. A lone CR or LF would let a text end the
@@ -59,11 +74,11 @@ impl Composer {
 fn stuff(mail: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(mail.len() + 64);
     for line in mail.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.first() == Some(&b'.') {
+        let mut line = line.iter().copied().filter(|byte| *byte != b'\r').peekable();
+        if line.peek() == Some(&b'.') {
             stuffed.push(b'.');
         }
-        stuffed.extend(line.iter().copied().filter(|byte| *byte != b'\r'));
+        stuffed.extend(line);
         stuffed.extend_from_slice(b"\r\n");
     }
     // The last line ended with a line end, after which the loop saw an empty one.
@@ -83,6 +98,7 @@ mod tests {
     fn leading_dots_are_doubled_and_lone_line_ends_made_whole() {
         assert_eq!(stuff(b"a\r\n.b\nc\rd\r\n"), b"a\r\n..b\r\ncd\r\n.\r\n");
         assert_eq!(stuff(b"a"), b"a\r\n.\r\n");
+        assert_eq!(stuff(b"\n\r.\r\n"), b"\r\n..\r\n.\r\n", "a dot behind a lone CR leads its line too");
     }
 
     proptest! {

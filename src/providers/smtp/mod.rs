@@ -64,13 +64,10 @@ impl Smtp {
     fn check_out(&self) -> Option<Connection> {
         let now = self.clock.now();
         let mut idle = self.idle();
-        // The one used last is the likeliest to live; if it is too old, so are the others.
-        let (connection, since) = idle.pop()?;
-        if now.since(since) < IDLE_MAX {
-            return Some(connection);
-        }
-        idle.clear();
-        None
+        // In the order of their last use: the old ones stand first, and the one used last is the likeliest to live.
+        let old = idle.iter().take_while(|(_, since)| now.since(*since) >= IDLE_MAX).count();
+        idle.drain(..old);
+        idle.pop().map(|(connection, _)| connection)
     }
 
     async fn open(&self) -> Result<Connection, Failure> {
@@ -91,7 +88,8 @@ impl Smtp {
         let from = self.composer.sender();
         if let Some(mut connection) = self.check_out() {
             match connection.transact(from, recipient, mail).await {
-                Err(Failure::Stale) => {}
+                // Likely so are the others that waited as long.
+                Err(Failure::Stale) => self.idle().clear(),
                 result => return self.finish(connection, result),
             }
         }

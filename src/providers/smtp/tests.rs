@@ -170,10 +170,19 @@ async fn a_server_that_is_not_there_was_certainly_not_reached() {
 #[tokio::test]
 async fn refused_credentials_stop_the_provider_and_not_the_message() {
     let (url, _serving) = Server { offers: &["PIPELINING", "AUTH PLAIN LOGIN"], ..GOOD }.start(1).await;
-    let provider = smtp(&url, "username = \"u\"\npassword = \"secret\"");
+    let provider = smtp(&url, "username = \"u\"\npassword = \"secret\"\noptions = { tls = \"none\" }");
     let outcome = provider.send(&message("alice@example.com", "Hi", "x")).await;
     assert_eq!(outcome.name(), "config");
     assert!(!outcome.reason().contains("secret"));
+}
+
+#[tokio::test]
+async fn credentials_are_not_sent_in_the_clear_unless_that_is_asked_for() {
+    let (url, serving) = Server { offers: &["PIPELINING", "AUTH PLAIN LOGIN"], ..GOOD }.start(1).await;
+    let provider = smtp(&url, "username = \"u\"\npassword = \"secret\"");
+    assert_eq!(provider.send(&message("alice@example.com", "Hi", "x")).await.name(), "config");
+    drop(provider);
+    assert!(!serving.await.expect("served").iter().any(|line| line.starts_with("AUTH")));
 }
 
 #[tokio::test]

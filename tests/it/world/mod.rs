@@ -13,12 +13,12 @@ use fanfare::domain::{
     Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
 };
 use fanfare::intake::{AcceptedKeys, Acceptor};
-use fanfare::log::EmbeddedLog;
+use fanfare::log::{EmbeddedLog, SharedLog};
 use fanfare::planning::Policy;
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
-use fanfare::store::{EmbeddedStore, SharedStore};
+use fanfare::store::{BookColumn, EmbeddedStore, SharedStore};
 use tokio::runtime::Handle;
 
 pub use provider::{Script, TestProvider};
@@ -30,6 +30,7 @@ pub const NOON: Timestamp = Timestamp(1_795_262_400_000);
 pub struct World {
     pub clock: Arc<ManualClock>,
     pub store: SharedStore,
+    pub log: SharedLog,
     pub engine: Engine,
     pub acceptor: Acceptor,
     dir: Arc<tempfile::TempDir>,
@@ -77,7 +78,7 @@ impl World {
         }
         let accepted_keys = Arc::new(AcceptedKeys::default());
         let as_shared: Vec<SharedProvider> =
-            providers.iter().map(|provider| -> SharedProvider { provider.clone() }).collect();
+            providers.iter().cloned().map(|provider| provider as SharedProvider).collect();
         let engine = Engine::start(EngineParts {
             clock: shared.clone(),
             log: log.clone(),
@@ -92,15 +93,16 @@ impl World {
         })
         .await
         .expect("the engine starts");
-        let acceptor = Acceptor::new(log, store.clone(), shared, accepted_keys);
-        Self { clock, store, engine, acceptor, dir, providers, config }
+        let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
+        Self { clock, store, log, engine, acceptor, dir, providers, config }
     }
 
     /// Stops in order and starts again over the same data.
     pub async fn restart(self) -> Self {
-        let Self { clock, store, engine, acceptor, dir, providers, config } = self;
+        let Self { clock, store, log, engine, acceptor, dir, providers, config } = self;
         engine.drain().await;
-        drop((store, acceptor));
+        // The database is one process's, and one opening's: everything that holds it goes.
+        drop((engine, store, log, acceptor));
         Self::open(config, providers, clock, dir).await
     }
 
@@ -145,6 +147,27 @@ impl World {
     pub async fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
         tokio::task::yield_now().await;
+    }
+
+    /// By how much the books do not balance once all is quiet.
+    pub async fn unaccounted(&self) -> i64 {
+        let books = fanfare::insight::accounting(&self.engine.store, &self.engine.log, &self.engine.ownership).await;
+        books.expect("the store reads").unaccounted
+    }
+
+    /// One column of the books, of all shards.
+    pub async fn column(&self, column: BookColumn) -> i64 {
+        let mut total = 0;
+        for shard in self.engine.ownership.shards() {
+            let books = self.store.books(shard.id()).await.expect("the store reads");
+            total += Source::ALL.iter().map(|source| books.get(*source, column)).sum::<i64>();
+        }
+        total
+    }
+
+    /// How many slots one endpoint may hold.
+    pub fn endpoint_in_flight(&self) -> usize {
+        self.config.dispatch.endpoint_in_flight
     }
 
     pub fn now(&self) -> Timestamp {

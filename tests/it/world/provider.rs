@@ -41,6 +41,11 @@ impl TestProvider {
         self.script.lock().expect("not poisoned").extend(steps);
     }
 
+    /// From now on it accepts everything.
+    pub fn forget_script(&self) {
+        self.script.lock().expect("not poisoned").clear();
+    }
+
     /// Everything it was given, accepted or not.
     pub fn taken(&self) -> Vec<Message> {
         self.taken.lock().expect("not poisoned").clone()

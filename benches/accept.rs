@@ -1,0 +1,258 @@
+//! What the door costs: reading, checking and encoding a request, alone and through the API. Nothing is written: the log
+//! here only counts. `cargo bench --bench accept`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::Request;
+use fanfare::api::{
+    ApiParts, Cancelled, DryRun, DryRunReport, Operations, Replayed, SandboxMessage, SandboxMessages, router,
+};
+use fanfare::clock::SharedClock;
+use fanfare::codec::encode_request;
+use fanfare::domain::{
+    ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source, Story, TaskId, Timestamp,
+};
+use fanfare::insight::Accounting;
+use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item};
+use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
+use fanfare::runtime::SystemClock;
+use fanfare::store::{
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
+    TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+const ITEM: &str = r#"{"user_id":"user-1234567","to":{"email":"alice@example.com"},"template":"order_confirm","data":{"order_id":"12345","total":"99.99","name":"Alice"},"category":"transactional","priority":"high","channels":["email","webhook"],"dedup_key":"order-12345"}"#;
+
+const BATCH_ITEMS: usize = 1000;
+
+fn main() {
+    let now = Timestamp::parse("2026-11-21T12:00:00Z").expect("a time");
+    let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now };
+    measure("read and check one item", 1, || {
+        black_box(read_item(black_box(ITEM), None, &envelope).expect("valid"));
+    });
+    let request = read_item(ITEM, None, &envelope).expect("valid");
+    measure("encode one request", 1, || {
+        black_box(encode_request(black_box(&request)));
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("starts");
+    let router = router(parts());
+    let call = |path: &str, body: String| {
+        let request =
+            Request::post(path).header("authorization", "Bearer dev").header("content-type", "application/json");
+        let response = runtime.block_on(router.clone().oneshot(request.body(Body::from(body)).expect("a request")));
+        let response = response.expect("never fails");
+        assert_eq!(response.status(), 202);
+        black_box(runtime.block_on(response.into_body().collect()).expect("complete"));
+    };
+    measure("POST /v1/notifications", 1, || call("/v1/notifications", ITEM.to_owned()));
+    let batch = format!("{{\"items\":[{}]}}", [ITEM; BATCH_ITEMS].join(","));
+    measure("POST /v1/notifications/batch, an item", BATCH_ITEMS, || call("/v1/notifications/batch", batch.clone()));
+}
+
+/// Runs it for about a second after a warm-up, and prints the processor time for each of `items`: on a busy machine the
+/// time on the wall says little.
+fn measure(name: &str, items: usize, mut run: impl FnMut()) {
+    let mut rounds = 0;
+    let warm_up = Instant::now();
+    while warm_up.elapsed() < Duration::from_millis(300) {
+        run();
+        rounds += 1;
+    }
+    let rounds = rounds * 3;
+    let began = cpu_nanoseconds();
+    for _ in 0..rounds {
+        run();
+    }
+    let each = (cpu_nanoseconds() - began) / (rounds * items) as f64;
+    println!("{name:<40} {each:>8.0} ns");
+}
+
+/// Processor time of all threads: the first field of each `schedstat` (Linux, Documentation/scheduler/sched-stats).
+fn cpu_nanoseconds() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let spent = threads.map(|thread| {
+        let path = thread.expect("readable").path().join("schedstat");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).unwrap_or_default()
+    });
+    spent.sum()
+}
+
+fn parts() -> ApiParts {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let log = Arc::new(CountingLog(AtomicU64::new(0)));
+    let store = Arc::new(EmptyStore);
+    let keys = Arc::<AcceptedKeys>::default();
+    let acceptor = Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys));
+    let rest = Arc::new(Nothing);
+    ApiParts {
+        http: fanfare::config::defaults().http,
+        clock,
+        log,
+        store,
+        acceptor,
+        operations: rest.clone(),
+        dry_run: rest.clone(),
+        sandbox: rest.clone(),
+        endpoints: rest.clone(),
+        contents: rest,
+        health: fanfare::telemetry::Health::default(),
+        metrics: fanfare::telemetry::install(),
+    }
+}
+
+struct CountingLog(AtomicU64);
+
+#[async_trait]
+impl Log for CountingLog {
+    async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError> {
+        let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+        let first = self.0.fetch_add(records.len() as u64, Ordering::Relaxed);
+        Ok((first..).take(records.len()).map(|offset| Position::new(shard, offset)).collect())
+    }
+
+    async fn record(&self, _: Position) -> Result<Option<Record>, LogError> {
+        Ok(None)
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        Err(LogError::Busy)
+    }
+
+    fn end(&self, _: ShardId) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn writable(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+struct EmptyStore;
+
+#[async_trait]
+impl TaskLog for EmptyStore {
+    async fn write(&self, _: ShardId, _: WriteBatch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+        Ok(vec![None; positions.len()])
+    }
+
+    async fn block(&self, _: ShardId, _: u64) -> Result<Vec<Story>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn loose_events(&self, _: Position) -> Result<Vec<Event>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn planned_end(&self, _: ShardId) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
+        Ok(Cursors::default())
+    }
+
+    async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
+        Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl Timers for EmptyStore {
+    async fn timers(&self, _: ShardId, _: TimerKey, _: usize) -> Result<Vec<TimerRow>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl ClaimRows for EmptyStore {
+    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
+        Ok(vec![None; keys.len()])
+    }
+}
+
+#[async_trait]
+impl History for EmptyStore {
+    async fn history(
+        &self,
+        _: &str,
+        _: &str,
+        _: Option<HistoryEntry>,
+        _: usize,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl DeadLetters for EmptyStore {
+    async fn dead_letters(&self, _: &str, _: Option<DeadLetterKey>, _: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn dead_letter(&self, _: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// What accepting does not touch, and checks that pass.
+struct Nothing;
+
+#[async_trait]
+impl Operations for Nothing {
+    async fn cancel(&self, _: NotificationId) -> Result<Cancelled, StoreError> {
+        Ok(Cancelled::TooLate)
+    }
+
+    async fn replay(&self, _: &DeadLetterKey) -> Result<Replayed, StoreError> {
+        Ok(Replayed::NotReplayable)
+    }
+
+    fn is_sending(&self, _: TaskId) -> bool {
+        false
+    }
+
+    async fn accounting(&self) -> Result<Accounting, StoreError> {
+        Ok(Accounting::default())
+    }
+}
+
+#[async_trait]
+impl DryRun for Nothing {
+    async fn dry_run(&self, _: NotificationRequest) -> Result<DryRunReport, StoreError> {
+        Ok(DryRunReport { decisions: Vec::new(), skipped: None, tasks: Vec::new() })
+    }
+}
+
+impl SandboxMessages for Nothing {
+    fn messages(&self, _: &str, _: usize) -> Vec<SandboxMessage> {
+        Vec::new()
+    }
+
+    fn clear(&self, _: &str) {}
+}
+
+#[async_trait]
+impl EndpointCheck for Nothing {
+    async fn check(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl ContentCheck for Nothing {
+    fn check(&self, _: &NotificationRequest) -> Result<(), FieldProblem> {
+        Ok(())
+    }
+}

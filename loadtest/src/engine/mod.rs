@@ -1,0 +1,17 @@
+//! The engine as a client sees it: what is sent to it (`request`), what it answers (`accepted`), what its metrics say
+//! (`metrics`), what its process costs (`process`). In: an address and a key. Out: figures. Nothing here knows
+//! what a command wants to show.
+
+mod request;
+mod accepted;
+mod metrics;
+mod process;
+mod poster;
+mod child;
+
+pub(crate) use accepted::notification;
+pub(crate) use child::{EngineCommand, EngineProcess};
+pub(crate) use metrics::{Latencies, Quantile, delivery_latencies};
+pub(crate) use poster::{Body, Outcome, Poster};
+pub(crate) use process::{Resident, ResidentSampler, processor_time};
+pub(crate) use request::{Due, Item, Options, Shape};

@@ -1,0 +1,117 @@
+//! Mock providers: an HTTP endpoint and an SMTP server that take what an engine delivers, count it by id, and behave
+//! as badly as they are told to. In: webhooks and mails, and the control calls of `http`. Out: [`Stats`], and the ids
+//! themselves, so that a lost one can be named. Promised: a delivery is counted (and, with a journal, on the disk)
+//! before it is answered.
+
+mod command;
+mod behaviour;
+mod tally;
+mod ids;
+mod journal;
+mod stats;
+mod http;
+mod control;
+mod smtp;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+
+pub(crate) use behaviour::Behaviour;
+pub(crate) use command::MockArgs;
+pub(crate) use stats::{LatencyStats, Listen, Stats};
+pub(crate) use tally::STAMP;
+
+use behaviour::Temper;
+use journal::Journal;
+use tally::{Lateness, Taken, Tally};
+
+/// The most connections served at once, each for HTTP and SMTP; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 10_000;
+
+/// What one mock knows and how it behaves; shared by all its connections.
+pub(crate) struct Mock {
+    http: Tally,
+    smtp: Tally,
+    temper: Temper,
+    lateness: Option<Lateness>,
+    journal: Option<Journal>,
+    honour_ids: bool,
+    listen: Listen,
+}
+
+impl Mock {
+    /// Listens on both addresses and serves until the runtime ends.
+    pub(crate) async fn start(args: &MockArgs) -> Result<Arc<Self>> {
+        let http = listener(&args.http).await?;
+        let smtp = listener(&args.smtp).await?;
+        let (http_tally, smtp_tally) = (Tally::new(), Tally::new());
+        let journal = match &args.journal {
+            None => None,
+            Some(path) => Some(Journal::open(path, |kind, id| {
+                let tally = if kind == b"http" { &http_tally } else { &smtp_tally };
+                tally.take(Some(id), args.honour_ids);
+            })?),
+        };
+        let mock = Arc::new(Self {
+            http: http_tally,
+            smtp: smtp_tally,
+            temper: Temper::new(args.behaviour()?, args.seed),
+            lateness: if args.latency_from_body { Some(Lateness::new()?) } else { None },
+            journal,
+            honour_ids: args.honour_ids,
+            listen: Listen { http: http.local_addr()?.to_string(), smtp: smtp.local_addr()?.to_string() },
+        });
+        tokio::spawn(http::serve(http, Arc::clone(&mock)));
+        tokio::spawn(smtp::serve(smtp, Arc::clone(&mock)));
+        Ok(mock)
+    }
+
+    pub(crate) fn listen(&self) -> &Listen {
+        &self.listen
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            http: self.http.stats(),
+            smtp: self.smtp.stats(),
+            latency: self.lateness.as_ref().map(Lateness::stats),
+            behaviour: self.temper.current(),
+            listen: self.listen.clone(),
+        }
+    }
+
+    /// Forgets all counts and ids; the behaviour stays, and so does what the journal holds.
+    fn reset(&self) {
+        self.http.clear();
+        self.smtp.clear();
+        if let Some(lateness) = &self.lateness {
+            lateness.clear();
+        }
+    }
+
+    /// Counts a webhook that is taken; with a journal, returns when its id is on the disk.
+    async fn take_webhook(&self, id: Option<&[u8]>) -> Taken {
+        let taken = self.http.take(id, self.honour_ids);
+        self.journal("http", id, taken).await;
+        taken
+    }
+
+    /// The same for a mail. No mail server drops what has a known Message-ID, so ids are never honoured here.
+    async fn take_mail(&self, id: Option<&[u8]>) -> Taken {
+        let taken = self.smtp.take(id, false);
+        self.journal("smtp", id, taken).await;
+        taken
+    }
+
+    async fn journal(&self, kind: &str, id: Option<&[u8]>, taken: Taken) {
+        if let (Some(journal), Some(id), Taken::Counted) = (&self.journal, id, taken) {
+            journal.append(kind, id).await;
+        }
+    }
+}
+
+async fn listener(address: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
+}

@@ -1,0 +1,56 @@
+//! Waits until everything that was accepted has arrived at the mock, or until the time is over.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::ledger::{Ledger, Missing};
+use crate::mock::Stats;
+use crate::mock_process::MockHandle;
+use crate::progress::Progress;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Ids are compared one by one; not all the time.
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
+
+/// After the last one has arrived, further deliveries could only be duplicates. They come at once or not soon.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How it ended.
+pub(crate) struct Settlement {
+    pub(crate) missing: Missing,
+    pub(crate) stats: Stats,
+}
+
+/// The mock must have seen nothing but this ledger's deliveries since its last reset for the duplicates to be its own;
+/// what is missing is right in any case.
+pub(crate) async fn settle(
+    mock: &MockHandle,
+    ledger: &Ledger,
+    wait_max: Duration,
+    progress: &mut Progress,
+) -> Result<Settlement> {
+    let started = Instant::now();
+    let mut compared = None::<Instant>;
+    loop {
+        let stats = mock.stats().await?;
+        let arrived = stats.total().distinct;
+        let over = started.elapsed() >= wait_max;
+        let all_there = arrived >= ledger.len();
+        if over || (all_there && compared.is_none_or(|at| at.elapsed() > COMPARE_EVERY)) {
+            compared = Some(Instant::now());
+            let missing = ledger.missing(&mock.ids().await?);
+            if missing.count() == 0 {
+                tokio::time::sleep(LINGER).await;
+            }
+            if over || missing.count() == 0 {
+                progress.finish();
+                return Ok(Settlement { missing, stats: mock.stats().await? });
+            }
+        }
+        let share = arrived as f64 / ledger.len().max(1) as f64;
+        progress.show(share, &format!("waiting for deliveries: {arrived} of {}", ledger.len()));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! The books balance.
+
+use std::time::Duration;
+
+use fanfare::domain::{Channel, Outcome};
+use fanfare::log::NewRecord;
+use fanfare::outcomes::Replay;
+use fanfare::store::{BookColumn, DeadLetterCause};
+
+use crate::world::{Script, TestProvider, World, mail};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_item_is_in_one_place_whatever_the_provider_answers() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    provider.script((0..200).map(|index| {
+        Script::Answer(match index % 5 {
+            0 => Outcome::Accepted { message_id: None },
+            1 => Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false },
+            2 => Outcome::DeadRecipient { reason: "gone".into() },
+            3 => Outcome::BadRequest { reason: "wrong".into() },
+            _ => Outcome::Unknown { reason: "no answer".into() },
+        })
+    }));
+    let world = World::start(vec![provider]).await;
+    let ids: Vec<_> = world.acceptor.accept((0..200).map(|_| mail()).collect()).await.expect("accepted");
+    world.until(async || (world.column(BookColumn::Scheduled).await == 80).then_some(())).await;
+    assert_eq!(world.unaccounted().await, 0);
+    world.advance(Duration::from_secs(120)).await;
+    world.until(async || (world.column(BookColumn::Sent).await == 120).then_some(())).await;
+    assert_eq!(world.column(BookColumn::In).await, ids.len() as i64);
+    assert_eq!(world.column(BookColumn::Failed).await, 80);
+    assert_eq!(world.unaccounted().await, 0);
+    let world = world.restart().await;
+    assert_eq!(world.column(BookColumn::Sent).await, 120);
+    assert_eq!(world.unaccounted().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_is_replayed_gets_one_more_attempt() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    provider.script([Script::Answer(Outcome::BadRequest { reason: "wrong".into() })]);
+    let world = World::start(vec![provider.clone()]).await;
+    let id = world.send(mail()).await;
+    world.expect_states(id, &["failed"]).await;
+    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    assert_eq!(world.engine.replays.replay(&letters[0].key).await.expect("the store writes"), Replay::Requeued);
+    world.expect_states(id, &["sent"]).await;
+    assert!(world.store.dead_letters("default", None, 10).await.expect("the store reads").is_empty());
+    assert_eq!(world.engine.replays.replay(&letters[0].key).await.expect("the store reads"), Replay::NotReplayable);
+    assert_eq!(world.unaccounted().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_goes_to_the_dead_letters_byte_for_byte_and_stops_nothing() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let world = World::start(vec![provider]).await;
+    let rubbish = bytes::Bytes::from_static(b"\xff\x00rubbish");
+    let lane = fanfare::domain::Priority::Normal;
+    world.log.append(vec![NewRecord { lane, key: 0, body: rubbish.clone() }]).await.expect("appended");
+    let letters = world
+        .until(async || {
+            let letters = world.store.dead_letters("", None, 10).await.expect("the store reads");
+            (!letters.is_empty()).then_some(letters)
+        })
+        .await;
+    assert_eq!(letters[0].cause, DeadLetterCause::Record { body: rubbish });
+    for _ in 0..4 {
+        let id = world.send(mail()).await;
+        world.expect_states(id, &["sent"]).await;
+    }
+}
