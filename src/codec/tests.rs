@@ -1,1 +1,402 @@
+use std::path::Path;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{
+    Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency, NotificationId, PlanClaim,
+    Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskId, TaskSpec, Timestamp, Verdict,
+};
+use crate::store::{BookColumn, DeadLetterCause};
+
+fn place() -> Position {
+    Position::new(ShardId { generation: 1, lane: Priority::High, partition: 3 }, 4711)
+}
+
+fn request() -> NotificationRequest {
+    NotificationRequest {
+        tenant: "acme".into(),
+        user_id: Some("alice".into()),
+        to: Recipient {
+            email: Some("alice@example.com".into()),
+            phone: Some("+4915112345678".into()),
+            push_token: None,
+            url: Some("https://hooks.example.com/a".into()),
+        },
+        content: Content::Inline {
+            title: "Order {{order_id}}".into(),
+            body: "Schöne Grüße".into(),
+            html: Some("<p>{{name}}</p>".into()),
+            sms: None,
+        },
+        data: r#"{"order_id":"12345"}"#.into(),
+        category: Some("orders".into()),
+        priority: Priority::High,
+        channels: vec![Channel::Webhook, Channel::Email],
+        routing: Routing::Fallback,
+        deliver_at: Some(Timestamp(1_800_000_000_000)),
+        expires_at: Some(Timestamp(1_800_003_600_000)),
+        dedup_key: Some("order-12345".into()),
+        dedup_window_seconds: Some(300),
+        idempotency: Some(Idempotency { key: ClaimKey(1 << 100 | 7), body_hash: 42 }),
+        metadata: r#"{"trace":"1"}"#.into(),
+        source: Source::Http,
+        accepted_at: Timestamp(1_799_999_999_999),
+    }
+}
+
+fn plan() -> Plan {
+    let decision = |step, channel, verdict| Decision { step, channel, verdict };
+    let task = |channel, address, due| TaskSpec { channel, address, due, endpoint: 0xdead_beef };
+    let request = request();
+    Plan {
+        position: place(),
+        tenant: request.tenant,
+        user_id: request.user_id,
+        category: request.category,
+        source: Source::Campaign,
+        routing: Routing::All,
+        accepted_at: request.accepted_at,
+        expires_at: request.expires_at,
+        content: Content::Template { code: "order_confirm".into() },
+        data: request.data,
+        metadata: request.metadata,
+        decisions: vec![
+            decision(Step::Cancelled, None, Verdict::Pass),
+            decision(Step::Address, Some(Channel::Sms), Verdict::Skip(SkipReason::NoAddress)),
+            decision(Step::SendTime, None, Verdict::Hold { until: Timestamp(1_800_000_000_000) }),
+        ],
+        disposition: Disposition::Tasks(vec![
+            task(Channel::Email, Address::Email("alice@example.com".into()), None),
+            task(Channel::Sms, Address::Phone("+4915112345678".into()), Some(Timestamp(1_800_000_000_000))),
+            task(Channel::Push, Address::PushToken("token".into()), None),
+            task(Channel::Webhook, Address::Url("https://hooks.example.com/a".into()), None),
+            task(Channel::InApp, Address::User("alice".into()), None),
+            task(Channel::Chat, Address::Provider, None),
+        ]),
+        claims: vec![PlanClaim { key: ClaimKey(9), expires_at: Timestamp(1_800_000_300_000), body_hash: 42 }],
+    }
+}
+
+fn skipped(reason: SkipReason) -> Plan {
+    Plan { user_id: None, disposition: Disposition::Skipped(reason), claims: Vec::new(), ..plan() }
+}
+
+fn event() -> Event {
+    Event {
+        channel: Some(Channel::Email),
+        provider: Some("mail".into()),
+        provider_message_id: Some("<1@example.com>".into()),
+        reason: Some("451 try again later".into()),
+        due: Some(Timestamp(1_800_000_060_000)),
+        ..Event::new(TaskId { position: place(), ordinal: 2 }, 3, EventKind::Scheduled, Timestamp(1_800_000_000_000))
+    }
+}
+
+fn letter_key() -> DeadLetterKey {
+    let task = TaskId { position: place(), ordinal: 255 };
+    DeadLetterKey { tenant: "".into(), at: Timestamp(1_800_000_000_000), task }
+}
+
+fn letter(cause: DeadLetterCause) -> DeadLetter {
+    DeadLetter { key: letter_key(), reason: "it is damaged".into(), cause }
+}
+
+fn in_buffer(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    bytes
+}
+
+/// Compares what is written today with the file that the first binary of this version wrote. The files are written where
+/// `FANFARE_WRITE_GOLDEN` is set, for a new version only: those that are there never change.
+fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/codec/golden").join(name);
+    if std::env::var_os("FANFARE_WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, bytes).expect("the golden file can be written");
+    }
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(bytes, golden, "{name}: the shape of a released version changed; make a new version instead");
+    golden
+}
+
+#[test]
+fn what_version_1_wrote_is_read_and_written_the_same() {
+    let golden = check_golden("request_v1.bin", &encode_request(&request()));
+    assert_eq!(decode_request(&golden), Ok(request()));
+
+    let duplicate = skipped(SkipReason::Duplicate { of: NotificationId(place()) });
+    for (name, plan) in [("plan_v1.bin", plan()), ("plan_skipped_v1.bin", duplicate)] {
+        let golden = check_golden(name, &in_buffer(|bytes| encode_plan(&plan, bytes)));
+        assert_eq!(decode_plan(place(), &golden), Ok(plan));
+    }
+
+    let golden = check_golden("event_v1.bin", &in_buffer(|bytes| encode_event(&event(), bytes)));
+    assert_eq!(decode_event(place(), &golden), Ok(event()));
+
+    let key = ClaimKey(1 << 127 | 5);
+    let claim = ClaimRow { key, owner: place(), body_hash: u64::MAX, expires_at: Timestamp(1_800_000_000_000) };
+    let golden = check_golden("claim_v1.bin", &encode_claim(&claim));
+    assert_eq!(decode_claim(key, &golden), Ok(claim));
+
+    for (name, cause) in [
+        ("dead_letter_task_v1.bin", DeadLetterCause::Task { channel: Channel::Sms, attempt: 4 }),
+        ("dead_letter_record_v1.bin", DeadLetterCause::Record { body: vec![0, 255, 1].into() }),
+    ] {
+        let golden = check_golden(name, &encode_dead_letter(&letter(cause.clone())));
+        assert_eq!(decode_dead_letter(letter_key(), &golden), Ok(letter(cause)));
+    }
+
+    let key = TimerKey { due: Timestamp(1_800_000_000_000), offset: 4711, ordinal: 1, attempt: 2 };
+    let timer = TimerRow { key, channel: Channel::Chat, endpoint: 7 };
+    let golden = check_golden("timer_v1.bin", &encode_timer(&timer));
+    assert_eq!(decode_timer(key, &golden), Ok(timer));
+
+    let mut books = Books::default();
+    books.add(Source::Http, BookColumn::In, 1_000_000);
+    books.add(Source::Schedule, BookColumn::Waiting, -3);
+    let golden = check_golden("books_v1.bin", &encode_books(&books));
+    assert_eq!(decode_books(&golden), Ok(books));
+
+    let cursors = Cursors { task_block: 12, timer_bucket: 6_000_000 };
+    let golden = check_golden("cursors_v1.bin", &encode_cursors(&cursors));
+    assert_eq!(decode_cursors(&golden), Ok(cursors));
+
+    let golden = check_golden("mark_v1.bin", &encode_mark(1 << 47));
+    assert_eq!(decode_mark(&golden), Ok(1 << 47));
+}
+
+#[test]
+fn bytes_that_are_no_value_say_what_is_wrong() {
+    let whole = encode_request(&request());
+    assert_eq!(decode_request(&[]), Err(CodecError::Empty));
+    assert_eq!(decode_request(&[9]), Err(CodecError::UnknownVersion(9)));
+    let damaged = |bytes: &[u8]| matches!(decode_request(bytes), Err(CodecError::Damaged(_)));
+    for length in 1..whole.len() {
+        assert!(damaged(&whole[..length]), "cut after {length}");
+    }
+    assert!(damaged(&[&whole[..], &[0]].concat()), "a byte too many");
+}
+
+#[test]
+fn a_length_that_lies_allocates_nothing() {
+    // A tenant of 2^60 bytes.
+    let mut bytes = vec![VERSION, 253];
+    bytes.extend_from_slice(&(1u64 << 60).to_le_bytes());
+    assert!(matches!(decode_request(&bytes), Err(CodecError::Damaged(_))));
+    // A list of 2^60 counts.
+    let mut bytes = vec![VERSION, 14, 253];
+    bytes.extend_from_slice(&(1u64 << 60).to_le_bytes());
+    assert!(matches!(decode_books(&bytes), Err(CodecError::Damaged(_))));
+}
+
+fn text() -> impl Strategy<Value = Box<str>> {
+    ".{0,40}".prop_map(String::into_boxed_str)
+}
+
+fn maybe_text() -> impl Strategy<Value = Option<Box<str>>> {
+    prop::option::of(text())
+}
+
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    any::<u64>().prop_map(Timestamp)
+}
+
+fn maybe_time() -> impl Strategy<Value = Option<Timestamp>> {
+    prop::option::of(any_time())
+}
+
+fn any_channel() -> impl Strategy<Value = Channel> {
+    prop::sample::select(Channel::ALL.to_vec())
+}
+
+fn any_source() -> impl Strategy<Value = Source> {
+    prop::sample::select(Source::ALL.to_vec())
+}
+
+fn any_routing() -> impl Strategy<Value = Routing> {
+    any::<bool>().prop_map(|all| if all { Routing::All } else { Routing::Fallback })
+}
+
+fn any_place() -> impl Strategy<Value = Position> {
+    (any::<u8>(), prop::sample::select(Priority::ALL.to_vec()), any::<u16>(), 0u64..1 << 48).prop_map(
+        |(generation, lane, partition, offset)| Position::new(ShardId { generation, lane, partition }, offset),
+    )
+}
+
+fn any_content() -> impl Strategy<Value = Content> {
+    prop_oneof![
+        text().prop_map(|code| Content::Template { code }),
+        (text(), text(), maybe_text(), maybe_text()).prop_map(|(title, body, html, sms)| Content::Inline {
+            title,
+            body,
+            html,
+            sms
+        }),
+    ]
+}
+
+fn any_request() -> impl Strategy<Value = NotificationRequest> {
+    let people = (text(), maybe_text(), [maybe_text(), maybe_text(), maybe_text(), maybe_text()]);
+    let what = (any_content(), text(), maybe_text(), text(), prop::collection::vec(any_channel(), 0..8));
+    let when = (maybe_time(), maybe_time(), any_time(), any_routing(), any_source());
+    let repeats = (maybe_text(), any::<Option<u32>>(), any::<Option<(u128, u64)>>());
+    (people, what, when, repeats, prop::sample::select(Priority::ALL.to_vec())).prop_map(
+        |(people, what, when, repeats, priority)| {
+            let (tenant, user_id, [email, phone, push_token, url]) = people;
+            let (content, data, category, metadata, channels) = what;
+            let (deliver_at, expires_at, accepted_at, routing, source) = when;
+            let (dedup_key, dedup_window_seconds, idempotency) = repeats;
+            let idempotency = idempotency.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash });
+            let to = Recipient { email, phone, push_token, url };
+            NotificationRequest {
+                tenant,
+                user_id,
+                to,
+                content,
+                data,
+                category,
+                priority,
+                channels,
+                routing,
+                deliver_at,
+                expires_at,
+                dedup_key,
+                dedup_window_seconds,
+                idempotency,
+                metadata,
+                source,
+                accepted_at,
+            }
+        },
+    )
+}
+
+fn any_reason() -> impl Strategy<Value = SkipReason> {
+    prop_oneof![
+        any_place().prop_map(|place| SkipReason::Duplicate { of: NotificationId(place) }),
+        prop::sample::select(vec![
+            SkipReason::Expired,
+            SkipReason::Cancelled,
+            SkipReason::NoAddress,
+            SkipReason::NoProvider,
+            SkipReason::DeliveredElsewhere,
+        ]),
+    ]
+}
+
+fn any_decision() -> impl Strategy<Value = Decision> {
+    let verdict = prop_oneof![
+        Just(Verdict::Pass),
+        any_reason().prop_map(Verdict::Skip),
+        any_time().prop_map(|until| Verdict::Hold { until }),
+    ];
+    (prop::sample::select(Step::ALL.to_vec()), prop::option::of(any_channel()), verdict)
+        .prop_map(|(step, channel, verdict)| Decision { step, channel, verdict })
+}
+
+fn any_task() -> impl Strategy<Value = TaskSpec> {
+    let address = prop_oneof![
+        text().prop_map(Address::Email),
+        text().prop_map(Address::Phone),
+        text().prop_map(Address::PushToken),
+        text().prop_map(Address::Url),
+        text().prop_map(Address::User),
+        Just(Address::Provider),
+    ];
+    (any_channel(), address, maybe_time(), any::<u32>()).prop_map(|(channel, address, due, endpoint)| TaskSpec {
+        channel,
+        address,
+        due,
+        endpoint,
+    })
+}
+
+fn any_plan() -> impl Strategy<Value = Plan> {
+    let disposition = prop_oneof![
+        prop::collection::vec(any_task(), 1..4).prop_map(Disposition::Tasks),
+        any_reason().prop_map(Disposition::Skipped),
+    ];
+    let claims = prop::collection::vec((any::<u128>(), any_time(), any::<u64>()), 0..3);
+    (any_place(), any_request(), prop::collection::vec(any_decision(), 0..6), disposition, claims).prop_map(
+        |(position, request, decisions, disposition, claims)| Plan {
+            position,
+            tenant: request.tenant,
+            user_id: request.user_id,
+            category: request.category,
+            source: request.source,
+            routing: request.routing,
+            accepted_at: request.accepted_at,
+            expires_at: request.expires_at,
+            content: request.content,
+            data: request.data,
+            metadata: request.metadata,
+            decisions,
+            disposition,
+            claims: claims
+                .into_iter()
+                .map(|(key, expires_at, body_hash)| PlanClaim { key: ClaimKey(key), expires_at, body_hash })
+                .collect(),
+        },
+    )
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let texts = (maybe_text(), maybe_text(), maybe_text());
+    let key = (any_place(), any::<u8>(), any::<u8>(), prop::sample::select(EventKind::ALL.to_vec()));
+    (key, texts, any_time(), maybe_time(), prop::option::of(any_channel())).prop_map(
+        |((position, ordinal, attempt, kind), (provider, provider_message_id, reason), at, due, channel)| Event {
+            task: TaskId { position, ordinal },
+            attempt,
+            kind,
+            at,
+            channel,
+            provider,
+            provider_message_id,
+            reason,
+            due,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_request_read_back_is_the_one_written(request in any_request()) {
+        prop_assert_eq!(decode_request(&encode_request(&request)), Ok(request));
+    }
+
+    #[test]
+    fn a_plan_read_back_is_the_one_written(plan in any_plan()) {
+        let bytes = in_buffer(|bytes| encode_plan(&plan, bytes));
+        prop_assert_eq!(decode_plan(plan.position, &bytes), Ok(plan));
+    }
+
+    #[test]
+    fn an_event_read_back_is_the_one_written(event in any_event()) {
+        let bytes = in_buffer(|bytes| encode_event(&event, bytes));
+        prop_assert_eq!(decode_event(event.task.position, &bytes), Ok(event));
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0u8..3) {
+        for bytes in [&bytes[..], &[&[version], &bytes[..]].concat()] {
+            let _ = decode_request(bytes);
+            let _ = decode_plan(place(), bytes);
+            let _ = decode_event(place(), bytes);
+            let _ = decode_claim(ClaimKey(0), bytes);
+            let _ = decode_dead_letter(letter_key(), bytes);
+            let _ = decode_timer(TimerKey::default(), bytes);
+            let _ = decode_books(bytes);
+            let _ = decode_cursors(bytes);
+            let _ = decode_mark(bytes);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_never_panics(at in 0usize..10_000, bit in 0u8..8) {
+        let mut bytes = encode_request(&request());
+        let at = at % bytes.len();
+        bytes[at] ^= 1 << bit;
+        let _ = decode_request(&bytes);
+    }
+}

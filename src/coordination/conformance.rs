@@ -1,1 +1,123 @@
-//! What every backend of this port must do; run against each of them.
+//! What every backend of this port must do; run against each of them by [`coordination_conformance`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Rate, SharedCoordination, Wanted};
+use crate::clock::ManualClock;
+use crate::domain::{ClaimKey, Position, Priority, ShardId};
+
+/// Makes a test of each promise; `$backend` makes a fresh backend that goes by the clock it is given.
+macro_rules! coordination_conformance {
+    ($backend:expr) => {
+        $crate::coordination::conformance::coordination_conformance! { $backend =>
+            a_claim_is_held_by_whoever_came_first
+            who_claims_again_as_the_same_owner_still_has_it
+            a_claim_is_let_go_by_its_owner_only
+            one_batch_may_want_a_key_twice
+            of_many_at_once_exactly_one_gets_the_claim
+            a_bucket_gives_its_burst_and_then_its_rate
+            a_fifth_is_kept_for_critical_traffic
+            what_is_given_back_can_be_leased_again
+            buckets_of_different_names_are_apart
+        }
+    };
+    ($backend:expr => $($name:ident)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            let clock = $crate::clock::ManualClock::starting_at($crate::domain::Timestamp(1_800_000_000_000));
+            let backend: $crate::coordination::SharedCoordination = ($backend)(clock.clone());
+            $crate::coordination::conformance::$name(backend, clock).await;
+        })*
+    };
+}
+pub(crate) use coordination_conformance;
+
+const RATE: Rate = Rate { per_second: 100.0, burst: 50.0 };
+
+fn owner(offset: u64) -> Position {
+    Position::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, offset)
+}
+
+fn wanted(key: u128, offset: u64) -> Wanted {
+    Wanted { key: ClaimKey(key), owner: owner(offset) }
+}
+
+pub(crate) async fn a_claim_is_held_by_whoever_came_first(backend: SharedCoordination, _: Arc<ManualClock>) {
+    assert_eq!(backend.claim(&[wanted(1, 10), wanted(2, 10)]).await, [owner(10), owner(10)]);
+    assert_eq!(backend.claim(&[wanted(3, 11), wanted(2, 11), wanted(1, 11)]).await, [owner(11), owner(10), owner(10)]);
+    assert_eq!(backend.claim(&[]).await, []);
+}
+
+pub(crate) async fn who_claims_again_as_the_same_owner_still_has_it(backend: SharedCoordination, _: Arc<ManualClock>) {
+    for _ in 0..2 {
+        assert_eq!(backend.claim(&[wanted(1, 10)]).await, [owner(10)]);
+    }
+    assert_eq!(backend.claim(&[wanted(1, 11)]).await, [owner(10)]);
+}
+
+pub(crate) async fn a_claim_is_let_go_by_its_owner_only(backend: SharedCoordination, _: Arc<ManualClock>) {
+    backend.claim(&[wanted(1, 10)]).await;
+    backend.release(&[wanted(1, 11), wanted(9, 11)]).await;
+    assert_eq!(backend.claim(&[wanted(1, 12)]).await, [owner(10)]);
+    backend.release(&[wanted(1, 10)]).await;
+    assert_eq!(backend.claim(&[wanted(1, 12)]).await, [owner(12)]);
+}
+
+pub(crate) async fn one_batch_may_want_a_key_twice(backend: SharedCoordination, _: Arc<ManualClock>) {
+    assert_eq!(backend.claim(&[wanted(1, 10), wanted(1, 11)]).await, [owner(10), owner(10)]);
+}
+
+pub(crate) async fn of_many_at_once_exactly_one_gets_the_claim(backend: SharedCoordination, _: Arc<ManualClock>) {
+    let tries = (0..50).map(|offset| {
+        let backend = backend.clone();
+        tokio::spawn(async move { backend.claim(&[wanted(1, offset)]).await[0] == owner(offset) })
+    });
+    let mut winners = 0;
+    for won in tries.collect::<Vec<_>>() {
+        winners += usize::from(won.await.expect("ended"));
+    }
+    assert_eq!(winners, 1);
+}
+
+pub(crate) async fn a_bucket_gives_its_burst_and_then_its_rate(backend: SharedCoordination, clock: Arc<ManualClock>) {
+    assert_eq!(backend.lease("mail", RATE, 1000, true).await.granted, 50);
+    let empty = backend.lease("mail", RATE, 1, true).await;
+    assert_eq!(empty.granted, 0);
+    assert!(empty.retry_after > Duration::ZERO && empty.retry_after <= Duration::from_secs(1));
+    clock.advance(Duration::from_millis(100));
+    assert_eq!(backend.lease("mail", RATE, 1000, true).await.granted, 10);
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(backend.lease("mail", RATE, 1000, true).await.granted, 50, "a pause saves up one burst, no more");
+}
+
+pub(crate) async fn a_fifth_is_kept_for_critical_traffic(backend: SharedCoordination, clock: Arc<ManualClock>) {
+    assert_eq!(backend.lease("mail", RATE, 1000, false).await.granted, 40);
+    let refused = backend.lease("mail", RATE, 1, false).await;
+    assert_eq!(refused.granted, 0);
+    assert_eq!(backend.lease("mail", RATE, 1000, true).await.granted, 10);
+    // Under a flood of others, a fifth of the rate is there for critical traffic whenever it comes.
+    let mut common = 0;
+    for _ in 0..10 {
+        clock.advance(Duration::from_millis(100));
+        common += backend.lease("mail", RATE, 1000, false).await.granted;
+    }
+    assert_eq!(common, 80);
+    assert_eq!(backend.lease("mail", RATE, 1000, true).await.granted, 20);
+}
+
+pub(crate) async fn what_is_given_back_can_be_leased_again(backend: SharedCoordination, _: Arc<ManualClock>) {
+    for critical in [false, true] {
+        let name = if critical { "a" } else { "b" };
+        let all = backend.lease(name, RATE, 1000, critical).await.granted;
+        backend.give_back(name, RATE, 7, critical).await;
+        assert_eq!(backend.lease(name, RATE, 1000, critical).await.granted, 7);
+        backend.give_back(name, RATE, 2 * all, critical).await;
+        assert_eq!(backend.lease(name, RATE, 1000, critical).await.granted, all, "never more than a burst");
+    }
+}
+
+pub(crate) async fn buckets_of_different_names_are_apart(backend: SharedCoordination, _: Arc<ManualClock>) {
+    assert_eq!(backend.lease("a", RATE, 1000, true).await.granted, 50);
+    assert_eq!(backend.lease("b", RATE, 1000, true).await.granted, 50);
+}

@@ -11,6 +11,8 @@ mod keyspaces;
 mod space;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

@@ -59,3 +59,13 @@ impl Claims for LocalCoordination {
         self.claims.release(held);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::LocalCoordination;
+    use crate::coordination::conformance::coordination_conformance;
+
+    coordination_conformance!(|clock| Arc::new(LocalCoordination::new(clock)));
+}

@@ -10,6 +10,9 @@ mod partitions;
 mod reader;
 mod tail;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -26,6 +26,9 @@ mod shards;
 mod write;
 mod read;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 

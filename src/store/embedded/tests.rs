@@ -1,0 +1,189 @@
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::disk::testing::{self, TestSpace};
+use crate::domain::{ClaimKey, EventKind, PlanClaim, Position, Source, Timestamp};
+use crate::store::conformance::{StoreBackend, event, plan, plans, shard, store_conformance};
+use crate::store::{BookColumn, ClaimRows, Cursors, SharedStore, TaskLog, TimerKey, TimerRow, Timers, WriteBatch};
+
+struct InDirectory {
+    dir: tempfile::TempDir,
+}
+
+impl InDirectory {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+}
+
+#[async_trait]
+impl StoreBackend for InDirectory {
+    async fn open(&self) -> SharedStore {
+        EmbeddedStore::open(testing::disk(self.dir.path())).expect("the store opens")
+    }
+}
+
+store_conformance!(InDirectory::new());
+
+#[tokio::test]
+async fn a_full_disk_refuses_a_write_which_then_succeeds_and_counts_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let clock = ManualClock::starting_at(Timestamp(1_000_000));
+    let space = Arc::new(TestSpace(AtomicU64::new(0)));
+    let disk = testing::disk_with(dir.path(), |settings| {
+        settings.min_free_bytes = 100;
+        settings.free_space = space.clone();
+        settings.clock = clock.clone();
+    });
+    let store = EmbeddedStore::open(disk).expect("the store opens");
+    let mut batch = plans(shard(0), 0..3);
+    batch.books.add(Source::Http, BookColumn::In, 3);
+    let refused = store.write(shard(0), batch.clone()).await;
+    assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
+    assert_eq!(store.planned_end(shard(0)).await.expect("read"), 0);
+    space.0.store(100, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(1));
+    store.write(shard(0), batch).await.expect("there is room again");
+    assert_eq!(store.books(shard(0)).await.expect("read").get(Source::Http, BookColumn::In), 3);
+}
+
+#[tokio::test]
+async fn tables_that_were_written_out_and_compacted_are_read_as_before() {
+    let backend = InDirectory::new();
+    let disk = testing::disk(backend.dir.path());
+    let store = EmbeddedStore::open(disk.clone()).expect("the store opens");
+    for start in (0..2000).step_by(100) {
+        let mut batch = plans(shard(0), start..start + 100);
+        for plan in &mut batch.plans {
+            let offset = plan.position.offset;
+            let claim = PlanClaim { key: ClaimKey(u128::from(offset)), expires_at: Timestamp(u64::MAX), body_hash: 0 };
+            Arc::make_mut(plan).claims = vec![claim];
+        }
+        batch.events = batch.plans.iter().map(|plan| event(plan.position, 0, 1, EventKind::Sent)).collect();
+        store.write(shard(0), batch).await.expect("written");
+        if start % 500 == 0 {
+            for table in
+                [&disk.keyspaces.plans, &disk.keyspaces.events, &disk.keyspaces.claims, &disk.keyspaces.history]
+            {
+                table.rotate_memtable_and_wait().expect("written out");
+                table.major_compact().expect("compacted");
+            }
+        }
+    }
+    let stories = store.block(shard(0), 1).await.expect("read");
+    assert_eq!(stories.len(), 2000 - 1024);
+    assert!(stories.iter().all(|story| story.events.len() == 1));
+    let claims = store.claims(&(0..2001).map(ClaimKey).collect::<Vec<_>>()).await.expect("read");
+    assert!(
+        claims[..2000].iter().enumerate().all(|(offset, row)| row.is_some_and(|row| row.owner.offset == offset as u64))
+    );
+    assert!(claims[2000].is_none());
+    let history = crate::store::History::history(&*store, "acme", "alice", None, 5000).await.expect("read");
+    assert_eq!(history.len(), 2000);
+}
+
+#[tokio::test]
+async fn timers_below_the_cursor_are_dropped_and_those_above_are_kept() {
+    let backend = InDirectory::new();
+    let disk = testing::disk(backend.dir.path());
+    let store = EmbeddedStore::open(disk.clone()).expect("the store opens");
+    let bucket = crate::store::TIMER_BUCKET.as_millis() as u64;
+    let timer = |due: u64| TimerRow {
+        key: TimerKey { due: Timestamp(due), offset: 1, ordinal: 0, attempt: 1 },
+        channel: crate::domain::Channel::Email,
+        endpoint: 0,
+    };
+    let timers = vec![timer(1), timer(bucket * 3 - 1), timer(bucket * 3), timer(bucket * 3 + 1)];
+    store.write(shard(0), WriteBatch { timers, ..WriteBatch::default() }).await.expect("written");
+    let cursors = Some(Cursors { task_block: 0, timer_bucket: 3 });
+    store.write(shard(0), WriteBatch { cursors, ..WriteBatch::default() }).await.expect("written");
+    disk.keyspaces.timers.rotate_memtable_and_wait().expect("written out");
+    disk.keyspaces.timers.major_compact().expect("compacted");
+    let left = store.timers(shard(0), TimerKey::default(), 10).await.expect("read");
+    assert_eq!(left, [timer(bucket * 3), timer(bucket * 3 + 1)]);
+}
+
+/// The directory that [`child_writes_until_it_is_killed`] works in.
+const CHILD_DIR: &str = "FANFARE_TEST_STORE_DIR";
+
+/// The other half of [`a_batch_that_was_acknowledged_survives_a_kill_whole`]; alone it does nothing.
+#[test]
+fn child_writes_until_it_is_killed() {
+    let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let store = EmbeddedStore::open(testing::disk(Path::new(&dir))).expect("the store opens");
+        let writers = (0..4).map(|partition| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut next = store.planned_end(shard(partition)).await.expect("read");
+                // It ends with its parent at the latest: then nobody reads what it prints.
+                loop {
+                    let mut batch = plans(shard(partition), next..next + 1 + next % 40);
+                    batch.events = batch.plans.iter().map(|plan| event(plan.position, 0, 1, EventKind::Sent)).collect();
+                    batch.books.add(Source::Http, BookColumn::In, batch.plans.len() as i64);
+                    next += batch.plans.len() as u64;
+                    store.write(shard(partition), batch).await.expect("written");
+                    println!("acknowledged {partition} {next}");
+                }
+            })
+        });
+        futures_util::future::join_all(writers.collect::<Vec<_>>()).await;
+    });
+}
+
+#[test]
+fn a_batch_that_was_acknowledged_survives_a_kill_whole() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut acknowledged = [0u64; 4];
+    for round in 0..10 {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "store::embedded::tests::child_writes_until_it_is_killed", "--nocapture"])
+            .env(CHILD_DIR, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the child starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let parse = |line: &str| {
+            let (partition, next) = line.strip_prefix("acknowledged ")?.split_once(' ')?;
+            Some((partition.parse::<usize>().ok()?, next.parse::<u64>().ok()?))
+        };
+        let mut answers = 0;
+        // Another moment in each round.
+        while answers < 20 + 7 * round {
+            let line = lines.next().expect("it runs until it is killed").expect("text");
+            if let Some((partition, next)) = parse(&line) {
+                acknowledged[partition] = acknowledged[partition].max(next);
+                answers += 1;
+            }
+        }
+        child.kill().expect("it is killed");
+        child.wait().expect("it is gone");
+        runtime.block_on(check_acknowledged(dir.path(), acknowledged));
+    }
+}
+
+async fn check_acknowledged(dir: &Path, acknowledged: [u64; 4]) {
+    let store = EmbeddedStore::open(testing::disk(dir)).expect("the store opens");
+    for (partition, acknowledged) in acknowledged.into_iter().enumerate() {
+        let shard = shard(partition as u16);
+        let end = store.planned_end(shard).await.expect("read");
+        assert!(end >= acknowledged, "{acknowledged} were acknowledged and {end} are there");
+        let positions: Vec<Position> = (0..end).map(|offset| Position::new(shard, offset)).collect();
+        let stories = store.stories(&positions).await.expect("read");
+        for (position, story) in positions.iter().zip(stories) {
+            let story = story.expect("what lies below the end is there");
+            assert_eq!((&story.plan, story.events.len()), (&plan(*position), 1), "a batch is there whole");
+        }
+        let books = store.books(shard).await.expect("read");
+        assert_eq!(books.get(Source::Http, BookColumn::In), end as i64, "and counted once");
+    }
+}
