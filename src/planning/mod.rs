@@ -20,6 +20,7 @@ mod testing;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use facts::{CandidateFacts, Facts, Sources, gather, peek};
 pub use policy::Policy;
@@ -29,6 +30,9 @@ use crate::domain::{
     Verdict,
 };
 use gates::{Case, GATES};
+
+/// How long a notification is worth sending, from its send time on, where the request does not say.
+const LIFETIME: Duration = Duration::from_secs(72 * 3600);
 
 /// Plans a batch. `facts` were gathered for exactly this batch; `now` is the one that they were gathered with.
 pub fn plan_batch(
@@ -65,6 +69,9 @@ fn plan(
         Ok(tasks) => Disposition::Tasks(tasks),
         Err(reason) => Disposition::Skipped(reason),
     };
+    // Nothing waits for ever: what nobody could deliver for three days is no news any more.
+    let start = request.deliver_at.unwrap_or(request.accepted_at).max(request.accepted_at);
+    let expires_at = Some(request.expires_at.unwrap_or(start + LIFETIME));
     let claims = held_claims(&request, facts, policy, matches!(disposition, Disposition::Tasks(_)));
     Plan {
         position,
@@ -74,7 +81,7 @@ fn plan(
         source: request.source,
         routing: request.routing,
         accepted_at: request.accepted_at,
-        expires_at: request.expires_at,
+        expires_at,
         content: request.content,
         data: request.data,
         metadata: request.metadata,
