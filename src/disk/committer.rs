@@ -55,8 +55,8 @@ impl Rows {
 
 /// Takes part in every group.
 pub(crate) trait Rider: Send + Sync + 'static {
-    /// Adds rows, after all submissions of the group.
-    fn stage(&self, rows: &mut Rows);
+    /// Adds rows, after all submissions of the group. An error is one of the group, and as lasting as that of a write.
+    fn stage(&self, rows: &mut Rows) -> Result<(), DiskError>;
 
     /// Whether the group is durable.
     fn settle(&self, durable: bool);
@@ -247,8 +247,8 @@ impl Writer {
         for Submission { stage, permit, .. } in group {
             settles.push((stage(&mut rows), permit));
         }
-        riders.iter().for_each(|rider| rider.stage(&mut rows));
-        let result = self.commit(rows);
+        let staged = riders.iter().try_for_each(|rider| rider.stage(&mut rows));
+        let result = self.commit(staged.map(|()| rows));
         riders.iter().for_each(|rider| rider.settle(result.is_ok()));
         for (settle, permit) in settles {
             settle(&result);
@@ -261,11 +261,11 @@ impl Writer {
         Rows { batch: self.database.batch().durability(Some(PersistMode::SyncData)), bytes: 0 }
     }
 
-    fn commit(&self, rows: Rows) -> Result<(), DiskError> {
+    fn commit(&self, rows: Result<Rows, DiskError>) -> Result<(), DiskError> {
         if let Some(error) = self.breaks.borrow().clone() {
             return Err(error);
         }
-        let result = rows.batch.commit().map_err(|cause| write_error(&self.dir, &cause));
+        let result = rows.and_then(|rows| rows.batch.commit().map_err(|cause| write_error(&self.dir, &cause)));
         if let Err(error) = &result {
             // After a write or an fsync that failed nobody knows what is on the disk: only opening it anew tells.
             tracing::error!(%error, "cannot write any more");
@@ -279,7 +279,7 @@ impl Writer {
         let mut rows = self.rows();
         riders.iter().for_each(|rider| rider.close(&mut rows));
         // What failed before was told already; a row of a rider that is lost here is work done twice, no more.
-        let _ = self.commit(rows);
+        let _ = self.commit(Ok(rows));
     }
 }
 

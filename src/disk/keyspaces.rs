@@ -13,6 +13,7 @@ pub(crate) struct Keyspaces {
     pub(crate) timers: Keyspace,
     pub(crate) claims: Keyspace,
     pub(crate) history: Keyspace,
+    pub(crate) unindexed: Keyspace,
     pub(crate) dead_letters: Keyspace,
     /// One row a shard and kind, written over and over: marks of the log, books, cursors.
     pub(crate) shards: Keyspace,
@@ -24,13 +25,16 @@ pub(super) const CLAIMS: &str = "claims";
 pub(super) const TIMERS: &str = "timers";
 
 /// What a table is like.
+#[derive(Clone, Copy)]
 struct Table {
-    /// Its part of the memory for write buffers, in 32nds.
+    /// Its part of the memory for write buffers, in 32nds. Sorted tables that are written whole need none.
     share: u64,
     /// Large packed values: written once to files of their own, and never moved by a compaction.
     packed: bool,
     /// Read by key, so that filters are worth their memory.
     point_reads: bool,
+    /// Runs that wait for a compaction: more is less writing, and a few more places to look.
+    waiting_runs: u8,
 }
 
 /// A buffer that is being filled and one that is being written out: half of a share each.
@@ -43,8 +47,6 @@ const PACKED_BYTES_MIN: u32 = 1 << 10;
 const PACKED_FILE_BYTES: u64 = 32 << 20;
 /// Of everything else. Small, so that a compaction touches only what overlaps.
 const TABLE_FILE_BYTES: u64 = 16 << 20;
-/// Runs that wait for a compaction: more is less writing, and a few more places to look.
-const WAITING_RUNS: u8 = 6;
 
 impl Keyspaces {
     pub(super) fn open(database: &Database, write_buffer_bytes: u64) -> fjall::Result<Self> {
@@ -52,21 +54,23 @@ impl Keyspaces {
             let bytes = (write_buffer_bytes * table.share / 32 / BUFFERS).max(BUFFER_BYTES_MIN);
             database.keyspace(name, || options(&table, bytes))
         };
+        let usual = Table { share: 0, packed: false, point_reads: false, waiting_runs: 6 };
         Ok(Self {
-            log: open("log", Table { share: 8, packed: true, point_reads: false })?,
-            plans: open("plans", Table { share: 8, packed: true, point_reads: false })?,
-            events: open("events", Table { share: 4, packed: false, point_reads: false })?,
-            timers: open(TIMERS, Table { share: 3, packed: false, point_reads: false })?,
-            claims: open(CLAIMS, Table { share: 4, packed: false, point_reads: true })?,
-            history: open("history", Table { share: 3, packed: false, point_reads: false })?,
-            dead_letters: open("dead_letters", Table { share: 1, packed: false, point_reads: false })?,
-            shards: open("shards", Table { share: 1, packed: false, point_reads: true })?,
+            log: open("log", Table { share: 10, packed: true, ..usual })?,
+            plans: open("plans", Table { share: 10, packed: true, ..usual })?,
+            events: open("events", Table { share: 5, ..usual })?,
+            timers: open(TIMERS, Table { share: 3, ..usual })?,
+            claims: open(CLAIMS, Table { point_reads: true, waiting_runs: 12, ..usual })?,
+            history: open("history", Table { waiting_runs: 12, ..usual })?,
+            unindexed: open("unindexed", Table { share: 1, ..usual })?,
+            dead_letters: open("dead_letters", Table { share: 1, ..usual })?,
+            shards: open("shards", Table { share: 2, point_reads: true, ..usual })?,
         })
     }
 }
 
 fn options(table: &Table, buffer_bytes: u64) -> KeyspaceCreateOptions {
-    let compaction = Leveled::default().with_table_target_size(TABLE_FILE_BYTES).with_l0_threshold(WAITING_RUNS);
+    let compaction = Leveled::default().with_table_target_size(TABLE_FILE_BYTES).with_l0_threshold(table.waiting_runs);
     let options = KeyspaceCreateOptions::default()
         .max_memtable_size(buffer_bytes)
         .manual_journal_persist(true)

@@ -57,7 +57,7 @@ impl Partition {
         // The last row is never deleted, so that the end is known even when everything is committed.
         if let Some(last) = disk.keyspaces.log.range(key(shard, 0)..=key(shard, u64::MAX)).next_back() {
             let (key, value) = last.into_inner().map_err(read)?;
-            end = end.max(offset_of(&key) + unpack(Bytes::from(value)).count() as u64);
+            end = end.max(offset_of(&key) + unpack(Bytes::from_owner(value)).count() as u64);
         }
         Ok(Self {
             shard,
@@ -124,7 +124,7 @@ impl Partition {
         let Some(group) = &mut writing.group else { return };
         group.count = next - group.start;
         group.packed = packed.clone();
-        rows.insert(&keyspaces.log, key(self.shard, group.start), Slice::from(packed));
+        rows.insert(&keyspaces.log, key(self.shard, group.start), Slice::from(&packed[..]));
     }
 
     /// Readers may see the group if it is durable.
@@ -231,7 +231,7 @@ fn read_rows(
     let mut page = Page::new(offsets.start, limit);
     for row in log.range(key(shard, first)..key(shard, offsets.end)) {
         let (key, value) = row.into_inner().map_err(read)?;
-        if !page.add(offset_of(&key), Bytes::from(value)) {
+        if !page.add(offset_of(&key), Bytes::from_owner(value)) {
             break;
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::partition::Partition;
-use crate::disk::{Disk, Keyspaces, Rider, Rows};
+use crate::disk::{Disk, DiskError, Keyspaces, Rider, Rows};
 use crate::domain::{Priority, ShardId};
 use crate::log::LogError;
 
@@ -85,13 +85,14 @@ impl Partitions {
 }
 
 impl Rider for Partitions {
-    fn stage(&self, rows: &mut Rows) {
+    fn stage(&self, rows: &mut Rows) -> Result<(), DiskError> {
         for partition in &self.all {
             partition.stage_commit(rows, &self.keyspaces);
         }
         for partition in self.touched().iter() {
             self.at(*partition).stage_group(rows, &self.keyspaces);
         }
+        Ok(())
     }
 
     fn settle(&self, durable: bool) {

@@ -2,8 +2,9 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::domain::{BLOCK_OFFSETS, NotificationId, Position, ShardId, TaskId, Timestamp};
-use crate::store::{DeadLetterKey, HistoryEntry, TimerKey};
+use crate::codec::{self, CodecError};
+use crate::domain::{BLOCK_OFFSETS, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp};
+use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, TimerKey};
 
 /// Builds a key part by part.
 #[derive(Default)]
@@ -29,6 +30,9 @@ pub(super) fn plans(id: ShardId, first: u64, last: u64, write: u64) -> Vec<u8> {
     let within = (last % BLOCK_OFFSETS) as u16;
     shard(id).with(&first.to_be_bytes()).with(&within.to_be_bytes()).with(&write.to_be_bytes()).done()
 }
+
+/// Of each key of a row of plans.
+pub(super) const PLANS_LENGTH: usize = 4 + 8 + 2 + 8;
 
 /// Where rows of plans start whose first offset is `first` or later.
 pub(super) fn plans_from(id: ShardId, first: u64) -> Vec<u8> {
@@ -74,13 +78,33 @@ pub(super) fn history_of(tenant: &str, user_id: &str) -> Vec<u8> {
     user(tenant, user_id).to_vec()
 }
 
-pub(super) fn history(tenant: &str, user_id: &str, entry: HistoryEntry) -> Vec<u8> {
-    let newest_first = u64::MAX - entry.accepted_at.millis();
+/// Hash of tenant and user, inverted time, and position, inverted as well so that of two in one millisecond the later one
+/// comes first.
+pub(super) type HistoryKey = [u8; 36];
+
+pub(super) fn history(tenant: &str, user_id: &str, entry: HistoryEntry) -> HistoryKey {
     let position = entry.notification.0;
-    let key = Key(history_of(tenant, user_id)).with(&newest_first.to_be_bytes());
-    // Inverted as well, so that of two in one millisecond the later one comes first.
-    let shard = u32::MAX - position.shard.to_u32();
-    key.with(&shard.to_be_bytes()).with(&(u64::MAX - position.offset).to_be_bytes()).done()
+    let mut key = [0; 36];
+    key[..16].copy_from_slice(&user(tenant, user_id));
+    key[16..24].copy_from_slice(&(u64::MAX - entry.accepted_at.millis()).to_be_bytes());
+    key[24..28].copy_from_slice(&(u32::MAX - position.shard.to_u32()).to_be_bytes());
+    key[28..].copy_from_slice(&(u64::MAX - position.offset).to_be_bytes());
+    key
+}
+
+pub(super) fn claim(key: ClaimKey) -> [u8; 16] {
+    key.0.to_be_bytes()
+}
+
+/// The expiry stands before the claim, for the filter.
+pub(super) fn claim_value(row: &ClaimRow) -> Vec<u8> {
+    let mut value = row.expires_at.millis().to_be_bytes().to_vec();
+    value.extend(codec::encode_claim(row));
+    value
+}
+
+pub(super) fn read_claim(key: ClaimKey, value: &[u8]) -> Result<ClaimRow, CodecError> {
+    codec::decode_claim(key, value.get(8..).unwrap_or(&[]))
 }
 
 pub(super) fn read_history(bytes: &[u8]) -> Option<HistoryEntry> {

@@ -13,6 +13,7 @@
 //! | claims | key | expiry, claim |
 //! | history | hash of tenant and user · inverted time · shard · offset | – |
 //! | dead_letters | hash of tenant · inverted time · shard · offset · ordinal | dead letter |
+//! | unindexed | group | rows of plans whose claims and history are not in their tables yet |
 //! | shards | shard · kind | books, cursors, or the log's mark |
 //! | shards | `openings` | how often the store was opened |
 //!
@@ -20,6 +21,7 @@
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
 //! again, and then the row tells whether it was counted. So a caller that writes again after an error never counts twice.
 
+mod index;
 mod keys;
 mod packed;
 mod shards;
@@ -34,6 +36,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::disk::{Disk, DiskError};
 use crate::store::StoreError;
+use index::Index;
 use shards::Shards;
 
 /// Numbers for a million writes a second over a month between two openings.
@@ -43,6 +46,7 @@ const WRITES_BITS: u32 = 42;
 pub struct EmbeddedStore {
     disk: Arc<Disk>,
     shards: Arc<Shards>,
+    index: Arc<Index>,
     /// Numbers the packed rows; above all that were given before.
     next_write: AtomicU64,
 }
@@ -51,7 +55,9 @@ impl EmbeddedStore {
     pub fn open(disk: Arc<Disk>) -> Result<Arc<Self>, StoreError> {
         let shards = Arc::new(Shards::open(&disk)?);
         let next_write = AtomicU64::new(shards::count_opening(&disk)? << WRITES_BITS);
-        Ok(Arc::new(Self { disk, shards, next_write }))
+        let index = Index::open(&disk)?;
+        disk.ride(index.clone());
+        Ok(Arc::new(Self { disk, shards, index, next_write }))
     }
 }
 

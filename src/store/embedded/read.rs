@@ -221,13 +221,13 @@ impl Timers for EmbeddedStore {
 #[async_trait]
 impl ClaimRows for EmbeddedStore {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
-        let read = |key: &ClaimKey| -> Result<Option<ClaimRow>, StoreError> {
-            let found = self.disk.keyspaces.claims.get(key.0.to_be_bytes());
+        let mut claims = self.index.claims(keys);
+        for (key, claim) in keys.iter().zip(&mut claims).filter(|(_, claim)| claim.is_none()) {
+            let found = self.disk.keyspaces.claims.get(keys::claim(*key));
             let value = found.map_err(|cause| self.disk.read_error(&cause))?;
-            // The expiry stands before the claim, for the filter.
-            value.map(|value| Ok(codec::decode_claim(*key, value.get(8..).unwrap_or(&[]))?)).transpose()
-        };
-        keys.iter().map(read).collect()
+            *claim = value.map(|value| keys::read_claim(*key, &value)).transpose()?;
+        }
+        Ok(claims)
     }
 }
 
@@ -242,8 +242,19 @@ impl History for EmbeddedStore {
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         let start = before.map(|entry| keys::history(tenant, user_id, entry));
         let prefix = keys::history_of(tenant, user_id);
-        let rows = self.beside(move |disk| page(disk, &disk.keyspaces.history, prefix, start, limit)).await?;
-        Ok(rows.iter().filter_map(|(key, _)| keys::read_history(key)).collect())
+        let index = self.index.clone();
+        self.beside(move |disk| {
+            // The index first: what is put into the table meanwhile is then found in both, not in none.
+            let mut keys = index.history(&prefix);
+            keys.retain(|key| start.is_none_or(|start| *key > start));
+            let start = start.map(|start| start.to_vec());
+            let rows = page(disk, &disk.keyspaces.history, prefix, start, limit)?;
+            keys.extend(rows.iter().filter_map(|(key, _)| keys::HistoryKey::try_from(&key[..]).ok()));
+            keys.sort_unstable();
+            keys.dedup();
+            Ok(keys.iter().take(limit).filter_map(|key| keys::read_history(key)).collect())
+        })
+        .await
     }
 }
 

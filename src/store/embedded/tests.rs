@@ -69,6 +69,7 @@ async fn tables_that_were_written_out_and_compacted_are_read_as_before() {
         batch.events = batch.plans.iter().map(|plan| event(plan.position, 0, 1, EventKind::Sent)).collect();
         store.write(shard(0), batch).await.expect("written");
         if start % 500 == 0 {
+            store.index.build_all();
             for table in
                 [&disk.keyspaces.plans, &disk.keyspaces.events, &disk.keyspaces.claims, &disk.keyspaces.history]
             {
@@ -87,6 +88,29 @@ async fn tables_that_were_written_out_and_compacted_are_read_as_before() {
     assert!(claims[2000].is_none());
     let history = crate::store::History::history(&*store, "acme", "alice", None, 5000).await.expect("read");
     assert_eq!(history.len(), 2000);
+}
+
+#[tokio::test]
+async fn claims_and_history_are_found_before_and_after_they_are_built_and_after_opening_again() {
+    let backend = InDirectory::new();
+    for round in 0..4u64 {
+        let store = EmbeddedStore::open(testing::disk(backend.dir.path())).expect("the store opens");
+        for half in 0..2 {
+            let mut batch = plans(shard(0), [round * 2 + half]);
+            // The same claim each time: the last one holds it.
+            let expires_at = Timestamp(u64::MAX);
+            Arc::make_mut(&mut batch.plans[0]).claims = vec![PlanClaim { key: ClaimKey(1), expires_at, body_hash: 0 }];
+            store.write(shard(0), batch).await.expect("written");
+            let claim = store.claims(&[ClaimKey(1)]).await.expect("read").pop().flatten().expect("it is there");
+            assert_eq!(claim.owner.offset, round * 2 + half);
+            let history = crate::store::History::history(&*store, "acme", "alice", None, 100).await.expect("read");
+            assert_eq!(history.len() as u64, round * 2 + half + 1);
+            // Some rounds end with nothing built, some with a half, some with all of it.
+            if (round + half) % 3 == 0 {
+                store.index.build_all();
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -173,6 +197,7 @@ fn a_batch_that_was_acknowledged_survives_a_kill_whole() {
 
 async fn check_acknowledged(dir: &Path, acknowledged: [u64; 4]) {
     let store = EmbeddedStore::open(testing::disk(dir)).expect("the store opens");
+    let mut total = 0;
     for (partition, acknowledged) in acknowledged.into_iter().enumerate() {
         let shard = shard(partition as u16);
         let end = store.planned_end(shard).await.expect("read");
@@ -185,5 +210,11 @@ async fn check_acknowledged(dir: &Path, acknowledged: [u64; 4]) {
         }
         let books = store.books(shard).await.expect("read");
         assert_eq!(books.get(Source::Http, BookColumn::In), end as i64, "and counted once");
+        total += end as usize;
+    }
+    let history = crate::store::History::history(&*store, "acme", "alice", None, usize::MAX).await.expect("read");
+    assert_eq!(history.len(), total, "and found in the history of its user");
+    if total.is_multiple_of(2) {
+        store.index.build_all();
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::EmbeddedStore;
+use super::index::Entries;
 use super::keys;
 use super::packed::Packer;
 use super::shards::timer_floor;
 use crate::codec;
 use crate::disk::{Keyspaces, Rows, Traffic};
 use crate::domain::{BLOCK_OFFSETS, Event, Plan, ShardId};
-use crate::store::{HistoryEntry, StoreError, WriteBatch};
+use crate::store::{StoreError, WriteBatch};
 
 /// Rows with their keys, ready to be put into the group.
 #[derive(Default)]
@@ -18,8 +19,8 @@ struct Encoded {
     plans: Vec<(Vec<u8>, Vec<u8>)>,
     events: Vec<(Vec<u8>, Vec<u8>)>,
     timers: Vec<(Vec<u8>, Vec<u8>)>,
-    claims: Vec<([u8; 16], Vec<u8>)>,
-    history: Vec<Vec<u8>>,
+    /// What is to be found of the plans.
+    entries: Entries,
     dead_letters: Vec<(Vec<u8>, Vec<u8>)>,
     revived: Vec<Vec<u8>>,
 }
@@ -27,9 +28,11 @@ struct Encoded {
 impl EmbeddedStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
         let encoded = self.encode(shard, &batch);
-        let shards = self.shards.clone();
+        let (shards, index) = (self.shards.clone(), self.index.clone());
         let (books, cursors) = (batch.books, batch.cursors);
         let written = self.disk.write(Traffic::Outcomes, encoded.bytes(), move |rows| {
+            let mut encoded = encoded;
+            index.stage(encoded.plans.iter().map(|(key, _)| &key[..]), std::mem::take(&mut encoded.entries));
             encoded.put(rows, shards.keyspaces());
             if !books.is_empty() {
                 shards.add(rows, shard, &books);
@@ -82,21 +85,7 @@ impl Encoded {
         let mut packer = Packer::with_capacity(plans.iter().map(|plan| about_bytes(plan)).sum());
         for plan in plans {
             packer.add(plan.position.offset, |bytes| codec::encode_plan(plan, bytes));
-            for claim in &plan.claims {
-                let row = crate::store::ClaimRow {
-                    key: claim.key,
-                    owner: plan.position,
-                    body_hash: claim.body_hash,
-                    expires_at: claim.expires_at,
-                };
-                let mut value = claim.expires_at.millis().to_be_bytes().to_vec();
-                value.extend(codec::encode_claim(&row));
-                self.claims.push((claim.key.0.to_be_bytes(), value));
-            }
-            if let Some(user_id) = &plan.user_id {
-                let entry = HistoryEntry { accepted_at: plan.accepted_at, notification: plan.id() };
-                self.history.push(keys::history(&plan.tenant, user_id, entry));
-            }
+            self.entries.add(plan);
         }
         self.plans.push((keys::plans(shard, first, last, write), packer.done()));
     }
@@ -114,9 +103,7 @@ impl Encoded {
     fn bytes(&self) -> usize {
         let pairs =
             |pairs: &[(Vec<u8>, Vec<u8>)]| pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        let claims: usize = self.claims.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let history: usize = self.history.iter().map(Vec::len).sum();
-        pairs(&self.plans) + pairs(&self.events) + pairs(&self.timers) + claims + history + pairs(&self.dead_letters)
+        pairs(&self.plans) + pairs(&self.events) + pairs(&self.timers) + pairs(&self.dead_letters)
     }
 
     fn put(self, rows: &mut Rows, keyspaces: &Keyspaces) {
@@ -125,12 +112,6 @@ impl Encoded {
         }
         for (key, value) in self.plans {
             rows.insert(&keyspaces.plans, key, value);
-        }
-        for (key, value) in self.claims {
-            rows.insert(&keyspaces.claims, key, value);
-        }
-        for key in self.history {
-            rows.insert(&keyspaces.history, key, []);
         }
         for (key, value) in self.events {
             rows.insert(&keyspaces.events, key, value);
