@@ -24,15 +24,15 @@ async fn every_item_is_in_one_place_whatever_the_provider_answers() {
     let world = World::start(vec![provider]).await;
     let ids: Vec<_> = world.acceptor.accept((0..200).map(|_| mail()).collect()).await.expect("accepted");
     world.until(async || (world.column(BookColumn::Scheduled).await == 80).then_some(())).await;
-    assert_eq!(world.unaccounted().await, 0);
+    world.balances().await;
     world.advance(Duration::from_secs(120)).await;
     world.until(async || (world.column(BookColumn::Sent).await == 120).then_some(())).await;
     assert_eq!(world.column(BookColumn::In).await, ids.len() as i64);
     assert_eq!(world.column(BookColumn::Failed).await, 80);
-    assert_eq!(world.unaccounted().await, 0);
+    world.balances().await;
     let world = world.restart().await;
     assert_eq!(world.column(BookColumn::Sent).await, 120);
-    assert_eq!(world.unaccounted().await, 0);
+    world.balances().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +47,7 @@ async fn a_dead_letter_that_is_replayed_gets_one_more_attempt() {
     world.expect_states(id, &["sent"]).await;
     assert!(world.store.dead_letters("default", None, 10).await.expect("the store reads").is_empty());
     assert_eq!(world.engine.replays.replay(&letters[0].key).await.expect("the store reads"), Replay::NotReplayable);
-    assert_eq!(world.unaccounted().await, 0);
+    world.balances().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

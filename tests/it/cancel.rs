@@ -22,7 +22,7 @@ async fn what_waits_for_its_time_is_cancelled_and_never_sent() {
     let after = world.send(mail()).await;
     world.expect_states(after, &["sent"]).await;
     assert_eq!(provider.taken().len(), 1, "only the one that was not cancelled");
-    assert_eq!(world.unaccounted().await, 0);
+    world.balances().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,5 +65,5 @@ async fn the_channels_still_to_come_of_a_fallback_are_cancelled_too() {
     let cancelled = world.engine.cancellations.cancel(id).await.expect("the store writes");
     assert_eq!(cancelled, Cancellation::Cancelled { stopped: 2 });
     world.expect_states(id, &["cancelled", "cancelled"]).await;
-    assert_eq!(world.unaccounted().await, 0);
+    world.balances().await;
 }

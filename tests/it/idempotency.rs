@@ -49,5 +49,5 @@ async fn a_business_key_makes_the_second_notification_a_skipped_one() {
     let story = world.until(async || world.story(second).await).await;
     assert!(story.plan.tasks().is_empty());
     assert_eq!(provider.taken().len(), 1);
-    assert_eq!(world.unaccounted().await, 0);
+    world.balances().await;
 }

@@ -50,5 +50,5 @@ async fn a_full_backlog_stays_in_the_log_and_drains_when_there_is_room() {
     provider.release();
     world.until(async || (provider.taken().len() >= 2000).then_some(())).await;
     world.until(async || (world.engine.dispatch.room.backlog.ready() == 0).then_some(())).await;
-    world.until(async || (world.unaccounted().await == 0).then_some(())).await;
+    world.balances().await;
 }

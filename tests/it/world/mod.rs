@@ -155,6 +155,11 @@ impl World {
         books.expect("the store reads").unaccounted
     }
 
+    /// Waits until the books balance: a row is counted when it is durable, and its task let go a moment later.
+    pub async fn balances(&self) {
+        self.until(async || (self.unaccounted().await == 0).then_some(())).await;
+    }
+
     /// One column of the books, of all shards.
     pub async fn column(&self, column: BookColumn) -> i64 {
         let mut total = 0;
