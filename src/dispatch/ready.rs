@@ -168,11 +168,6 @@ impl DispatchHandle {
         self.channels[channel.index()][class as usize].store(Some(Arc::new(actor)));
     }
 
-    /// Whether the channel has an actor.
-    pub fn serves(&self, channel: Channel) -> bool {
-        self.channels[channel.index()][Class::Bulk as usize].load().is_some()
-    }
-
     /// Stops handing out new jobs everywhere, and waits until every sender is idle.
     pub async fn drain(&self) {
         for actor in self.channels.iter().flatten().filter_map(ArcSwapOption::load_full) {

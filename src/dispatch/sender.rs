@@ -3,7 +3,7 @@
 //! Started and watched by its channel actor. The jobs run in one driver task that the actor owns; the driver's end is the
 //! actor's failure, and the channel's with it. A job's panic is caught where it happens and is an answer in doubt.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,14 +203,18 @@ async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, mut j
     if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return landed(not_sent(&job), Some(answer(AnswerKind::Expired)));
     }
-    let message =
-        match crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer) {
-            Ok(message) => message,
-            Err(error) => {
-                let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
-                return landed(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
-            }
-        };
+    // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
+    let rendered = catch_unwind(AssertUnwindSafe(|| {
+        crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer)
+    }));
+    let message = match rendered.map(|rendered| rendered.map_err(|error| error.to_string())) {
+        Ok(Ok(message)) => message,
+        failed => {
+            let error = failed.ok().and_then(Result::err).unwrap_or_else(|| "rendering failed on it".into());
+            let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
+            return landed(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
+        }
+    };
     let sending = AssertUnwindSafe(job.provider.send(&message)).catch_unwind();
     let outcome = match tokio::time::timeout(job.timeout, sending).await {
         Ok(Ok(outcome)) => outcome,

@@ -32,10 +32,13 @@ impl SettleMetrics {
     pub(super) fn count(&mut self, channel: Channel, provider: &Arc<str>, outcome: &'static str) {
         let counter = self.series.entry((channel, provider.clone(), outcome));
         counter.or_insert_with(|| DELIVERIES.with([channel.name(), provider, outcome])).increment(1);
-        match outcome {
-            "retried" => RETRIES.with([channel.name()]).increment(1),
-            "failed" => DEAD_LETTERS.with([channel.name()]).increment(1),
-            _ => {}
+        if outcome == "retried" {
+            RETRIES.with([channel.name()]).increment(1);
         }
+    }
+
+    /// A task ended as a dead letter; one that failed and left its turn to the next channel did not.
+    pub(super) fn count_dead_letter(&self, channel: Channel) {
+        DEAD_LETTERS.with([channel.name()]).increment(1);
     }
 }

@@ -185,12 +185,16 @@ impl SettlerState {
             group.batch.events.extend(settlement.events);
             group.batch.timers.extend(settlement.timer);
             group.timers.extend(settlement.timer);
+            let spec = answer.plan.tasks().get(usize::from(answer.task.ordinal));
+            let channel = spec.map_or(Channel::Email, |spec| spec.channel);
+            if settlement.dead_letter.is_some() {
+                self.metrics.count_dead_letter(channel);
+            }
             group.batch.dead_letters.extend(settlement.dead_letter);
             group.next.extend(settlement.next.map(|ordinal| (answer.plan.clone(), ordinal)));
             group.settled.push(answer.task);
             if let Some(outcome) = settlement.counted {
-                let channel = answer.plan.tasks().get(usize::from(answer.task.ordinal)).map(|spec| spec.channel);
-                self.metrics.count(channel.unwrap_or(Channel::Email), &answer.provider, outcome);
+                self.metrics.count(channel, &answer.provider, outcome);
             }
         }
         join_all(groups.into_iter().map(|(shard, group)| self.write(shard, group))).await;

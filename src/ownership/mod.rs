@@ -44,15 +44,6 @@ impl Ownership {
         });
     }
 
-    /// Lets a shard go.
-    pub fn remove(&self, id: ShardId) {
-        self.shards.rcu(|shards| {
-            let mut shards = HashMap::clone(shards);
-            shards.remove(&id);
-            shards
-        });
-    }
-
     /// Asks whether the send of a task may start now; see [`Shard::begin`].
     pub fn begin(&self, task: TaskId) -> Begin {
         match self.shards.load().get(&task.position.shard) {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{BuildContext, Provider, SharedProvider};
 use crate::clock::SharedClock;
 use crate::config;
-use crate::domain::{Channel, Message, Outcome, TaskId, Timestamp};
+use crate::domain::{Channel, Message, Outcome, Timestamp};
 
 /// What sandbox providers were given, the newest last.
 pub struct Sandbox {
@@ -39,13 +39,10 @@ impl Sandbox {
         Self { clock, kept: Mutex::default() }
     }
 
-    /// A tenant's messages, newest first, those after `after` in that order.
-    pub fn list(&self, tenant: &str, limit: usize, after: Option<TaskId>) -> Vec<Kept> {
+    /// A tenant's messages, newest first.
+    pub fn list(&self, tenant: &str, limit: usize) -> Vec<Kept> {
         let shelf = self.shelf();
-        let mut newest_first = shelf.messages.iter().rev().filter(|kept| &*kept.message.tenant == tenant);
-        if let Some(after) = after {
-            newest_first.find(|kept| kept.message.task == after);
-        }
+        let newest_first = shelf.messages.iter().rev().filter(|kept| &*kept.message.tenant == tenant);
         newest_first.take(limit).map(|kept| Kept::clone(kept)).collect()
     }
 

@@ -64,7 +64,7 @@ pub(super) struct SandboxShelf(pub(super) Arc<Sandbox>);
 
 impl SandboxMessages for SandboxShelf {
     fn messages(&self, tenant: &str, limit: usize) -> Vec<SandboxMessage> {
-        let kept = self.0.list(tenant, limit, None);
+        let kept = self.0.list(tenant, limit);
         kept.into_iter()
             .map(|kept| SandboxMessage {
                 task: kept.message.task,
