@@ -73,8 +73,8 @@ pub struct ChannelState {
     metrics: ChannelMetrics,
 }
 
-/// Two senders keep two cores busy; each carries out many jobs at a time.
-const SENDERS: usize = 2;
+/// One for each core, up to this many: each carries out many jobs at a time, and no two of its jobs at the same instant.
+const SENDERS_MAX: usize = 16;
 
 impl Actor for ChannelActor {
     type Msg = ChannelMessage;
@@ -97,7 +97,8 @@ impl Actor for ChannelActor {
             .collect();
         let slots: usize = providers.iter().map(ProviderSlots::slots).sum();
         let mut senders = Vec::new();
-        for _ in 0..SENDERS.min(slots) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores.min(SENDERS_MAX).min(slots) {
             let context = (arguments.context.clone(), myself.clone(), slots);
             let (sender, _) = Actor::spawn_linked(None, SenderActor, context, myself.get_cell()).await?;
             senders.push(sender);

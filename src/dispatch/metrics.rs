@@ -1,13 +1,13 @@
 //! What dispatch reports.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::lanes::Lanes;
 use super::ready::Class;
+use super::sender::Landing;
 use super::slots::ProviderSlots;
-use crate::domain::{Channel, Outcome, Priority, Timestamp};
-use crate::outcomes::{Answer, AnswerKind};
+use crate::domain::{Channel, Outcome, Priority};
+use crate::outcomes::AnswerKind;
 use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric, Histogram, HistogramMetric};
 
 /// Tasks that wait for a slot, a token or an endpoint. Worry when it grows for minutes.
@@ -70,29 +70,29 @@ impl ChannelMetrics {
     }
 }
 
-/// What senders count, with the handles resolved once per series.
+/// What a sender counts, with the handles resolved once per series.
 #[derive(Default)]
 pub(super) struct SendMetrics {
-    series: Mutex<HashMap<SeriesKey, Series>>,
+    /// A handful: one for each provider and priority of the channel.
+    series: Vec<Series>,
 }
 
-/// Channel, priority and the provider's name.
-type SeriesKey = (Channel, Priority, Arc<str>);
-
-#[derive(Clone)]
 struct Series {
+    priority: Priority,
+    provider: Arc<str>,
     sent: Counter,
     latency: Histogram,
     provider_latency: Histogram,
 }
 
 impl SendMetrics {
-    /// One answer to a send that began at `began`.
-    pub(super) fn observe(&self, answer: &Answer, began: Timestamp) {
+    /// One send that ended, if its provider was asked.
+    pub(super) fn observe(&mut self, landing: &Landing) {
+        let Some((asked, answer)) = landing.asked() else { return };
         let AnswerKind::Outcome(outcome) = &answer.kind else { return };
         let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
         let series = self.series(spec.channel, answer.plan.priority(), &answer.provider);
-        series.provider_latency.record(answer.at.since(began).as_secs_f64());
+        series.provider_latency.record(answer.at.since(asked).as_secs_f64());
         if let Outcome::Accepted { .. } = outcome {
             series.sent.increment(1);
             let due = spec.due.unwrap_or(answer.plan.accepted_at).max(answer.plan.accepted_at);
@@ -100,15 +100,18 @@ impl SendMetrics {
         }
     }
 
-    fn series(&self, channel: Channel, priority: Priority, provider: &Arc<str>) -> Series {
-        let mut series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        series
-            .entry((channel, priority, provider.clone()))
-            .or_insert_with(|| Series {
+    fn series(&mut self, channel: Channel, priority: Priority, provider: &Arc<str>) -> &Series {
+        let is_it = |series: &Series| series.priority == priority && Arc::ptr_eq(&series.provider, provider);
+        let index = self.series.iter().position(is_it).unwrap_or_else(|| {
+            self.series.push(Series {
+                priority,
+                provider: provider.clone(),
                 sent: DELIVERIES.with([channel.name(), provider, "sent"]),
                 latency: DELIVERY_LATENCY.with([channel.name(), priority.name()]),
                 provider_latency: PROVIDER_LATENCY.with([provider]),
-            })
-            .clone()
+            });
+            self.series.len() - 1
+        });
+        &self.series[index]
     }
 }

@@ -4,9 +4,9 @@
 //! A key is here from before its record is appended until its plan is durable, when the store's claims take over. A
 //! look-up therefore asks here first and the store second: whoever is missed here has moved there already.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use crate::domain::{ClaimKey, Idempotency, Position};
@@ -18,7 +18,7 @@ const KEYS_MAX: usize = (1 << 19) / 8 * 7;
 /// Keys accepted on this node and not planned yet. The acceptor writes and reads, the partition actors remove.
 #[derive(Debug, Default)]
 pub struct AcceptedKeys {
-    entries: Mutex<HashMap<ClaimKey, Entry>>,
+    entries: Mutex<FxHashMap<ClaimKey, Entry>>,
 }
 
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl AcceptedKeys {
         Reserved::Done { held: Reservation { owner: self.clone(), keys, ends }, known }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ClaimKey, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<ClaimKey, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
