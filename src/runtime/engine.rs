@@ -143,16 +143,13 @@ impl Builder {
             payloads: PayloadBudget::new(settings.payload_cache.as_usize()),
         };
         let ownership = Arc::new(Ownership::default());
-        let cancellations = Arc::new(Cancellations {
-            store: parts.store.clone(),
-            clock: parts.clock.clone(),
-            ownership: ownership.clone(),
-            one_at_a_time: Mutex::new(()),
-        });
+        let dispatch = Arc::new(DispatchHandle::new(room));
+        let cancellations =
+            Cancellations::new(parts.store.clone(), parts.clock.clone(), ownership.clone(), dispatch.clone());
         Self {
             parts,
             ownership,
-            dispatch: Arc::new(DispatchHandle::new(room)),
+            dispatch,
             timers: Arc::default(),
             settlers: [SettlerHandle::new(), SettlerHandle::new()],
             cancellations,
@@ -176,18 +173,13 @@ impl Builder {
                 _ => anyhow::bail!("the log did not assign its partitions"),
             }
         }
-        let replays = Replays {
-            store: self.parts.store.clone(),
-            log: self.parts.log.clone(),
-            clock: self.parts.clock.clone(),
-            timers: self.timers.clone(),
-            one_at_a_time: Mutex::new(()),
-        };
+        let parts = &self.parts;
+        let replays = Replays::new(parts.store.clone(), parts.log.clone(), parts.clock.clone(), self.timers.clone());
         Ok(Engine {
             ownership: self.ownership,
             dispatch: self.dispatch,
             cancellations: self.cancellations,
-            replays: Arc::new(replays),
+            replays,
             fatal: self.fatal,
             store: self.parts.store,
             log: self.parts.log,
@@ -362,7 +354,6 @@ impl Builder {
             coordination: self.parts.coordination.clone(),
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
-            cancellations: self.cancellations.clone(),
             accepted_keys: self.parts.accepted_keys.clone(),
             stop: self.stop.clone(),
         };

@@ -103,14 +103,16 @@ pub(in crate::api) async fn cancel(
     struct CancelView {
         id: String,
         status: &'static str,
+        stopped: usize,
+        too_late: usize,
     }
     let id = id(path)?;
     find(&api, &caller, id).await?;
-    let status = match api.parts.operations.cancel(id).await? {
-        Cancelled::Cancelled { .. } => "cancelled",
-        Cancelled::TooLate => "too_late",
+    let (status, stopped, too_late) = match api.parts.operations.cancel(id).await? {
+        Cancelled::Cancelled { stopped, too_late } => ("cancelled", stopped, too_late),
+        Cancelled::TooLate { too_late } => ("too_late", 0, too_late),
     };
-    json(&CancelView { id: id.to_string(), status })
+    json(&CancelView { id: id.to_string(), status, stopped, too_late })
 }
 
 enum Found {

@@ -15,6 +15,8 @@ pub enum Script {
     Answer(Outcome),
     /// Answers nothing until it is released.
     Hang,
+    /// The same, and then answers this.
+    HangThen(Outcome),
     Panic,
 }
 
@@ -77,6 +79,8 @@ impl Provider for TestProvider {
     }
 
     async fn send(&self, message: &Message) -> Outcome {
+        // Made before the message shows: who sees it may release at once.
+        let released = self.release.notified();
         self.taken.lock().expect("not poisoned").push(message.clone());
         let step = self.script.lock().expect("not poisoned").pop_front();
         match step {
@@ -84,8 +88,12 @@ impl Provider for TestProvider {
             Some(Script::Answer(outcome)) => outcome,
             Some(Script::Panic) => panic!("as told"),
             Some(Script::Hang) => {
-                self.release.notified().await;
+                released.await;
                 Outcome::Accepted { message_id: None }
+            }
+            Some(Script::HangThen(outcome)) => {
+                released.await;
+                outcome
             }
         }
     }
