@@ -17,9 +17,10 @@ use super::metrics::ChannelMetrics;
 use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{ProviderLimits, ProviderSlots, choose};
+use super::take_up::take_up;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, Priority, TaskState, Timestamp};
+use crate::domain::{Channel, Priority, Timestamp};
 use crate::outcomes::Answer;
 use crate::providers::SharedProvider;
 
@@ -127,7 +128,9 @@ impl Actor for ChannelActor {
         state: &mut ChannelState,
     ) -> Result<(), ActorProcessingErr> {
         if state.arguments.reborn {
-            state.take_up().await?;
+            let arguments = &state.arguments;
+            let lost = take_up(&arguments.context, arguments.channel, arguments.class).await?;
+            lost.into_iter().for_each(|ready| state.lanes.push(ready));
             state.hand_out(&myself).await;
         }
         Ok(())
@@ -371,41 +374,5 @@ impl ChannelState {
                 let _ = reply.send(());
             }
         }
-    }
-
-    /// Takes up what the incarnation before had in hand. What it had answered is settled first, so that it is not sent again.
-    async fn take_up(&mut self) -> Result<(), ActorProcessingErr> {
-        let context = self.arguments.context.clone();
-        context.settler.flush().await;
-        let now = context.clock.now();
-        for shard in context.ownership.shards() {
-            if Class::of(shard.id().lane) != self.arguments.class {
-                continue;
-            }
-            let tasks = shard.tracked_tasks();
-            for tasks in tasks.chunks(1024) {
-                let mut positions: Vec<_> = tasks.iter().map(|task| task.position).collect();
-                positions.dedup();
-                let stories = context.store.stories(&positions).await?;
-                for task in tasks {
-                    let found = positions.binary_search(&task.position).ok().and_then(|at| stories[at].as_ref());
-                    let Some(story) = found else { continue };
-                    let Some(spec) = story.plan.tasks().get(usize::from(task.ordinal)) else { continue };
-                    if spec.channel != self.arguments.channel {
-                        continue;
-                    }
-                    shard.put_back(*task);
-                    match story.state(usize::from(task.ordinal)) {
-                        Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }) => {
-                            let room = &context.dispatch.room;
-                            let ready = Ready::bare(*task, attempt, spec.channel, spec.endpoint, now, room);
-                            self.lanes.push(ready);
-                        }
-                        _ => shard.release(*task),
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }

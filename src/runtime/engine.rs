@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::coordination::{Rate, SharedCoordination};
 use crate::dispatch::{
     Backlog, ChannelActor, ChannelArguments, Class, DispatchHandle, PayloadBudget, ProviderLimits, Room, SenderContext,
+    UnservedActor,
 };
 use crate::domain::{BLOCK_OFFSETS, Channel};
 use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, remember_unplanned};
@@ -237,15 +238,13 @@ impl Builder {
         }
     }
 
-    /// Two actors for each channel that some provider serves.
+    /// Two actors for each channel. Where no provider serves it there may still be tasks that were planned when one did.
     fn channels(&self) -> Vec<Child> {
         let mut children = Vec::new();
         for class in Class::ALL {
             for channel in Channel::ALL {
                 let providers = self.providers_of(channel, class);
-                if providers.is_empty() {
-                    continue;
-                }
+                let is_served = !providers.is_empty();
                 let arguments = ChannelArguments {
                     channel,
                     class,
@@ -255,10 +254,14 @@ impl Builder {
                     context: self.sender_context(class),
                     reborn: false,
                 };
+                let arguments = move |reborn| ChannelArguments { reborn, ..arguments.clone() };
                 children.push(Child {
                     kind: "channel",
                     name: format!("{channel} {}", class.name()),
-                    start: start_with::<ChannelActor>(move |reborn| ChannelArguments { reborn, ..arguments.clone() }),
+                    start: match is_served {
+                        true => start_with::<ChannelActor>(arguments),
+                        false => start_with::<UnservedActor>(arguments),
+                    },
                     runtime: self.runtime(class),
                 });
             }

@@ -82,3 +82,30 @@ async fn a_task_that_waits_for_its_time_is_sent_then_even_after_a_restart() {
     world.expect_states(id, &["sent"]).await;
     assert_eq!(provider.taken().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_next() {
+    let mails = TestProvider::new("mail", &[Channel::Email]);
+    let texts = TestProvider::new("text", &[Channel::Sms]);
+    let world = World::start(vec![mails.clone(), texts]).await;
+    let later = Some(world.now() + Duration::from_secs(60));
+    let mut request = mail();
+    request.to.phone = Some("+491701234567".into());
+    request.deliver_at = later;
+    request.channels = vec![Channel::Sms, Channel::Email];
+    request.routing = Routing::Fallback;
+    let fallback = world.send(request.clone()).await;
+    request.channels = vec![Channel::Sms];
+    request.routing = Routing::All;
+    let alone = world.send(request).await;
+    world.expect_states(fallback, &["scheduled", "pending"]).await;
+    world.expect_states(alone, &["scheduled"]).await;
+    let world = world.restart_with(vec![mails]).await;
+    world.advance(Duration::from_secs(61)).await;
+    world.expect_states(fallback, &["failed", "sent"]).await;
+    world.expect_states(alone, &["failed"]).await;
+    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    assert_eq!(letters.iter().map(|letter| letter.key.task.position).collect::<Vec<_>>(), [alone.0]);
+    world.balances().await;
+    world.until(async || world.engine.ownership.shards().iter().all(|shard| shard.tracked() == 0).then_some(())).await;
+}

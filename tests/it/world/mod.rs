@@ -68,20 +68,20 @@ impl World {
         Self::start_with(config, providers).await
     }
 
-    pub async fn start_with(mut config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
-        config.providers = providers.iter().map(|provider| provider.settings()).collect();
+    pub async fn start_with(config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         Self::open(config, providers, ManualClock::starting_at(NOON), dir).await
     }
 
     async fn open(
-        config: Config,
+        mut config: Config,
         providers: Vec<Arc<TestProvider>>,
         clock: Arc<ManualClock>,
         dir: Arc<tempfile::TempDir>,
     ) -> Self {
         let shared: SharedClock = clock.clone();
         let space = Arc::new(Space::default());
+        config.providers = providers.iter().map(|provider| provider.settings()).collect();
         let disk = Disk::open(DiskSettings {
             dir: dir.path().into(),
             cache_bytes: 4 << 20,
@@ -121,7 +121,13 @@ impl World {
 
     /// Stops in order and starts again over the same data.
     pub async fn restart(self) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, dir, providers, config } = self;
+        let providers = self.providers.clone();
+        self.restart_with(providers).await
+    }
+
+    /// The same with other providers.
+    pub async fn restart_with(self, providers: Vec<Arc<TestProvider>>) -> Self {
+        let Self { clock, store, log, engine, acceptor, space: _, dir, providers: _, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
         drop((engine, store, log, acceptor));
