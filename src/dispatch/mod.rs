@@ -5,9 +5,8 @@
 //! is never given more at once, or per second, than it was configured for; what cannot go now waits, and is never dropped.
 //!
 //! A [`Channel`](channel::ChannelActor) actor owns the lanes and the slots of one channel and class, and hands jobs to its
-//! sender actors, which carry them out and report back. Where no provider serves a channel,
-//! [`unserved`] ends its tasks. Everything here may be lost in a crash: the store and
-//! [`crate::ownership`] know what was in hand.
+//! sender actors, which carry them out and report back. Where no provider serves a channel, [`UnservedActor`] ends its tasks.
+//! Everything here may be lost in a crash: the store and [`crate::ownership`] know what was in hand.
 
 mod ready;
 mod backlog;

@@ -7,6 +7,7 @@ use ractor::ActorRef;
 
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
+use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, TaskState, Timestamp};
 
 /// A handle to a task that may be sent now. Small on purpose: a million of them wait in some 70 MB.
@@ -15,8 +16,8 @@ pub struct Ready {
     pub task: TaskId,
     pub attempt: u8,
     pub channel: Channel,
-    /// Providers (by index) that refused it in this attempt without having sent it.
-    pub(super) tried: u16,
+    /// The providers that refused it in this attempt.
+    pub(super) tried: Tried,
     /// As in [`crate::domain::TaskSpec::endpoint`].
     pub endpoint: u32,
     /// Its row says that it waits for a timer: so do the books, until it is settled.
@@ -47,7 +48,7 @@ impl Ready {
             task: plan.task_id(ordinal),
             attempt: 1,
             channel: spec.channel,
-            tried: 0,
+            tried: Tried::default(),
             endpoint: spec.endpoint,
             scheduled: false,
             since: now,
@@ -62,7 +63,7 @@ impl Ready {
             task,
             attempt,
             channel,
-            tried: 0,
+            tried: Tried::default(),
             endpoint,
             scheduled: false,
             since: now,

@@ -109,3 +109,29 @@ async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_n
     world.balances().await;
     world.until(async || world.engine.ownership.shards().iter().all(|shard| shard.tracked() == 0).then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_task_waits_for_the_other_provider_and_asks_the_first_one_once() {
+    // One slot each for what is not critical; the second provider's is taken by the first message.
+    let refusing = TestProvider::with_slots("first", &[Channel::Email], 2);
+    let busy = TestProvider::with_slots("second", &[Channel::Email], 2);
+    refusing.script((0..1000).map(|_| transient()));
+    busy.script([Script::Hang]);
+    let world = World::start(vec![refusing.clone(), busy.clone()]).await;
+    let first = world.send(mail()).await;
+    world.until(async || (busy.taken().len() == 1).then_some(())).await;
+    let mut waiting = Vec::new();
+    for count in 2..=3 {
+        waiting.push(world.send(mail()).await);
+        world.until(async || (refusing.taken().len() >= count).then_some(())).await;
+    }
+    // As many wait as there are slots; with one more, the answer stands.
+    let scheduled = world.send(mail()).await;
+    world.expect_states(scheduled, &["scheduled"]).await;
+    busy.release();
+    for id in waiting.into_iter().chain([first]) {
+        world.expect_states(id, &["sent"]).await;
+    }
+    assert_eq!((refusing.taken().len(), busy.taken().len()), (4, 3));
+    world.balances().await;
+}

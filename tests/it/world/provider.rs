@@ -23,6 +23,7 @@ pub enum Script {
 pub struct TestProvider {
     name: String,
     channels: Vec<Channel>,
+    max_in_flight: usize,
     script: Mutex<VecDeque<Script>>,
     taken: Mutex<Vec<Message>>,
     release: Notify,
@@ -30,9 +31,15 @@ pub struct TestProvider {
 
 impl TestProvider {
     pub fn new(name: &str, channels: &[Channel]) -> Arc<Self> {
+        Self::with_slots(name, channels, 64)
+    }
+
+    /// One that takes so many messages at a time, critical ones included.
+    pub fn with_slots(name: &str, channels: &[Channel], max_in_flight: usize) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             channels: channels.into(),
+            max_in_flight,
             script: Mutex::default(),
             taken: Mutex::default(),
             release: Notify::new(),
@@ -63,7 +70,7 @@ impl TestProvider {
     }
 
     pub fn settings(&self) -> config::Provider {
-        let text = format!("name = \"{}\"\nkind = \"test\"", self.name);
+        let text = format!("name = \"{}\"\nkind = \"test\"\nmax_in_flight = {}", self.name, self.max_in_flight);
         toml::from_str(&text).expect("valid settings")
     }
 }
