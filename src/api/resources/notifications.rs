@@ -56,7 +56,9 @@ pub(in crate::api) async fn create(
     if dry_run {
         return json(&DryRunView::new(&api.parts.dry_run.dry_run(request).await?));
     }
-    let accepted = api.parts.acceptor.accept(vec![request]).await?;
+    let requests = vec![request];
+    let _place = api.bulk_place(&requests)?;
+    let accepted = api.parts.acceptor.accept(requests).await?;
     let id = accepted.first().map(|accepted| accepted.id).ok_or_else(Problem::not_found)?;
     Ok(accepted_answer(id))
 }
