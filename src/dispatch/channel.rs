@@ -107,7 +107,8 @@ impl Actor for ChannelActor {
             let (sender, _) = Actor::spawn_linked(None, SenderActor, context, myself.get_cell()).await?;
             senders.push(sender);
         }
-        let metrics = ChannelMetrics::new(arguments.channel, arguments.class, &providers);
+        let metrics =
+            ChannelMetrics::new(arguments.channel, arguments.class, &providers, arguments.context.dispatch.circuits());
         arguments.context.dispatch.install(arguments.channel, arguments.class, myself.clone());
         Ok(ChannelState {
             lanes: Lanes::default(),

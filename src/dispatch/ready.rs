@@ -7,6 +7,7 @@ use ractor::ActorRef;
 
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
+use super::metrics::Circuits;
 use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, TaskState, Timestamp};
 
@@ -131,11 +132,12 @@ impl Class {
 pub struct DispatchHandle {
     pub room: Room,
     channels: [[ArcSwapOption<ActorRef<ChannelMessage>>; 2]; 7],
+    circuits: Arc<Circuits>,
 }
 
 impl DispatchHandle {
     pub fn new(room: Room) -> Self {
-        Self { room, channels: Default::default() }
+        Self { room, channels: Default::default(), circuits: Arc::default() }
     }
 
     /// Hands tasks on. All of them are of one shard, tracked, and new. What a restarting actor does not get it finds in the
@@ -163,6 +165,11 @@ impl DispatchHandle {
             // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
             let _ = actor.cast(ChannelMessage::Ready(ready));
         }
+    }
+
+    /// What the channel actors report their breakers to.
+    pub(super) fn circuits(&self) -> &Arc<Circuits> {
+        &self.circuits
     }
 
     pub(super) fn install(&self, channel: Channel, class: Class, actor: ActorRef<ChannelMessage>) {
