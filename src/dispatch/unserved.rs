@@ -38,7 +38,7 @@ impl Actor for UnservedActor {
     ) -> Result<(), ActorProcessingErr> {
         if arguments.reborn {
             let ready = take_up(&arguments.context, arguments.channel, arguments.class).await?;
-            end_all(&arguments.context, ready).await;
+            end_all(arguments, ready).await;
         }
         Ok(())
     }
@@ -50,7 +50,7 @@ impl Actor for UnservedActor {
         arguments: &mut ChannelArguments,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ChannelMessage::Ready(ready) => end_all(&arguments.context, ready).await,
+            ChannelMessage::Ready(ready) => end_all(arguments, ready).await,
             // It has nothing in flight.
             ChannelMessage::Drain(reply) => drop(reply.send(())),
             _ => {}
@@ -59,7 +59,7 @@ impl Actor for UnservedActor {
     }
 }
 
-async fn end_all(context: &SenderContext, ready: Vec<Ready>) {
+async fn end_all(ChannelArguments { context, channel, .. }: &ChannelArguments, ready: Vec<Ready>) {
     let mut waiting = ready.into_iter().peekable();
     while waiting.peek().is_some() {
         let (bare, mut whole): (Vec<_>, Vec<_>) =
@@ -69,6 +69,7 @@ async fn end_all(context: &SenderContext, ready: Vec<Ready>) {
         }
         let answers: Vec<Answer> = whole.into_iter().filter_map(|ready| end(context, ready)).collect();
         if !answers.is_empty() {
+            tracing::warn!(%channel, count = answers.len(), "no provider serves the channel any more: its tasks fail");
             context.settler.submit(answers).await;
         }
     }

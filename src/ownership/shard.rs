@@ -34,7 +34,7 @@ pub enum Begin {
     NotTracked,
     /// Another sender holds it.
     InHand,
-    /// It is being cancelled; the one who cancels releases it.
+    /// It is being cancelled; the one who cancels releases it, or hands it on again.
     Cancelled,
     /// The node does not own the shard.
     NotOurs,
