@@ -7,6 +7,8 @@ use ractor::ActorRef;
 
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
+use super::metrics::Circuits;
+use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, TaskState, Timestamp};
 
 /// A handle to a task that may be sent now. Small on purpose: a million of them wait in some 70 MB.
@@ -15,8 +17,8 @@ pub struct Ready {
     pub task: TaskId,
     pub attempt: u8,
     pub channel: Channel,
-    /// Providers (by index) that refused it in this attempt without having sent it.
-    pub(super) tried: u16,
+    /// The providers that refused it in this attempt.
+    pub(super) tried: Tried,
     /// As in [`crate::domain::TaskSpec::endpoint`].
     pub endpoint: u32,
     /// Its row says that it waits for a timer: so do the books, until it is settled.
@@ -47,7 +49,7 @@ impl Ready {
             task: plan.task_id(ordinal),
             attempt: 1,
             channel: spec.channel,
-            tried: 0,
+            tried: Tried::default(),
             endpoint: spec.endpoint,
             scheduled: false,
             since: now,
@@ -62,7 +64,7 @@ impl Ready {
             task,
             attempt,
             channel,
-            tried: 0,
+            tried: Tried::default(),
             endpoint,
             scheduled: false,
             since: now,
@@ -130,11 +132,12 @@ impl Class {
 pub struct DispatchHandle {
     pub room: Room,
     channels: [[ArcSwapOption<ActorRef<ChannelMessage>>; 2]; 7],
+    circuits: Arc<Circuits>,
 }
 
 impl DispatchHandle {
     pub fn new(room: Room) -> Self {
-        Self { room, channels: Default::default() }
+        Self { room, channels: Default::default(), circuits: Arc::default() }
     }
 
     /// Hands tasks on. All of them are of one shard, tracked, and new. What a restarting actor does not get it finds in the
@@ -162,6 +165,11 @@ impl DispatchHandle {
             // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
             let _ = actor.cast(ChannelMessage::Ready(ready));
         }
+    }
+
+    /// What the channel actors report their breakers to.
+    pub(super) fn circuits(&self) -> &Arc<Circuits> {
+        &self.circuits
     }
 
     pub(super) fn install(&self, channel: Channel, class: Class, actor: ActorRef<ChannelMessage>) {

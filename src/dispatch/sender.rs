@@ -137,7 +137,7 @@ impl Drop for SenderState {
 /// What a flight comes to; boxed, since most of the flights' memory would be that of the rare large answers.
 type Landed = Box<Landing>;
 
-pub(super) struct Landing {
+struct Landing {
     finished: Finished,
     answer: Option<Answer>,
     /// When the provider was asked, if it was.
@@ -146,7 +146,7 @@ pub(super) struct Landing {
 
 impl Landing {
     /// When the provider was asked, and what it answered; none if it was not asked.
-    pub(super) fn asked(&self) -> Option<(Timestamp, &Answer)> {
+    fn asked(&self) -> Option<(Timestamp, &Answer)> {
         let refused = self.finished.refused.as_ref().map(|(_, answer)| answer);
         Some((self.asked?, self.answer.as_ref().or(refused)?))
     }
@@ -184,7 +184,9 @@ impl Driver {
             let mut answers = Vec::with_capacity(landed.len());
             for landing in landed {
                 let landing: Landing = *landing;
-                self.metrics.observe(&landing);
+                if let Some((asked, answer)) = landing.asked() {
+                    self.metrics.observe(answer, asked);
+                }
                 finished.push(landing.finished);
                 answers.extend(landing.answer);
             }

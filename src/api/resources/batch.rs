@@ -68,6 +68,7 @@ pub(in crate::api) async fn create(
         }
     }
     api.refused.increment(refusals.len() as u64);
+    let _place = api.bulk_place(&requests)?;
     let accepted = if requests.is_empty() { Vec::new() } else { api.parts.acceptor.accept(requests).await? };
     Ok(raw_json(StatusCode::ACCEPTED, answer(accepted, refusals)))
 }

@@ -15,12 +15,15 @@ pub enum Script {
     Answer(Outcome),
     /// Answers nothing until it is released.
     Hang,
+    /// The same, and then answers this.
+    HangThen(Outcome),
     Panic,
 }
 
 pub struct TestProvider {
     name: String,
     channels: Vec<Channel>,
+    max_in_flight: usize,
     script: Mutex<VecDeque<Script>>,
     taken: Mutex<Vec<Message>>,
     release: Notify,
@@ -28,9 +31,15 @@ pub struct TestProvider {
 
 impl TestProvider {
     pub fn new(name: &str, channels: &[Channel]) -> Arc<Self> {
+        Self::with_slots(name, channels, 64)
+    }
+
+    /// One that takes so many messages at a time, critical ones included.
+    pub fn with_slots(name: &str, channels: &[Channel], max_in_flight: usize) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             channels: channels.into(),
+            max_in_flight,
             script: Mutex::default(),
             taken: Mutex::default(),
             release: Notify::new(),
@@ -61,7 +70,7 @@ impl TestProvider {
     }
 
     pub fn settings(&self) -> config::Provider {
-        let text = format!("name = \"{}\"\nkind = \"test\"", self.name);
+        let text = format!("name = \"{}\"\nkind = \"test\"\nmax_in_flight = {}", self.name, self.max_in_flight);
         toml::from_str(&text).expect("valid settings")
     }
 }
@@ -77,6 +86,8 @@ impl Provider for TestProvider {
     }
 
     async fn send(&self, message: &Message) -> Outcome {
+        // Made before the message shows: who sees it may release at once.
+        let released = self.release.notified();
         self.taken.lock().expect("not poisoned").push(message.clone());
         let step = self.script.lock().expect("not poisoned").pop_front();
         match step {
@@ -84,8 +95,12 @@ impl Provider for TestProvider {
             Some(Script::Answer(outcome)) => outcome,
             Some(Script::Panic) => panic!("as told"),
             Some(Script::Hang) => {
-                self.release.notified().await;
+                released.await;
                 Outcome::Accepted { message_id: None }
+            }
+            Some(Script::HangThen(outcome)) => {
+                released.await;
+                outcome
             }
         }
     }
