@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 pub use shard::{Begin, Shard};
 
 use crate::domain::{ShardId, TaskId};
+use crate::store::TimerRow;
 
 /// The shards this node owns.
 #[derive(Debug, Default)]
@@ -63,6 +64,13 @@ impl Ownership {
     pub fn release(&self, task: TaskId) {
         if let Some(shard) = self.shards.load().get(&task.position.shard) {
             shard.release(task);
+        }
+    }
+
+    /// The task turned out to wait for a time; see [`Shard::return_to_timer`].
+    pub fn return_to_timer(&self, shard: ShardId, row: TimerRow) {
+        if let Some(shard) = self.shards.load().get(&shard) {
+            shard.return_to_timer(row);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId};
-use crate::store::Cursors;
+use crate::store::{Cursors, TimerRow, timer_bucket};
 
 /// What is known of one owned shard. Written by its partition actor (planning), the senders (begin, put back), the
 /// settler (release), its timers and cancellations; every method is short and never waits.
@@ -44,6 +44,8 @@ struct State {
     fired: BTreeMap<u64, usize>,
     /// No timer below this bucket is still to fire.
     timer_floor: u64,
+    /// Timers of tasks that were ready too early, on their way back; there are no more than there were ready tasks.
+    returned: Vec<TimerRow>,
     cursors: Cursors,
 }
 
@@ -97,19 +99,7 @@ impl Shard {
 
     /// Asks whether the send of a task may start; if so the caller holds it.
     pub fn begin(&self, task: TaskId) -> Begin {
-        let mut state = self.state();
-        let Some(block) = state.blocks.get_mut(&task.position.block()) else { return Begin::NotTracked };
-        if block.cancelled.contains(&notification_slot(task.position.offset)) {
-            return Begin::Cancelled;
-        }
-        match block.tasks.get_mut(&slot(task)) {
-            None => Begin::NotTracked,
-            Some(hold) if hold.in_hand => Begin::InHand,
-            Some(hold) => {
-                hold.in_hand = true;
-                Begin::Yes
-            }
-        }
+        self.state().begin(task)
     }
 
     /// The task is ready again, its send did not take place.
@@ -136,6 +126,23 @@ impl Shard {
         }
         drop(state);
         self.let_go.notify_waiters();
+    }
+
+    /// The task turned out to wait for a time: nobody works on it any more, and its timer fires again. One step, so that
+    /// no timer comes between the two and finds the task in hand. A task that a sender holds, or that is being cancelled,
+    /// is left to them.
+    pub fn return_to_timer(&self, row: TimerRow) {
+        let task = TaskId { position: Position::new(self.id, row.key.offset), ordinal: row.key.ordinal };
+        let mut state = self.state();
+        if state.begin(task) == Begin::Yes {
+            state.release(task);
+            state.returned.push(row);
+        }
+    }
+
+    /// The timers that are to fire again. They hold the cursor until they are taken; whoever takes them sees to the floor.
+    pub fn take_returned(&self) -> Vec<TimerRow> {
+        std::mem::take(&mut self.state().returned)
     }
 
     pub fn is_in_hand(&self, task: TaskId) -> bool {
@@ -235,10 +242,9 @@ impl Shard {
         state.planned = state.planned.max(next);
     }
 
-    /// No timer below `bucket` is still to fire.
+    /// No timer below `bucket` is still to fire. It goes back when a timer that fired is to fire again.
     pub fn set_timer_floor(&self, bucket: u64) {
-        let mut state = self.state();
-        state.timer_floor = state.timer_floor.max(bucket);
+        self.state().timer_floor = bucket;
     }
 
     pub fn timer_floor(&self) -> u64 {
@@ -256,8 +262,7 @@ impl Shard {
         let first_open = state.blocks.iter().find(|(_, block)| !block.is_empty()).map(|(number, _)| *number);
         let task_block =
             first_open.unwrap_or(u64::MAX).min(state.planned / BLOCK_OFFSETS).max(state.cursors.task_block);
-        let first_fired = state.fired.keys().next().copied().unwrap_or(u64::MAX);
-        let timer_bucket = first_fired.min(state.timer_floor).max(state.cursors.timer_bucket);
+        let timer_bucket = state.first_unfired().min(state.timer_floor).max(state.cursors.timer_bucket);
         let next = Cursors { task_block, timer_bucket };
         if next == state.cursors {
             return None;
@@ -274,6 +279,13 @@ impl Block {
 }
 
 impl State {
+    /// The first bucket of a timer that the floor does not know of: it fired and its task is open, or it is to fire again.
+    fn first_unfired(&self) -> u64 {
+        let fired = self.fired.keys().next().copied();
+        let returned = self.returned.iter().map(|row| timer_bucket(row.key.due)).min();
+        fired.into_iter().chain(returned).min().unwrap_or(u64::MAX)
+    }
+
     fn track(&mut self, task: TaskId, bucket: Option<u64>) -> bool {
         let block = self.blocks.entry(task.position.block()).or_default();
         if block.cancelled.contains(&notification_slot(task.position.offset)) {
@@ -289,6 +301,21 @@ impl State {
                     *self.fired.entry(u64::from(bucket)).or_default() += 1;
                 }
                 true
+            }
+        }
+    }
+
+    fn begin(&mut self, task: TaskId) -> Begin {
+        let Some(block) = self.blocks.get_mut(&task.position.block()) else { return Begin::NotTracked };
+        if block.cancelled.contains(&notification_slot(task.position.offset)) {
+            return Begin::Cancelled;
+        }
+        match block.tasks.get_mut(&slot(task)) {
+            None => Begin::NotTracked,
+            Some(hold) if hold.in_hand => Begin::InHand,
+            Some(hold) => {
+                hold.in_hand = true;
+                Begin::Yes
             }
         }
     }
@@ -312,96 +339,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Priority;
-    use proptest::prelude::*;
-
-    fn shard() -> Shard {
-        Shard::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, 0, Cursors::default())
-    }
-
-    fn task(shard: &Shard, offset: u64, ordinal: u8) -> TaskId {
-        TaskId { position: Position::new(shard.id(), offset), ordinal }
-    }
-
-    #[test]
-    fn a_send_starts_once_for_a_tracked_task_and_not_after_its_end() {
-        let shard = shard();
-        let task = task(&shard, 7, 0);
-        assert_eq!(shard.begin(task), Begin::NotTracked);
-        assert_eq!(shard.track([task, task].into_iter(), None), [true, false]);
-        assert_eq!(shard.begin(task), Begin::Yes);
-        assert_eq!(shard.begin(task), Begin::InHand);
-        shard.put_back(task);
-        assert_eq!(shard.begin(task), Begin::Yes);
-        shard.release(task);
-        assert_eq!(shard.begin(task), Begin::NotTracked);
-        assert_eq!(shard.tracked(), 0);
-    }
-
-    #[test]
-    fn a_cancelled_notification_is_neither_begun_nor_tracked_anew() {
-        let shard = shard();
-        let first = task(&shard, 7, 0);
-        let second = task(&shard, 7, 1);
-        shard.track([first].into_iter(), None);
-        shard.begin_cancel(7);
-        assert_eq!(shard.begin(first), Begin::Cancelled);
-        assert_eq!(shard.track([second].into_iter(), None), [false]);
-        shard.release(first);
-        shard.end_cancel(7);
-        assert_eq!(shard.track([second].into_iter(), None), [true]);
-    }
-
-    #[test]
-    fn the_cursor_stops_at_the_first_block_with_an_open_task() {
-        let shard = shard();
-        let early = task(&shard, 5, 0);
-        let late = task(&shard, 5000, 0);
-        shard.track([early, late].into_iter(), None);
-        shard.set_planned(6000);
-        assert_eq!(shard.advance(), None);
-        shard.release(early);
-        assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(5000 / BLOCK_OFFSETS));
-        shard.release(late);
-        assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(6000 / BLOCK_OFFSETS));
-    }
-
-    #[test]
-    fn the_timer_cursor_waits_for_the_tasks_of_the_timers_that_fired() {
-        let shard = shard();
-        let due = task(&shard, 5, 0);
-        shard.track([due].into_iter(), Some(90));
-        shard.set_timer_floor(100);
-        assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(90));
-        shard.release(due);
-        assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(100));
-    }
-
-    proptest! {
-        #[test]
-        fn cursors_never_move_back_and_never_pass_an_open_task(
-            steps in prop::collection::vec((0u8..3, 0u64..4096), 1..200)
-        ) {
-            let shard = shard();
-            let mut open = std::collections::BTreeSet::new();
-            let mut before = Cursors::default();
-            for (kind, offset) in steps {
-                let task = task(&shard, offset.max(before.task_block * BLOCK_OFFSETS), 0);
-                match kind {
-                    0 => { shard.track([task].into_iter(), None); open.insert(task); }
-                    1 => { shard.release(task); open.remove(&task); }
-                    _ => shard.set_planned(offset),
-                }
-                let after = shard.advance().unwrap_or(before);
-                prop_assert!(after.task_block >= before.task_block);
-                if let Some(first) = open.first() {
-                    prop_assert!(after.task_block <= first.position.block());
-                }
-                prop_assert_eq!(shard.tracked(), open.len());
-                before = after;
-            }
-        }
-    }
-}
+mod tests;

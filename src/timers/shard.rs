@@ -86,6 +86,7 @@ impl Actor for TimerActor {
                 state.read_ahead().await?;
             }
         }
+        state.arguments.shard.take_returned().into_iter().for_each(|row| state.wheel.add(row));
         state.fire().await;
         state.move_cursors().await;
         state.arrange(&myself);

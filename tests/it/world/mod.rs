@@ -99,10 +99,16 @@ impl World {
 
     /// Stops in order and starts again over the same data.
     pub async fn restart(self) -> Self {
+        self.restart_after(Duration::ZERO).await
+    }
+
+    /// Stops in order, and starts again over the same data when so much time has passed.
+    pub async fn restart_after(self, pause: Duration) -> Self {
         let Self { clock, store, log, engine, acceptor, dir, providers, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
         drop((engine, store, log, acceptor));
+        clock.advance(pause);
         Self::open(config, providers, clock, dir).await
     }
 

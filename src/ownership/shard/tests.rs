@@ -1,0 +1,123 @@
+use super::*;
+use crate::domain::{Channel, Priority, Timestamp};
+use crate::store::{TIMER_BUCKET, TimerKey};
+use proptest::prelude::*;
+
+fn shard() -> Shard {
+    Shard::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, 0, Cursors::default())
+}
+
+fn task(shard: &Shard, offset: u64, ordinal: u8) -> TaskId {
+    TaskId { position: Position::new(shard.id(), offset), ordinal }
+}
+
+fn row(bucket: u64, task: TaskId) -> TimerRow {
+    let due = Timestamp(bucket * TIMER_BUCKET.as_millis() as u64);
+    let key = TimerKey { due, offset: task.position.offset, ordinal: task.ordinal, attempt: 1 };
+    TimerRow { key, channel: Channel::Email, endpoint: 0 }
+}
+
+#[test]
+fn a_send_starts_once_for_a_tracked_task_and_not_after_its_end() {
+    let shard = shard();
+    let task = task(&shard, 7, 0);
+    assert_eq!(shard.begin(task), Begin::NotTracked);
+    assert_eq!(shard.track([task, task].into_iter(), None), [true, false]);
+    assert_eq!(shard.begin(task), Begin::Yes);
+    assert_eq!(shard.begin(task), Begin::InHand);
+    shard.put_back(task);
+    assert_eq!(shard.begin(task), Begin::Yes);
+    shard.release(task);
+    assert_eq!(shard.begin(task), Begin::NotTracked);
+    assert_eq!(shard.tracked(), 0);
+}
+
+#[test]
+fn a_cancelled_notification_is_neither_begun_nor_tracked_anew() {
+    let shard = shard();
+    let first = task(&shard, 7, 0);
+    let second = task(&shard, 7, 1);
+    shard.track([first].into_iter(), None);
+    shard.begin_cancel(7);
+    assert_eq!(shard.begin(first), Begin::Cancelled);
+    assert_eq!(shard.track([second].into_iter(), None), [false]);
+    shard.release(first);
+    shard.end_cancel(7);
+    assert_eq!(shard.track([second].into_iter(), None), [true]);
+}
+
+#[test]
+fn the_cursor_stops_at_the_first_block_with_an_open_task() {
+    let shard = shard();
+    let early = task(&shard, 5, 0);
+    let late = task(&shard, 5000, 0);
+    shard.track([early, late].into_iter(), None);
+    shard.set_planned(6000);
+    assert_eq!(shard.advance(), None);
+    shard.release(early);
+    assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(5000 / BLOCK_OFFSETS));
+    shard.release(late);
+    assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(6000 / BLOCK_OFFSETS));
+}
+
+#[test]
+fn the_timer_cursor_waits_for_the_tasks_of_the_timers_that_fired() {
+    let shard = shard();
+    let due = task(&shard, 5, 0);
+    shard.track([due].into_iter(), Some(90));
+    shard.set_timer_floor(100);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(90));
+    shard.release(due);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(100));
+}
+
+#[test]
+fn a_timer_that_is_to_fire_again_holds_the_cursor_and_may_be_tracked_anew() {
+    let shard = shard();
+    let due = task(&shard, 5, 0);
+    shard.track([due].into_iter(), Some(90));
+    shard.set_timer_floor(100);
+    shard.return_to_timer(row(95, due));
+    assert_eq!(shard.tracked(), 0);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(95));
+    assert_eq!(shard.take_returned(), [row(95, due)]);
+    shard.set_timer_floor(95);
+    assert_eq!(shard.advance(), None, "it is for the timers to fire now");
+    assert_eq!(shard.track([due].into_iter(), Some(95)), [true]);
+}
+
+#[test]
+fn a_task_that_is_being_sent_does_not_go_back_to_its_timer() {
+    let shard = shard();
+    let task = task(&shard, 5, 0);
+    shard.track([task].into_iter(), Some(90));
+    assert_eq!(shard.begin(task), Begin::Yes);
+    shard.return_to_timer(row(95, task));
+    assert!(shard.is_tracked(task) && shard.take_returned().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn cursors_never_move_back_and_never_pass_an_open_task(
+        steps in prop::collection::vec((0u8..3, 0u64..4096), 1..200)
+    ) {
+        let shard = shard();
+        let mut open = std::collections::BTreeSet::new();
+        let mut before = Cursors::default();
+        for (kind, offset) in steps {
+            let task = task(&shard, offset.max(before.task_block * BLOCK_OFFSETS), 0);
+            match kind {
+                0 => { shard.track([task].into_iter(), None); open.insert(task); }
+                1 => { shard.release(task); open.remove(&task); }
+                _ => shard.set_planned(offset),
+            }
+            let after = shard.advance().unwrap_or(before);
+            prop_assert!(after.task_block >= before.task_block);
+            if let Some(first) = open.first() {
+                prop_assert!(after.task_block <= first.position.block());
+            }
+            prop_assert_eq!(shard.tracked(), open.len());
+            before = after;
+        }
+    }
+}
