@@ -9,10 +9,9 @@ use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLette
 #[derive(Debug, Default)]
 pub(super) struct Settlement {
     pub(super) events: Vec<Event>,
+    /// That of the task's next attempt, or of the task of a fallback whose turn it is now.
     pub(super) timer: Option<TimerRow>,
     pub(super) dead_letter: Option<DeadLetter>,
-    /// The task of a fallback whose turn it is now.
-    pub(super) next: Option<usize>,
     /// For the counters: `None` where the sender counted it already.
     pub(super) counted: Option<&'static str>,
 }
@@ -107,7 +106,7 @@ fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut Book
     let next = usize::from(answer.task.ordinal) + 1;
     if answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len() {
         books.add(answer.plan.source, BookColumn::Waiting, -1);
-        settlement.next = Some(next);
+        settlement.timer = turn(answer, next);
         return;
     }
     let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
@@ -116,6 +115,15 @@ fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut Book
         reason,
         cause: DeadLetterCause::Task { channel: spec.channel, attempt: answer.attempt },
     });
+}
+
+/// What the next channel's task is found by after a crash: its block may be done with, since the tasks before it waited for
+/// timers of their own.
+fn turn(answer: &Answer, ordinal: usize) -> Option<TimerRow> {
+    let spec = answer.plan.tasks().get(ordinal)?;
+    let offset = answer.task.position.offset;
+    let key = TimerKey { due: answer.at, offset, ordinal: ordinal as u8, attempt: TimerKey::TURN };
+    Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint })
 }
 
 fn expire(answer: &Answer, books: &mut BookDelta) -> Settlement {

@@ -172,7 +172,8 @@ impl Actor for SettlerActor {
 struct Group {
     batch: WriteBatch,
     timers: Vec<TimerRow>,
-    next: Vec<(Arc<Plan>, usize)>,
+    /// The tasks of fallbacks whose turn it is, each with its timer row.
+    next: Vec<(Arc<Plan>, TimerRow)>,
     settled: Vec<TaskId>,
 }
 
@@ -184,14 +185,16 @@ impl SettlerState {
             let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
             group.batch.events.extend(settlement.events);
             group.batch.timers.extend(settlement.timer);
-            group.timers.extend(settlement.timer);
+            match settlement.timer {
+                Some(row) if row.key.is_turn() => group.next.push((answer.plan.clone(), row)),
+                row => group.timers.extend(row),
+            }
             let spec = answer.plan.tasks().get(usize::from(answer.task.ordinal));
             let channel = spec.map_or(Channel::Email, |spec| spec.channel);
             if settlement.dead_letter.is_some() {
                 self.metrics.count_dead_letter(channel);
             }
             group.batch.dead_letters.extend(settlement.dead_letter);
-            group.next.extend(settlement.next.map(|ordinal| (answer.plan.clone(), ordinal)));
             group.settled.push(answer.task);
             if let Some(outcome) = settlement.counted {
                 self.metrics.count(channel, &answer.provider, outcome);
@@ -202,17 +205,19 @@ impl SettlerState {
 
     /// Writes a group, again and again until it is durable, and then lets its tasks go on.
     async fn write(&self, shard: ShardId, group: Group) {
-        let Group { batch, timers, next, settled } = group;
+        let Group { mut batch, timers, next, settled } = group;
+        let owned = self.arguments.ownership.shard(shard);
+        let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
         while let Err(error) = self.arguments.store.write(shard, batch.clone()).await {
             tracing::error!(%error, %shard, "cannot write outcomes: senders wait until it works again");
             self.arguments.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
-        let Some(owned) = self.arguments.ownership.shard(shard) else { return };
+        let Some(owned) = &owned else { return };
         // The next channel is tracked before the one before is let go, so that no cursor passes between the two.
-        let tasks = next.iter().map(|(plan, ordinal)| plan.task_id(*ordinal));
-        let new = owned.track(tasks, None);
+        let turns: Vec<TimerRow> = next.iter().map(|(_, row)| *row).collect();
+        let new = owned.fire(&turns);
         owned.release_all(settled.into_iter());
         if !timers.is_empty() {
             self.arguments.timers.add(shard, timers);
@@ -223,7 +228,7 @@ impl SettlerState {
             .iter()
             .zip(new)
             .filter(|(_, new)| *new)
-            .filter_map(|((plan, ordinal), _)| Ready::planned(plan, *ordinal, now, room))
+            .filter_map(|((plan, row), _)| Ready::planned(plan, usize::from(row.key.ordinal), now, room))
             .collect();
         self.arguments.dispatch.hand_over(ready);
     }

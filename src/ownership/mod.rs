@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use shard::{Begin, Shard};
+pub use shard::{Begin, Expected, Shard};
 
 use crate::domain::{ShardId, TaskId};
 use crate::store::TimerRow;

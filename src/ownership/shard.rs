@@ -1,12 +1,16 @@
 //! One owned shard.
 
+mod timers;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId};
-use crate::store::{Cursors, TimerRow, timer_bucket};
+use crate::store::{Cursors, TimerRow};
+
+pub use timers::Expected;
 
 /// What is known of one owned shard. Written by its partition actor (planning), the senders (begin, put back), the
 /// settler (release), its timers and cancellations; every method is short and never waits.
@@ -38,14 +42,18 @@ struct State {
     /// Blocks with tracked or cancelled tasks.
     blocks: BTreeMap<u64, Block>,
     tracked: usize,
+    /// Those among them that the books show as waiting for a time.
+    scheduled: usize,
     /// All plans below this offset are durable, and their tasks were handed on.
     planned: u64,
     /// Timers of these buckets that fired and whose tasks have not been settled yet.
     fired: BTreeMap<u64, usize>,
     /// No timer below this bucket is still to fire.
     timer_floor: u64,
-    /// Timers of tasks that were ready too early, on their way back; there are no more than there were ready tasks.
-    returned: Vec<TimerRow>,
+    /// Buckets of timers that are being written.
+    expected: BTreeMap<u64, usize>,
+    /// Timers that are durable, on their way to the wheel.
+    arriving: Vec<TimerRow>,
     cursors: Cursors,
 }
 
@@ -60,8 +68,10 @@ struct Block {
 #[derive(Debug, Clone, Copy)]
 struct Hold {
     in_hand: bool,
-    /// The bucket of the timer that made it ready; `None`: it came straight from planning.
+    /// The bucket of the timer that it is found by after a crash; `None`: it came straight from planning.
     bucket: Option<u32>,
+    /// Its row says that it waits for a time, and so do the books until it is settled.
+    scheduled: bool,
 }
 
 /// Ten bits of offset within the block and six of ordinal.
@@ -94,7 +104,7 @@ impl Shard {
     /// cancelled. `bucket` is that of the timer that made them ready.
     pub fn track(&self, tasks: impl Iterator<Item = TaskId>, bucket: Option<u64>) -> Vec<bool> {
         let mut state = self.state();
-        tasks.map(|task| state.track(task, bucket)).collect()
+        tasks.map(|task| state.track(task, bucket, bucket.is_some())).collect()
     }
 
     /// Asks whether the send of a task may start; if so the caller holds it.
@@ -128,23 +138,6 @@ impl Shard {
         self.let_go.notify_waiters();
     }
 
-    /// The task turned out to wait for a time: nobody works on it any more, and its timer fires again. One step, so that
-    /// no timer comes between the two and finds the task in hand. A task that a sender holds, or that is being cancelled,
-    /// is left to them.
-    pub fn return_to_timer(&self, row: TimerRow) {
-        let task = TaskId { position: Position::new(self.id, row.key.offset), ordinal: row.key.ordinal };
-        let mut state = self.state();
-        if state.begin(task) == Begin::Yes {
-            state.release(task);
-            state.returned.push(row);
-        }
-    }
-
-    /// The timers that are to fire again. They hold the cursor until they are taken; whoever takes them sees to the floor.
-    pub fn take_returned(&self) -> Vec<TimerRow> {
-        std::mem::take(&mut self.state().returned)
-    }
-
     pub fn is_in_hand(&self, task: TaskId) -> bool {
         let state = self.state();
         let block = state.blocks.get(&task.position.block());
@@ -162,10 +155,10 @@ impl Shard {
         self.state().tracked
     }
 
-    /// How many tracked tasks came straight from planning: those that the books show as open and not as waiting.
+    /// How many tracked tasks the books show as open and not as waiting for a time.
     pub fn in_hand(&self) -> usize {
         let state = self.state();
-        state.tracked - state.fired.values().sum::<usize>()
+        state.tracked - state.scheduled
     }
 
     /// The positions of all tracked tasks, in order: what a stage that lost its memory takes up again.
@@ -242,15 +235,6 @@ impl Shard {
         state.planned = state.planned.max(next);
     }
 
-    /// No timer below `bucket` is still to fire. It goes back when a timer that fired is to fire again.
-    pub fn set_timer_floor(&self, bucket: u64) {
-        self.state().timer_floor = bucket;
-    }
-
-    pub fn timer_floor(&self) -> u64 {
-        self.state().timer_floor
-    }
-
     pub fn cursors(&self) -> Cursors {
         self.state().cursors
     }
@@ -262,7 +246,8 @@ impl Shard {
         let first_open = state.blocks.iter().find(|(_, block)| !block.is_empty()).map(|(number, _)| *number);
         let task_block =
             first_open.unwrap_or(u64::MAX).min(state.planned / BLOCK_OFFSETS).max(state.cursors.task_block);
-        let timer_bucket = state.first_unfired().min(state.timer_floor).max(state.cursors.timer_bucket);
+        let first_fired = state.fired.keys().next().copied().unwrap_or(u64::MAX);
+        let timer_bucket = first_fired.min(state.unfired()).max(state.cursors.timer_bucket);
         let next = Cursors { task_block, timer_bucket };
         if next == state.cursors {
             return None;
@@ -279,24 +264,19 @@ impl Block {
 }
 
 impl State {
-    /// The first bucket of a timer that the floor does not know of: it fired and its task is open, or it is to fire again.
-    fn first_unfired(&self) -> u64 {
-        let fired = self.fired.keys().next().copied();
-        let returned = self.returned.iter().map(|row| timer_bucket(row.key.due)).min();
-        fired.into_iter().chain(returned).min().unwrap_or(u64::MAX)
-    }
-
-    fn track(&mut self, task: TaskId, bucket: Option<u64>) -> bool {
+    fn track(&mut self, task: TaskId, bucket: Option<u64>, scheduled: bool) -> bool {
         let block = self.blocks.entry(task.position.block()).or_default();
         if block.cancelled.contains(&notification_slot(task.position.offset)) {
             return false;
         }
-        let hold = Hold { in_hand: false, bucket: bucket.and_then(|bucket| u32::try_from(bucket).ok()) };
+        let bucket = bucket.and_then(|bucket| u32::try_from(bucket).ok());
+        let hold = Hold { in_hand: false, bucket, scheduled };
         match block.tasks.entry(slot(task)) {
             std::collections::hash_map::Entry::Occupied(_) => false,
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(hold);
                 self.tracked += 1;
+                self.scheduled += usize::from(scheduled);
                 if let Some(bucket) = hold.bucket {
                     *self.fired.entry(u64::from(bucket)).or_default() += 1;
                 }
@@ -328,6 +308,7 @@ impl State {
             self.blocks.remove(&number);
         }
         self.tracked -= 1;
+        self.scheduled -= usize::from(hold.scheduled);
         let Some(bucket) = hold.bucket.map(u64::from) else { return };
         if let Some(count) = self.fired.get_mut(&bucket) {
             *count -= 1;

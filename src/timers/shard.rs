@@ -30,8 +30,8 @@ pub struct TimerArguments {
 
 #[derive(Debug)]
 pub enum TimerMessage {
-    /// Rows that are durable now.
-    Added(Vec<TimerRow>),
+    /// Rows arrived: [`Shard::take_arriving`] has them.
+    Added,
     /// The time has come to look: for what is due, and for what to read ahead.
     Look(Timestamp),
 }
@@ -63,7 +63,7 @@ impl Actor for TimerActor {
         myself: ActorRef<TimerMessage>,
         arguments: TimerArguments,
     ) -> Result<TimerState, ActorProcessingErr> {
-        arguments.timers.install(arguments.shard.id(), myself.clone());
+        arguments.timers.install(&arguments.shard, myself.clone());
         let bucket = arguments.shard.cursors().timer_bucket;
         let from = TimerKey { due: Timestamp(bucket * TIMER_BUCKET.as_millis() as u64), ..TimerKey::default() };
         let now = arguments.clock.now();
@@ -78,7 +78,7 @@ impl Actor for TimerActor {
         state: &mut TimerState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TimerMessage::Added(rows) => rows.into_iter().for_each(|row| state.wheel.add(row)),
+            TimerMessage::Added => {}
             TimerMessage::Look(at) => {
                 if state.look_at.is_some_and(|look_at| look_at <= at) {
                     state.look_at = None;
@@ -86,7 +86,7 @@ impl Actor for TimerActor {
                 state.read_ahead().await?;
             }
         }
-        state.arguments.shard.take_returned().into_iter().for_each(|row| state.wheel.add(row));
+        state.arguments.shard.take_arriving().into_iter().for_each(|row| state.wheel.add(row));
         state.fire().await;
         state.move_cursors().await;
         state.arrange(&myself);
@@ -122,15 +122,13 @@ impl TimerState {
         }
         let id = arguments.shard.id();
         let task = |row: &TimerRow| TaskId { position: Position::new(id, row.key.offset), ordinal: row.key.ordinal };
-        let mut ready = Vec::with_capacity(rows.len());
-        for same_bucket in rows.chunk_by(|a, b| timer_bucket(a.key.due) == timer_bucket(b.key.due)) {
-            let bucket = same_bucket.first().map(|row| timer_bucket(row.key.due));
-            let new = arguments.shard.track(same_bucket.iter().map(task), bucket);
-            let new = same_bucket.iter().zip(new).filter(|(_, new)| *new);
-            ready.extend(new.map(|(row, _)| {
+        let new = arguments.shard.fire(&rows);
+        let new = rows.iter().zip(new).filter(|(_, new)| *new);
+        let ready = new
+            .map(|(row, _)| {
                 Ready::bare(task(row), row.key.attempt, row.channel, row.endpoint, now, &arguments.dispatch.room)
-            }));
-        }
+            })
+            .collect();
         arguments.dispatch.hand_over(ready);
     }
 

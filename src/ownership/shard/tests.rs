@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::domain::{Channel, Priority, Timestamp};
 use crate::store::{TIMER_BUCKET, TimerKey};
@@ -80,10 +82,54 @@ fn a_timer_that_is_to_fire_again_holds_the_cursor_and_may_be_tracked_anew() {
     shard.return_to_timer(row(95, due));
     assert_eq!(shard.tracked(), 0);
     assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(95));
-    assert_eq!(shard.take_returned(), [row(95, due)]);
+    assert_eq!(shard.take_arriving(), [row(95, due)]);
     shard.set_timer_floor(95);
     assert_eq!(shard.advance(), None, "it is for the timers to fire now");
     assert_eq!(shard.track([due].into_iter(), Some(95)), [true]);
+}
+
+#[test]
+fn no_cursor_passes_a_timer_that_is_being_written() {
+    let shard = Arc::new(shard());
+    let due = task(&shard, 5, 0);
+    shard.set_timer_floor(90);
+    let mut rows = [row(90, due)];
+    let expected = shard.expect_timers(&mut rows);
+    // The write takes longer than the bucket lasts.
+    shard.set_timer_floor(100);
+    assert_eq!(shard.timer_floor(), 90);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(90));
+    shard.add_timers(rows.to_vec());
+    drop(expected);
+    assert_eq!(shard.advance(), None, "it has not reached the wheel yet");
+    assert_eq!(shard.take_arriving(), rows);
+    assert_eq!(shard.fire(&rows), [true]);
+    assert_eq!(shard.advance(), None, "its task is open");
+    shard.release(due);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(100));
+}
+
+#[test]
+fn a_timer_that_is_due_below_the_cursor_is_written_at_the_cursor() {
+    let shard = Arc::new(shard());
+    shard.set_timer_floor(100);
+    assert!(shard.advance().is_some());
+    let (early, late) = (row(90, task(&shard, 5, 0)), row(101, task(&shard, 6, 0)));
+    let mut rows = [late, early];
+    let _expected = shard.expect_timers(&mut rows);
+    assert_eq!(rows, [late, row(100, task(&shard, 5, 0))]);
+}
+
+#[test]
+fn what_has_its_turn_in_a_fallback_is_in_hand_and_what_waited_for_a_time_is_not() {
+    let shard = Arc::new(shard());
+    let (turn, timed) = (task(&shard, 5, 1), task(&shard, 6, 0));
+    let mut turn_row = row(90, turn);
+    turn_row.key.attempt = TimerKey::TURN;
+    assert_eq!(shard.fire(&[turn_row, row(90, timed), turn_row]), [true, true, false]);
+    assert_eq!((shard.tracked(), shard.in_hand()), (2, 1));
+    shard.release_all([turn, timed].into_iter());
+    assert_eq!((shard.tracked(), shard.in_hand()), (0, 0));
 }
 
 #[test]
@@ -93,7 +139,7 @@ fn a_task_that_is_being_sent_does_not_go_back_to_its_timer() {
     shard.track([task].into_iter(), Some(90));
     assert_eq!(shard.begin(task), Begin::Yes);
     shard.return_to_timer(row(95, task));
-    assert!(shard.is_tracked(task) && shard.take_returned().is_empty());
+    assert!(shard.is_tracked(task) && shard.take_arriving().is_empty());
 }
 
 proptest! {

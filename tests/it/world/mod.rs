@@ -18,7 +18,7 @@ use fanfare::planning::Policy;
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
-use fanfare::store::{BookColumn, EmbeddedStore, SharedStore};
+use fanfare::store::{BookColumn, Cursors, EmbeddedStore, SharedStore};
 use tokio::runtime::Handle;
 
 pub use provider::{Script, TestProvider};
@@ -174,6 +174,11 @@ impl World {
             total += Source::ALL.iter().map(|source| books.get(*source, column)).sum::<i64>();
         }
         total
+    }
+
+    /// Up to where the work of a notification's shard is known to be done.
+    pub fn cursors(&self, id: NotificationId) -> Cursors {
+        self.engine.ownership.shard(id.0.shard).expect("this node owns every shard").cursors()
     }
 
     /// How many slots one endpoint may hold.
