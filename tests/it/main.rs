@@ -11,3 +11,4 @@ mod lanes;
 mod books;
 mod restarts;
 mod fallback;
+mod audit;
