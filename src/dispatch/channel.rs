@@ -17,9 +17,10 @@ use super::metrics::ChannelMetrics;
 use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{ProviderLimits, ProviderSlots, choose};
+use crate::clock::Moment;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, Priority, TaskState, Timestamp};
+use crate::domain::{Channel, Priority, TaskState};
 use crate::outcomes::Answer;
 use crate::providers::SharedProvider;
 
@@ -50,7 +51,7 @@ pub enum ChannelMessage {
     /// The same of tasks that wait for their endpoint; how many of each lane were taken out to be read.
     LoadedParked(u32, [usize; 4], Vec<Ready>),
     /// A breaker, a pause or a rate may let something through now.
-    Wake(Timestamp),
+    Wake(Moment),
     /// Hand out nothing more; answer when nothing is in flight.
     Drain(RpcReplyPort<()>),
 }
@@ -68,7 +69,7 @@ pub struct ChannelState {
     /// Endpoints whose next tasks are being read from the store.
     loading_parked: HashSet<u32>,
     /// The earliest wake-up that is under way.
-    wake_at: Option<Timestamp>,
+    wake_at: Option<Moment>,
     draining: Option<Vec<RpcReplyPort<()>>>,
     metrics: ChannelMetrics,
 }
@@ -177,11 +178,11 @@ impl ChannelState {
         if self.draining.is_some() || self.senders.is_empty() {
             return;
         }
-        let now = self.arguments.context.clock.now();
+        let (now, moment) = (self.arguments.context.clock.now(), self.arguments.context.clock.moment());
         let mut jobs: Vec<Vec<Job>> = (0..self.senders.len()).map(|_| Vec::new()).collect();
-        while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(now)) {
+        while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(moment)) {
             let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
-            if !self.endpoints.allows(ready.endpoint, now) {
+            if !self.endpoints.allows(ready.endpoint, moment) {
                 self.lanes.park(ready);
                 continue;
             }
@@ -189,7 +190,7 @@ impl ChannelState {
                 self.load(ready, myself);
                 continue;
             }
-            let Some(index) = self.provider_for(&ready, now).await else {
+            let Some(index) = self.provider_for(&ready, moment).await else {
                 self.lanes.push_front(ready);
                 continue;
             };
@@ -213,7 +214,7 @@ impl ChannelState {
                 let _ = sender.cast(SenderMessage::Work(jobs));
             }
         }
-        self.arrange_wake(myself, now);
+        self.arrange_wake(myself, moment);
     }
 
     /// Has the contents of a lane's next tasks read; the lane waits until they are here.
@@ -231,7 +232,7 @@ impl ChannelState {
 
     /// The provider for a task: by weight among those that have room and did not refuse it in this attempt. `None` only after
     /// a provider was found to be out of tokens, and so is no longer usable.
-    async fn provider_for(&mut self, ready: &Ready, now: Timestamp) -> Option<usize> {
+    async fn provider_for(&mut self, ready: &Ready, now: Moment) -> Option<usize> {
         let tried = ready.tried;
         let untried = |index: usize| index >= 16 || tried & 1 << index == 0;
         let index = choose(&mut self.providers, |index, provider| provider.usable(now) && untried(index))
@@ -241,7 +242,7 @@ impl ChannelState {
     }
 
     async fn finish(&mut self, finished: Vec<Finished>, myself: &ActorRef<ChannelMessage>) {
-        let now = self.arguments.context.clock.now();
+        let now = self.arguments.context.clock.moment();
         let mut given_up = Vec::new();
         for done in finished {
             self.in_flight[done.priority.index()] -= 1;
@@ -281,14 +282,7 @@ impl ChannelState {
 
     /// A task that a provider certainly did not send goes to another one of the channel at once, if there is one that is
     /// well and was not tried; otherwise the answer stands.
-    fn fail_over(
-        &mut self,
-        mut ready: Ready,
-        answer: Answer,
-        index: usize,
-        now: Timestamp,
-        given_up: &mut Vec<Answer>,
-    ) {
+    fn fail_over(&mut self, mut ready: Ready, answer: Answer, index: usize, now: Moment, given_up: &mut Vec<Answer>) {
         if index < 16 {
             ready.tried |= 1 << index;
         }
@@ -311,7 +305,7 @@ impl ChannelState {
         if !self.lanes.has_parked(endpoint) || self.loading_parked.contains(&endpoint) {
             return;
         }
-        let room = self.endpoints.room(endpoint, self.arguments.context.clock.now());
+        let room = self.endpoints.room(endpoint, self.arguments.context.clock.moment());
         let bare = self.lanes.unpark(endpoint, room, LOAD_MAX);
         if bare.is_empty() {
             return;
@@ -329,11 +323,11 @@ impl ChannelState {
         });
     }
 
-    fn wake(&mut self, at: Timestamp, myself: &ActorRef<ChannelMessage>) {
+    fn wake(&mut self, at: Moment, myself: &ActorRef<ChannelMessage>) {
         if self.wake_at.is_some_and(|wake_at| wake_at <= at) {
             self.wake_at = None;
         }
-        let now = self.arguments.context.clock.now();
+        let now = self.arguments.context.clock.moment();
         let open: Vec<u32> = self.endpoints.open().filter(|(_, until)| *until <= now).map(|(id, _)| id).collect();
         for endpoint in open {
             self.unpark(endpoint, myself);
@@ -341,8 +335,8 @@ impl ChannelState {
     }
 
     /// Sees to it that this actor is woken when time alone makes something possible again.
-    fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Timestamp) {
-        let mut earliest: Option<Timestamp> = None;
+    fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Moment) {
+        let mut earliest: Option<Moment> = None;
         if self.lanes.has_queued() {
             earliest = self.providers.iter().filter_map(|provider| provider.usable_at(now)).min();
         }
@@ -355,7 +349,7 @@ impl ChannelState {
             return;
         }
         self.wake_at = Some(at);
-        let sleep = self.arguments.context.clock.sleep_until(at.max(now + Duration::from_millis(1)));
+        let sleep = self.arguments.context.clock.sleep(at.since(now).max(Duration::from_millis(1)));
         let myself = myself.clone();
         tokio::spawn(async move {
             sleep.await;

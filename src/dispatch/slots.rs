@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerRule};
 use super::ready::Class;
+use crate::clock::Moment;
 use crate::coordination::{Rate, SharedCoordination};
-use crate::domain::Timestamp;
 use crate::providers::SharedProvider;
 
 /// What a provider may be given, from its configuration.
@@ -31,7 +31,7 @@ pub(super) struct ProviderSlots {
     pub(super) in_flight: usize,
     pub(super) breaker: Breaker,
     /// It asked for a pause, or its rate is spent until then.
-    paused_until: Timestamp,
+    paused_until: Moment,
     tokens: u32,
     credit: i64,
 }
@@ -51,7 +51,7 @@ impl ProviderSlots {
             slots,
             in_flight: 0,
             breaker: Breaker::default(),
-            paused_until: Timestamp(0),
+            paused_until: Moment::default(),
             tokens: 0,
             credit: 0,
         }
@@ -62,17 +62,17 @@ impl ProviderSlots {
     }
 
     /// Whether a job may go to it now, its rate aside.
-    pub(super) fn usable(&self, now: Timestamp) -> bool {
+    pub(super) fn usable(&self, now: Moment) -> bool {
         self.in_flight < self.slots && self.paused_until <= now && self.breaker.allows(now)
     }
 
     /// Whether it is well enough to be failed over to, though its slots may be full now.
-    pub(super) fn healthy(&self, now: Timestamp) -> bool {
+    pub(super) fn healthy(&self, now: Moment) -> bool {
         self.paused_until <= now && self.breaker.allows(now)
     }
 
     /// Takes one token of its rate; where none is left, leases some more, or pauses it until there are.
-    pub(super) async fn take_token(&mut self, coordination: &SharedCoordination, now: Timestamp) -> bool {
+    pub(super) async fn take_token(&mut self, coordination: &SharedCoordination, now: Moment) -> bool {
         let Some(rate) = self.limits.rate else { return true };
         if self.tokens == 0 {
             let wanted = (rate.per_second * LEASE.as_secs_f64()).ceil().max(1.0) as u32;
@@ -93,12 +93,12 @@ impl ProviderSlots {
         self.breaker.begin();
     }
 
-    pub(super) fn pause(&mut self, until: Timestamp) {
+    pub(super) fn pause(&mut self, until: Moment) {
         self.paused_until = self.paused_until.max(until);
     }
 
     /// When it may be usable again, if it is not for a reason that time heals.
-    pub(super) fn usable_at(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn usable_at(&self, now: Moment) -> Option<Moment> {
         let breaker = self.breaker.reopens().filter(|until| *until > now);
         let pause = Some(self.paused_until).filter(|until| *until > now);
         breaker.max(pause)

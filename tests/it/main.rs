@@ -12,3 +12,4 @@ mod books;
 mod restarts;
 mod fallback;
 mod audit;
+mod clock_steps;
