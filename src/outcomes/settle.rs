@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, AnswerKind};
 use super::retry::{MISCONFIGURED_PAUSE, RetryPolicy, throttle_pause};
-use crate::domain::{Event, EventKind, Outcome, Routing, SkipReason, TaskId, Timestamp};
+use crate::domain::{Channel, Event, EventKind, Outcome, Routing, SkipReason, TaskId, Timestamp};
 use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// What is to be written of one answer, and what comes next.
@@ -14,6 +14,8 @@ pub(super) struct Settlement {
     pub(super) dead_letter: Option<DeadLetter>,
     /// For the counters: `None` where the sender counted it already.
     pub(super) counted: Option<&'static str>,
+    /// For the counters: the channels of a fallback that had no turn, and what became of their tasks.
+    pub(super) without_turn: Vec<(Channel, &'static str)>,
 }
 
 /// Decides one answer, and enters it into the books.
@@ -147,11 +149,13 @@ fn end_the_rest(
     }
     for ordinal in usize::from(answer.task.ordinal) + 1..answer.plan.tasks().len() {
         let task = TaskId { position: answer.task.position, ordinal: ordinal as u8 };
+        let Some(spec) = answer.plan.tasks().get(ordinal) else { continue };
         let mut event = Event::new(task, 1, kind, answer.at);
-        event.channel = answer.plan.tasks().get(ordinal).map(|spec| spec.channel);
+        event.channel = Some(spec.channel);
         if kind == EventKind::Skipped {
             event.reason = Some(SkipReason::DeliveredElsewhere.name().into());
         }
+        settlement.without_turn.push((spec.channel, kind.name()));
         settlement.events.push(event);
         books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(column), 1);
     }

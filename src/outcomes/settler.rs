@@ -196,6 +196,7 @@ impl SettlerState {
             }
             group.batch.dead_letters.extend(settlement.dead_letter);
             group.settled.push(answer.task);
+            self.metrics.count_without_turn(&settlement.without_turn);
             if let Some(outcome) = settlement.counted {
                 self.metrics.count(channel, &answer.provider, outcome);
             }
