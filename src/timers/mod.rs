@@ -23,28 +23,35 @@ use crate::store::TimerRow;
 /// The way to the timers of each owned shard.
 #[derive(Debug, Default)]
 pub struct TimersHandle {
-    shards: ArcSwap<HashMap<ShardId, (Arc<Shard>, ActorRef<TimerMessage>)>>,
+    shards: ArcSwap<HashMap<ShardId, Timed>>,
+}
+
+/// A shard whose timers run.
+#[derive(Debug, Clone)]
+struct Timed {
+    shard: Arc<Shard>,
+    actor: ActorRef<TimerMessage>,
 }
 
 impl TimersHandle {
     /// To be called before rows are written; see [`Shard::expect_timers`].
     pub fn expect(&self, shard: ShardId, rows: &mut [TimerRow]) -> Option<Expected> {
-        self.shards.load().get(&shard).and_then(|(shard, _)| shard.expect_timers(rows))
+        self.shards.load().get(&shard).and_then(|timed| timed.shard.expect_timers(rows))
     }
 
     /// Tells of rows that were just written. A shard whose timers were not started yet finds them by itself.
     pub fn add(&self, shard: ShardId, rows: Vec<TimerRow>) {
-        if let Some((shard, actor)) = self.shards.load().get(&shard) {
-            shard.add_timers(rows);
+        if let Some(timed) = self.shards.load().get(&shard) {
+            timed.shard.add_timers(rows);
             // A closed mailbox means a restart, and the next incarnation looks by itself.
-            let _ = actor.cast(TimerMessage::Added);
+            let _ = timed.actor.cast(TimerMessage::Added);
         }
     }
 
     fn install(&self, shard: &Arc<Shard>, actor: ActorRef<TimerMessage>) {
         self.shards.rcu(|shards| {
             let mut shards = HashMap::clone(shards);
-            shards.insert(shard.id(), (shard.clone(), actor.clone()));
+            shards.insert(shard.id(), Timed { shard: shard.clone(), actor: actor.clone() });
             shards
         });
     }
