@@ -9,3 +9,7 @@ mod cancel;
 mod idempotency;
 mod lanes;
 mod books;
+mod restarts;
+mod fallback;
+mod audit;
+mod clock_steps;
