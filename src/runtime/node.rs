@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -68,17 +69,10 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     ];
     let policy = Arc::new(Policy::new(&config.dedup, served(&providers[0])));
     let accepted_keys = Arc::new(AcceptedKeys::default());
-    let critical = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CRITICAL_THREADS)
-        .thread_name("fanfare-critical")
-        .max_blocking_threads(CRITICAL_BLOCKING_THREADS)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime of the critical class")?;
-
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another process there?", config.http.listen))?;
+    let critical = CriticalRuntime::start()?;
     let engine = Engine::start(EngineParts {
         clock: clock.clone(),
         log: log.clone(),
@@ -88,7 +82,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         policy: policy.clone(),
         accepted_keys: accepted_keys.clone(),
         providers,
-        critical: critical.handle().clone(),
+        critical: critical.handle(),
         config: config.clone(),
     })
     .await?;
@@ -133,9 +127,37 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     if ended.is_ok() {
         engine.drain().await;
     }
-    critical.shutdown_background();
+    drop(critical);
     tracing::info!("stopped");
     ended
+}
+
+/// The runtime of the critical class. A runtime that is dropped inside another waits for its threads, which panics there:
+/// this one lets them end by themselves, on whatever way the node ends.
+struct CriticalRuntime(Option<Runtime>);
+
+impl CriticalRuntime {
+    fn start() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CRITICAL_THREADS)
+            .thread_name("fanfare-critical")
+            .max_blocking_threads(CRITICAL_BLOCKING_THREADS)
+            .enable_all()
+            .build();
+        runtime.map(|runtime| Self(Some(runtime))).context("cannot start the runtime of the critical class")
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("it is taken only when dropped").handle().clone()
+    }
+}
+
+impl Drop for CriticalRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> {

@@ -9,3 +9,4 @@ mod cancel;
 mod idempotency;
 mod lanes;
 mod books;
+mod node;
