@@ -1,14 +1,12 @@
 //! Which addresses a webhook may go to: not into our own network (server-side request forgery).
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
+use super::names::{NameError, Names};
 use crate::clock::SharedClock;
-use crate::domain::Timestamp;
 
 /// A webhook's address, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +29,10 @@ pub enum EndpointError {
     Scheme,
     #[error("a URL with a user name or password is not called")]
     Credentials,
-    #[error("the host name cannot be resolved")]
+    #[error("the host name does not exist")]
+    Unknown,
+    /// The only error that may be gone in a moment.
+    #[error("the host name cannot be resolved at the moment")]
     Unresolved,
     #[error("it points to a private address (set `security.allow_private_addresses` to allow that)")]
     Private,
@@ -42,23 +43,12 @@ pub enum EndpointError {
 #[derive(Clone)]
 pub struct Guard {
     allow_private: bool,
-    clock: SharedClock,
-    resolved: Arc<Mutex<Answers>>,
+    names: Names,
 }
-
-/// What the name service answered, and when.
-type Answers = HashMap<Box<str>, (Timestamp, Result<IpAddr, EndpointError>)>;
-
-/// How long an answer of the name service is used again, so that a burst does not ask for each of its messages.
-const RESOLVED_FOR: Duration = Duration::from_secs(10);
-/// Names remembered at once.
-const RESOLVED_MAX: usize = 10_000;
-/// The longest the name service may take.
-const RESOLVE_MAX: Duration = Duration::from_secs(5);
 
 impl Guard {
     pub fn new(allow_private: bool, clock: SharedClock) -> Self {
-        Self { allow_private, clock, resolved: Arc::default() }
+        Self { allow_private, names: Names::of_system(clock) }
     }
 
     /// Reads a URL as browsers do (numbers in a host may be decimal, octal or hexadecimal), and checks what can be checked
@@ -99,34 +89,17 @@ impl Guard {
     }
 
     async fn look_up(&self, name: &str) -> Result<IpAddr, EndpointError> {
-        let now = self.clock.now();
-        if let Some((at, answer)) = self.resolved().get(name)
-            && now.since(*at) < RESOLVED_FOR
-        {
-            return answer.clone();
-        }
-        let answer = self.ask(name).await;
-        let mut resolved = self.resolved();
-        if resolved.len() >= RESOLVED_MAX {
-            resolved.clear();
-        }
-        resolved.insert(name.into(), (now, answer.clone()));
-        answer
-    }
-
-    async fn ask(&self, name: &str) -> Result<IpAddr, EndpointError> {
-        let asked = tokio::time::timeout(RESOLVE_MAX, tokio::net::lookup_host((name, 0))).await;
-        let addresses: Vec<IpAddr> = match asked {
-            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
-            _ => return Err(EndpointError::Unresolved),
-        };
+        let addresses = self.names.addresses(name).await.map_err(|error| match error {
+            NameError::NotFound => EndpointError::Unknown,
+            NameError::NoAnswer => EndpointError::Unresolved,
+        })?;
         // One private address among public ones is as good as none but private ones.
-        for address in &addresses {
+        for address in &*addresses {
             self.check_address(*address)?;
         }
         // IPv4 first: where IPv6 is not routed, connecting to it only costs the timeout.
         let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-        first.copied().ok_or(EndpointError::Unresolved)
+        first.copied().ok_or(EndpointError::Unknown)
     }
 
     fn check_address(&self, address: IpAddr) -> Result<(), EndpointError> {
@@ -139,10 +112,6 @@ impl Guard {
         };
         let is_allowed = is_public(address) || (self.allow_private && !is_link_local);
         if is_allowed { Ok(()) } else { Err(EndpointError::Private) }
-    }
-
-    fn resolved(&self) -> std::sync::MutexGuard<'_, Answers> {
-        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,6 +181,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use crate::domain::Timestamp;
 
     fn guard(allow_private: bool) -> Guard {
         Guard::new(allow_private, ManualClock::starting_at(Timestamp(0)))

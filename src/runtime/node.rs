@@ -57,15 +57,12 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let (log, store, coordination) = open_backends(&config, &disk, &clock)?;
     let renderer = Arc::new(Renderer::new(&config.templates).context("cannot load the templates")?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
-    let context = BuildContext {
-        clock: clock.clone(),
-        guard: Guard::new(config.security.allow_private_addresses, clock.clone()),
-        sandbox: sandbox.clone(),
-    };
-    // One set for each class: they share no connection.
+    let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
+    let context = || BuildContext { clock: clock.clone(), guard: guard(), sandbox: sandbox.clone() };
+    // One set for each class: they share no connection, and no queue for the name service.
     let providers: [Vec<SharedProvider>; 2] = [
-        providers::build_all(&config.providers, &context).context("cannot set up the providers")?,
-        providers::build_all(&config.providers, &context).context("cannot set up the providers")?,
+        providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
+        providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
     ];
     let policy = Arc::new(Policy::new(&config.dedup, served(&providers[0])));
     let accepted_keys = Arc::new(AcceptedKeys::default());
@@ -99,7 +96,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         operations: engine.clone(),
         dry_run: Arc::new(DryRunner { policy, store: store.clone(), renderer: renderer.clone() }),
         sandbox: Arc::new(SandboxShelf(sandbox)),
-        endpoints: Arc::new(Endpoints(context.guard.clone())),
+        endpoints: Arc::new(Endpoints(guard())),
         contents: renderer,
         health: health.clone(),
         metrics: metrics.clone(),
