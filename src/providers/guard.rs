@@ -88,6 +88,16 @@ impl Guard {
         Ok(SocketAddr::new(address, endpoint.port))
     }
 
+    /// Whether a request may name this address. A name service that says nothing is not the caller's fault: what is sent
+    /// is checked again.
+    pub async fn admit(&self, url: &str) -> Result<(), EndpointError> {
+        let endpoint = self.check_url(url)?;
+        match self.resolve(&endpoint).await {
+            Ok(_) | Err(EndpointError::Unresolved) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn look_up(&self, name: &str) -> Result<IpAddr, EndpointError> {
         let addresses = self.names.addresses(name).await.map_err(|error| match error {
             NameError::NotFound => EndpointError::Unknown,
@@ -244,5 +254,17 @@ mod tests {
         let guard = guard(false);
         let endpoint = guard.check_url("http://localhost/hook").expect("a name is not an address yet");
         assert_eq!(guard.resolve(&endpoint).await, Err(EndpointError::Private));
+    }
+    #[tokio::test]
+    async fn a_request_is_refused_for_what_is_known_of_its_host_and_not_for_what_could_not_be_asked() {
+        let admit = async |found: Result<Vec<IpAddr>, NameError>| {
+            let clock = ManualClock::starting_at(Timestamp(0));
+            let names = Names::new(clock, Arc::new(move |_: &str| found.clone()));
+            Guard { allow_private: false, names }.admit("https://hooks.example.com/a").await
+        };
+        assert_eq!(admit(Ok(vec![[8, 8, 8, 8].into()])).await, Ok(()));
+        assert_eq!(admit(Ok(vec![[8, 8, 8, 8].into(), [10, 0, 0, 1].into()])).await, Err(EndpointError::Private));
+        assert_eq!(admit(Err(NameError::NotFound)).await, Err(EndpointError::Unknown));
+        assert_eq!(admit(Err(NameError::NoAnswer)).await, Ok(()));
     }
 }

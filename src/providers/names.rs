@@ -38,7 +38,7 @@ pub(super) enum NameError {
 type Answer = Result<Arc<[IpAddr]>, NameError>;
 
 /// How a name is looked up: blocks.
-type LookUp = dyn Fn(&str) -> Result<Vec<IpAddr>, NameError> + Send + Sync;
+pub(super) type LookUp = dyn Fn(&str) -> Result<Vec<IpAddr>, NameError> + Send + Sync;
 
 /// Cheap to clone; the clones share threads and memory.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ struct State {
 }
 
 impl Names {
-    fn new(clock: SharedClock, look_up: Arc<LookUp>) -> Self {
+    pub(super) fn new(clock: SharedClock, look_up: Arc<LookUp>) -> Self {
         Self { clock, look_up, threads: Arc::new(Semaphore::new(THREADS_MAX)), state: Arc::default() }
     }
 

@@ -24,8 +24,7 @@ pub(super) struct Endpoints(pub(super) Guard);
 #[async_trait]
 impl EndpointCheck for Endpoints {
     async fn check(&self, url: &str) -> Result<(), String> {
-        let endpoint = self.0.check_url(url).map_err(|error| error.to_string())?;
-        self.0.resolve(&endpoint).await.map(drop).map_err(|error| error.to_string())
+        self.0.admit(url).await.map_err(|error| error.to_string())
     }
 }
 

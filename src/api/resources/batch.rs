@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -30,6 +32,8 @@ const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Names that are resolved at once.
 const RESOLVING_MAX: usize = 32;
+/// The longest that all of them together may take.
+const RESOLVING_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,7 +120,8 @@ fn read_items(api: &Api, tenant: &str, key: Option<RetryKey>, text: &str) -> Res
     Ok(outcomes.collect())
 }
 
-/// Asks about each webhook's host once.
+/// Asks about each webhook's host once. What is not answered in time is let through, as it is for a single notification:
+/// every send is checked again.
 async fn check_endpoints(api: &Api, outcomes: &mut Outcomes) {
     let mut hosts: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
@@ -133,7 +138,15 @@ async fn check_endpoints(api: &Api, outcomes: &mut Outcomes) {
     let endpoints = &api.parts.endpoints;
     let checks = stream::iter(hosts).map(async |(origin, indexes)| (endpoints.check(&origin).await, indexes));
     let mut checked = std::pin::pin!(checks.buffer_unordered(RESOLVING_MAX));
-    while let Some((outcome, indexes)) = checked.next().await {
+    let mut limit = api.parts.clock.sleep(RESOLVING_WAIT_MAX);
+    loop {
+        let (outcome, indexes) = match select(checked.next(), limit).await {
+            Either::Left((Some(answered), rest)) => {
+                limit = rest;
+                answered
+            }
+            _ => return,
+        };
         let Err(reason) = outcome else { continue };
         for index in indexes {
             outcomes[index] = Err(vec![FieldProblem::new("/to/url", reason.clone())]);
