@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: the same key and body answer the same result.
 //!
-//! For notifications the key travels with the request, and the door and the store answer for it ([`crate::intake`]). The
+//! For notifications the key travels with the request, and the door and the store answer for it ([`crate::intake`]); for a
+//! batch there is one key more, for the batch as a whole, which the first item that is new carries. The
 //! other POSTs, replays, do a thing once by nature; here their answers are kept for a while, so that a retry is told the
 //! same and not that it came too late. That memory is bounded and ends with the process.
 
@@ -52,7 +53,16 @@ impl RetryKey {
     /// The key of one item of a batch. The hashes of two headers are as far apart as two random numbers, so that no batch
     /// reaches from one to the other.
     pub(super) fn item(self, index: usize) -> Idempotency {
-        Idempotency { key: ClaimKey(self.base.wrapping_add(index as u128)), body_hash: self.body_hash }
+        self.at(self.base.wrapping_add(index as u128))
+    }
+
+    /// The key of a batch as a whole.
+    pub(super) fn batch(self) -> Idempotency {
+        self.at(self.base.wrapping_sub(1))
+    }
+
+    fn at(self, key: u128) -> Idempotency {
+        Idempotency { key: ClaimKey(key), body_hash: self.body_hash, batch: None }
     }
 }
 

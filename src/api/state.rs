@@ -11,7 +11,7 @@ use super::retry_key::Answers;
 use crate::clock::SharedClock;
 use crate::config::Http;
 use crate::domain::Source;
-use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter};
+use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter, repeated_counter};
 use crate::log::SharedLog;
 use crate::store::SharedStore;
 use crate::telemetry::{Counter, Health, MetricsPage};
@@ -43,6 +43,7 @@ pub(super) struct Api {
     /// Answers of the calls whose retry key the store does not know.
     pub(super) answers: Answers,
     pub(super) refused: Counter,
+    pub(super) repeated: Counter,
 }
 
 /// Memory for large bodies: several batches of the largest size at once. What is made of a batch takes up to three times
@@ -57,6 +58,7 @@ impl Api {
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
             answers: Answers::new(parts.clock.clone()),
             refused: refused_counter(Source::Http),
+            repeated: repeated_counter(Source::Http),
             parts,
         }
     }

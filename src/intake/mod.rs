@@ -15,8 +15,8 @@ mod metrics;
 #[cfg(test)]
 pub(crate) mod fakes;
 
-pub(crate) use accept::refused_counter;
 pub use accept::{AcceptError, Accepted, Acceptor};
+pub(crate) use accept::{refused_counter, repeated_counter};
 pub use accepted_keys::AcceptedKeys;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use unplanned::remember_unplanned;

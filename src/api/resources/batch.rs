@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -24,7 +25,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::{NotificationRequest, Source};
+use crate::domain::{Idempotency, NotificationId, NotificationRequest, Source};
 use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, limits, read_item};
 
 /// Bodies above this take longer to read than other tasks of the runtime should wait: they are read on a thread of their own.
@@ -49,7 +50,14 @@ struct WireBatch<'a> {
 struct Items<'a>(Vec<&'a RawValue>);
 
 /// What became of each item so far.
-type Outcomes = Vec<Result<NotificationRequest, Vec<FieldProblem>>>;
+type Outcomes = Vec<Result<NotificationRequest, Settled>>;
+
+/// An item that is not to be accepted.
+enum Settled {
+    /// It was before, under the same retry key and body.
+    Known(NotificationId),
+    Refused(Vec<FieldProblem>),
+}
 
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
@@ -61,19 +69,60 @@ pub(in crate::api) async fn create(
     }
     let (head, body) = body::read(&api, request, api.parts.http.max_batch_body.as_usize()).await?;
     let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/notifications/batch", &body.bytes)?;
-    let (mut outcomes, _body) = read(&api, &caller, key, body).await?;
+    let known = match key {
+        Some(key) => known_items(&api, key, &body).await?,
+        None => Vec::new(),
+    };
+    let (mut outcomes, _body) = read(&api, &caller, key, known, body).await?;
     check_endpoints(&api, &mut outcomes).await;
     let mut requests = Vec::with_capacity(outcomes.len());
-    let mut refusals = Vec::new();
+    let mut settled = Vec::new();
     for (index, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Ok(request) => requests.push(request),
-            Err(problems) => refusals.push((index, problems)),
+            Err(outcome) => settled.push((index, outcome)),
         }
     }
-    api.refused.increment(refusals.len() as u64);
-    let accepted = if requests.is_empty() { Vec::new() } else { api.parts.acceptor.accept(requests).await? };
-    Ok(raw_json(StatusCode::ACCEPTED, answer(accepted, refusals)))
+    let refused = settled.iter().filter(|(_, outcome)| matches!(outcome, Settled::Refused(_))).count();
+    api.refused.increment(refused as u64);
+    api.repeated.increment((settled.len() - refused) as u64);
+    let accepted = match (requests.is_empty(), key) {
+        (false, key) => api.parts.acceptor.accept_batch(requests, key.map(RetryKey::batch)).await?,
+        (true, Some(key)) if refused == settled.len() => {
+            // Nothing of it goes into the log, and so nothing there can carry its key.
+            api.answers.keep(key, Bytes::new());
+            Vec::new()
+        }
+        (true, _) => Vec::new(),
+    };
+    Ok(raw_json(StatusCode::ACCEPTED, answer(accepted, settled)))
+}
+
+/// For a batch that came before: the items that were accepted then. Those that were not are read again.
+async fn known_items(api: &Api, key: RetryKey, body: &JsonBody) -> Result<Vec<Option<Accepted>>, Problem> {
+    api.answers.find(key)?;
+    let acceptor = &api.parts.acceptor;
+    if acceptor.find(&[key.batch()], Source::Http).await?.iter().flatten().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let bytes = body.bytes.clone();
+    // A body that was accepted before is well formed.
+    let count = move || serde_json::from_slice::<WireBatch<'_>>(&bytes).map_or(0, |batch| batch.items.0.len());
+    let count = beside(body.bytes.len() > INLINE_BYTES_MAX, count).await;
+    let keys: Vec<Idempotency> = (0..count).map(|index| key.item(index)).collect();
+    Ok(acceptor.find(&keys, Source::Http).await?)
+}
+
+/// Runs it here, or on a thread of its own where it takes long.
+async fn beside<T: Send + 'static>(takes_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if !takes_long {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // It cannot have been cancelled; a panic in it is one of the handler.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Reads all items, with the body given back, whose memory is counted until the end.
@@ -81,25 +130,24 @@ async fn read(
     api: &Arc<Api>,
     caller: &Caller,
     key: Option<RetryKey>,
+    known: Vec<Option<Accepted>>,
     body: JsonBody,
 ) -> Result<(Outcomes, JsonBody), Problem> {
-    let is_small = body.bytes.len() <= INLINE_BYTES_MAX;
     let (api, tenant) = (api.clone(), caller.tenant.clone());
-    let read = move || {
-        let outcomes = read_items(&api, &tenant, key, body.text()?)?;
+    let read = move |body: JsonBody| {
+        let outcomes = read_items(&api, &tenant, key, &known, body.text()?)?;
         Ok((outcomes, body))
     };
-    if is_small {
-        return read();
-    }
-    match tokio::task::spawn_blocking(read).await {
-        Ok(outcome) => outcome,
-        // It cannot have been cancelled; a panic in it is one of the handler.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    beside(body.bytes.len() > INLINE_BYTES_MAX, move || read(body)).await
 }
 
-fn read_items(api: &Api, tenant: &str, key: Option<RetryKey>, text: &str) -> Result<Outcomes, Problem> {
+fn read_items(
+    api: &Api,
+    tenant: &str,
+    key: Option<RetryKey>,
+    known: &[Option<Accepted>],
+    text: &str,
+) -> Result<Outcomes, Problem> {
     let WireBatch { defaults, items: Items(items) } =
         serde_json::from_str(text).map_err(|error| Problem::fields(diagnose(text, &error)))?;
     if items.is_empty() || items.len() > limits::BATCH_ITEMS_MAX {
@@ -112,9 +160,12 @@ fn read_items(api: &Api, tenant: &str, key: Option<RetryKey>, text: &str) -> Res
     })?;
     let mut envelope = Envelope { tenant, source: Source::Http, idempotency: None, now: api.parts.clock.now() };
     let outcomes = items.iter().enumerate().map(|(index, item)| {
+        if let Some(Some(accepted)) = known.get(index) {
+            return Err(Settled::Known(accepted.id));
+        }
         envelope.idempotency = key.map(|key| key.item(index));
-        let request = read_item(item.get(), defaults.as_ref(), &envelope)?;
-        api.parts.contents.check(&request).map_err(|problem| vec![problem])?;
+        let request = read_item(item.get(), defaults.as_ref(), &envelope).map_err(Settled::Refused)?;
+        api.parts.contents.check(&request).map_err(|problem| Settled::Refused(vec![problem]))?;
         Ok(request)
     });
     Ok(outcomes.collect())
@@ -149,7 +200,7 @@ async fn check_endpoints(api: &Api, outcomes: &mut Outcomes) {
         };
         let Err(reason) = outcome else { continue };
         for index in indexes {
-            outcomes[index] = Err(vec![FieldProblem::new("/to/url", reason.clone())]);
+            outcomes[index] = Err(Settled::Refused(vec![FieldProblem::new("/to/url", reason.clone())]));
         }
     }
 }
@@ -162,21 +213,27 @@ fn origin(url: &str) -> &str {
 }
 
 /// The answer, written by hand: ten thousand ids.
-fn answer(accepted: Vec<Accepted>, refusals: Vec<(usize, Vec<FieldProblem>)>) -> Vec<u8> {
-    let total = accepted.len() + refusals.len();
-    let mut body = Vec::with_capacity(16 + accepted.len() * 32 + refusals.len() * 256);
+fn answer(accepted: Vec<Accepted>, settled: Vec<(usize, Settled)>) -> Vec<u8> {
+    let total = accepted.len() + settled.len();
+    let mut body = Vec::with_capacity(16 + accepted.len() * 32 + settled.len() * 256);
     body.extend_from_slice(b"{\"items\":[");
     let mut accepted = accepted.into_iter();
-    let mut refusals = refusals.into_iter().peekable();
+    let mut settled = settled.into_iter().peekable();
     for index in 0..total {
         if index > 0 {
             body.push(b',');
         }
-        if let Some((_, problems)) = refusals.next_if(|(refused, _)| *refused == index) {
-            body.extend_from_slice(b"{\"error\":");
-            Problem::fields(problems).write(&mut body);
-            body.push(b'}');
-        } else if let Some(Accepted { id, .. }) = accepted.next() {
+        let id = match settled.next_if(|(settled, _)| *settled == index) {
+            Some((_, Settled::Refused(problems))) => {
+                body.extend_from_slice(b"{\"error\":");
+                Problem::fields(problems).write(&mut body);
+                body.push(b'}');
+                None
+            }
+            Some((_, Settled::Known(id))) => Some(id),
+            None => accepted.next().map(|accepted| accepted.id),
+        };
+        if let Some(id) = id {
             // Writing into memory cannot fail.
             let _ = write!(body, "{{\"id\":\"{id}\"}}");
         }
