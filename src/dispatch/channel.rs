@@ -22,6 +22,7 @@ use crate::coordination::SharedCoordination;
 use crate::domain::{Channel, Priority, TaskState, Timestamp};
 use crate::outcomes::Answer;
 use crate::providers::SharedProvider;
+use crate::telemetry::InMailbox;
 
 /// One channel of one class.
 #[derive(Debug, Default)]
@@ -42,9 +43,9 @@ pub struct ChannelArguments {
 
 pub enum ChannelMessage {
     /// Tasks that may be sent now; each is tracked and counted in the backlog.
-    Ready(Vec<Ready>),
+    Ready(Vec<Ready>, InMailbox),
     /// Jobs of a sender that ended.
-    Finished(Vec<Finished>),
+    Finished(Vec<Finished>, InMailbox),
     /// Handles of a lane whose contents were read.
     Loaded(Priority, Vec<Ready>),
     /// The same of tasks that wait for their endpoint; how many of each lane were taken out to be read.
@@ -140,8 +141,8 @@ impl Actor for ChannelActor {
         state: &mut ChannelState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ChannelMessage::Ready(ready) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
-            ChannelMessage::Finished(finished) => state.finish(finished, &myself).await,
+            ChannelMessage::Ready(ready, _) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
+            ChannelMessage::Finished(finished, _) => state.finish(finished, &myself).await,
             ChannelMessage::Loaded(lane, loaded) => state.lanes.end_loading(lane, loaded),
             ChannelMessage::LoadedParked(endpoint, taken, loaded) => {
                 state.loading_parked.remove(&endpoint);
@@ -210,7 +211,7 @@ impl ChannelState {
         for (sender, jobs) in self.senders.iter().zip(jobs) {
             if !jobs.is_empty() {
                 // A closed mailbox means that the sender failed, and this actor with it in a moment.
-                let _ = sender.cast(SenderMessage::Work(jobs));
+                let _ = sender.cast(SenderMessage::Work(jobs, self.metrics.senders.enter()));
             }
         }
         self.arrange_wake(myself, now);
@@ -237,7 +238,13 @@ impl ChannelState {
         let index = choose(&mut self.providers, |index, provider| provider.usable(now) && untried(index))
             .or_else(|| choose(&mut self.providers, |_, provider| provider.usable(now)))?;
         let coordination = self.arguments.coordination.clone();
-        self.providers[index].take_token(&coordination, now).await.then_some(index)
+        match self.providers[index].take_token(&coordination, now).await {
+            Ok(()) => Some(index),
+            Err(wait) => {
+                self.metrics.waits_for_rate(index, wait);
+                None
+            }
+        }
     }
 
     async fn finish(&mut self, finished: Vec<Finished>, myself: &ActorRef<ChannelMessage>) {

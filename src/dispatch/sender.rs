@@ -23,6 +23,7 @@ use crate::ownership::{Begin, Ownership};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
+use crate::telemetry::{InMailbox, Mailboxes};
 
 /// What senders work with.
 #[derive(Clone)]
@@ -70,7 +71,7 @@ pub(super) enum Verdict {
 }
 
 pub(super) enum SenderMessage {
-    Work(Vec<Job>),
+    Work(Vec<Job>, InMailbox),
     DriverEnded,
 }
 
@@ -111,10 +112,11 @@ impl Actor for SenderActor {
         state: &mut SenderState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SenderMessage::Work(jobs) => {
+            SenderMessage::Work(jobs, waiting) => {
                 for job in jobs {
                     state.jobs.send(job).await.map_err(|_| "the driver ended")?;
                 }
+                drop(waiting);
                 Ok(())
             }
             SenderMessage::DriverEnded => Err("the driver ended".into()),
@@ -144,6 +146,7 @@ struct Driver {
 
 impl Driver {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let channels = Mailboxes::of("channel");
         let mut flights = FuturesUnordered::new();
         let mut arrived = Vec::new();
         loop {
@@ -174,7 +177,8 @@ impl Driver {
             if !answers.is_empty() {
                 self.context.settler.submit(answers).await;
             }
-            if !finished.is_empty() && self.channel.cast(ChannelMessage::Finished(finished)).is_err() {
+            if !finished.is_empty() && self.channel.cast(ChannelMessage::Finished(finished, channels.enter())).is_err()
+            {
                 return;
             }
         }

@@ -24,7 +24,7 @@ use crate::log::{EmbeddedLog, SharedLog};
 use crate::planning::Policy;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
-use crate::store::{EmbeddedStore, SharedStore};
+use crate::store::{EmbeddedStore, Measured, SharedStore};
 use crate::telemetry::{self, Condition, Health};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
@@ -180,7 +180,7 @@ fn open_backends(
         LogBackend::Embedded => EmbeddedLog::open(disk.clone(), config.log.partitions)?,
     };
     let store: SharedStore = match config.store.backend {
-        StoreBackend::Embedded => EmbeddedStore::open(disk.clone())?,
+        StoreBackend::Embedded => Measured::over(EmbeddedStore::open(disk.clone())?),
     };
     let coordination: SharedCoordination = match config.coordination.backend {
         CoordinationBackend::Local => Arc::new(LocalCoordination::new(clock.clone())),

@@ -5,6 +5,7 @@
 //! configuration only.
 
 mod metrics;
+mod mailbox;
 mod process;
 mod logs;
 mod health;
@@ -13,3 +14,4 @@ pub use self::metrics::{CounterMetric, GaugeMetric, HistogramMetric, MetricsPage
 pub use ::metrics::{Counter, Gauge, Histogram};
 pub use health::{Condition, Health};
 pub use logs::start_logs;
+pub use mailbox::{InMailbox, Mailboxes};

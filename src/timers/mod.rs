@@ -17,18 +17,26 @@ pub use sweep::{SweepActor, SweepArguments, SweepMessage};
 
 use crate::domain::ShardId;
 use crate::store::TimerRow;
+use crate::telemetry::Mailboxes;
 
 /// The way to the timers of each owned shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TimersHandle {
     shards: ArcSwap<HashMap<ShardId, ActorRef<TimerMessage>>>,
+    mailboxes: Mailboxes,
+}
+
+impl Default for TimersHandle {
+    fn default() -> Self {
+        Self { shards: ArcSwap::default(), mailboxes: Mailboxes::of("timer") }
+    }
 }
 
 impl TimersHandle {
     /// Tells of rows that were just written. An actor that is being restarted finds them by itself.
     pub fn add(&self, shard: ShardId, rows: Vec<TimerRow>) {
         if let Some(actor) = self.shards.load().get(&shard) {
-            let _ = actor.cast(TimerMessage::Added(rows));
+            let _ = actor.cast(TimerMessage::Added(rows, self.mailboxes.enter()));
         }
     }
 

@@ -10,3 +10,4 @@ mod idempotency;
 mod lanes;
 mod books;
 mod node;
+mod metrics;

@@ -21,6 +21,7 @@ pub enum Script {
 pub struct TestProvider {
     name: String,
     channels: Vec<Channel>,
+    rate_per_second: Option<f64>,
     script: Mutex<VecDeque<Script>>,
     taken: Mutex<Vec<Message>>,
     release: Notify,
@@ -28,9 +29,19 @@ pub struct TestProvider {
 
 impl TestProvider {
     pub fn new(name: &str, channels: &[Channel]) -> Arc<Self> {
+        Self::build(name, channels, None)
+    }
+
+    /// One that may be given no more than this.
+    pub fn with_rate(name: &str, channels: &[Channel], rate_per_second: f64) -> Arc<Self> {
+        Self::build(name, channels, Some(rate_per_second))
+    }
+
+    fn build(name: &str, channels: &[Channel], rate_per_second: Option<f64>) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             channels: channels.into(),
+            rate_per_second,
             script: Mutex::default(),
             taken: Mutex::default(),
             release: Notify::new(),
@@ -62,7 +73,8 @@ impl TestProvider {
 
     pub fn settings(&self) -> config::Provider {
         let text = format!("name = \"{}\"\nkind = \"test\"", self.name);
-        toml::from_str(&text).expect("valid settings")
+        let settings: config::Provider = toml::from_str(&text).expect("valid settings");
+        config::Provider { rate_per_second: self.rate_per_second, ..settings }
     }
 }
 
