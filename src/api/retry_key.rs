@@ -28,12 +28,7 @@ pub(super) struct RetryKey {
 
 impl RetryKey {
     /// The key of a request, if it has one.
-    pub(super) fn read(
-        headers: &HeaderMap,
-        tenant: &str,
-        call: &'static str,
-        body: &[u8],
-    ) -> Result<Option<Self>, Problem> {
+    pub(super) fn read(headers: &HeaderMap, tenant: &str, call: &str, body: &[u8]) -> Result<Option<Self>, Problem> {
         let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
         let value = value.as_bytes();
         if value.is_empty() || value.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {

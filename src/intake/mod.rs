@@ -20,4 +20,6 @@ pub(crate) use accept::{refused_counter, repeated_counter};
 pub use accepted_keys::AcceptedKeys;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use unplanned::remember_unplanned;
-pub use validate::{ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, limits, read_item, read_request};
+pub use validate::{
+    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, limits, read_item, read_request,
+};

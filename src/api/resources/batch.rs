@@ -26,7 +26,7 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::domain::{Idempotency, NotificationId, NotificationRequest, Source};
-use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, limits, read_item};
+use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, JsonObject, limits, read_item};
 
 /// Bodies above this take longer to read than other tasks of the runtime should wait: they are read on a thread of their own.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -148,7 +148,7 @@ fn read_items(
     known: &[Option<Accepted>],
     text: &str,
 ) -> Result<Outcomes, Problem> {
-    let WireBatch { defaults, items: Items(items) } =
+    let JsonObject(WireBatch { defaults, items: Items(items) }) =
         serde_json::from_str(text).map_err(|error| Problem::fields(diagnose(text, &error)))?;
     if items.is_empty() || items.len() > limits::BATCH_ITEMS_MAX {
         let detail = format!("must have 1 to {} entries", limits::BATCH_ITEMS_MAX);
@@ -258,9 +258,7 @@ fn diagnose(text: &str, error: &serde_json::Error) -> Vec<FieldProblem> {
     let unknown = fields.keys().find(|name| !matches!(name.as_str(), "items" | "defaults"));
     match unknown {
         Some(name) => {
-            let name: String = name.chars().take(80).collect();
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-            vec![FieldProblem::new(pointer, "is no field that is known here: use `defaults` and `items`")]
+            vec![FieldProblem::of_field(name, "is no field that is known here: use `defaults` and `items`")]
         }
         None => problem("", &error.to_string()),
     }

@@ -80,6 +80,7 @@ async fn the_frame_of_a_batch_is_checked_with_pointers() {
         world.post("/v1/notifications/batch", body.to_owned()).await.assert_field(pointer, detail);
     };
     check("[]", "", "must be an object").await;
+    check(r#"[null,[{"user_id":"u","template":"t"}]]"#, "", "must be an object").await;
     check("{}", "/items", "is required").await;
     check(r#"{"items":{}}"#, "/items", "must be a list").await;
     check(r#"{"items":[{}],"default":{}}"#, "/default", "`defaults` and `items`").await;

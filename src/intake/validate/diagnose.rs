@@ -156,7 +156,7 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 /// A field's name as a JSON pointer writes it (RFC 6901, 3), cut where somebody put a document there.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     let short: String = name.chars().take(80).collect();
     short.replace('~', "~0").replace('/', "~1")
 }
