@@ -21,5 +21,6 @@ pub use accepted_keys::AcceptedKeys;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use unplanned::remember_unplanned;
 pub use validate::{
-    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, limits, read_item, read_request,
+    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, json_fields, json_value, limits,
+    read_item, read_request,
 };

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use async_trait::async_trait;
 
+pub use self::diagnose::{fields as json_fields, value as json_value};
 pub use self::wire::Object as JsonObject;
 use self::wire::{Object, WireContent, WireRequest, WireTo};
 use crate::domain::{Content, Idempotency, NotificationRequest, Priority, Recipient, Source, Timestamp};

@@ -15,7 +15,6 @@ use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answer::raw_json;
@@ -26,7 +25,7 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::domain::{Idempotency, NotificationId, NotificationRequest, Source};
-use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, JsonObject, limits, read_item};
+use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, JsonObject, json_fields, limits, read_item};
 
 /// Bodies above this take longer to read than other tasks of the runtime should wait: they are read on a thread of their own.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -245,14 +244,13 @@ fn answer(accepted: Vec<Accepted>, settled: Vec<(usize, Settled)>) -> Vec<u8> {
 /// What is wrong with the frame of a batch.
 fn diagnose(text: &str, error: &serde_json::Error) -> Vec<FieldProblem> {
     let problem = |pointer: &'static str, detail: &str| vec![FieldProblem::new(pointer, detail)];
-    let fields = match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => return problem("", "must be an object with `items`"),
-        Err(_) => return problem("", &format!("is no JSON: {error}")),
+    let fields = match json_fields(text) {
+        Ok(fields) => fields,
+        Err(problem) => return vec![problem],
     };
     match fields.get("items") {
         None => return problem("/items", "is required"),
-        Some(Value::Array(_)) => {}
+        Some(raw) if raw.get().starts_with('[') => {}
         Some(_) => return problem("/items", "must be a list"),
     }
     let unknown = fields.keys().find(|name| !matches!(name.as_str(), "items" | "defaults"));

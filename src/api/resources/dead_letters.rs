@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::answer::{id, json, query, raw_json};
 use crate::api::auth::Caller;
@@ -23,7 +24,7 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::domain::{Channel, NotificationId, TaskId, Timestamp};
-use crate::intake::FieldProblem;
+use crate::intake::{FieldProblem, json_fields, json_value};
 use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey};
 
 /// The ordinal of a record that was never planned.
@@ -211,17 +212,16 @@ impl Filter {
     /// Reads the body; an empty one fits all.
     fn read(text: &str) -> Result<Self, Vec<FieldProblem>> {
         let mut filter = Self { since: Timestamp(0), until: Timestamp(u64::MAX), channel: None, limit: REPLAY_MAX };
-        let whole = |detail: String| vec![FieldProblem::new("", detail)];
-        let fields = match text.trim() {
-            "" => return Ok(filter),
-            text => match serde_json::from_str(text) {
-                Ok(Value::Object(fields)) => fields,
-                Ok(_) => return Err(whole("must be an object".into())),
-                Err(error) => return Err(whole(format!("is no JSON: {error}"))),
-            },
+        if text.trim().is_empty() {
+            return Ok(filter);
+        }
+        let fields = json_fields(text).map_err(|problem| vec![problem])?;
+        let set = |(name, raw): (&String, &&RawValue)| match json_value(raw) {
+            Ok(Value::Null) => None,
+            Ok(value) => filter.set(name, &value).err(),
+            Err(detail) => Some(FieldProblem::of_field(name, detail)),
         };
-        let set = |(name, value): (&String, &Value)| filter.set(name, value).err();
-        let problems: Vec<FieldProblem> = fields.iter().filter(|(_, value)| !value.is_null()).filter_map(set).collect();
+        let problems: Vec<FieldProblem> = fields.iter().filter_map(set).collect();
         if problems.is_empty() { Ok(filter) } else { Err(problems) }
     }
 

@@ -82,6 +82,8 @@ async fn the_frame_of_a_batch_is_checked_with_pointers() {
     check("[]", "", "must be an object").await;
     check(r#"[null,[{"user_id":"u","template":"t"}]]"#, "", "must be an object").await;
     check("{}", "/items", "is required").await;
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    check(&format!(r#"{{"items":[{deep}],"default":{{}}}}"#), "/default", "`defaults` and `items`").await;
     check(r#"{"items":{}}"#, "/items", "must be a list").await;
     check(r#"{"items":[{}],"default":{}}"#, "/default", "`defaults` and `items`").await;
     check(r#"{"items":[{}],"defaults":{"templat":"x"}}"#, "/defaults/templat", "did you mean `template`").await;
