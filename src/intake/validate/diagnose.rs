@@ -171,7 +171,7 @@ fn check(pointer: String, value: &Value, kind: Kind, problems: &mut Problems) {
         Kind::Whole => problems.add(pointer, "must be a whole number of seconds, not below 0"),
         Kind::Time if value.as_str().and_then(Timestamp::parse).is_some() => {}
         Kind::Time => {
-            problems.add(pointer, "must be a time after 1970 as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")
+            problems.add(pointer, "must be a time from 1970 on as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")
         }
     }
 }
