@@ -62,10 +62,11 @@ impl DryRun for DryRunner {
 pub(super) struct SandboxShelf(pub(super) Arc<Sandbox>);
 
 impl SandboxMessages for SandboxShelf {
-    fn messages(&self, tenant: &str, limit: usize) -> Vec<SandboxMessage> {
-        let kept = self.0.list(tenant, limit);
+    fn messages(&self, tenant: &str, before: Option<u64>, limit: usize) -> Vec<SandboxMessage> {
+        let kept = self.0.list(tenant, before, limit);
         kept.into_iter()
             .map(|kept| SandboxMessage {
+                number: kept.number,
                 task: kept.message.task,
                 attempt: kept.message.attempt,
                 provider: kept.provider,

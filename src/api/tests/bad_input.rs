@@ -124,6 +124,7 @@ async fn ids_and_parameters_that_are_none_are_refused() {
         "/v1/notifications?user_id=u&page=2",
         "/v1/dead-letters?cursor=!!",
         "/v1/sandbox/messages?limit=x",
+        "/v1/sandbox/messages?cursor=x",
     ] {
         world.get(path).await.assert_problem(400);
     }

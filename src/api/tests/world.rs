@@ -258,8 +258,10 @@ impl DryRun for FakeEngine {
 }
 
 impl SandboxMessages for FakeEngine {
-    fn messages(&self, _: &str, limit: usize) -> Vec<SandboxMessage> {
-        self.messages.lock().expect("not poisoned").iter().take(limit).cloned().collect()
+    fn messages(&self, _: &str, before: Option<u64>, limit: usize) -> Vec<SandboxMessage> {
+        let messages = self.messages.lock().expect("not poisoned");
+        let wanted = messages.iter().rev().filter(|message| before.is_none_or(|before| message.number < before));
+        wanted.take(limit).cloned().collect()
     }
 
     fn clear(&self, _: &str) {
