@@ -3,7 +3,7 @@
 //! For notifications the key travels with the request, and the door and the store answer for it ([`crate::intake`]); for a
 //! batch there is one key more, for the batch as a whole, which the first item that is new carries. The
 //! other POSTs, replays, do a thing once by nature; here their answers are kept for a while, so that a retry is told the
-//! same and not that it came too late. That memory is bounded and ends with the process.
+//! same and not that it came too late. That memory is bounded and ends with the process (docs/decisions/0010).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
