@@ -213,7 +213,7 @@ struct Nothing;
 #[async_trait]
 impl Operations for Nothing {
     async fn cancel(&self, _: NotificationId) -> Result<Cancelled, StoreError> {
-        Ok(Cancelled::TooLate)
+        Ok(Cancelled::TooLate { too_late: 0 })
     }
 
     async fn replay(&self, _: &DeadLetterKey) -> Result<Replayed, StoreError> {

@@ -65,7 +65,6 @@ const CLOSING_ARROWS: &[(&str, &str, &str)] = &[
     ("timers", "dispatch", "what is due goes into the lanes again"),
     ("outcomes", "dispatch", "the next channel of a fallback goes into its lane as soon as the one before is settled"),
     ("outcomes", "log", "a dead record that is replayed enters where it entered before"),
-    ("intake", "outcomes", "a cancellation that came during planning is carried out once the plan is durable"),
 ];
 
 /// Words that are not used outside tests: the word, the paths where it may stand, and what to do instead.

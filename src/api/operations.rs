@@ -25,10 +25,11 @@ pub trait Operations: Send + Sync + 'static {
 /// What a cancellation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// Nothing of it will be sent; for several tasks: `stopped` of them were stopped.
-    Cancelled { stopped: usize },
+    /// So many of its tasks were stopped, now or before; so many others had been sent or had ended. A notification that was
+    /// not planned yet has none: all of it is stopped.
+    Cancelled { stopped: usize, too_late: usize },
     /// Everything had been sent or had ended before.
-    TooLate,
+    TooLate { too_late: usize },
 }
 
 /// What a replay did.

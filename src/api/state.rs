@@ -1,16 +1,18 @@
 //! What all handlers share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Operations;
 use super::auth::Keys;
 use super::ports::{DryRun, SandboxMessages};
+use super::problem::Problem;
 use super::retry_key::Answers;
 use crate::clock::SharedClock;
 use crate::config::Http;
-use crate::domain::Source;
+use crate::domain::{NotificationRequest, Priority, Source};
 use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter, repeated_counter};
 use crate::log::SharedLog;
 use crate::store::SharedStore;
@@ -38,6 +40,8 @@ pub(super) struct Api {
     pub(super) keys: Keys,
     /// Requests being answered.
     pub(super) in_flight: Semaphore,
+    /// Of those, requests that wait for the log and are not critical: see [`Api::bulk_place`].
+    bulk: Semaphore,
     /// Memory for large bodies, in KiB.
     pub(super) body_memory: Arc<Semaphore>,
     /// Answers of the calls whose retry key the store does not know.
@@ -50,16 +54,32 @@ pub(super) struct Api {
 /// its size for a moment.
 pub(super) const BODY_MEMORY_KIB: usize = 24 * 1024;
 
+/// Of the requests being answered, the part (one in so many) that only critical ones may take while they wait for the log.
+const CRITICAL_PART: usize = 5;
+
 impl Api {
     pub(super) fn new(parts: ApiParts) -> Self {
+        let max_in_flight = parts.http.max_in_flight.min(Semaphore::MAX_PERMITS);
         Self {
             keys: Keys::new(&parts.http.keys, parts.clock.clone()),
-            in_flight: Semaphore::new(parts.http.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            in_flight: Semaphore::new(max_in_flight),
+            bulk: Semaphore::new(max_in_flight - max_in_flight / CRITICAL_PART),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
             answers: Answers::new(parts.clock.clone()),
             refused: refused_counter(Source::Http),
             repeated: repeated_counter(Source::Http),
             parts,
         }
+    }
+
+    /// A place among the requests that are not critical, held until they are durable; none for what is critical. The priority
+    /// is known only once the body is read, which every request may do; but what takes long when the disk is slow is waiting
+    /// for the log, and there the critical ones always find a place.
+    pub(super) fn bulk_place(&self, requests: &[NotificationRequest]) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if requests.iter().all(|request| request.priority == Priority::Critical) {
+            return Ok(None);
+        }
+        let busy = |_| Problem::unavailable("too many requests are being answered", Duration::from_secs(1));
+        self.bulk.try_acquire().map(Some).map_err(busy)
     }
 }

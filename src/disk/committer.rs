@@ -18,18 +18,22 @@ use super::DiskError;
 
 /// Rows of one group, so that no single fsync grows without bound.
 const GROUP_BYTES_MAX: usize = 8 << 20;
-/// What may wait of each kind of traffic. Each has its own, so that outcomes never wait behind intake.
-const WAITING_BYTES_MAX: usize = 16 << 20;
+/// What may wait of each kind of traffic, by [`Traffic`]. Each has its own, so that outcomes never wait behind intake, and
+/// critical intake not for the room that other intake waits for: of that it finds at most this much before it.
+const WAITING_BYTES_MAX: [usize; KINDS] = [4 << 20, 16 << 20, 16 << 20];
+/// How many kinds of traffic there are.
+const KINDS: usize = 3;
 /// The unit in which waiting bytes are counted; a smaller submission counts as one.
 const UNIT_BYTES: usize = 4 << 10;
-const UNITS_MAX: usize = WAITING_BYTES_MAX / UNIT_BYTES;
-/// Intake that may wait for room; whoever comes beyond is told to come again.
+/// Intake of a kind that may wait for room; whoever comes beyond is told to come again.
 const INTAKE_WAITING_MAX: usize = 4096;
 
 /// What is written: each kind waits in its own queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Traffic {
-    /// What is asked for: records of the log.
+    /// What is asked for and critical: records of the log.
+    Critical,
+    /// What else is asked for.
     Intake,
     /// What was made of it: plans, events, timers.
     Outcomes,
@@ -80,8 +84,9 @@ pub(super) struct Committer {
     thread: Mutex<Option<JoinHandle<()>>>,
     riders: Riders,
     broken: watch::Receiver<Option<DiskError>>,
-    room: [Arc<Semaphore>; 2],
-    intake_waiting: AtomicUsize,
+    /// By [`Traffic`], as are those who wait for it.
+    room: [Arc<Semaphore>; KINDS],
+    waiting: [AtomicUsize; KINDS],
     dir: PathBuf,
 }
 
@@ -90,7 +95,7 @@ type Riders = Arc<Mutex<Vec<Arc<dyn Rider>>>>;
 impl Committer {
     pub(super) fn start(database: Database, dir: PathBuf, group_commit_max: Duration) -> std::io::Result<Self> {
         // Each submission holds at least one unit, so this many is all there can be and sending never waits.
-        let (submissions, receiver) = sync_channel(2 * UNITS_MAX);
+        let (submissions, receiver) = sync_channel(WAITING_BYTES_MAX.iter().sum::<usize>() / UNIT_BYTES);
         let (breaks, broken) = watch::channel(None);
         let riders = Riders::default();
         let mut writer = Writer {
@@ -108,8 +113,8 @@ impl Committer {
             thread: Mutex::new(Some(thread)),
             riders,
             broken,
-            room: std::array::from_fn(|_| Arc::new(Semaphore::new(UNITS_MAX))),
-            intake_waiting: AtomicUsize::new(0),
+            room: WAITING_BYTES_MAX.map(|bytes| Arc::new(Semaphore::new(bytes / UNIT_BYTES))),
+            waiting: Default::default(),
             dir,
         })
     }
@@ -145,12 +150,15 @@ impl Committer {
 
     async fn permit(&self, traffic: Traffic, bytes: usize) -> Result<OwnedSemaphorePermit, DiskError> {
         let room = &self.room[traffic as usize];
-        let units = bytes.div_ceil(UNIT_BYTES).clamp(1, UNITS_MAX) as u32;
+        let units_max = WAITING_BYTES_MAX[traffic as usize] / UNIT_BYTES;
+        let units = bytes.div_ceil(UNIT_BYTES).clamp(1, units_max) as u32;
         if let Ok(permit) = room.clone().try_acquire_many_owned(units) {
             return Ok(permit);
         }
         let _waiting = match traffic {
-            Traffic::Intake => Some(Waiting::enter(&self.intake_waiting).ok_or(DiskError::Busy)?),
+            Traffic::Critical | Traffic::Intake => {
+                Some(Waiting::enter(&self.waiting[traffic as usize]).ok_or(DiskError::Busy)?)
+            }
             Traffic::Outcomes => None,
         };
         room.clone().acquire_many_owned(units).await.map_err(|_| self.gone())

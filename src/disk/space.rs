@@ -27,7 +27,7 @@ impl FreeSpace for MachineSpace {
 pub(super) struct SpaceGuard {
     dir: PathBuf,
     /// By [`Traffic`]: below this much nothing more is taken.
-    least: [u64; 2],
+    least: [u64; 3],
     free_space: Arc<dyn FreeSpace>,
     clock: SharedClock,
     asked_at: AtomicU64,
@@ -45,7 +45,7 @@ impl SpaceGuard {
         let reserve = (settings.min_free_bytes / 4).min(RESERVE_BYTES_MAX);
         Self {
             dir: settings.dir,
-            least: [settings.min_free_bytes, reserve],
+            least: [settings.min_free_bytes, settings.min_free_bytes, reserve],
             free_space: settings.free_space,
             clock: settings.clock,
             asked_at: AtomicU64::new(0),

@@ -19,7 +19,7 @@ fn get(disk: &Disk, key: &str) -> Option<String> {
 async fn rows_are_there_once_the_write_is_answered_and_after_opening_again() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let database = disk(dir.path());
-    for (traffic, key) in [(Traffic::Intake, "a"), (Traffic::Outcomes, "b")] {
+    for (traffic, key) in [(Traffic::Intake, "a"), (Traffic::Outcomes, "b"), (Traffic::Critical, "c")] {
         database.write(traffic, 2, insert(&database, key, "1")).await.expect("written");
         assert_eq!(get(&database, key).as_deref(), Some("1"));
     }
@@ -75,6 +75,31 @@ async fn more_than_the_queue_holds_waits_and_is_written() {
 }
 
 #[tokio::test]
+async fn critical_intake_does_not_wait_for_the_room_that_other_intake_waits_for() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let database = disk(dir.path());
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (go_on, held) = std::sync::mpsc::sync_channel::<()>(0);
+    let write = |traffic, name: &'static str, bytes| {
+        let order = order.clone();
+        database.write(traffic, bytes, move |_: &mut Rows| order.lock().expect("not poisoned").push(name))
+    };
+    // The writing thread stands still; behind it is more than may wait.
+    let holding = database.write(Traffic::Outcomes, 1, move |_: &mut Rows| held.recv().expect("the test goes on"));
+    let bulk = futures_util::future::join_all((0..40).map(|_| write(Traffic::Intake, "bulk", 1 << 20)));
+    let critical = write(Traffic::Critical, "critical", 1000);
+    let going_on = async {
+        tokio::task::yield_now().await;
+        tokio::task::spawn_blocking(move || go_on.send(())).await.expect("it ends").expect("it is waited for");
+    };
+    let (held, bulk, critical, ()) = tokio::join!(biased; holding, bulk, critical, going_on);
+    assert!(held.is_ok() && critical.is_ok() && bulk.iter().all(|written| written.is_ok()));
+    let order = order.lock().expect("not poisoned");
+    let place = order.iter().position(|name| *name == "critical").expect("it was written");
+    assert!(place <= 16, "{place} of 41");
+}
+
+#[tokio::test]
 async fn a_write_that_nobody_waits_for_is_written_when_the_database_is_closed() {
     use futures_util::FutureExt;
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -97,7 +122,9 @@ async fn outcomes_go_on_when_intake_is_refused_and_stop_before_the_very_end() {
     for (free, intake, outcomes) in [(1000, true, true), (999, false, true), (250, false, true), (249, false, false)] {
         space.0.store(free, Ordering::Relaxed);
         clock.advance(Duration::from_secs(1));
-        for (traffic, expected) in [(Traffic::Intake, intake), (Traffic::Outcomes, outcomes)] {
+        for (traffic, expected) in
+            [(Traffic::Critical, intake), (Traffic::Intake, intake), (Traffic::Outcomes, outcomes)]
+        {
             let answer = database.write(traffic, 2, insert(&database, "a", "1")).await;
             assert_eq!(answer.is_ok(), expected, "{traffic:?} with {free} free");
             assert!(expected || matches!(answer, Err(DiskError::Full { .. })));

@@ -4,7 +4,7 @@
 //! lost: a new incarnation waits until every answer is settled and then takes up again, from the store, what the ownership
 //! registry says is in hand. If a sender fails the channel fails with it, for the same reason.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -16,11 +16,13 @@ use super::load::{LOAD_MAX, load};
 use super::metrics::ChannelMetrics;
 use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
-use super::slots::{ProviderLimits, ProviderSlots, choose};
+use super::slots::{Other, ProviderLimits, ProviderSlots, another_is_well, choose, choose_other};
+use super::take_up::take_up;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, Priority, TaskState, Timestamp};
+use crate::domain::{Channel, Priority, Timestamp};
 use crate::outcomes::Answer;
+use crate::ownership::Begin;
 use crate::providers::SharedProvider;
 use crate::telemetry::InMailbox;
 
@@ -59,6 +61,9 @@ pub enum ChannelMessage {
 pub struct ChannelState {
     arguments: ChannelArguments,
     lanes: Lanes,
+    /// Tasks that a provider refused and that wait for room with another one, each with the answer that stands if there is none
+    /// in the end. At most as many as there are slots.
+    refused: VecDeque<(Ready, Answer)>,
     sharing: Sharing,
     rule: BreakerRule,
     providers: Vec<ProviderSlots>,
@@ -74,8 +79,8 @@ pub struct ChannelState {
     metrics: ChannelMetrics,
 }
 
-/// Two senders keep two cores busy; each carries out many jobs at a time.
-const SENDERS: usize = 2;
+/// One for each core, up to this many: each carries out many jobs at a time, and no two of its jobs at the same instant.
+const SENDERS_MAX: usize = 16;
 
 impl Actor for ChannelActor {
     type Msg = ChannelMessage;
@@ -98,15 +103,18 @@ impl Actor for ChannelActor {
             .collect();
         let slots: usize = providers.iter().map(ProviderSlots::slots).sum();
         let mut senders = Vec::new();
-        for _ in 0..SENDERS.min(slots) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores.min(SENDERS_MAX).min(slots) {
             let context = (arguments.context.clone(), myself.clone(), slots);
             let (sender, _) = Actor::spawn_linked(None, SenderActor, context, myself.get_cell()).await?;
             senders.push(sender);
         }
-        let metrics = ChannelMetrics::new(arguments.channel, arguments.class, &providers);
+        let metrics =
+            ChannelMetrics::new(arguments.channel, arguments.class, &providers, arguments.context.dispatch.circuits());
         arguments.context.dispatch.install(arguments.channel, arguments.class, myself.clone());
         Ok(ChannelState {
             lanes: Lanes::default(),
+            refused: VecDeque::new(),
             sharing: Sharing { weights: settings.weights, ageing: settings.ageing },
             rule,
             endpoints: Endpoints::new(settings.endpoint_in_flight, rule),
@@ -128,7 +136,9 @@ impl Actor for ChannelActor {
         state: &mut ChannelState,
     ) -> Result<(), ActorProcessingErr> {
         if state.arguments.reborn {
-            state.take_up().await?;
+            let arguments = &state.arguments;
+            let lost = take_up(&arguments.context, arguments.channel, arguments.class).await?;
+            lost.into_iter().for_each(|ready| state.lanes.push(ready));
             state.hand_out(&myself).await;
         }
         Ok(())
@@ -180,6 +190,9 @@ impl ChannelState {
         }
         let now = self.arguments.context.clock.now();
         let mut jobs: Vec<Vec<Job>> = (0..self.senders.len()).map(|_| Vec::new()).collect();
+        if !self.refused.is_empty() {
+            self.hand_out_refused(now, &mut jobs).await;
+        }
         while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(now)) {
             let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
             if !self.endpoints.allows(ready.endpoint, now) {
@@ -190,23 +203,11 @@ impl ChannelState {
                 self.load(ready, myself);
                 continue;
             }
-            let Some(index) = self.provider_for(&ready, now).await else {
+            let Some(index) = self.provider(now).await else {
                 self.lanes.push_front(ready);
                 continue;
             };
-            let provider = &mut self.providers[index];
-            provider.begin();
-            self.endpoints.begin(ready.endpoint);
-            self.in_flight[ready.priority().index()] += 1;
-            let job = Job {
-                ready,
-                provider_index: index,
-                provider: provider.provider.clone(),
-                provider_name: provider.name.clone(),
-                timeout: provider.limits.timeout,
-            };
-            jobs[self.next_sender].push(job);
-            self.next_sender = (self.next_sender + 1) % self.senders.len();
+            self.assign(ready, index, &mut jobs);
         }
         for (sender, jobs) in self.senders.iter().zip(jobs) {
             if !jobs.is_empty() {
@@ -230,21 +231,58 @@ impl ChannelState {
         });
     }
 
-    /// The provider for a task: by weight among those that have room and did not refuse it in this attempt. `None` only after
-    /// a provider was found to be out of tokens, and so is no longer usable.
-    async fn provider_for(&mut self, ready: &Ready, now: Timestamp) -> Option<usize> {
-        let tried = ready.tried;
-        let untried = |index: usize| index >= 16 || tried & 1 << index == 0;
-        let index = choose(&mut self.providers, |index, provider| provider.usable(now) && untried(index))
-            .or_else(|| choose(&mut self.providers, |_, provider| provider.usable(now)))?;
-        let coordination = self.arguments.coordination.clone();
-        match self.providers[index].take_token(&coordination, now).await {
-            Ok(()) => Some(index),
-            Err(wait) => {
-                self.metrics.waits_for_rate(index, wait);
-                None
+    /// A job for the next sender.
+    fn assign(&mut self, ready: Ready, index: usize, jobs: &mut [Vec<Job>]) {
+        let provider = &mut self.providers[index];
+        provider.begin();
+        self.endpoints.begin(ready.endpoint);
+        self.in_flight[ready.priority().index()] += 1;
+        let job = Job {
+            ready,
+            provider_index: index,
+            provider: provider.provider.clone(),
+            provider_name: provider.name.clone(),
+            timeout: provider.limits.timeout,
+        };
+        jobs[self.next_sender].push(job);
+        self.next_sender = (self.next_sender + 1) % self.senders.len();
+    }
+
+    /// Gives what one provider refused to another one, before anything new.
+    async fn hand_out_refused(&mut self, now: Timestamp, jobs: &mut [Vec<Job>]) {
+        let mut given_up = Vec::new();
+        for (ready, answer) in std::mem::take(&mut self.refused) {
+            match choose_other(&mut self.providers, ready.tried, now) {
+                Other::Usable(index) if self.take_token(index, now).await => {
+                    self.assign(ready, index, jobs);
+                }
+                Other::Usable(_) | Other::Soon => self.refused.push_back((ready, answer)),
+                // A task that is being cancelled is not this actor's any more.
+                Other::Nowhere if self.arguments.context.ownership.begin(ready.task) == Begin::Yes => {
+                    given_up.push(answer);
+                }
+                Other::Nowhere => {}
             }
         }
+        if !given_up.is_empty() {
+            self.arguments.context.settler.submit(given_up).await;
+        }
+    }
+
+    /// The provider for a new task: by weight among those that have room. `None` only after a provider was found to be out of
+    /// tokens, and so is no longer usable.
+    async fn provider(&mut self, now: Timestamp) -> Option<usize> {
+        let index = choose(&mut self.providers, |_, provider| provider.usable(now))?;
+        self.take_token(index, now).await.then_some(index)
+    }
+
+    /// One token of a provider's rate; the provider pauses where there is none.
+    async fn take_token(&mut self, index: usize, now: Timestamp) -> bool {
+        let taken = self.providers[index].take_token(&self.arguments.coordination, now).await;
+        if let Err(wait) = taken {
+            self.metrics.waits_for_rate(index, wait);
+        }
+        taken.is_ok()
     }
 
     async fn finish(&mut self, finished: Vec<Finished>, myself: &ActorRef<ChannelMessage>) {
@@ -286,8 +324,8 @@ impl ChannelState {
         }
     }
 
-    /// A task that a provider certainly did not send goes to another one of the channel at once, if there is one that is
-    /// well and was not tried; otherwise the answer stands.
+    /// A task that a provider certainly did not send waits for another one of the channel, if there is one that is well and did
+    /// not refuse it; otherwise the answer stands.
     fn fail_over(
         &mut self,
         mut ready: Ready,
@@ -296,18 +334,12 @@ impl ChannelState {
         now: Timestamp,
         given_up: &mut Vec<Answer>,
     ) {
-        if index < 16 {
-            ready.tried |= 1 << index;
-        }
-        let tried = ready.tried;
-        let other = self
-            .providers
-            .iter()
-            .enumerate()
-            .any(|(index, provider)| index < 16 && tried & 1 << index == 0 && provider.healthy(now));
-        if other && ready.endpoint == 0 {
+        let tried = ready.tried.and(index);
+        let has_room = self.refused.len() < self.providers.iter().map(ProviderSlots::slots).sum();
+        if has_room && ready.endpoint == 0 && another_is_well(&self.providers, tried, now) {
+            ready.tried = tried;
             self.arguments.context.ownership.put_back(ready.task);
-            self.lanes.push_front(ready);
+            self.refused.push_back((ready, answer));
         } else {
             given_up.push(answer);
         }
@@ -350,7 +382,7 @@ impl ChannelState {
     /// Sees to it that this actor is woken when time alone makes something possible again.
     fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Timestamp) {
         let mut earliest: Option<Timestamp> = None;
-        if self.lanes.has_queued() {
+        if self.lanes.has_queued() || !self.refused.is_empty() {
             earliest = self.providers.iter().filter_map(|provider| provider.usable_at(now)).min();
         }
         let parked = self.endpoints.open().filter(|(endpoint, _)| self.lanes.has_parked(*endpoint));
@@ -378,41 +410,5 @@ impl ChannelState {
                 let _ = reply.send(());
             }
         }
-    }
-
-    /// Takes up what the incarnation before had in hand. What it had answered is settled first, so that it is not sent again.
-    async fn take_up(&mut self) -> Result<(), ActorProcessingErr> {
-        let context = self.arguments.context.clone();
-        context.settler.flush().await;
-        let now = context.clock.now();
-        for shard in context.ownership.shards() {
-            if Class::of(shard.id().lane) != self.arguments.class {
-                continue;
-            }
-            let tasks = shard.tracked_tasks();
-            for tasks in tasks.chunks(1024) {
-                let mut positions: Vec<_> = tasks.iter().map(|task| task.position).collect();
-                positions.dedup();
-                let stories = context.store.stories(&positions).await?;
-                for task in tasks {
-                    let found = positions.binary_search(&task.position).ok().and_then(|at| stories[at].as_ref());
-                    let Some(story) = found else { continue };
-                    let Some(spec) = story.plan.tasks().get(usize::from(task.ordinal)) else { continue };
-                    if spec.channel != self.arguments.channel {
-                        continue;
-                    }
-                    shard.put_back(*task);
-                    match story.state(usize::from(task.ordinal)) {
-                        Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }) => {
-                            let room = &context.dispatch.room;
-                            let ready = Ready::bare(*task, attempt, spec.channel, spec.endpoint, now, room);
-                            self.lanes.push(ready);
-                        }
-                        _ => shard.release(*task),
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Webhook endpoints, each with its own limit and breaker, so that one that hangs does not hold the slots of all.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::breaker::{Breaker, BreakerRule};
 use crate::domain::Timestamp;
@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 /// The endpoints with something in flight, or with failures worth remembering.
 #[derive(Debug)]
 pub(super) struct Endpoints {
-    states: HashMap<u32, State>,
+    states: FxHashMap<u32, State>,
     in_flight_max: usize,
     rule: BreakerRule,
 }
@@ -24,7 +24,7 @@ const REMEMBERED_MAX: usize = 100_000;
 
 impl Endpoints {
     pub(super) fn new(in_flight_max: usize, rule: BreakerRule) -> Self {
-        Self { states: HashMap::new(), in_flight_max, rule }
+        Self { states: FxHashMap::default(), in_flight_max, rule }
     }
 
     /// Whether something may go to the endpoint now; 0 stands for none in particular.

@@ -1,7 +1,9 @@
 //! The lanes of one channel: strict for critical, shared by weight among the rest, and nobody waits forever.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use super::ready::Ready;
 use crate::domain::{Priority, Timestamp};
@@ -22,7 +24,7 @@ pub(super) struct Lanes {
     queues: [VecDeque<Ready>; 4],
     /// Smooth weighted round robin: who has the most credit goes, and pays all that was given.
     credits: [i64; 4],
-    parked: HashMap<u32, VecDeque<Ready>>,
+    parked: FxHashMap<u32, VecDeque<Ready>>,
     parked_count: [usize; 4],
     /// Lanes whose head is being read from the store.
     loading: [bool; 4],

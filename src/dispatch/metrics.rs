@@ -1,7 +1,7 @@
 //! What dispatch reports.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::lanes::Lanes;
@@ -21,18 +21,18 @@ const QUEUE_DEPTH: GaugeMetric<2> = GaugeMetric::new(
 const IN_FLIGHT: GaugeMetric<2> =
     GaugeMetric::new("fanfare_in_flight", "Sends under way, by channel and priority.", ["channel", "priority"]);
 /// Worry about any 1: the provider cannot be reached, does not answer, or refuses our credentials.
-const CIRCUIT_OPEN: GaugeMetric<2> =
-    GaugeMetric::new("fanfare_circuit_open", "1 while a provider's breaker is open.", ["provider", "class"]);
+const CIRCUIT_OPEN: GaugeMetric<1> =
+    GaugeMetric::new("fanfare_circuit_open", "1 while a breaker of the provider is open.", ["provider"]);
 /// Worry when `failed` or `retried` take a larger share than usual.
 const DELIVERIES: CounterMetric<3> = CounterMetric::new(
     "fanfare_deliveries_total",
     "Messages by channel, provider and what came of them.",
     ["channel", "provider", "outcome"],
 );
-/// The time a message takes through the engine, its provider included. Worry when critical exceeds a second.
+/// The time a message takes through the engine, its provider not included. Worry when critical exceeds a second.
 const DELIVERY_LATENCY: HistogramMetric<2> = HistogramMetric::new(
     "fanfare_delivery_latency_seconds",
-    "From accepted, or due, to taken by the provider.",
+    "From accepted, or due, to handed to the provider that took it.",
     ["channel", "priority"],
 );
 /// Worry when it nears the provider's timeout.
@@ -49,22 +49,62 @@ const RATE_LIMIT_WAIT: HistogramMetric<2> = HistogramMetric::new(
     ["channel", "provider"],
 );
 
+/// How many breakers of each provider are open: one per channel and class stands for it, and the gauge for all of them.
+#[derive(Debug, Default)]
+pub(super) struct Circuits(Mutex<HashMap<Arc<str>, usize>>);
+
+impl Circuits {
+    fn change(&self, provider: &Arc<str>, change: impl FnOnce(&mut usize)) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(provider.clone()).or_default();
+        change(count);
+        CIRCUIT_OPEN.with([provider]).set(if *count > 0 { 1.0 } else { 0.0 });
+    }
+}
+
+/// One breaker's part in it; taken back when its actor goes.
+struct Circuit {
+    provider: Arc<str>,
+    is_open: bool,
+    all: Arc<Circuits>,
+}
+
+impl Circuit {
+    fn new(provider: Arc<str>, all: Arc<Circuits>) -> Self {
+        all.change(&provider, |_| {});
+        Self { provider, is_open: false, all }
+    }
+
+    fn set(&mut self, is_open: bool) {
+        if self.is_open != is_open {
+            self.is_open = is_open;
+            self.all.change(&self.provider, |count| if is_open { *count += 1 } else { *count -= 1 });
+        }
+    }
+}
+
+impl Drop for Circuit {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
 /// Gauges of one channel actor. A class observes only its own lanes, so the two actors of a channel do not fight.
 pub(super) struct ChannelMetrics {
     lanes: Vec<(Priority, Gauge, Gauge)>,
-    breakers: Vec<Gauge>,
+    breakers: Vec<Circuit>,
     rate_waits: Vec<Histogram>,
     pub(super) senders: Mailboxes,
 }
 
 impl ChannelMetrics {
-    pub(super) fn new(channel: Channel, class: Class, providers: &[ProviderSlots]) -> Self {
+    pub(super) fn new(channel: Channel, class: Class, providers: &[ProviderSlots], circuits: &Arc<Circuits>) -> Self {
         let own = Priority::ALL.into_iter().filter(|priority| Class::of(*priority) == class);
         let lanes = own.map(|priority| {
             let labels = [channel.name(), priority.name()];
             (priority, QUEUE_DEPTH.with(labels), IN_FLIGHT.with(labels))
         });
-        let breakers = providers.iter().map(|provider| CIRCUIT_OPEN.with([&provider.name, class.name()])).collect();
+        let breakers = providers.iter().map(|provider| Circuit::new(provider.name.clone(), circuits.clone())).collect();
         let rate_waits = providers.iter().map(|provider| RATE_LIMIT_WAIT.with([channel.name(), &provider.name]));
         Self { lanes: lanes.collect(), breakers, rate_waits: rate_waits.collect(), senders: Mailboxes::of("sender") }
     }
@@ -76,29 +116,28 @@ impl ChannelMetrics {
         }
     }
 
-    pub(super) fn observe(&self, lanes: &Lanes, in_flight: &[usize; 4], providers: &[ProviderSlots]) {
+    pub(super) fn observe(&mut self, lanes: &Lanes, in_flight: &[usize; 4], providers: &[ProviderSlots]) {
         for (priority, depth, flying) in &self.lanes {
             let waiting = lanes.depth(*priority);
             depth.set(waiting as f64);
             flying.set(in_flight[priority.index()] as f64);
         }
-        for (gauge, provider) in self.breakers.iter().zip(providers) {
-            gauge.set(if provider.breaker.is_closed() { 0.0 } else { 1.0 });
+        for (circuit, provider) in self.breakers.iter_mut().zip(providers) {
+            circuit.set(!provider.breaker.is_closed());
         }
     }
 }
 
-/// What senders count, with the handles resolved once per series.
+/// What a sender counts, with the handles resolved once per series.
 #[derive(Default)]
 pub(super) struct SendMetrics {
-    series: Mutex<HashMap<SeriesKey, Series>>,
+    /// A handful: one for each provider and priority of the channel.
+    series: Vec<Series>,
 }
 
-/// Channel, priority and the provider's name.
-type SeriesKey = (Channel, Priority, Arc<str>);
-
-#[derive(Clone)]
 struct Series {
+    priority: Priority,
+    provider: Arc<str>,
     sent: Counter,
     latency: Histogram,
     provider_latency: Histogram,
@@ -106,7 +145,7 @@ struct Series {
 
 impl SendMetrics {
     /// One answer to a send that began at `began`.
-    pub(super) fn observe(&self, answer: &Answer, began: Timestamp) {
+    pub(super) fn observe(&mut self, answer: &Answer, began: Timestamp) {
         let AnswerKind::Outcome(outcome) = &answer.kind else { return };
         let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
         let series = self.series(spec.channel, answer.plan.priority(), &answer.provider);
@@ -114,19 +153,77 @@ impl SendMetrics {
         if let Outcome::Accepted { .. } = outcome {
             series.sent.increment(1);
             let due = spec.due.unwrap_or(answer.plan.accepted_at).max(answer.plan.accepted_at);
-            series.latency.record(answer.at.since(due).as_secs_f64());
+            series.latency.record(began.since(due).as_secs_f64());
         }
     }
 
-    fn series(&self, channel: Channel, priority: Priority, provider: &Arc<str>) -> Series {
-        let mut series = self.series.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        series
-            .entry((channel, priority, provider.clone()))
-            .or_insert_with(|| Series {
+    fn series(&mut self, channel: Channel, priority: Priority, provider: &Arc<str>) -> &Series {
+        let is_it = |series: &Series| series.priority == priority && Arc::ptr_eq(&series.provider, provider);
+        let index = self.series.iter().position(is_it).unwrap_or_else(|| {
+            self.series.push(Series {
+                priority,
+                provider: provider.clone(),
                 sent: DELIVERIES.with([channel.name(), provider, "sent"]),
                 latency: DELIVERY_LATENCY.with([channel.name(), priority.name()]),
                 provider_latency: PROVIDER_LATENCY.with([provider]),
-            })
-            .clone()
+            });
+            self.series.len() - 1
+        });
+        &self.series[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Address, Disposition, Position, ShardId, TaskSpec};
+    use crate::store::conformance::plan;
+    use crate::telemetry;
+
+    #[test]
+    fn a_delivery_takes_from_accepted_to_the_call_of_the_provider() {
+        let page = telemetry::install();
+        let shard = ShardId { generation: 0, lane: Priority::Low, partition: 0 };
+        let mut plan = plan(Position::new(shard, 1));
+        let address = Address::Phone("+491701234567".into());
+        plan.disposition =
+            Disposition::Tasks(vec![TaskSpec { channel: Channel::Voice, address, due: None, endpoint: 0 }]);
+        let accepted_at = plan.accepted_at;
+        let began = accepted_at + std::time::Duration::from_secs(2);
+        let answer = Answer {
+            task: plan.task_id(0),
+            attempt: 1,
+            plan: Arc::new(plan),
+            was_scheduled: false,
+            provider: "slow".into(),
+            at: began + std::time::Duration::from_secs(8),
+            kind: AnswerKind::Outcome(Outcome::Accepted { message_id: None }),
+        };
+        SendMetrics::default().observe(&answer, began);
+        let text = page.render();
+        for expected in [
+            r#"fanfare_delivery_latency_seconds_sum{channel="voice",priority="low"} 2"#,
+            r#"fanfare_provider_latency_seconds_sum{provider="slow"} 8"#,
+        ] {
+            assert!(text.contains(expected), "`{expected}` is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_provider_has_one_circuit_which_is_open_while_any_of_its_breakers_is() {
+        let page = telemetry::install();
+        let all = Arc::new(Circuits::default());
+        let [mut critical, mut bulk] = [(); 2].map(|()| Circuit::new("twice".into(), all.clone()));
+        let check = |expected: u8| {
+            let expected = format!(r#"fanfare_circuit_open{{provider="twice"}} {expected}"#);
+            assert!(page.render().contains(&expected), "`{expected}` is not in:\n{}", page.render());
+        };
+        check(0);
+        critical.set(true);
+        bulk.set(true);
+        critical.set(false);
+        check(1);
+        drop(bulk);
+        check(0);
     }
 }

@@ -5,8 +5,8 @@
 //! is never given more at once, or per second, than it was configured for; what cannot go now waits, and is never dropped.
 //!
 //! A [`Channel`](channel::ChannelActor) actor owns the lanes and the slots of one channel and class, and hands jobs to its
-//! sender actors, which carry them out and report back. Everything here may be lost in a crash: the store and
-//! [`crate::ownership`] know what was in hand.
+//! sender actors, which carry them out and report back. Where no provider serves a channel, [`UnservedActor`] ends its tasks.
+//! Everything here may be lost in a crash: the store and [`crate::ownership`] know what was in hand.
 
 mod ready;
 mod backlog;
@@ -15,7 +15,9 @@ mod breaker;
 mod slots;
 mod endpoints;
 mod channel;
+mod unserved;
 mod load;
+mod take_up;
 mod sender;
 mod metrics;
 
@@ -24,3 +26,4 @@ pub use channel::{ChannelActor, ChannelArguments, ChannelMessage};
 pub use ready::{Class, DispatchHandle, Payload, Ready, Room};
 pub use sender::SenderContext;
 pub use slots::ProviderLimits;
+pub use unserved::UnservedActor;

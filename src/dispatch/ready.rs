@@ -7,6 +7,8 @@ use ractor::ActorRef;
 
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
+use super::metrics::Circuits;
+use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, TaskState, Timestamp};
 use crate::telemetry::Mailboxes;
 
@@ -16,8 +18,8 @@ pub struct Ready {
     pub task: TaskId,
     pub attempt: u8,
     pub channel: Channel,
-    /// Providers (by index) that refused it in this attempt without having sent it.
-    pub(super) tried: u16,
+    /// The providers that refused it in this attempt.
+    pub(super) tried: Tried,
     /// As in [`crate::domain::TaskSpec::endpoint`].
     pub endpoint: u32,
     /// Its row says that it waits for a timer: so do the books, until it is settled.
@@ -48,7 +50,7 @@ impl Ready {
             task: plan.task_id(ordinal),
             attempt: 1,
             channel: spec.channel,
-            tried: 0,
+            tried: Tried::default(),
             endpoint: spec.endpoint,
             scheduled: false,
             since: now,
@@ -63,7 +65,7 @@ impl Ready {
             task,
             attempt,
             channel,
-            tried: 0,
+            tried: Tried::default(),
             endpoint,
             scheduled: false,
             since: now,
@@ -132,11 +134,12 @@ pub struct DispatchHandle {
     pub room: Room,
     channels: [[ArcSwapOption<ActorRef<ChannelMessage>>; 2]; 7],
     mailboxes: Mailboxes,
+    circuits: Arc<Circuits>,
 }
 
 impl DispatchHandle {
     pub fn new(room: Room) -> Self {
-        Self { room, channels: Default::default(), mailboxes: Mailboxes::of("channel") }
+        Self { room, channels: Default::default(), mailboxes: Mailboxes::of("channel"), circuits: Arc::default() }
     }
 
     /// Hands tasks on. All of them are of one shard, tracked, and new. What a restarting actor does not get it finds in the
@@ -164,6 +167,11 @@ impl DispatchHandle {
             // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
             let _ = actor.cast(ChannelMessage::Ready(ready, self.mailboxes.enter()));
         }
+    }
+
+    /// What the channel actors report their breakers to.
+    pub(super) fn circuits(&self) -> &Arc<Circuits> {
+        &self.circuits
     }
 
     pub(super) fn install(&self, channel: Channel, class: Class, actor: ActorRef<ChannelMessage>) {

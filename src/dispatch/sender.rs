@@ -17,7 +17,7 @@ use super::channel::ChannelMessage;
 use super::metrics::SendMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
 use crate::clock::SharedClock;
-use crate::domain::{Outcome, Priority};
+use crate::domain::{Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, SettlerHandle};
 use crate::ownership::{Begin, Ownership};
 use crate::providers::SharedProvider;
@@ -95,8 +95,9 @@ impl Actor for SenderActor {
         (context, channel, slots): Self::Arguments,
     ) -> Result<SenderState, ActorProcessingErr> {
         let (jobs, receiver) = mpsc::channel(slots);
-        let driver = Driver { context: Arc::new(context), channel, metrics: Arc::default() };
-        let running = tokio::spawn(driver.run(receiver));
+        let driver = Driver { context: Arc::new(context), channel, metrics: SendMetrics::default() };
+        // The runtime's budget of operations for one task would be spent by the first of many sends; the driver gives way by itself.
+        let running = tokio::spawn(tokio::task::coop::unconstrained(driver.run(receiver)));
         let handle = running.abort_handle();
         tokio::spawn(async move {
             let _ = running.await;
@@ -136,16 +137,31 @@ impl Drop for SenderState {
 }
 
 /// What a flight comes to; boxed, since most of the flights' memory would be that of the rare large answers.
-type Landed = Box<(Finished, Option<Answer>)>;
+type Landed = Box<Landing>;
+
+struct Landing {
+    finished: Finished,
+    answer: Option<Answer>,
+    /// When the provider was asked, if it was.
+    asked: Option<Timestamp>,
+}
+
+impl Landing {
+    /// When the provider was asked, and what it answered; none if it was not asked.
+    fn asked(&self) -> Option<(Timestamp, &Answer)> {
+        let refused = self.finished.refused.as_ref().map(|(_, answer)| answer);
+        Some((self.asked?, self.answer.as_ref().or(refused)?))
+    }
+}
 
 struct Driver {
     context: Arc<SenderContext>,
     channel: ActorRef<ChannelMessage>,
-    metrics: Arc<SendMetrics>,
+    metrics: SendMetrics,
 }
 
 impl Driver {
-    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let channels = Mailboxes::of("channel");
         let mut flights = FuturesUnordered::new();
         let mut arrived = Vec::new();
@@ -165,14 +181,17 @@ impl Driver {
                 }
             }
             for job in arrived.drain(..) {
-                flights.push(carry_out(self.context.clone(), self.metrics.clone(), job));
+                flights.push(carry_out(self.context.clone(), job));
             }
             let mut finished = Vec::with_capacity(landed.len());
             let mut answers = Vec::with_capacity(landed.len());
-            for landed in landed {
-                let (done, answer): (Finished, Option<Answer>) = *landed;
-                finished.push(done);
-                answers.extend(answer);
+            for landing in landed {
+                let landing: Landing = *landing;
+                if let Some((asked, answer)) = landing.asked() {
+                    self.metrics.observe(answer, asked);
+                }
+                finished.push(landing.finished);
+                answers.extend(landing.answer);
             }
             if !answers.is_empty() {
                 self.context.settler.submit(answers).await;
@@ -181,12 +200,13 @@ impl Driver {
             {
                 return;
             }
+            tokio::task::yield_now().await;
         }
     }
 }
 
 /// One job from the last check to the answer.
-async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, mut job: Job) -> Landed {
+async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     let task = job.ready.task;
     let payload = match job.ready.payload.take() {
         Some(payload) if context.ownership.begin(task) == Begin::Yes => payload,
@@ -226,8 +246,9 @@ async fn carry_out(context: Arc<SenderContext>, metrics: Arc<SendMetrics>, mut j
         Err(_) => Outcome::Unknown { reason: format!("no answer within {:?}", job.timeout).into() },
     };
     let answer = answer(AnswerKind::Outcome(outcome));
-    metrics.observe(&answer, now);
-    land(job, payload, answer)
+    let mut landed = land(job, payload, answer);
+    landed.asked = Some(now);
+    landed
 }
 
 /// Sorts an answer: what another provider may still do goes back to the channel, the rest is settled.
@@ -261,7 +282,7 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
 }
 
 fn landed(finished: Finished, answer: Option<Answer>) -> Landed {
-    Box::new((finished, answer))
+    Box::new(Landing { finished, answer, asked: None })
 }
 
 fn not_sent(job: &Job) -> Finished {

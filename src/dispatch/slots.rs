@@ -22,6 +22,9 @@ pub struct ProviderLimits {
 /// How much of a rate is leased at a time, so that the lease costs nothing per message and little is lost with a crash.
 const LEASE: Duration = Duration::from_millis(50);
 
+/// A pause up to this long is that of a rate, and worth waiting for; a longer one was asked for by the provider.
+const RATE_PAUSE_MAX: Duration = Duration::from_secs(1);
+
 pub(super) struct ProviderSlots {
     pub(super) provider: SharedProvider,
     pub(super) name: Arc<str>,
@@ -66,9 +69,9 @@ impl ProviderSlots {
         self.in_flight < self.slots && self.paused_until <= now && self.breaker.allows(now)
     }
 
-    /// Whether it is well enough to be failed over to, though its slots may be full now.
-    pub(super) fn healthy(&self, now: Timestamp) -> bool {
-        self.paused_until <= now && self.breaker.allows(now)
+    /// Whether it is well enough to be failed over to, though its slots may be full now, or its rate spent for a moment.
+    fn healthy(&self, now: Timestamp) -> bool {
+        self.paused_until <= now + RATE_PAUSE_MAX && self.breaker.allows(now)
     }
 
     /// Takes one token of its rate; where none is left, leases some more, or pauses it until there are: for how long.
@@ -108,6 +111,44 @@ impl ProviderSlots {
         let pause = Some(self.paused_until).filter(|until| *until > now);
         breaker.max(pause)
     }
+}
+
+/// Which providers refused a task in this attempt, without having sent it. Beyond the sixteenth they are not told apart, and
+/// count as tried.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tried(u16);
+
+impl Tried {
+    pub(super) fn and(self, index: usize) -> Self {
+        Self(self.0 | 1u16.checked_shl(index as u32).unwrap_or(0))
+    }
+
+    fn allows(self, index: usize) -> bool {
+        1u16.checked_shl(index as u32).is_some_and(|bit| self.0 & bit == 0)
+    }
+}
+
+/// Where a task goes that some providers refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Other {
+    Usable(usize),
+    /// One is well, and will have room.
+    Soon,
+    /// None is well: the answer of the last one stands.
+    Nowhere,
+}
+
+/// The next provider for a task that these refused. Never one of them again: that one would refuse it at once, and again, and
+/// no attempt would be counted.
+pub(super) fn choose_other(providers: &mut [ProviderSlots], tried: Tried, now: Timestamp) -> Other {
+    if let Some(index) = choose(providers, |index, provider| tried.allows(index) && provider.usable(now)) {
+        return Other::Usable(index);
+    }
+    if another_is_well(providers, tried, now) { Other::Soon } else { Other::Nowhere }
+}
+
+pub(super) fn another_is_well(providers: &[ProviderSlots], tried: Tried, now: Timestamp) -> bool {
+    providers.iter().enumerate().any(|(index, provider)| tried.allows(index) && provider.healthy(now))
 }
 
 /// Chooses among the providers `usable` says yes to, by weight: the one with the most credit goes and pays for all.

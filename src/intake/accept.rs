@@ -92,16 +92,11 @@ impl Acceptor {
     }
 
     /// What was accepted before under these keys, in their order; a key that was used with another body is a conflict.
-    /// Asked before a request is checked: what was accepted once is answered the same, whatever would be said of it now.
+    /// Asked before a request is checked: what was accepted once is answered the same, whatever would be said of it now. A
+    /// key that is just being appended is not known here: that wait belongs to [`Acceptor::accept`].
     pub async fn find(&self, wanted: &[Idempotency], source: Source) -> Result<Vec<Option<Accepted>>, AcceptError> {
         let keys: Vec<ClaimKey> = wanted.iter().map(|one| one.key).collect();
-        let mut limit = self.clock.sleep(KEY_WAIT);
-        let mut known = loop {
-            match self.keys.look(&keys) {
-                Ok(known) => break known,
-                Err(appending) => wait_for(appending, &mut limit).await?,
-            }
-        };
+        let mut known = self.keys.look(&keys);
         self.ask_store(wanted, &mut known).await?;
         let mut found = Vec::with_capacity(known.len());
         for (index, (known, own)) in known.into_iter().zip(wanted).enumerate() {

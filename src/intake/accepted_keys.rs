@@ -4,9 +4,9 @@
 //! A key is here from before its record is appended until its plan is durable, when the store's claims take over. A
 //! look-up therefore asks here first and the store second: whoever is missed here has moved there already.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use crate::domain::{ClaimKey, Idempotency, Position};
@@ -18,7 +18,7 @@ const KEYS_MAX: usize = (1 << 19) / 8 * 7;
 /// Keys accepted on this node and not planned yet. The acceptor writes and reads, the partition actors remove.
 #[derive(Debug, Default)]
 pub struct AcceptedKeys {
-    entries: Mutex<HashMap<ClaimKey, Entry>>,
+    entries: Mutex<FxHashMap<ClaimKey, Entry>>,
 }
 
 #[derive(Debug)]
@@ -75,12 +75,11 @@ impl AcceptedKeys {
     }
 
     /// What is known of the keys now, in their order; nothing is reserved.
-    pub(super) fn look(&self, keys: &[ClaimKey]) -> Result<Holders, watch::Receiver<()>> {
+    pub(super) fn look(&self, keys: &[ClaimKey]) -> Holders {
         let entries = self.lock();
         let look = |key| match entries.get(key) {
-            Some(Entry::Appending { ended }) => Err(ended.clone()),
-            Some(Entry::Accepted { position, body_hash }) => Ok(Some((*position, *body_hash))),
-            None => Ok(None),
+            Some(Entry::Accepted { position, body_hash }) => Some((*position, *body_hash)),
+            Some(Entry::Appending { .. }) | None => None,
         };
         keys.iter().map(look).collect()
     }
@@ -108,7 +107,7 @@ impl AcceptedKeys {
         Reserved::Done { held: Reservation { owner: self.clone(), keys, ends }, known }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ClaimKey, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<ClaimKey, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -39,7 +39,7 @@ impl PartitionMetrics {
     pub(super) fn new(shard: ShardId) -> Self {
         Self {
             shard,
-            lag: LAG.with([shard.lane.name(), &shard.partition.to_string()]),
+            lag: LAG.with([&format!("fanfare.notifications.{}", shard.lane.name()), &shard.partition.to_string()]),
             requests: HashMap::new(),
             decisions: HashMap::new(),
             rejected: REJECTED.with(["none"]),
@@ -79,5 +79,21 @@ impl PartitionMetrics {
 
     pub(super) fn observe_lag(&self, records: u64) {
         self.lag.set(records as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Priority;
+    use crate::telemetry;
+
+    #[test]
+    fn the_lag_is_that_of_a_topic() {
+        let page = telemetry::install();
+        let shard = ShardId { generation: 0, lane: Priority::Critical, partition: 77 };
+        PartitionMetrics::new(shard).observe_lag(3);
+        let expected = r#"fanfare_partition_lag{topic="fanfare.notifications.critical",partition="77"} 3"#;
+        assert!(page.render().contains(expected), "`{expected}` is not in:\n{}", page.render());
     }
 }

@@ -6,6 +6,7 @@
 //! The order of writes is the guarantee: plans are durable before anything is handed on, and handed on before the offset is
 //! committed.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +23,9 @@ use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{
-    BLOCK_OFFSETS, EventKind, NotificationId, NotificationRequest, Plan, Position, Routing, TaskId, TaskState,
-    Timestamp,
+    BLOCK_OFFSETS, EventKind, NotificationRequest, Plan, Position, Routing, TaskId, TaskState, Timestamp,
 };
 use crate::log::{PartitionReader, ReadLimit, Record};
-use crate::outcomes::Cancellations;
 use crate::ownership::Shard;
 use crate::planning::{self, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
@@ -51,7 +50,6 @@ pub struct PartitionArguments {
     pub coordination: SharedCoordination,
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
-    pub cancellations: Arc<Cancellations>,
     pub accepted_keys: Arc<AcceptedKeys>,
     /// Told when the node stops: the batch in hand is finished, and no other begun.
     pub stop: CancellationToken,
@@ -159,7 +157,12 @@ impl PartitionState {
         arguments.dispatch.hand_over(ready);
         let end = ((block + 1) * BLOCK_OFFSETS).min(self.planned_before);
         shard.set_planned(end);
-        for offset in shard.cancelled_between(from, end) {
+        // What was planned as cancelled, or could not be planned; where there are tasks, who cancels them ends the mark.
+        let mut marks = shard.cancelled_between(from, end);
+        for story in stories.iter().filter(|story| !story.plan.tasks().is_empty()) {
+            marks.remove(&story.plan.position.offset);
+        }
+        for offset in marks {
             shard.end_cancel(offset);
         }
         Ok(())
@@ -173,9 +176,11 @@ impl PartitionState {
         let Some(records) = self.read().await? else { return Ok(()) };
         let Some(last) = records.last() else { return Ok(()) };
         let next = last.position.offset + 1;
-        self.plan_and_write(records).await?;
+        let cancelled = self.plan_and_write(records).await?;
         self.arguments.shard.set_planned(next);
-        self.end_cancellations(next).await;
+        for offset in cancelled {
+            self.arguments.shard.end_cancel(offset);
+        }
         let reader = self.arguments.reader.lock().await;
         self.metrics.observe_lag(reader.end().saturating_sub(next));
         if let Err(error) = reader.commit(next).await {
@@ -194,13 +199,16 @@ impl PartitionState {
         }
     }
 
-    async fn plan_and_write(&mut self, records: Vec<Record>) -> Result<(), ActorProcessingErr> {
+    /// Returns the offsets that were planned as cancelled. A cancellation that comes from now on finds the tasks instead.
+    async fn plan_and_write(&mut self, records: Vec<Record>) -> Result<HashSet<u64>, ActorProcessingErr> {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
         let Decoded { requests, mut rejected } = batch::decode(&records, now);
         self.remember_cancelled(&requests).await?;
         let arguments = &self.arguments;
-        let is_cancelled = |position: Position| arguments.shard.is_cancelled(position.offset);
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(HashSet::new()) };
+        let cancelled = arguments.shard.begin_planning(first.position.offset, last.position.offset + 1);
+        let is_cancelled = |position: Position| cancelled.contains(&position.offset);
         let sources =
             Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
@@ -219,7 +227,7 @@ impl PartitionState {
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
         self.hand_on(&plans, timers, now);
-        Ok(())
+        Ok(cancelled)
     }
 
     /// Marks the requests that were cancelled before a restart and before they were planned.
@@ -265,17 +273,6 @@ impl PartitionState {
         arguments.dispatch.hand_over(ready);
         if !timers.is_empty() {
             arguments.timers.add(arguments.shard.id(), timers);
-        }
-    }
-
-    /// Cancellations that came while their notifications were being planned: those that were planned into tasks all the
-    /// same are stopped now, and the marks go.
-    async fn end_cancellations(&self, next: u64) {
-        for offset in self.arguments.shard.cancelled_between(next.saturating_sub(BLOCK_OFFSETS), next) {
-            let id = NotificationId(Position::new(self.arguments.shard.id(), offset));
-            if let Err(error) = self.arguments.cancellations.cancel(id).await {
-                tracing::error!(%error, "cannot finish a cancellation: its row stands, and the mark goes with a restart");
-            }
         }
     }
 }

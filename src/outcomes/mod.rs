@@ -8,6 +8,7 @@ mod answer;
 mod retry;
 mod settle;
 mod settler;
+mod finish;
 mod cancel;
 mod replay;
 mod metrics;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::finish::Finisher;
 use crate::clock::SharedClock;
 use crate::domain::{Event, EventKind, TaskState};
 use crate::log::{NewRecord, SharedLog};
@@ -21,18 +22,29 @@ pub enum Replay {
     NotReplayable,
 }
 
-/// Carries replays out, one at a time per node: two of one dead letter must not both count.
+/// Carries replays out, each to its end, and one at a time per node: two of one dead letter must not both count.
 pub struct Replays {
-    pub store: SharedStore,
-    pub log: SharedLog,
-    pub clock: SharedClock,
-    pub timers: Arc<TimersHandle>,
-    pub one_at_a_time: Mutex<()>,
+    store: SharedStore,
+    log: SharedLog,
+    clock: SharedClock,
+    timers: Arc<TimersHandle>,
+    finisher: Finisher,
+    one_at_a_time: Mutex<()>,
 }
 
 impl Replays {
-    /// A task gets one more attempt, at once; a record is appended to the log again, untouched. Durable on return.
-    pub async fn replay(&self, key: &DeadLetterKey) -> Result<Replay, StoreError> {
+    pub fn new(store: SharedStore, log: SharedLog, clock: SharedClock, timers: Arc<TimersHandle>) -> Arc<Self> {
+        Arc::new(Self { store, log, clock, timers, finisher: Finisher::new(), one_at_a_time: Mutex::new(()) })
+    }
+
+    /// A task gets one more attempt, at once; a record is appended to the log again, untouched. Durable on return, and
+    /// carried out to its end even if the caller does not wait: a row without its timer would be in nobody's hands.
+    pub async fn replay(self: &Arc<Self>, key: &DeadLetterKey) -> Result<Replay, StoreError> {
+        let (all, key) = (self.clone(), key.clone());
+        self.finisher.run(async move { all.carry_out(&key).await }).await
+    }
+
+    async fn carry_out(&self, key: &DeadLetterKey) -> Result<Replay, StoreError> {
         let _one = self.one_at_a_time.lock().await;
         let Some(letter) = self.store.dead_letter(key).await? else { return Ok(Replay::NotReplayable) };
         match &letter.cause {

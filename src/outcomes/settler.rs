@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
@@ -29,6 +29,11 @@ use crate::timers::TimersHandle;
 const WAITING_MAX: usize = 10_000;
 /// Answers written together.
 const BATCH_MAX: usize = 2_048;
+/// Where answers keep coming, those of so long a time are written together: fewer writes, and nobody waits for them. As long as the
+/// longest group commit; in real time, as that is.
+const GATHER: Duration = Duration::from_millis(4);
+/// So many are written at once.
+const GATHERED_MAX: usize = 512;
 
 /// The door to a settler.
 #[derive(Clone)]
@@ -137,6 +142,7 @@ pub struct SettlerArguments {
 pub struct SettlerState {
     arguments: SettlerArguments,
     metrics: SettleMetrics,
+    last_written: Option<Instant>,
 }
 
 impl Actor for SettlerActor {
@@ -151,7 +157,7 @@ impl Actor for SettlerActor {
     ) -> Result<SettlerState, ActorProcessingErr> {
         arguments.handle.0.actor.store(Some(Arc::new(myself.clone())));
         myself.cast(Settle)?;
-        Ok(SettlerState { arguments, metrics: SettleMetrics::default() })
+        Ok(SettlerState { arguments, metrics: SettleMetrics::default(), last_written: None })
     }
 
     async fn handle(
@@ -161,10 +167,12 @@ impl Actor for SettlerActor {
         state: &mut SettlerState,
     ) -> Result<(), ActorProcessingErr> {
         let queue = state.arguments.handle.0.clone();
+        state.gather(&queue).await;
         queue.told.store(false, Ordering::Release);
         let answers = queue.next_batch();
         state.settle_all(&answers).await;
         queue.written(answers.len());
+        state.last_written = Some(Instant::now());
         if !queue.waiting().is_empty() && !queue.told.swap(true, Ordering::AcqRel) {
             myself.cast(Settle)?;
         }
@@ -182,6 +190,14 @@ struct Group {
 }
 
 impl SettlerState {
+    /// Lets more answers come, if the last ones were written a moment ago.
+    async fn gather(&self, queue: &Queue) {
+        let rest = self.last_written.map_or(Duration::ZERO, |last| GATHER.saturating_sub(last.elapsed()));
+        if !rest.is_zero() && queue.waiting().len() < GATHERED_MAX {
+            tokio::time::sleep(rest).await;
+        }
+    }
+
     async fn settle_all(&mut self, answers: &[Answer]) {
         let mut groups: HashMap<ShardId, Group> = HashMap::new();
         for answer in answers {

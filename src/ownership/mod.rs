@@ -7,19 +7,19 @@
 
 mod shard;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustc_hash::FxHashMap;
 
-pub use shard::{Begin, Shard};
+pub use shard::{Begin, Shard, Stage};
 
 use crate::domain::{ShardId, TaskId};
 
 /// The shards this node owns.
 #[derive(Debug, Default)]
 pub struct Ownership {
-    shards: ArcSwap<HashMap<ShardId, Arc<Shard>>>,
+    shards: ArcSwap<FxHashMap<ShardId, Arc<Shard>>>,
 }
 
 impl Ownership {
@@ -38,7 +38,7 @@ impl Ownership {
     /// Takes a shard over.
     pub fn insert(&self, shard: Arc<Shard>) {
         self.shards.rcu(|shards| {
-            let mut shards = HashMap::clone(shards);
+            let mut shards = FxHashMap::clone(shards);
             shards.insert(shard.id(), shard.clone());
             shards
         });

@@ -1,11 +1,16 @@
 //! One owned shard.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod cancel;
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId};
+pub use cancel::Stage;
+
 use crate::store::Cursors;
 
 /// What is known of one owned shard. Written by its partition actor (planning), the senders (begin, put back), the
@@ -16,6 +21,8 @@ pub struct Shard {
     state: Mutex<State>,
     /// Told whenever a task leaves a sender's hands: a cancellation may be waiting for that.
     let_go: Notify,
+    /// Told when a batch is planned and handed on, for the same reason.
+    was_planned: Notify,
 }
 
 /// Whether a send may start.
@@ -27,7 +34,7 @@ pub enum Begin {
     NotTracked,
     /// Another sender holds it.
     InHand,
-    /// It is being cancelled; the one who cancels releases it.
+    /// It is being cancelled; the one who cancels releases it, or hands it on again.
     Cancelled,
     /// The node does not own the shard.
     NotOurs,
@@ -40,6 +47,8 @@ struct State {
     tracked: usize,
     /// All plans below this offset are durable, and their tasks were handed on.
     planned: u64,
+    /// Plans below this offset are made or being made.
+    begun: u64,
     /// Timers of these buckets that fired and whose tasks have not been settled yet.
     fired: BTreeMap<u64, usize>,
     /// No timer below this bucket is still to fire.
@@ -51,9 +60,13 @@ struct State {
 struct Block {
     /// By offset within the block and ordinal.
     tasks: HashMap<u16, Hold>,
-    /// Offsets within the block of notifications that are being cancelled.
-    cancelled: HashSet<u16>,
+    /// By offset within the block: notifications that are being cancelled, with those of their tasks whose handles came
+    /// meanwhile and were given up.
+    cancelled: HashMap<u16, HashMap<u16, Given>>,
 }
+
+/// What is to be known of a handle that was given up, to track its task again: the bucket of its timer.
+type Given = Option<u32>;
 
 #[derive(Debug, Clone, Copy)]
 struct Hold {
@@ -75,8 +88,8 @@ impl Shard {
     /// A shard taken over. What was planned below `planned` is handed on already, or waits for a timer; what was planned
     /// above it is found by scanning, which moves it.
     pub fn new(id: ShardId, planned: u64, cursors: Cursors) -> Self {
-        let state = State { planned, cursors, timer_floor: cursors.timer_bucket, ..State::default() };
-        Self { id, state: Mutex::new(state), let_go: Notify::new() }
+        let state = State { planned, begun: planned, cursors, timer_floor: cursors.timer_bucket, ..State::default() };
+        Self { id, state: Mutex::new(state), let_go: Notify::new(), was_planned: Notify::new() }
     }
 
     pub fn id(&self) -> ShardId {
@@ -92,6 +105,7 @@ impl Shard {
     /// cancelled. `bucket` is that of the timer that made them ready.
     pub fn track(&self, tasks: impl Iterator<Item = TaskId>, bucket: Option<u64>) -> Vec<bool> {
         let mut state = self.state();
+        let bucket = bucket.and_then(|bucket| u32::try_from(bucket).ok());
         tasks.map(|task| state.track(task, bucket)).collect()
     }
 
@@ -99,10 +113,14 @@ impl Shard {
     pub fn begin(&self, task: TaskId) -> Begin {
         let mut state = self.state();
         let Some(block) = state.blocks.get_mut(&task.position.block()) else { return Begin::NotTracked };
-        if block.cancelled.contains(&notification_slot(task.position.offset)) {
+        let hold = block.tasks.get_mut(&slot(task));
+        if let Some(given_up) = block.cancelled.get_mut(&notification_slot(task.position.offset)) {
+            if let Some(hold) = hold.filter(|hold| !hold.in_hand) {
+                given_up.insert(slot(task), hold.bucket);
+            }
             return Begin::Cancelled;
         }
-        match block.tasks.get_mut(&slot(task)) {
+        match hold {
             None => Begin::NotTracked,
             Some(hold) if hold.in_hand => Begin::InHand,
             Some(hold) => {
@@ -175,56 +193,6 @@ impl Shard {
         tasks
     }
 
-    /// From now on no send of the notification starts, until [`Shard::end_cancel`].
-    pub fn begin_cancel(&self, offset: u64) {
-        let mut state = self.state();
-        state.blocks.entry(offset / BLOCK_OFFSETS).or_default().cancelled.insert(notification_slot(offset));
-    }
-
-    pub fn end_cancel(&self, offset: u64) {
-        let mut state = self.state();
-        let number = offset / BLOCK_OFFSETS;
-        if let Some(block) = state.blocks.get_mut(&number) {
-            block.cancelled.remove(&notification_slot(offset));
-            if block.is_empty() {
-                state.blocks.remove(&number);
-            }
-        }
-    }
-
-    /// Those of the offsets below `end` and from `start` on that are being cancelled.
-    pub fn cancelled_between(&self, start: u64, end: u64) -> Vec<u64> {
-        let state = self.state();
-        let blocks = state.blocks.range(start / BLOCK_OFFSETS..=end / BLOCK_OFFSETS);
-        let offsets = blocks.flat_map(|(number, block)| {
-            block.cancelled.iter().map(move |slot| number * BLOCK_OFFSETS + u64::from(*slot))
-        });
-        offsets.filter(|offset| (start..end).contains(offset)).collect()
-    }
-
-    pub fn is_cancelled(&self, offset: u64) -> bool {
-        let state = self.state();
-        let block = state.blocks.get(&(offset / BLOCK_OFFSETS));
-        block.is_some_and(|block| block.cancelled.contains(&notification_slot(offset)))
-    }
-
-    /// Waits until no sender holds a task of the notification.
-    pub async fn until_let_go(&self, offset: u64) {
-        loop {
-            let let_go = self.let_go.notified();
-            let number = notification_slot(offset);
-            let held = {
-                let state = self.state();
-                let block = state.blocks.get(&(offset / BLOCK_OFFSETS));
-                block.is_some_and(|block| block.tasks.iter().any(|(slot, hold)| slot >> 6 == number && hold.in_hand))
-            };
-            if !held {
-                return;
-            }
-            let_go.await;
-        }
-    }
-
     /// The offset below which everything is planned and handed on.
     pub fn planned(&self) -> u64 {
         self.state().planned
@@ -233,6 +201,9 @@ impl Shard {
     pub fn set_planned(&self, next: u64) {
         let mut state = self.state();
         state.planned = state.planned.max(next);
+        state.begun = state.begun.max(next);
+        drop(state);
+        self.was_planned.notify_waiters();
     }
 
     /// No timer below `bucket` is still to fire.
@@ -274,28 +245,27 @@ impl Block {
 }
 
 impl State {
-    fn track(&mut self, task: TaskId, bucket: Option<u64>) -> bool {
+    fn track(&mut self, task: TaskId, bucket: Option<u32>) -> bool {
         let block = self.blocks.entry(task.position.block()).or_default();
-        if block.cancelled.contains(&notification_slot(task.position.offset)) {
+        let Entry::Vacant(entry) = block.tasks.entry(slot(task)) else { return false };
+        if let Some(given_up) = block.cancelled.get_mut(&notification_slot(task.position.offset)) {
+            given_up.insert(slot(task), bucket);
             return false;
         }
-        let hold = Hold { in_hand: false, bucket: bucket.and_then(|bucket| u32::try_from(bucket).ok()) };
-        match block.tasks.entry(slot(task)) {
-            std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(hold);
-                self.tracked += 1;
-                if let Some(bucket) = hold.bucket {
-                    *self.fired.entry(u64::from(bucket)).or_default() += 1;
-                }
-                true
-            }
+        entry.insert(Hold { in_hand: false, bucket });
+        self.tracked += 1;
+        if let Some(bucket) = bucket {
+            *self.fired.entry(u64::from(bucket)).or_default() += 1;
         }
+        true
     }
 
     fn release(&mut self, task: TaskId) {
         let number = task.position.block();
         let Some(block) = self.blocks.get_mut(&number) else { return };
+        if let Some(given_up) = block.cancelled.get_mut(&notification_slot(task.position.offset)) {
+            given_up.remove(&slot(task));
+        }
         let Some(hold) = block.tasks.remove(&slot(task)) else { return };
         if block.is_empty() {
             self.blocks.remove(&number);
@@ -338,20 +308,6 @@ mod tests {
         shard.release(task);
         assert_eq!(shard.begin(task), Begin::NotTracked);
         assert_eq!(shard.tracked(), 0);
-    }
-
-    #[test]
-    fn a_cancelled_notification_is_neither_begun_nor_tracked_anew() {
-        let shard = shard();
-        let first = task(&shard, 7, 0);
-        let second = task(&shard, 7, 1);
-        shard.track([first].into_iter(), None);
-        shard.begin_cancel(7);
-        assert_eq!(shard.begin(first), Begin::Cancelled);
-        assert_eq!(shard.track([second].into_iter(), None), [false]);
-        shard.release(first);
-        shard.end_cancel(7);
-        assert_eq!(shard.track([second].into_iter(), None), [true]);
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! the hash of their source, each with a lock of its own that is held for a look-up only; every shard is bounded in
 //! entries and bytes and gives up what was not used for longest.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::SyntaxProblem;
@@ -31,7 +31,7 @@ pub(super) struct InlineCache {
 
 #[derive(Default)]
 struct Shard {
-    entries: HashMap<u64, Entry>,
+    entries: FxHashMap<u64, Entry>,
     bytes: usize,
     /// Counts the look-ups: the clock of `last_used`.
     uses: u64,

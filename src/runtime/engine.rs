@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::coordination::{Rate, SharedCoordination};
 use crate::dispatch::{
     Backlog, ChannelActor, ChannelArguments, Class, DispatchHandle, PayloadBudget, ProviderLimits, Room, SenderContext,
+    UnservedActor,
 };
 use crate::domain::{BLOCK_OFFSETS, Channel};
 use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, remember_unplanned};
@@ -143,16 +144,13 @@ impl Builder {
             payloads: PayloadBudget::new(settings.payload_cache.as_usize()),
         };
         let ownership = Arc::new(Ownership::default());
-        let cancellations = Arc::new(Cancellations {
-            store: parts.store.clone(),
-            clock: parts.clock.clone(),
-            ownership: ownership.clone(),
-            one_at_a_time: Mutex::new(()),
-        });
+        let dispatch = Arc::new(DispatchHandle::new(room));
+        let cancellations =
+            Cancellations::new(parts.store.clone(), parts.clock.clone(), ownership.clone(), dispatch.clone());
         Self {
             parts,
             ownership,
-            dispatch: Arc::new(DispatchHandle::new(room)),
+            dispatch,
             timers: Arc::default(),
             settlers: [SettlerHandle::new(), SettlerHandle::new()],
             cancellations,
@@ -176,18 +174,13 @@ impl Builder {
                 _ => anyhow::bail!("the log did not assign its partitions"),
             }
         }
-        let replays = Replays {
-            store: self.parts.store.clone(),
-            log: self.parts.log.clone(),
-            clock: self.parts.clock.clone(),
-            timers: self.timers.clone(),
-            one_at_a_time: Mutex::new(()),
-        };
+        let parts = &self.parts;
+        let replays = Replays::new(parts.store.clone(), parts.log.clone(), parts.clock.clone(), self.timers.clone());
         Ok(Engine {
             ownership: self.ownership,
             dispatch: self.dispatch,
             cancellations: self.cancellations,
-            replays: Arc::new(replays),
+            replays,
             fatal: self.fatal,
             store: self.parts.store,
             log: self.parts.log,
@@ -245,15 +238,13 @@ impl Builder {
         }
     }
 
-    /// Two actors for each channel that some provider serves.
+    /// Two actors for each channel. Where no provider serves it there may still be tasks that were planned when one did.
     fn channels(&self) -> Vec<Child> {
         let mut children = Vec::new();
         for class in Class::ALL {
             for channel in Channel::ALL {
                 let providers = self.providers_of(channel, class);
-                if providers.is_empty() {
-                    continue;
-                }
+                let is_served = !providers.is_empty();
                 let arguments = ChannelArguments {
                     channel,
                     class,
@@ -263,10 +254,14 @@ impl Builder {
                     context: self.sender_context(class),
                     reborn: false,
                 };
+                let arguments = move |reborn| ChannelArguments { reborn, ..arguments.clone() };
                 children.push(Child {
                     kind: "channel",
                     name: format!("{channel} {}", class.name()),
-                    start: start_with::<ChannelActor>(move |reborn| ChannelArguments { reborn, ..arguments.clone() }),
+                    start: match is_served {
+                        true => start_with::<ChannelActor>(arguments),
+                        false => start_with::<UnservedActor>(arguments),
+                    },
                     runtime: self.runtime(class),
                 });
             }
@@ -362,7 +357,6 @@ impl Builder {
             coordination: self.parts.coordination.clone(),
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
-            cancellations: self.cancellations.clone(),
             accepted_keys: self.parts.accepted_keys.clone(),
             stop: self.stop.clone(),
         };

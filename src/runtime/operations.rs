@@ -15,8 +15,8 @@ use crate::store::{DeadLetterKey, StoreError};
 impl Operations for Engine {
     async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError> {
         Ok(match self.cancellations.cancel(id).await? {
-            Cancellation::Cancelled { stopped } => Cancelled::Cancelled { stopped },
-            Cancellation::TooLate => Cancelled::TooLate,
+            Cancellation::Cancelled { stopped, too_late } => Cancelled::Cancelled { stopped, too_late },
+            Cancellation::TooLate { too_late } => Cancelled::TooLate { too_late },
             Cancellation::NotOurs => {
                 return Err(StoreError::Failed("another node owns the partition of this notification".into()));
             }

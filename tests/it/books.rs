@@ -51,6 +51,21 @@ async fn a_dead_letter_that_is_replayed_gets_one_more_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_whose_caller_goes_away_is_carried_out_all_the_same() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    provider.script([Script::Answer(Outcome::BadRequest { reason: "wrong".into() })]);
+    let world = World::start(vec![provider.clone()]).await;
+    let id = world.send(mail()).await;
+    world.expect_states(id, &["failed"]).await;
+    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    let mut replaying = Box::pin(world.engine.replays.replay(&letters[0].key));
+    assert!(futures_util::poll!(&mut replaying).is_pending(), "it is durable only later");
+    drop(replaying);
+    world.expect_states(id, &["sent"]).await;
+    world.balances().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_cannot_be_read_goes_to_the_dead_letters_byte_for_byte_and_stops_nothing() {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     let world = World::start(vec![provider]).await;

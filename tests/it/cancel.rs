@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fanfare::domain::{Channel, Routing};
+use fanfare::config;
+use fanfare::domain::{Channel, NotificationId, NotificationRequest, Outcome, Routing};
 use fanfare::outcomes::Cancellation;
 
 use crate::world::{Script, TestProvider, World, mail};
@@ -16,7 +17,7 @@ async fn what_waits_for_its_time_is_cancelled_and_never_sent() {
     let id = world.send(request).await;
     world.expect_states(id, &["scheduled"]).await;
     let cancelled = world.engine.cancellations.cancel(id).await.expect("the store writes");
-    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 1 });
+    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 1, too_late: 0 });
     world.expect_states(id, &["cancelled"]).await;
     world.advance(Duration::from_secs(3601)).await;
     let after = world.send(mail()).await;
@@ -31,7 +32,8 @@ async fn what_was_sent_is_too_late_to_cancel() {
     let world = World::start(vec![provider]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["sent"]).await;
-    assert_eq!(world.engine.cancellations.cancel(id).await.expect("the store reads"), Cancellation::TooLate);
+    let cancelled = world.engine.cancellations.cancel(id).await.expect("the store reads");
+    assert_eq!(cancelled, Cancellation::TooLate { too_late: 1 });
     world.expect_states(id, &["sent"]).await;
 }
 
@@ -48,7 +50,7 @@ async fn a_send_under_way_is_waited_for_and_then_too_late() {
         provider.release();
     };
     let (cancelled, ()) = tokio::join!(cancelling, releasing);
-    assert_eq!(cancelled.expect("the store reads"), Cancellation::TooLate);
+    assert_eq!(cancelled.expect("the store reads"), Cancellation::TooLate { too_late: 1 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +65,129 @@ async fn the_channels_still_to_come_of_a_fallback_are_cancelled_too() {
     let id = world.send(request).await;
     world.expect_states(id, &["scheduled", "pending"]).await;
     let cancelled = world.engine.cancellations.cancel(id).await.expect("the store writes");
-    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 2 });
+    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 2, too_late: 0 });
     world.expect_states(id, &["cancelled", "cancelled"]).await;
     world.balances().await;
+}
+
+/// To an address for mail and a number for text messages.
+fn mail_and_text(routing: Routing) -> NotificationRequest {
+    let mut request = mail();
+    request.to.phone = Some("+491701234567".into());
+    request.channels = vec![Channel::Email, Channel::Sms];
+    request.routing = routing;
+    request
+}
+
+fn busy() -> Script {
+    Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false })
+}
+
+/// A mail that hangs with its provider, and a text message that is to be tried again in five seconds.
+async fn half_sent() -> (World, [std::sync::Arc<TestProvider>; 2], NotificationId) {
+    let mails = TestProvider::new("mail", &[Channel::Email]);
+    let texts = TestProvider::new("text", &[Channel::Sms]);
+    mails.script([Script::Hang]);
+    texts.script([busy()]);
+    let mut config = config::defaults();
+    config.log.partitions = 1;
+    config.retry = config::Retry { delays: vec![Duration::from_secs(5); 3], jitter: 0.0 };
+    let world = World::start_with(config, vec![mails.clone(), texts.clone()]).await;
+    let id = world.send(mail_and_text(Routing::All)).await;
+    world.expect_states(id, &["pending", "scheduled"]).await;
+    world.until(async || (mails.taken().len() == 1).then_some(())).await;
+    (world, [mails, texts], id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_whose_caller_goes_away_is_carried_out_all_the_same() {
+    let (world, [mails, texts], id) = half_sent().await;
+    let given_up = tokio::time::timeout(Duration::from_millis(20), world.engine.cancellations.cancel(id)).await;
+    assert!(given_up.is_err(), "it waits for the mail");
+    mails.release();
+    world.expect_states(id, &["sent", "cancelled"]).await;
+    world.advance(Duration::from_secs(6)).await;
+    world.balances().await;
+    assert_eq!(texts.taken().len(), 1, "nothing was sent after the cancellation");
+    world
+        .until(async || (world.engine.ownership.shards().iter().all(|shard| shard.tracked() == 0)).then_some(()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cancellation_could_not_write_off_goes_on_to_be_sent() {
+    let (world, [mails, texts], id) = half_sent().await;
+    let mut marker = mail();
+    marker.deliver_at = Some(world.now() + Duration::from_secs(5));
+    let marker = world.send(marker).await;
+    world.expect_states(marker, &["scheduled"]).await;
+    let cancellations = world.engine.cancellations.clone();
+    let cancelling = tokio::spawn(async move { cancellations.cancel(id).await });
+    let shard = world.engine.ownership.shard(id.0.shard).expect("it is ours");
+    world.until(async || shard.is_cancelled(id.0.offset).then_some(())).await;
+    // The text message is due while it is being cancelled: its timer is used up.
+    world.advance(Duration::from_secs(5)).await;
+    world.expect_states(marker, &["sent"]).await;
+    world.space.fill(true);
+    world.advance(Duration::from_secs(11)).await;
+    let failed = cancelling.await.expect("it ends");
+    assert!(failed.is_err(), "nothing could be written: {failed:?}");
+    world.space.fill(false);
+    world.advance(Duration::from_secs(1)).await;
+    mails.release();
+    world.expect_states(id, &["sent", "sent"]).await;
+    assert_eq!(texts.taken().len(), 2);
+    world.balances().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_whose_send_takes_too_long_to_wait_for_goes_its_way() {
+    let refused = Outcome::BadRequest { reason: "wrong".into() };
+    for (answer, expected) in
+        [(Outcome::Accepted { message_id: None }, ["sent", "skipped"]), (refused, ["failed", "sent"])]
+    {
+        let mails = TestProvider::new("mail", &[Channel::Email]);
+        let texts = TestProvider::new("text", &[Channel::Sms]);
+        mails.script([Script::HangThen(answer)]);
+        let world = World::start(vec![mails.clone(), texts]).await;
+        let id = world.send(mail_and_text(Routing::Fallback)).await;
+        world.until(async || (mails.taken().len() == 1).then_some(())).await;
+        let cancellations = world.engine.cancellations.clone();
+        let cancelling = tokio::spawn(async move { cancellations.cancel(id).await });
+        let shard = world.engine.ownership.shard(id.0.shard).expect("it is ours");
+        world.until(async || shard.is_cancelled(id.0.offset).then_some(())).await;
+        // It may not have come to wait for the time yet.
+        world
+            .until(async || {
+                world.advance(Duration::from_secs(16)).await;
+                cancelling.is_finished().then_some(())
+            })
+            .await;
+        let cancelled = cancelling.await.expect("it ends").expect("the store reads");
+        assert_eq!(cancelled, Cancellation::TooLate { too_late: 2 });
+        mails.release();
+        world.expect_states(id, &expected).await;
+        world.balances().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_waits_for_a_send_holds_no_other_up() {
+    let (world, [mails, _], id) = half_sent().await;
+    let cancellations = world.engine.cancellations.clone();
+    let cancelling = tokio::spawn(async move { cancellations.cancel(id).await });
+    let shard = world.engine.ownership.shard(id.0.shard).expect("it is ours");
+    world.until(async || shard.is_cancelled(id.0.offset).then_some(())).await;
+    let mut request = mail();
+    request.deliver_at = Some(world.now() + Duration::from_secs(60));
+    let other = world.send(request).await;
+    world.expect_states(other, &["scheduled"]).await;
+    let cancelled = tokio::time::timeout(Duration::from_secs(5), world.engine.cancellations.cancel(other)).await;
+    let cancelled = cancelled.expect("it does not wait for the other one").expect("the store writes");
+    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 1, too_late: 0 });
+    mails.release();
+    let cancelled = cancelling.await.expect("it ends").expect("the store writes");
+    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 1, too_late: 1 });
+    let again = world.engine.cancellations.cancel(id).await.expect("the store reads");
+    assert_eq!(again, cancelled, "asked again, it says the same");
 }

@@ -82,3 +82,56 @@ async fn a_task_that_waits_for_its_time_is_sent_then_even_after_a_restart() {
     world.expect_states(id, &["sent"]).await;
     assert_eq!(provider.taken().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_next() {
+    let mails = TestProvider::new("mail", &[Channel::Email]);
+    let texts = TestProvider::new("text", &[Channel::Sms]);
+    let world = World::start(vec![mails.clone(), texts]).await;
+    let later = Some(world.now() + Duration::from_secs(60));
+    let mut request = mail();
+    request.to.phone = Some("+491701234567".into());
+    request.deliver_at = later;
+    request.channels = vec![Channel::Sms, Channel::Email];
+    request.routing = Routing::Fallback;
+    let fallback = world.send(request.clone()).await;
+    request.channels = vec![Channel::Sms];
+    request.routing = Routing::All;
+    let alone = world.send(request).await;
+    world.expect_states(fallback, &["scheduled", "pending"]).await;
+    world.expect_states(alone, &["scheduled"]).await;
+    let world = world.restart_with(vec![mails]).await;
+    world.advance(Duration::from_secs(61)).await;
+    world.expect_states(fallback, &["failed", "sent"]).await;
+    world.expect_states(alone, &["failed"]).await;
+    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    assert_eq!(letters.iter().map(|letter| letter.key.task.position).collect::<Vec<_>>(), [alone.0]);
+    world.balances().await;
+    world.until(async || world.engine.ownership.shards().iter().all(|shard| shard.tracked() == 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_task_waits_for_the_other_provider_and_asks_the_first_one_once() {
+    // One slot each for what is not critical; the second provider's is taken by the first message.
+    let refusing = TestProvider::with_slots("first", &[Channel::Email], 2);
+    let busy = TestProvider::with_slots("second", &[Channel::Email], 2);
+    refusing.script((0..1000).map(|_| transient()));
+    busy.script([Script::Hang]);
+    let world = World::start(vec![refusing.clone(), busy.clone()]).await;
+    let first = world.send(mail()).await;
+    world.until(async || (busy.taken().len() == 1).then_some(())).await;
+    let mut waiting = Vec::new();
+    for count in 2..=3 {
+        waiting.push(world.send(mail()).await);
+        world.until(async || (refusing.taken().len() >= count).then_some(())).await;
+    }
+    // As many wait as there are slots; with one more, the answer stands.
+    let scheduled = world.send(mail()).await;
+    world.expect_states(scheduled, &["scheduled"]).await;
+    busy.release();
+    for id in waiting.into_iter().chain([first]) {
+        world.expect_states(id, &["sent"]).await;
+    }
+    assert_eq!((refusing.taken().len(), busy.taken().len()), (4, 3));
+    world.balances().await;
+}

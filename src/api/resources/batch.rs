@@ -85,6 +85,7 @@ pub(in crate::api) async fn create(
     let refused = settled.iter().filter(|(_, outcome)| matches!(outcome, Settled::Refused(_))).count();
     api.refused.increment(refused as u64);
     api.repeated.increment((settled.len() - refused) as u64);
+    let _place = api.bulk_place(&requests)?;
     let accepted = match (requests.is_empty(), key) {
         (false, key) => api.parts.acceptor.accept_batch(requests, key.map(RetryKey::batch)).await?,
         (true, Some(key)) if refused == settled.len() => {

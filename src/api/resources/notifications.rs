@@ -56,7 +56,9 @@ pub(in crate::api) async fn create(
     if dry_run {
         return json(&DryRunView::new(&api.parts.dry_run.dry_run(request).await?));
     }
-    let accepted = api.parts.acceptor.accept(vec![request]).await?;
+    let requests = vec![request];
+    let _place = api.bulk_place(&requests)?;
+    let accepted = api.parts.acceptor.accept(requests).await?;
     let id = accepted.first().map(|accepted| accepted.id).ok_or_else(Problem::not_found)?;
     Ok(accepted_answer(id))
 }
@@ -110,14 +112,16 @@ pub(in crate::api) async fn cancel(
     struct CancelView {
         id: String,
         status: &'static str,
+        stopped: usize,
+        too_late: usize,
     }
     let id = id(path)?;
     held(&api, &caller, id).await?;
-    let status = match api.parts.operations.cancel(id).await? {
-        Cancelled::Cancelled { .. } => "cancelled",
-        Cancelled::TooLate => "too_late",
+    let (status, stopped, too_late) = match api.parts.operations.cancel(id).await? {
+        Cancelled::Cancelled { stopped, too_late } => ("cancelled", stopped, too_late),
+        Cancelled::TooLate { too_late } => ("too_late", 0, too_late),
     };
-    json(&CancelView { id: id.to_string(), status })
+    json(&CancelView { id: id.to_string(), status, stopped, too_late })
 }
 
 enum Found {

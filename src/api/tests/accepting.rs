@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::FutureExt;
 
 use super::world::{Answer, World, now, request, with_retry_key};
 use crate::codec::decode_request;
@@ -196,4 +197,26 @@ async fn more_requests_at_once_than_allowed_are_503() {
     assert_eq!(world.send("GET", "/healthz", "none", Body::empty()).await.status, 200);
     world.log.gate.add_permits(1);
     assert_eq!(first.await.status, 202);
+}
+
+#[tokio::test]
+async fn a_critical_request_finds_a_place_where_the_others_wait_for_the_log() {
+    const CRITICAL: &str = r#"{"to":{"email":"a@example.com"},"template":"welcome","priority":"critical"}"#;
+    let world = World::with(FakeLog::held_up(), |http| http.max_in_flight = 5);
+    let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(world.post("/v1/notifications", ONE))).collect();
+    for one in &mut waiting {
+        assert!(futures_util::poll!(one).is_pending());
+    }
+    let batch = format!(r#"{{"items":[{ONE}]}}"#);
+    for (path, body) in [("/v1/notifications", ONE.to_owned()), ("/v1/notifications/batch", batch)] {
+        let answer = world.post(path, body).now_or_never().expect("it is answered at once");
+        answer.assert_problem(503);
+    }
+    let mut critical = Box::pin(world.post("/v1/notifications", CRITICAL));
+    assert!(futures_util::poll!(&mut critical).is_pending(), "it waits for the log");
+    world.log.gate.add_permits(5);
+    assert_eq!(critical.await.status, 202);
+    for one in waiting {
+        assert_eq!(one.await.status, 202);
+    }
 }

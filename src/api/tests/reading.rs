@@ -116,9 +116,16 @@ async fn a_cancellation_says_truly_what_it_did() {
     let planned = plan(1);
     let path = format!("/v1/notifications/{}", planned.id());
     world.store.tell(planned, Vec::new());
-    assert_eq!(world.send("DELETE", &path, "all", Body::empty()).await.json()["status"], "cancelled");
+    let check = async |status: &str, stopped: u64, too_late: u64| {
+        let json = world.send("DELETE", &path, "all", Body::empty()).await.json();
+        assert_eq!(
+            (&json["status"], &json["stopped"], &json["too_late"]),
+            (&status.into(), &stopped.into(), &too_late.into())
+        );
+    };
+    check("cancelled", 1, 1).await;
     world.engine.sent_already.store(true, Ordering::SeqCst);
-    assert_eq!(world.send("DELETE", &path, "all", Body::empty()).await.json()["status"], "too_late");
+    check("too_late", 0, 2).await;
 }
 
 #[tokio::test]

@@ -212,8 +212,8 @@ pub(super) struct FakeEngine {
 impl Operations for FakeEngine {
     async fn cancel(&self, _: NotificationId) -> Result<Cancelled, StoreError> {
         Ok(match self.sent_already.load(Ordering::SeqCst) {
-            true => Cancelled::TooLate,
-            false => Cancelled::Cancelled { stopped: 1 },
+            true => Cancelled::TooLate { too_late: 2 },
+            false => Cancelled::Cancelled { stopped: 1, too_late: 1 },
         })
     }
 

@@ -1,7 +1,8 @@
 //! Claims of batches that are on their way to the disk.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
 
 use crate::coordination::Wanted;
 use crate::domain::{ClaimKey, Position};
@@ -9,7 +10,7 @@ use crate::domain::{ClaimKey, Position};
 /// Few at any time: those of the batches being written. Locked once a batch.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    holders: Mutex<HashMap<ClaimKey, Position>>,
+    holders: Mutex<FxHashMap<ClaimKey, Position>>,
 }
 
 impl InFlight {

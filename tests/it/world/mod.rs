@@ -2,13 +2,15 @@
 
 mod provider;
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fanfare::clock::{Clock, ManualClock, SharedClock};
 use fanfare::config::{self, Config};
 use fanfare::coordination::LocalCoordination;
-use fanfare::disk::{Disk, DiskSettings, MachineSpace};
+use fanfare::disk::{Disk, DiskSettings, FreeSpace};
 use fanfare::domain::{
     Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
 };
@@ -26,6 +28,24 @@ pub use provider::{Script, TestProvider};
 /// Noon of a day in 2026.
 pub const NOON: Timestamp = Timestamp(1_795_262_400_000);
 
+/// A disk that is full when a test says so; the engine asks about it when the clock has moved.
+#[derive(Default)]
+pub struct Space {
+    is_full: AtomicBool,
+}
+
+impl Space {
+    pub fn fill(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::SeqCst);
+    }
+}
+
+impl FreeSpace for Space {
+    fn free_bytes(&self, _: &Path) -> std::io::Result<u64> {
+        Ok(if self.is_full.load(Ordering::SeqCst) { 0 } else { u64::MAX })
+    }
+}
+
 /// A running engine and what a test holds of it.
 pub struct World {
     pub clock: Arc<ManualClock>,
@@ -33,6 +53,7 @@ pub struct World {
     pub log: SharedLog,
     pub engine: Engine,
     pub acceptor: Acceptor,
+    pub space: Arc<Space>,
     dir: Arc<tempfile::TempDir>,
     providers: Vec<Arc<TestProvider>>,
     config: Config,
@@ -47,26 +68,27 @@ impl World {
         Self::start_with(config, providers).await
     }
 
-    pub async fn start_with(mut config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
-        config.providers = providers.iter().map(|provider| provider.settings()).collect();
+    pub async fn start_with(config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         Self::open(config, providers, ManualClock::starting_at(NOON), dir).await
     }
 
     async fn open(
-        config: Config,
+        mut config: Config,
         providers: Vec<Arc<TestProvider>>,
         clock: Arc<ManualClock>,
         dir: Arc<tempfile::TempDir>,
     ) -> Self {
         let shared: SharedClock = clock.clone();
+        let space = Arc::new(Space::default());
+        config.providers = providers.iter().map(|provider| provider.settings()).collect();
         let disk = Disk::open(DiskSettings {
             dir: dir.path().into(),
             cache_bytes: 4 << 20,
             write_buffer_bytes: 8 << 20,
             group_commit_max: std::time::Duration::ZERO,
-            min_free_bytes: 0,
-            free_space: Arc::new(MachineSpace),
+            min_free_bytes: 4,
+            free_space: space.clone(),
             clock: shared.clone(),
         })
         .expect("the database opens");
@@ -94,12 +116,18 @@ impl World {
         .await
         .expect("the engine starts");
         let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
-        Self { clock, store, log, engine, acceptor, dir, providers, config }
+        Self { clock, store, log, engine, acceptor, space, dir, providers, config }
     }
 
     /// Stops in order and starts again over the same data.
     pub async fn restart(self) -> Self {
-        let Self { clock, store, log, engine, acceptor, dir, providers, config } = self;
+        let providers = self.providers.clone();
+        self.restart_with(providers).await
+    }
+
+    /// The same with other providers.
+    pub async fn restart_with(self, providers: Vec<Arc<TestProvider>>) -> Self {
+        let Self { clock, store, log, engine, acceptor, space: _, dir, providers: _, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
         drop((engine, store, log, acceptor));

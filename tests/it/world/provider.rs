@@ -15,12 +15,15 @@ pub enum Script {
     Answer(Outcome),
     /// Answers nothing until it is released.
     Hang,
+    /// The same, and then answers this.
+    HangThen(Outcome),
     Panic,
 }
 
 pub struct TestProvider {
     name: String,
     channels: Vec<Channel>,
+    max_in_flight: usize,
     rate_per_second: Option<f64>,
     script: Mutex<VecDeque<Script>>,
     taken: Mutex<Vec<Message>>,
@@ -29,18 +32,24 @@ pub struct TestProvider {
 
 impl TestProvider {
     pub fn new(name: &str, channels: &[Channel]) -> Arc<Self> {
-        Self::build(name, channels, None)
+        Self::build(name, channels, 64, None)
+    }
+
+    /// One that takes so many messages at a time, critical ones included.
+    pub fn with_slots(name: &str, channels: &[Channel], max_in_flight: usize) -> Arc<Self> {
+        Self::build(name, channels, max_in_flight, None)
     }
 
     /// One that may be given no more than this.
     pub fn with_rate(name: &str, channels: &[Channel], rate_per_second: f64) -> Arc<Self> {
-        Self::build(name, channels, Some(rate_per_second))
+        Self::build(name, channels, 64, Some(rate_per_second))
     }
 
-    fn build(name: &str, channels: &[Channel], rate_per_second: Option<f64>) -> Arc<Self> {
+    fn build(name: &str, channels: &[Channel], max_in_flight: usize, rate_per_second: Option<f64>) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             channels: channels.into(),
+            max_in_flight,
             rate_per_second,
             script: Mutex::default(),
             taken: Mutex::default(),
@@ -72,7 +81,7 @@ impl TestProvider {
     }
 
     pub fn settings(&self) -> config::Provider {
-        let text = format!("name = \"{}\"\nkind = \"test\"", self.name);
+        let text = format!("name = \"{}\"\nkind = \"test\"\nmax_in_flight = {}", self.name, self.max_in_flight);
         let settings: config::Provider = toml::from_str(&text).expect("valid settings");
         config::Provider { rate_per_second: self.rate_per_second, ..settings }
     }
@@ -89,6 +98,8 @@ impl Provider for TestProvider {
     }
 
     async fn send(&self, message: &Message) -> Outcome {
+        // Made before the message shows: who sees it may release at once.
+        let released = self.release.notified();
         self.taken.lock().expect("not poisoned").push(message.clone());
         let step = self.script.lock().expect("not poisoned").pop_front();
         match step {
@@ -96,8 +107,12 @@ impl Provider for TestProvider {
             Some(Script::Answer(outcome)) => outcome,
             Some(Script::Panic) => panic!("as told"),
             Some(Script::Hang) => {
-                self.release.notified().await;
+                released.await;
                 Outcome::Accepted { message_id: None }
+            }
+            Some(Script::HangThen(outcome)) => {
+                released.await;
+                outcome
             }
         }
     }

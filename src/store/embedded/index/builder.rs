@@ -1,25 +1,31 @@
 //! Writes entries into tables, on a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use super::super::keys;
-use super::{Pending, Shared};
+use super::{BUILD_ENTRIES, Pending, Shared};
 use crate::disk::{DiskError, Keyspaces};
 
 pub(super) fn start(shared: Arc<Shared>, dir: PathBuf) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("fanfare-index".into()).spawn(move || {
         while let Some(pending) = next(&shared) {
-            let result = build(&shared.keyspaces, &pending);
+            // A builder that panicked must say so: the writing thread may be waiting for it.
+            let result = catch_unwind(AssertUnwindSafe(|| build(&shared.keyspaces, &pending)));
             let mut state = shared.state();
-            match result {
-                Ok(()) => {
+            match result.map(|result| result.map_err(|cause| cause.to_string())) {
+                Ok(Ok(())) => {
                     state.building = None;
                     state.built = pending.last_group;
+                    // Taken here and not by the next write: that one may be waiting for just this.
+                    state.build(BUILD_ENTRIES);
                 }
-                Err(cause) => {
-                    let error = DiskError::Write { dir: dir.clone(), reason: cause.to_string() };
+                failed => {
+                    let reason =
+                        failed.ok().and_then(Result::err).unwrap_or_else(|| "building the index panicked".into());
+                    let error = DiskError::Write { dir: dir.clone(), reason };
                     tracing::error!(%error, "cannot write the index any more");
                     state.failed = Some(error);
                 }

@@ -226,3 +226,38 @@ fn entries_of(key: &[u8], row: &[u8]) -> Result<Entries, StoreError> {
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::disk::testing;
+    use crate::domain::Timestamp;
+    use crate::store::HistoryEntry;
+
+    /// So many entries, of which the table gets one.
+    fn entries(count: usize) -> Entries {
+        let shard = ShardId::from_u32(0).expect("a shard");
+        let notification = crate::domain::NotificationId(Position::new(shard, 1));
+        let entry = HistoryEntry { accepted_at: Timestamp(1), notification };
+        Entries { history: vec![keys::history("acme", "alice", entry); count], claims: Vec::new() }
+    }
+
+    #[test]
+    fn writing_that_waited_for_a_build_goes_on_after_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let index = Index::open(&testing::disk(dir.path())).expect("the index opens");
+        let (told, done) = channel();
+        std::thread::spawn(move || {
+            // The second comes while the first is being built, and is as much as may wait.
+            for count in [2 * PENDING_MAX, PENDING_MAX, 1] {
+                index.stage(std::iter::empty(), entries(count));
+                index.settle(true);
+            }
+            told.send(()).expect("the test waits");
+        });
+        done.recv_timeout(Duration::from_secs(60)).expect("the writing thread goes on");
+    }
+}

@@ -1,7 +1,8 @@
 //! Entries in memory. Pure.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::super::keys::{self, HistoryKey};
 use crate::domain::{ClaimKey, Plan};
@@ -47,7 +48,7 @@ impl Entries {
 pub(super) struct Pending {
     /// In pieces, so that a reader can take hold of all without copying and look through them without holding others up.
     history: Vec<Arc<Vec<HistoryKey>>>,
-    claims: HashMap<ClaimKey, ClaimRow>,
+    claims: FxHashMap<ClaimKey, ClaimRow>,
     entries: usize,
     /// The number of the group they end with.
     pub(super) last_group: u64,
