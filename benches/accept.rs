@@ -237,7 +237,7 @@ impl DryRun for Nothing {
 }
 
 impl SandboxMessages for Nothing {
-    fn messages(&self, _: &str, _: usize) -> Vec<SandboxMessage> {
+    fn messages(&self, _: &str, _: Option<u64>, _: usize) -> Vec<SandboxMessage> {
         Vec::new()
     }
 

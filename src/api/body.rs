@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Kind, Problem};
 use super::state::{Api, BODY_MEMORY_KIB};
+use crate::intake::FieldProblem;
 
 /// Bodies up to this size are bounded by the number of requests alone.
 const SMALL_BYTES: usize = 16 * 1024;
@@ -26,8 +27,8 @@ impl JsonBody {
     /// The text, if it is UTF-8.
     pub(super) fn text(&self) -> Result<&str, Problem> {
         std::str::from_utf8(&self.bytes).map_err(|error| {
-            let detail = format!("the body is not UTF-8: byte {} begins no character", error.valid_up_to());
-            Problem::new(Kind::BadRequest, detail)
+            let detail = format!("is not UTF-8: byte {} begins no character", error.valid_up_to());
+            Problem::fields(vec![FieldProblem::new("", detail)])
         })
     }
 }

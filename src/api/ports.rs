@@ -33,8 +33,8 @@ pub struct DryRunTask {
 
 /// What the sandbox providers keep.
 pub trait SandboxMessages: Send + Sync + 'static {
-    /// The messages of a tenant, newest first, at most `limit`.
-    fn messages(&self, tenant: &str, limit: usize) -> Vec<SandboxMessage>;
+    /// The messages of a tenant, newest first, those before the one with the number `before`, at most `limit`.
+    fn messages(&self, tenant: &str, before: Option<u64>, limit: usize) -> Vec<SandboxMessage>;
 
     /// Forgets the messages of a tenant.
     fn clear(&self, tenant: &str);
@@ -43,6 +43,8 @@ pub trait SandboxMessages: Send + Sync + 'static {
 /// A message that a sandbox provider took.
 #[derive(Debug, Clone)]
 pub struct SandboxMessage {
+    /// Larger the later it came.
+    pub number: u64,
     pub task: TaskId,
     pub attempt: u8,
     pub provider: Box<str>,

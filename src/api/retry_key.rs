@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: the same key and body answer the same result.
 //!
-//! For notifications the key travels with the request, and the door and the store answer for it ([`crate::intake`]). The
+//! For notifications the key travels with the request, and the door and the store answer for it ([`crate::intake`]); for a
+//! batch there is one key more, for the batch as a whole, which the first item that is new carries. The
 //! other POSTs, replays, do a thing once by nature; here their answers are kept for a while, so that a retry is told the
-//! same and not that it came too late. That memory is bounded and ends with the process.
+//! same and not that it came too late. That memory is bounded and ends with the process (docs/decisions/0010).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,12 +28,7 @@ pub(super) struct RetryKey {
 
 impl RetryKey {
     /// The key of a request, if it has one.
-    pub(super) fn read(
-        headers: &HeaderMap,
-        tenant: &str,
-        call: &'static str,
-        body: &[u8],
-    ) -> Result<Option<Self>, Problem> {
+    pub(super) fn read(headers: &HeaderMap, tenant: &str, call: &str, body: &[u8]) -> Result<Option<Self>, Problem> {
         let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
         let value = value.as_bytes();
         if value.is_empty() || value.len() > limits::IDEMPOTENCY_KEY_BYTES_MAX {
@@ -52,7 +48,16 @@ impl RetryKey {
     /// The key of one item of a batch. The hashes of two headers are as far apart as two random numbers, so that no batch
     /// reaches from one to the other.
     pub(super) fn item(self, index: usize) -> Idempotency {
-        Idempotency { key: ClaimKey(self.base.wrapping_add(index as u128)), body_hash: self.body_hash }
+        self.at(self.base.wrapping_add(index as u128))
+    }
+
+    /// The key of a batch as a whole.
+    pub(super) fn batch(self) -> Idempotency {
+        self.at(self.base.wrapping_sub(1))
+    }
+
+    fn at(self, key: u128) -> Idempotency {
+        Idempotency { key: ClaimKey(key), body_hash: self.body_hash, batch: None }
     }
 }
 

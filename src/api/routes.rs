@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
@@ -59,19 +58,13 @@ pub fn router(parts: ApiParts) -> Router {
         router = router.route(route.path, route.answer.route_layer(from_fn_with_state(around_it, around)));
     }
     // Whatever is no route is counted as one, or a scanner would make a series of every address it tries.
-    let no_route = |answer: fn() -> Problem| {
-        let around_it = Arc::new(Around::new(api.clone(), "none", Method::GET, None));
-        on(MethodFilter::GET, async move || answer())
-            .fallback(async move || answer())
-            .layer(from_fn_with_state(around_it, around))
-    };
-    let unknown = || Problem::new(Kind::NotFound, "there is no such address: see /docs");
+    let any = Method::from_bytes(b"ANY").expect("a method is a word of letters");
+    let no_route = Arc::new(Around::new(api.clone(), "none", any, None));
+    let counted = || from_fn_with_state(no_route.clone(), around);
+    let unknown = async || Problem::new(Kind::NotFound, "there is no such address: see /docs");
     let wrong_method =
-        || Problem::new(Kind::MethodNotAllowed, "this address exists, but not with this method: see /docs");
-    router
-        .method_not_allowed_fallback(async move |_: Request| -> Problem { wrong_method() })
-        .fallback_service(no_route(unknown))
-        .with_state(api)
+        async || Problem::new(Kind::MethodNotAllowed, "this address exists, but not with this method: see /docs");
+    router.method_not_allowed_fallback(wrong_method.layer(counted())).fallback(unknown.layer(counted())).with_state(api)
 }
 
 fn get<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Option<Scope>, handler: H) -> Route {

@@ -13,7 +13,7 @@ use super::retry_key::Answers;
 use crate::clock::SharedClock;
 use crate::config::Http;
 use crate::domain::{NotificationRequest, Priority, Source};
-use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter};
+use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter, repeated_counter};
 use crate::log::SharedLog;
 use crate::store::SharedStore;
 use crate::telemetry::{Counter, Health, MetricsPage};
@@ -47,6 +47,7 @@ pub(super) struct Api {
     /// Answers of the calls whose retry key the store does not know.
     pub(super) answers: Answers,
     pub(super) refused: Counter,
+    pub(super) repeated: Counter,
 }
 
 /// Memory for large bodies: several batches of the largest size at once. What is made of a batch takes up to three times
@@ -66,6 +67,7 @@ impl Api {
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
             answers: Answers::new(parts.clock.clone()),
             refused: refused_counter(Source::Http),
+            repeated: repeated_counter(Source::Http),
             parts,
         }
     }

@@ -58,7 +58,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    // Reads from the disk and look-ups of names: each thread keeps some memory, and the disk is not faster for more of them.
+    // Reads from the disk: each thread keeps some memory, and the disk is not faster for more of them.
     let runtime = builder
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

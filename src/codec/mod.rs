@@ -1,10 +1,11 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
-//! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen. What a released binary wrote stays
+//! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2` the one that came later. What a released binary wrote stays
 //! readable: a new shape gets a new version and a file of its own, and the old file stays. Decoding takes untrusted bytes: it
 //! neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod v1;
+mod v2;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ use crate::store::{Books, ClaimRow, Cursors, DeadLetter, DeadLetterKey, TimerKey
 /// The most one value may make the decoder allocate.
 const LENGTH_MAX: usize = 16 << 20;
 const VERSION: u8 = 1;
+/// The version of requests that carry the key of their batch.
+const REQUEST_OF_BATCH: u8 = 2;
 
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<LENGTH_MAX>> =
     bincode::config::standard().with_limit::<LENGTH_MAX>();
@@ -36,13 +39,19 @@ pub enum CodecError {
 /// A record of the log.
 pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
-    encode(&v1::RequestOut::from(request), &mut bytes);
+    match request.idempotency.and_then(|retry| retry.batch) {
+        None => encode(&v1::RequestOut::from(request), &mut bytes),
+        Some(batch) => encode_as(REQUEST_OF_BATCH, &v2::RequestOut::new(request, batch), &mut bytes),
+    }
     bytes
 }
 
 /// Reads what [`encode_request`] wrote.
 pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
-    decode::<v1::Request>(bytes)?.into_domain()
+    match bytes.first() {
+        Some(&REQUEST_OF_BATCH) => decode_as::<v2::Request>(REQUEST_OF_BATCH, bytes)?.into_domain(),
+        _ => decode::<v1::Request>(bytes)?.into_domain(),
+    }
 }
 
 /// Appends a plan; its position is the row's key and not in the bytes.
@@ -138,14 +147,22 @@ pub fn decode_mark(bytes: &[u8]) -> Result<u64, CodecError> {
 }
 
 fn encode<T: Encode>(value: &T, bytes: &mut Vec<u8>) {
-    bytes.push(VERSION);
+    encode_as(VERSION, value, bytes);
+}
+
+fn encode_as<T: Encode>(version: u8, value: &T, bytes: &mut Vec<u8>) {
+    bytes.push(version);
     let written = bincode::encode_into_std_write(value, bytes, CONFIGURATION);
     written.expect("a vector takes all bytes, and no field here can fail to encode");
 }
 
 fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, CodecError> {
+    decode_as(VERSION, bytes)
+}
+
+fn decode_as<T: Decode<()>>(expected: u8, bytes: &[u8]) -> Result<T, CodecError> {
     let (version, rest) = bytes.split_first().ok_or(CodecError::Empty)?;
-    if *version != VERSION {
+    if *version != expected {
         return Err(CodecError::UnknownVersion(*version));
     }
     let (value, used) = bincode::decode_from_slice::<T, _>(rest, CONFIGURATION)

@@ -38,7 +38,7 @@ fn request() -> NotificationRequest {
         expires_at: Some(Timestamp(1_800_003_600_000)),
         dedup_key: Some("order-12345".into()),
         dedup_window_seconds: Some(300),
-        idempotency: Some(Idempotency { key: ClaimKey(1 << 100 | 7), body_hash: 42 }),
+        idempotency: Some(Idempotency { key: ClaimKey(1 << 100 | 7), body_hash: 42, batch: None }),
         metadata: r#"{"trace":"1"}"#.into(),
         source: Source::Http,
         accepted_at: Timestamp(1_799_999_999_999),
@@ -167,6 +167,14 @@ fn what_version_1_wrote_is_read_and_written_the_same() {
 }
 
 #[test]
+fn what_version_2_wrote_is_read_and_written_the_same() {
+    let mut request = request();
+    request.idempotency = request.idempotency.map(|retry| Idempotency { batch: Some(ClaimKey(1 << 90)), ..retry });
+    let golden = check_golden("request_v2.bin", &encode_request(&request));
+    assert_eq!(decode_request(&golden), Ok(request));
+}
+
+#[test]
 fn bytes_that_are_no_value_say_what_is_wrong() {
     let whole = encode_request(&request());
     assert_eq!(decode_request(&[]), Err(CodecError::Empty));
@@ -240,14 +248,18 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
     let people = (text(), maybe_text(), [maybe_text(), maybe_text(), maybe_text(), maybe_text()]);
     let what = (any_content(), text(), maybe_text(), text(), prop::collection::vec(any_channel(), 0..8));
     let when = (maybe_time(), maybe_time(), any_time(), any_routing(), any_source());
-    let repeats = (maybe_text(), any::<Option<u32>>(), any::<Option<(u128, u64)>>());
+    let repeats = (maybe_text(), any::<Option<u32>>(), any::<Option<(u128, u64, Option<u128>)>>());
     (people, what, when, repeats, prop::sample::select(Priority::ALL.to_vec())).prop_map(
         |(people, what, when, repeats, priority)| {
             let (tenant, user_id, [email, phone, push_token, url]) = people;
             let (content, data, category, metadata, channels) = what;
             let (deliver_at, expires_at, accepted_at, routing, source) = when;
             let (dedup_key, dedup_window_seconds, idempotency) = repeats;
-            let idempotency = idempotency.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash });
+            let idempotency = idempotency.map(|(key, body_hash, batch)| Idempotency {
+                key: ClaimKey(key),
+                body_hash,
+                batch: batch.map(ClaimKey),
+            });
             let to = Recipient { email, phone, push_token, url };
             NotificationRequest {
                 tenant,

@@ -174,7 +174,11 @@ impl Request {
             expires_at: self.expires_at.map(Timestamp),
             dedup_key: self.dedup_key,
             dedup_window_seconds: self.dedup_window_seconds,
-            idempotency: self.idempotency.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash }),
+            idempotency: self.idempotency.map(|(key, body_hash)| Idempotency {
+                key: ClaimKey(key),
+                body_hash,
+                batch: None,
+            }),
             metadata: self.metadata,
             source: source(self.source)?,
             accepted_at: Timestamp(self.accepted_at),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{ByteSize, Config, Http, Provider};
+use crate::telemetry;
 
 /// The key of the default configuration, which everybody knows.
 const DEV_KEY: &str = "dev";
@@ -16,6 +17,7 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     http(&config.http)?;
     log_and_store(config)?;
     dispatch(config)?;
+    telemetry::check_log_filter(&config.telemetry.log_filter)?;
     providers(&config.providers)
 }
 
@@ -153,6 +155,15 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             provider.timeout > config.dispatch.drain_timeout,
             format!(
                 "provider `{}`: its `timeout` is longer than `dispatch.drain_timeout`: a stop may leave sends in doubt",
+                provider.name
+            ),
+        );
+        let is_signed = provider.signing_secret.as_ref().is_some_and(|secret| !secret.expose().trim().is_empty());
+        warn(
+            provider.kind == "webhook" && !is_signed,
+            format!(
+                "provider `{}`: without `signing_secret` its webhooks carry no signature, and who receives them cannot \
+                 tell them from forged ones",
                 provider.name
             ),
         );

@@ -25,6 +25,7 @@ use crate::domain::{Channel, Priority};
 use crate::outcomes::Answer;
 use crate::ownership::Begin;
 use crate::providers::SharedProvider;
+use crate::telemetry::InMailbox;
 
 /// One channel of one class.
 #[derive(Debug, Default)]
@@ -45,9 +46,9 @@ pub struct ChannelArguments {
 
 pub enum ChannelMessage {
     /// Tasks that may be sent now; each is tracked and counted in the backlog.
-    Ready(Vec<Ready>),
+    Ready(Vec<Ready>, InMailbox),
     /// Jobs of a sender that ended.
-    Finished(Vec<Finished>),
+    Finished(Vec<Finished>, InMailbox),
     /// Handles of a lane whose contents were read.
     Loaded(Priority, Vec<Ready>),
     /// The same of tasks that wait for their endpoint; how many of each lane were taken out to be read.
@@ -151,8 +152,8 @@ impl Actor for ChannelActor {
         state: &mut ChannelState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ChannelMessage::Ready(ready) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
-            ChannelMessage::Finished(finished) => state.finish(finished, &myself).await,
+            ChannelMessage::Ready(ready, _) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
+            ChannelMessage::Finished(finished, _) => state.finish(finished, &myself).await,
             ChannelMessage::Loaded(lane, loaded) => state.lanes.end_loading(lane, loaded),
             ChannelMessage::LoadedParked(endpoint, taken, loaded) => {
                 state.loading_parked.remove(&endpoint);
@@ -212,7 +213,7 @@ impl ChannelState {
         for (sender, jobs) in self.senders.iter().zip(jobs) {
             if !jobs.is_empty() {
                 // A closed mailbox means that the sender failed, and this actor with it in a moment.
-                let _ = sender.cast(SenderMessage::Work(jobs));
+                let _ = sender.cast(SenderMessage::Work(jobs, self.metrics.senders.enter()));
             }
         }
         self.arrange_wake(myself, moment);
@@ -250,11 +251,10 @@ impl ChannelState {
 
     /// Gives what one provider refused to another one, before anything new.
     async fn hand_out_refused(&mut self, now: Moment, jobs: &mut [Vec<Job>]) {
-        let coordination = self.arguments.coordination.clone();
         let mut given_up = Vec::new();
         for (ready, answer) in std::mem::take(&mut self.refused) {
             match choose_other(&mut self.providers, ready.tried, now) {
-                Other::Usable(index) if self.providers[index].take_token(&coordination, now).await => {
+                Other::Usable(index) if self.take_token(index, now).await => {
                     self.assign(ready, index, jobs);
                 }
                 Other::Usable(_) | Other::Soon => self.refused.push_back((ready, answer)),
@@ -274,8 +274,16 @@ impl ChannelState {
     /// tokens, and so is no longer usable.
     async fn provider(&mut self, now: Moment) -> Option<usize> {
         let index = choose(&mut self.providers, |_, provider| provider.usable(now))?;
-        let coordination = self.arguments.coordination.clone();
-        self.providers[index].take_token(&coordination, now).await.then_some(index)
+        self.take_token(index, now).await.then_some(index)
+    }
+
+    /// One token of a provider's rate; the provider pauses where there is none.
+    async fn take_token(&mut self, index: usize, now: Moment) -> bool {
+        let taken = self.providers[index].take_token(&self.arguments.coordination, now).await;
+        if let Err(wait) = taken {
+            self.metrics.waits_for_rate(index, wait);
+        }
+        taken.is_ok()
     }
 
     async fn finish(&mut self, finished: Vec<Finished>, myself: &ActorRef<ChannelMessage>) {

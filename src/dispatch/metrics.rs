@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::lanes::Lanes;
 use super::ready::Class;
 use super::slots::ProviderSlots;
 use crate::domain::{Channel, Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind};
-use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric, Histogram, HistogramMetric};
+use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric, Histogram, HistogramMetric, Mailboxes};
 
 /// Tasks that wait for a slot, a token or an endpoint. Worry when it grows for minutes.
 const QUEUE_DEPTH: GaugeMetric<2> = GaugeMetric::new(
@@ -39,6 +40,13 @@ const PROVIDER_LATENCY: HistogramMetric<1> = HistogramMetric::new(
     "fanfare_provider_latency_seconds",
     "From the call to the provider to its answer.",
     ["provider"],
+);
+
+/// Each pause of a provider because its rate was spent. The sum's growth is the share of the time in which the rate is the limit.
+const RATE_LIMIT_WAIT: HistogramMetric<2> = HistogramMetric::new(
+    "fanfare_rate_limit_wait_seconds",
+    "Pauses of a provider until its rate had tokens again.",
+    ["channel", "provider"],
 );
 
 /// How many breakers of each provider are open: one per channel and class stands for it, and the gauge for all of them.
@@ -85,6 +93,8 @@ impl Drop for Circuit {
 pub(super) struct ChannelMetrics {
     lanes: Vec<(Priority, Gauge, Gauge)>,
     breakers: Vec<Circuit>,
+    rate_waits: Vec<Histogram>,
+    pub(super) senders: Mailboxes,
 }
 
 impl ChannelMetrics {
@@ -95,7 +105,15 @@ impl ChannelMetrics {
             (priority, QUEUE_DEPTH.with(labels), IN_FLIGHT.with(labels))
         });
         let breakers = providers.iter().map(|provider| Circuit::new(provider.name.clone(), circuits.clone())).collect();
-        Self { lanes: lanes.collect(), breakers }
+        let rate_waits = providers.iter().map(|provider| RATE_LIMIT_WAIT.with([channel.name(), &provider.name]));
+        Self { lanes: lanes.collect(), breakers, rate_waits: rate_waits.collect(), senders: Mailboxes::of("sender") }
+    }
+
+    /// A provider pauses for want of tokens.
+    pub(super) fn waits_for_rate(&self, index: usize, wait: Duration) {
+        if let Some(waits) = self.rate_waits.get(index) {
+            waits.record(wait.as_secs_f64());
+        }
     }
 
     pub(super) fn observe(&mut self, lanes: &Lanes, in_flight: &[usize; 4], providers: &[ProviderSlots]) {

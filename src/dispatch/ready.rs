@@ -10,6 +10,7 @@ use super::channel::ChannelMessage;
 use super::metrics::Circuits;
 use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, Timestamp};
+use crate::telemetry::Mailboxes;
 
 /// A handle to a task that may be sent now. Small on purpose: a million of them wait in some 70 MB.
 #[derive(Debug)]
@@ -124,12 +125,13 @@ impl Class {
 pub struct DispatchHandle {
     pub room: Room,
     channels: [[ArcSwapOption<ActorRef<ChannelMessage>>; 2]; 7],
+    mailboxes: Mailboxes,
     circuits: Arc<Circuits>,
 }
 
 impl DispatchHandle {
     pub fn new(room: Room) -> Self {
-        Self { room, channels: Default::default(), circuits: Arc::default() }
+        Self { room, channels: Default::default(), mailboxes: Mailboxes::of("channel"), circuits: Arc::default() }
     }
 
     /// Hands tasks on. All of them are of one shard, tracked, and new. What a restarting actor does not get it finds in the
@@ -155,7 +157,7 @@ impl DispatchHandle {
     fn cast(&self, channel: Channel, class: Class, ready: Vec<Ready>) {
         if let Some(actor) = self.channels[channel.index()][class as usize].load_full() {
             // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
-            let _ = actor.cast(ChannelMessage::Ready(ready));
+            let _ = actor.cast(ChannelMessage::Ready(ready, self.mailboxes.enter()));
         }
     }
 

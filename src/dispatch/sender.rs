@@ -23,6 +23,7 @@ use crate::ownership::{Begin, Ownership};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
+use crate::telemetry::{InMailbox, Mailboxes};
 
 /// What senders work with.
 #[derive(Clone)]
@@ -70,7 +71,7 @@ pub(super) enum Verdict {
 }
 
 pub(super) enum SenderMessage {
-    Work(Vec<Job>),
+    Work(Vec<Job>, InMailbox),
     DriverEnded,
 }
 
@@ -112,10 +113,11 @@ impl Actor for SenderActor {
         state: &mut SenderState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SenderMessage::Work(jobs) => {
+            SenderMessage::Work(jobs, waiting) => {
                 for job in jobs {
                     state.jobs.send(job).await.map_err(|_| "the driver ended")?;
                 }
+                drop(waiting);
                 Ok(())
             }
             SenderMessage::DriverEnded => Err("the driver ended".into()),
@@ -160,6 +162,7 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let channels = Mailboxes::of("channel");
         let mut flights = FuturesUnordered::new();
         let mut arrived = Vec::new();
         loop {
@@ -193,7 +196,8 @@ impl Driver {
             if !answers.is_empty() {
                 self.context.settler.submit(answers).await;
             }
-            if !finished.is_empty() && self.channel.cast(ChannelMessage::Finished(finished)).is_err() {
+            if !finished.is_empty() && self.channel.cast(ChannelMessage::Finished(finished, channels.enter())).is_err()
+            {
                 return;
             }
             tokio::task::yield_now().await;

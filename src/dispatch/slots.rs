@@ -74,21 +74,22 @@ impl ProviderSlots {
         self.paused_until <= now + RATE_PAUSE_MAX && self.breaker.allows(now)
     }
 
-    /// Takes one token of its rate; where none is left, leases some more, or pauses it until there are.
-    pub(super) async fn take_token(&mut self, coordination: &SharedCoordination, now: Moment) -> bool {
-        let Some(rate) = self.limits.rate else { return true };
+    /// Takes one token of its rate; where none is left, leases some more, or pauses it until there are: for how long.
+    pub(super) async fn take_token(&mut self, coordination: &SharedCoordination, now: Moment) -> Result<(), Duration> {
+        let Some(rate) = self.limits.rate else { return Ok(()) };
         if self.tokens == 0 {
             let wanted = (rate.per_second * LEASE.as_secs_f64()).ceil().max(1.0) as u32;
             let critical = self.class == Class::Critical;
             let lease = coordination.lease(&self.name, rate, wanted, critical).await;
             self.tokens = lease.granted;
             if lease.granted == 0 {
-                self.paused_until = now + lease.retry_after.max(Duration::from_millis(1));
-                return false;
+                let wait = lease.retry_after.max(Duration::from_millis(1));
+                self.paused_until = now + wait;
+                return Err(wait);
             }
         }
         self.tokens -= 1;
-        true
+        Ok(())
     }
 
     pub(super) fn begin(&mut self) {

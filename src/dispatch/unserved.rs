@@ -50,7 +50,7 @@ impl Actor for UnservedActor {
         arguments: &mut ChannelArguments,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ChannelMessage::Ready(ready) => end_all(arguments, ready).await,
+            ChannelMessage::Ready(ready, _) => end_all(arguments, ready).await,
             // It has nothing in flight.
             ChannelMessage::Drain(reply) => drop(reply.send(())),
             _ => {}

@@ -74,6 +74,16 @@ pub struct Idempotency {
     pub key: ClaimKey,
     /// Over the body: another body under the same key is a conflict.
     pub body_hash: u64,
+    /// The key of the batch as a whole, which one of its items carries: so the header cannot be used again for a batch whose
+    /// valid items stand elsewhere.
+    pub batch: Option<ClaimKey>,
+}
+
+impl Idempotency {
+    /// All keys that a request with this one holds, under one body.
+    pub fn keys(&self) -> impl Iterator<Item = ClaimKey> + use<> {
+        [Some(self.key), self.batch].into_iter().flatten()
+    }
 }
 
 /// Names a thing that only one notification may do: 128 bits of a hash, so that no personal datum is in a key.

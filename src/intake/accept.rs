@@ -1,7 +1,8 @@
 //! The one door: whatever is to be sent ends here, and is answered once the log has it (invariant: nothing is
 //! acknowledged before it is durable).
 //!
-//! A call appends all of its requests at once. Requests with a retry key are looked up before: first among those that are
+//! A call appends all of its requests at once. Requests with a retry key are looked up before they are even checked
+//! ([`Acceptor::find`]), and again while their keys are held for the append: first among those that are
 //! in the log and not planned yet ([`AcceptedKeys`]), then among the store's claims. The append of such a call runs to
 //! its end even if the caller goes away, because a retry waits for it.
 
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
+use futures_util::future::{BoxFuture, Either, select};
+use tokio::sync::watch;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::accepted_keys::{AcceptedKeys, Reservation, Reserved};
+use super::accepted_keys::{AcceptedKeys, Holders, Reservation, Reserved};
 use super::metrics::REQUESTS;
 use crate::clock::SharedClock;
 use crate::codec;
@@ -55,9 +57,6 @@ pub struct Acceptor {
     keys: Arc<AcceptedKeys>,
 }
 
-/// For each key of a call: who holds it already, and with which body.
-type Holders = Vec<Option<(Position, u64)>>;
-
 /// What becomes of one request of a call.
 enum Fate {
     Append,
@@ -74,13 +73,40 @@ impl Acceptor {
 
     /// Accepts all requests or none of them; the answers stand in their order, and are given once all is durable.
     pub async fn accept(&self, requests: Vec<NotificationRequest>) -> Result<Vec<Accepted>, AcceptError> {
+        self.accept_batch(requests, None).await
+    }
+
+    /// The same for a batch under a retry key of its own, besides those of its items: the first item that is new carries it.
+    pub async fn accept_batch(
+        &self,
+        mut requests: Vec<NotificationRequest>,
+        batch: Option<Idempotency>,
+    ) -> Result<Vec<Accepted>, AcceptError> {
         let outcome = if requests.iter().all(|request| request.idempotency.is_none()) {
             self.append_all(&requests).await
         } else {
-            self.accept_keyed(&requests).await
+            self.accept_keyed(&mut requests, batch).await
         };
         count(&requests, &outcome);
         outcome
+    }
+
+    /// What was accepted before under these keys, in their order; a key that was used with another body is a conflict.
+    /// Asked before a request is checked: what was accepted once is answered the same, whatever would be said of it now. A
+    /// key that is just being appended is not known here: that wait belongs to [`Acceptor::accept`].
+    pub async fn find(&self, wanted: &[Idempotency], source: Source) -> Result<Vec<Option<Accepted>>, AcceptError> {
+        let keys: Vec<ClaimKey> = wanted.iter().map(|one| one.key).collect();
+        let mut known = self.keys.look(&keys);
+        self.ask_store(wanted, &mut known).await?;
+        let mut found = Vec::with_capacity(known.len());
+        for (index, (known, own)) in known.into_iter().zip(wanted).enumerate() {
+            if known.is_some_and(|(_, body_hash)| body_hash != own.body_hash) {
+                REQUESTS.with([source.name(), "none", "conflict"]).increment(1);
+                return Err(AcceptError::Conflict { index });
+            }
+            found.push(known.map(|(position, _)| Accepted { id: NotificationId(position), repeated: true }));
+        }
+        Ok(found)
     }
 
     async fn append_all(&self, requests: &[NotificationRequest]) -> Result<Vec<Accepted>, AcceptError> {
@@ -89,17 +115,26 @@ impl Acceptor {
         Ok(positions.into_iter().map(|position| Accepted { id: NotificationId(position), repeated: false }).collect())
     }
 
-    async fn accept_keyed(&self, requests: &[NotificationRequest]) -> Result<Vec<Accepted>, AcceptError> {
+    async fn accept_keyed(
+        &self,
+        requests: &mut [NotificationRequest],
+        batch: Option<Idempotency>,
+    ) -> Result<Vec<Accepted>, AcceptError> {
         let mut fates = within_call(requests)?;
-        let wanted: Vec<Idempotency> = requests
-            .iter()
-            .zip(&fates)
-            .filter(|(_, fate)| matches!(fate, Fate::Append))
-            .filter_map(|(request, _)| request.idempotency)
-            .collect();
+        let new = requests.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Append));
+        let wanted: Vec<Idempotency> =
+            batch.into_iter().chain(new.filter_map(|(request, _)| request.idempotency)).collect();
         let (held, mut known) = self.reserve(&wanted).await?;
         self.ask_store(&wanted, &mut known).await?;
         let mut known = known.into_iter();
+        let mut to_carry = None;
+        if let Some(own) = batch {
+            match known.next().flatten() {
+                Some((_, body_hash)) if body_hash != own.body_hash => return Err(AcceptError::Conflict { index: 0 }),
+                Some(_) => {}
+                None => to_carry = Some(own.key),
+            }
+        }
         for (index, request) in requests.iter().enumerate() {
             let (Some(own), Fate::Append) = (request.idempotency, &fates[index]) else { continue };
             match known.next().flatten() {
@@ -107,6 +142,11 @@ impl Acceptor {
                 Some((position, _)) => fates[index] = Fate::Known(position),
                 None => {}
             }
+        }
+        if let Some(carrier) = fates.iter().position(|fate| matches!(fate, Fate::Append))
+            && let Some(retry) = &mut requests[carrier].idempotency
+        {
+            retry.batch = to_carry;
         }
         let appended = self.append_held(requests, &fates, held).await?;
         Ok(answers(&fates, appended))
@@ -119,16 +159,7 @@ impl Acceptor {
             match self.keys.reserve(wanted) {
                 Reserved::Done { held, known } => return Ok((held, known)),
                 Reserved::Full => return Err(unavailable("too many requests with retry keys wait to be planned", 5)),
-                Reserved::Wait(mut ended) => {
-                    let ended = std::pin::pin!(ended.changed());
-                    match select(ended, limit).await {
-                        // The channel closes when the other call has ended; what came of it is seen in the next round.
-                        Either::Left((_, rest)) => limit = rest,
-                        Either::Right(_) => {
-                            return Err(unavailable("a request with the same retry key is still being written", 1));
-                        }
-                    }
-                }
+                Reserved::Wait(appending) => wait_for(appending, &mut limit).await?,
             }
         }
     }
@@ -173,6 +204,16 @@ impl Acceptor {
             Ok::<_, LogError>(positions)
         });
         Ok(appending.await.map_err(|_| unavailable("writing the log was interrupted", 1))??)
+    }
+}
+
+/// Waits until another call has appended what it is appending, or failed to; what came of it is seen by asking again.
+async fn wait_for(mut appending: watch::Receiver<()>, limit: &mut BoxFuture<'static, ()>) -> Result<(), AcceptError> {
+    // The channel closes when the other call has ended.
+    let ended = std::pin::pin!(appending.changed());
+    match select(ended, limit).await {
+        Either::Left(_) => Ok(()),
+        Either::Right(_) => Err(unavailable("a request with the same retry key is still being written", 1)),
     }
 }
 
@@ -278,6 +319,11 @@ fn count(requests: &[NotificationRequest], outcome: &Result<Vec<Accepted>, Accep
 /// Counts requests that were refused because they are invalid; their priority may be what is wrong.
 pub(crate) fn refused_counter(source: Source) -> Counter {
     REQUESTS.with([source.name(), "none", "refused"])
+}
+
+/// Counts requests that were answered from their retry key alone: their bodies were not read again.
+pub(crate) fn repeated_counter(source: Source) -> Counter {
+    REQUESTS.with([source.name(), "none", "repeated"])
 }
 
 #[cfg(test)]

@@ -33,11 +33,14 @@ enum Entry {
     },
 }
 
+/// For each key of a call: who holds it already, and with which body.
+pub(super) type Holders = Vec<Option<(Position, u64)>>;
+
 /// What is known of the keys of one call.
 #[derive(Debug)]
 pub(super) enum Reserved {
     /// Every key that nobody has is the caller's now; of the others, in the order of the call, the position and body.
-    Done { held: Reservation, known: Vec<Option<(Position, u64)>> },
+    Done { held: Reservation, known: Holders },
     /// Another call is appending one of them; nothing was reserved.
     Wait(watch::Receiver<()>),
     /// There are too many.
@@ -69,6 +72,16 @@ impl AcceptedKeys {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What is known of the keys now, in their order; nothing is reserved.
+    pub(super) fn look(&self, keys: &[ClaimKey]) -> Holders {
+        let entries = self.lock();
+        let look = |key| match entries.get(key) {
+            Some(Entry::Accepted { position, body_hash }) => Some((*position, *body_hash)),
+            Some(Entry::Appending { .. }) | None => None,
+        };
+        keys.iter().map(look).collect()
     }
 
     /// Reserves all keys that are new, or none. Each key must occur once.
@@ -113,8 +126,10 @@ impl Reservation {
         let own = self.ends.subscribe();
         let mut entries = self.owner.lock();
         for (one, position) in appended {
-            if let Some(entry) = entries.get_mut(&one.key).filter(|entry| entry.is_held_by(&own)) {
-                *entry = Entry::Accepted { position, body_hash: one.body_hash };
+            for key in one.keys() {
+                if let Some(entry) = entries.get_mut(&key).filter(|entry| entry.is_held_by(&own)) {
+                    *entry = Entry::Accepted { position, body_hash: one.body_hash };
+                }
             }
         }
     }

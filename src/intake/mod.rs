@@ -15,9 +15,12 @@ mod metrics;
 #[cfg(test)]
 pub(crate) mod fakes;
 
-pub(crate) use accept::refused_counter;
 pub use accept::{AcceptError, Accepted, Acceptor};
+pub(crate) use accept::{refused_counter, repeated_counter};
 pub use accepted_keys::AcceptedKeys;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use unplanned::remember_unplanned;
-pub use validate::{ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, limits, read_item, read_request};
+pub use validate::{
+    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, json_fields, json_value, limits,
+    read_item, read_request,
+};

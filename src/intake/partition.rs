@@ -212,7 +212,8 @@ impl PartitionState {
         let sources =
             Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
-        let keys: Vec<_> = requests.iter().filter_map(|(_, request)| Some(request.idempotency?.key)).collect();
+        let retries = requests.iter().filter_map(|(_, request)| request.idempotency);
+        let keys: Vec<_> = retries.flat_map(|retry| retry.keys()).collect();
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
             batch::plan_one_by_one(&records, &facts, &mut rejected, now, |one, facts| {

@@ -22,7 +22,9 @@ pub async fn remember_unplanned(
             if let Ok(request) = codec::decode_request(&record.body)
                 && let Some(retry) = request.idempotency
             {
-                accepted_keys.load(retry.key, record.position, retry.body_hash);
+                for key in retry.keys() {
+                    accepted_keys.load(key, record.position, retry.body_hash);
+                }
             }
             from = record.position.offset + 1;
         }

@@ -15,6 +15,8 @@ use std::borrow::Cow;
 
 use async_trait::async_trait;
 
+pub use self::diagnose::{fields as json_fields, value as json_value};
+pub use self::wire::Object as JsonObject;
 use self::wire::{Object, WireContent, WireRequest, WireTo};
 use crate::domain::{Content, Idempotency, NotificationRequest, Priority, Recipient, Source, Timestamp};
 
@@ -30,6 +32,11 @@ pub struct FieldProblem {
 impl FieldProblem {
     pub fn new(pointer: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// Of a field by its name, whatever somebody put there as one.
+    pub fn of_field(name: &str, detail: impl Into<String>) -> Self {
+        Self::new(format!("/{}", diagnose::escaped(name)), detail)
     }
 }
 

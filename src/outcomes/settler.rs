@@ -22,6 +22,7 @@ use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Channel, Plan, ShardId, TaskId};
 use crate::ownership::Ownership;
 use crate::store::{SharedStore, TimerRow, WriteBatch};
+use crate::telemetry::Mailboxes;
 use crate::timers::TimersHandle;
 
 /// Answers that may wait to be written; senders wait beyond. At 20,000 sends a second that is half a second of them.
@@ -43,6 +44,7 @@ struct Queue {
     /// Whether the actor has been told and has not looked yet.
     told: AtomicBool,
     actor: ArcSwapOption<ActorRef<Settle>>,
+    depth: Mailboxes,
 }
 
 /// There are answers.
@@ -59,6 +61,7 @@ impl SettlerHandle {
             settled: watch::channel(0).0,
             told: AtomicBool::new(false),
             actor: ArcSwapOption::empty(),
+            depth: Mailboxes::of("settler"),
         }))
     }
 
@@ -69,6 +72,7 @@ impl SettlerHandle {
         if let Ok(permits) = self.0.room.acquire_many(count).await {
             permits.forget();
         }
+        self.0.depth.queued(answers.len());
         self.0.waiting().extend(answers);
         self.0.submitted.fetch_add(u64::from(count), Ordering::AcqRel);
         self.0.tell();
@@ -102,6 +106,7 @@ impl Queue {
     fn written(&self, count: usize) {
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.room.add_permits(count);
+        self.depth.done(count);
         self.settled.send_modify(|settled| *settled += count as u64);
     }
 

@@ -119,7 +119,7 @@ fn held_claims(
         && facts.retry_holder.is_none()
     {
         let expires_at = request.accepted_at + policy.retry_window;
-        claims.push(PlanClaim { key: retry.key, expires_at, body_hash: retry.body_hash });
+        claims.extend(retry.keys().map(|key| PlanClaim { key, expires_at, body_hash: retry.body_hash }));
     }
     if let Some(key) = facts.business_key
         && facts.business_holder.is_none()

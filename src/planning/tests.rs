@@ -56,7 +56,7 @@ fn keyed(key: &str) -> NotificationRequest {
 }
 
 fn retried(key: u128) -> NotificationRequest {
-    with(|request| request.idempotency = Some(Idempotency { key: ClaimKey(key), body_hash: 7 }))
+    with(|request| request.idempotency = Some(Idempotency { key: ClaimKey(key), body_hash: 7, batch: None }))
 }
 
 /// What became of each: `sent`, or the reason and, for a duplicate, of which offset.
@@ -221,7 +221,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
             expires_at,
             dedup_key: dedup_key.map(|key| key.to_string().into()),
             user_id: user_id.map(|user| user.to_string().into()),
-            idempotency: retry_key.map(|key| Idempotency { key: ClaimKey(key), body_hash: 1 }),
+            idempotency: retry_key.map(|key| Idempotency { key: ClaimKey(key), body_hash: 1, batch: None }),
             routing: Routing::Fallback,
             ..request()
         }

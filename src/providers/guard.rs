@@ -1,14 +1,12 @@
 //! Which addresses a webhook may go to: not into our own network (server-side request forgery).
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
+use super::names::{NameError, Names};
 use crate::clock::SharedClock;
-use crate::domain::Timestamp;
 
 /// A webhook's address, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +29,10 @@ pub enum EndpointError {
     Scheme,
     #[error("a URL with a user name or password is not called")]
     Credentials,
-    #[error("the host name cannot be resolved")]
+    #[error("the host name does not exist")]
+    Unknown,
+    /// The only error that may be gone in a moment.
+    #[error("the host name cannot be resolved at the moment")]
     Unresolved,
     #[error("it points to a private address (set `security.allow_private_addresses` to allow that)")]
     Private,
@@ -42,23 +43,12 @@ pub enum EndpointError {
 #[derive(Clone)]
 pub struct Guard {
     allow_private: bool,
-    clock: SharedClock,
-    resolved: Arc<Mutex<Answers>>,
+    names: Names,
 }
-
-/// What the name service answered, and when.
-type Answers = HashMap<Box<str>, (Timestamp, Result<IpAddr, EndpointError>)>;
-
-/// How long an answer of the name service is used again, so that a burst does not ask for each of its messages.
-const RESOLVED_FOR: Duration = Duration::from_secs(10);
-/// Names remembered at once.
-const RESOLVED_MAX: usize = 10_000;
-/// The longest the name service may take.
-const RESOLVE_MAX: Duration = Duration::from_secs(5);
 
 impl Guard {
     pub fn new(allow_private: bool, clock: SharedClock) -> Self {
-        Self { allow_private, clock, resolved: Arc::default() }
+        Self { allow_private, names: Names::of_system(clock) }
     }
 
     /// Reads a URL as browsers do (numbers in a host may be decimal, octal or hexadecimal), and checks what can be checked
@@ -98,35 +88,28 @@ impl Guard {
         Ok(SocketAddr::new(address, endpoint.port))
     }
 
-    async fn look_up(&self, name: &str) -> Result<IpAddr, EndpointError> {
-        let now = self.clock.now();
-        if let Some((at, answer)) = self.resolved().get(name)
-            && now.since(*at) < RESOLVED_FOR
-        {
-            return answer.clone();
+    /// Whether a request may name this address. A name service that says nothing is not the caller's fault: what is sent
+    /// is checked again.
+    pub async fn admit(&self, url: &str) -> Result<(), EndpointError> {
+        let endpoint = self.check_url(url)?;
+        match self.resolve(&endpoint).await {
+            Ok(_) | Err(EndpointError::Unresolved) => Ok(()),
+            Err(error) => Err(error),
         }
-        let answer = self.ask(name).await;
-        let mut resolved = self.resolved();
-        if resolved.len() >= RESOLVED_MAX {
-            resolved.clear();
-        }
-        resolved.insert(name.into(), (now, answer.clone()));
-        answer
     }
 
-    async fn ask(&self, name: &str) -> Result<IpAddr, EndpointError> {
-        let asked = tokio::time::timeout(RESOLVE_MAX, tokio::net::lookup_host((name, 0))).await;
-        let addresses: Vec<IpAddr> = match asked {
-            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
-            _ => return Err(EndpointError::Unresolved),
-        };
+    async fn look_up(&self, name: &str) -> Result<IpAddr, EndpointError> {
+        let addresses = self.names.addresses(name).await.map_err(|error| match error {
+            NameError::NotFound => EndpointError::Unknown,
+            NameError::NoAnswer => EndpointError::Unresolved,
+        })?;
         // One private address among public ones is as good as none but private ones.
-        for address in &addresses {
+        for address in &*addresses {
             self.check_address(*address)?;
         }
         // IPv4 first: where IPv6 is not routed, connecting to it only costs the timeout.
         let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-        first.copied().ok_or(EndpointError::Unresolved)
+        first.copied().ok_or(EndpointError::Unknown)
     }
 
     fn check_address(&self, address: IpAddr) -> Result<(), EndpointError> {
@@ -139,10 +122,6 @@ impl Guard {
         };
         let is_allowed = is_public(address) || (self.allow_private && !is_link_local);
         if is_allowed { Ok(()) } else { Err(EndpointError::Private) }
-    }
-
-    fn resolved(&self) -> std::sync::MutexGuard<'_, Answers> {
-        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,6 +191,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use crate::domain::Timestamp;
 
     fn guard(allow_private: bool) -> Guard {
         Guard::new(allow_private, ManualClock::starting_at(Timestamp(0)))
@@ -274,5 +254,17 @@ mod tests {
         let guard = guard(false);
         let endpoint = guard.check_url("http://localhost/hook").expect("a name is not an address yet");
         assert_eq!(guard.resolve(&endpoint).await, Err(EndpointError::Private));
+    }
+    #[tokio::test]
+    async fn a_request_is_refused_for_what_is_known_of_its_host_and_not_for_what_could_not_be_asked() {
+        let admit = async |found: Result<Vec<IpAddr>, NameError>| {
+            let clock = ManualClock::starting_at(Timestamp(0));
+            let names = Names::new(clock, Arc::new(move |_: &str| found.clone()));
+            Guard { allow_private: false, names }.admit("https://hooks.example.com/a").await
+        };
+        assert_eq!(admit(Ok(vec![[8, 8, 8, 8].into()])).await, Ok(()));
+        assert_eq!(admit(Ok(vec![[8, 8, 8, 8].into(), [10, 0, 0, 1].into()])).await, Err(EndpointError::Private));
+        assert_eq!(admit(Err(NameError::NotFound)).await, Err(EndpointError::Unknown));
+        assert_eq!(admit(Err(NameError::NoAnswer)).await, Ok(()));
     }
 }

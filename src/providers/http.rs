@@ -20,7 +20,7 @@ use url::Host;
 
 pub(super) use self::connection::Answer;
 use self::connection::{Connection, describe};
-use super::guard::{Endpoint, Guard};
+use super::guard::{Endpoint, EndpointError, Guard};
 use crate::clock::SharedClock;
 use crate::domain::Timestamp;
 
@@ -183,7 +183,8 @@ impl HttpClient {
     async fn open(&self, target: &Target) -> Result<Connection, HttpFailure> {
         let endpoint = &target.endpoint;
         let address = self.guard.resolve(endpoint).await.map_err(|error| match error {
-            super::guard::EndpointError::Unresolved => HttpFailure::Unreachable(error.to_string()),
+            // A name that is gone may be back before the attempts are spent.
+            EndpointError::Unresolved | EndpointError::Unknown => HttpFailure::Unreachable(error.to_string()),
             error => HttpFailure::Refused(error.to_string()),
         })?;
         let unreachable =

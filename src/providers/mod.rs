@@ -6,6 +6,7 @@
 mod registry;
 mod outcome;
 mod guard;
+mod names;
 mod http;
 mod webhook;
 mod smtp;

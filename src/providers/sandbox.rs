@@ -21,11 +21,15 @@ pub struct Sandbox {
 struct Shelf {
     messages: VecDeque<Arc<Kept>>,
     bytes: usize,
+    /// Messages kept so far.
+    count: u64,
 }
 
 /// A message that was given to a sandbox provider.
 #[derive(Debug, Clone)]
 pub struct Kept {
+    /// The how-manyth it is in this process.
+    pub number: u64,
     pub message: Message,
     pub provider: Box<str>,
     pub at: Timestamp,
@@ -39,11 +43,12 @@ impl Sandbox {
         Self { clock, kept: Mutex::default() }
     }
 
-    /// A tenant's messages, newest first.
-    pub fn list(&self, tenant: &str, limit: usize) -> Vec<Kept> {
+    /// A tenant's messages, newest first, those kept before the one with the number `before`.
+    pub fn list(&self, tenant: &str, before: Option<u64>, limit: usize) -> Vec<Kept> {
         let shelf = self.shelf();
         let newest_first = shelf.messages.iter().rev().filter(|kept| &*kept.message.tenant == tenant);
-        newest_first.take(limit).map(|kept| Kept::clone(kept)).collect()
+        let wanted = newest_first.filter(|kept| before.is_none_or(|before| kept.number < before));
+        wanted.take(limit).map(|kept| Kept::clone(kept)).collect()
     }
 
     /// Forgets a tenant's messages.
@@ -54,8 +59,10 @@ impl Sandbox {
     }
 
     fn keep(&self, message: &Message, provider: &str) {
-        let kept = Kept { message: message.clone(), provider: provider.into(), at: self.clock.now() };
+        let (message_kept, provider, at) = (message.clone(), provider.into(), self.clock.now());
         let mut shelf = self.shelf();
+        shelf.count += 1;
+        let kept = Kept { number: shelf.count, message: message_kept, provider, at };
         shelf.bytes += size(message);
         shelf.messages.push_back(Arc::new(kept));
         while (shelf.messages.len() > MESSAGES_MAX || shelf.bytes > BYTES_MAX)
@@ -116,5 +123,47 @@ impl Provider for SandboxProvider {
 
     async fn check(&self) -> Result<(), String> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::{Address, Parts, Position, Priority, ShardId, TaskId};
+
+    fn message(offset: u64, tenant: &str) -> Message {
+        let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+        Message {
+            task: TaskId { position: Position::new(shard, offset), ordinal: 0 },
+            attempt: 1,
+            channel: Channel::Email,
+            priority: Priority::Normal,
+            tenant: tenant.into(),
+            address: Address::Email("a@example.com".into()),
+            parts: Parts { title: "T".into(), body: "B".into(), html: None, sms: None },
+            data: "{}".into(),
+            metadata: "{}".into(),
+            accepted_at: Timestamp(0),
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_page_goes_on_where_the_one_before_ended_whatever_came_meanwhile() {
+        let sandbox = Sandbox::new(ManualClock::starting_at(Timestamp(0)));
+        let offsets = |before, limit| -> Vec<u64> {
+            let kept = sandbox.list("mine", before, limit);
+            kept.iter().map(|kept| kept.message.task.position.offset).collect()
+        };
+        for offset in 0..4 {
+            sandbox.keep(&message(offset, "mine"), "sandbox");
+            sandbox.keep(&message(offset, "theirs"), "sandbox");
+        }
+        assert_eq!(offsets(None, 2), [3, 2]);
+        let before = sandbox.list("mine", None, 2)[1].number;
+        sandbox.keep(&message(4, "mine"), "sandbox");
+        assert_eq!(offsets(Some(before), 2), [1, 0]);
+        assert_eq!(offsets(Some(0), 2), [0; 0]);
     }
 }

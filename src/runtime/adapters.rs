@@ -24,8 +24,7 @@ pub(super) struct Endpoints(pub(super) Guard);
 #[async_trait]
 impl EndpointCheck for Endpoints {
     async fn check(&self, url: &str) -> Result<(), String> {
-        let endpoint = self.0.check_url(url).map_err(|error| error.to_string())?;
-        self.0.resolve(&endpoint).await.map(drop).map_err(|error| error.to_string())
+        self.0.admit(url).await.map_err(|error| error.to_string())
     }
 }
 
@@ -63,10 +62,11 @@ impl DryRun for DryRunner {
 pub(super) struct SandboxShelf(pub(super) Arc<Sandbox>);
 
 impl SandboxMessages for SandboxShelf {
-    fn messages(&self, tenant: &str, limit: usize) -> Vec<SandboxMessage> {
-        let kept = self.0.list(tenant, limit);
+    fn messages(&self, tenant: &str, before: Option<u64>, limit: usize) -> Vec<SandboxMessage> {
+        let kept = self.0.list(tenant, before, limit);
         kept.into_iter()
             .map(|kept| SandboxMessage {
+                number: kept.number,
                 task: kept.message.task,
                 attempt: kept.message.attempt,
                 provider: kept.provider,

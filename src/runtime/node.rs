@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ use crate::log::{EmbeddedLog, SharedLog};
 use crate::planning::Policy;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
-use crate::store::{EmbeddedStore, SharedStore};
+use crate::store::{EmbeddedStore, Measured, SharedStore};
 use crate::telemetry::{self, Condition, Health};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
@@ -56,29 +57,19 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let (log, store, coordination) = open_backends(&config, &disk, &clock)?;
     let renderer = Arc::new(Renderer::new(&config.templates).context("cannot load the templates")?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
-    let context = BuildContext {
-        clock: clock.clone(),
-        guard: Guard::new(config.security.allow_private_addresses, clock.clone()),
-        sandbox: sandbox.clone(),
-    };
-    // One set for each class: they share no connection.
+    let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
+    let context = || BuildContext { clock: clock.clone(), guard: guard(), sandbox: sandbox.clone() };
+    // One set for each class: they share no connection, and no queue for the name service.
     let providers: [Vec<SharedProvider>; 2] = [
-        providers::build_all(&config.providers, &context).context("cannot set up the providers")?,
-        providers::build_all(&config.providers, &context).context("cannot set up the providers")?,
+        providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
+        providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
     ];
     let policy = Arc::new(Policy::new(&config.dedup, served(&providers[0])));
     let accepted_keys = Arc::new(AcceptedKeys::default());
-    let critical = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CRITICAL_THREADS)
-        .thread_name("fanfare-critical")
-        .max_blocking_threads(CRITICAL_BLOCKING_THREADS)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime of the critical class")?;
-
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another process there?", config.http.listen))?;
+    let critical = CriticalRuntime::start()?;
     let engine = Engine::start(EngineParts {
         clock: clock.clone(),
         log: log.clone(),
@@ -88,7 +79,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         policy: policy.clone(),
         accepted_keys: accepted_keys.clone(),
         providers,
-        critical: critical.handle().clone(),
+        critical: critical.handle(),
         config: config.clone(),
     })
     .await?;
@@ -105,7 +96,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         operations: engine.clone(),
         dry_run: Arc::new(DryRunner { policy, store: store.clone(), renderer: renderer.clone() }),
         sandbox: Arc::new(SandboxShelf(sandbox)),
-        endpoints: Arc::new(Endpoints(context.guard.clone())),
+        endpoints: Arc::new(Endpoints(guard())),
         contents: renderer,
         health: health.clone(),
         metrics: metrics.clone(),
@@ -133,9 +124,37 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     if ended.is_ok() {
         engine.drain().await;
     }
-    critical.shutdown_background();
+    drop(critical);
     tracing::info!("stopped");
     ended
+}
+
+/// The runtime of the critical class. A runtime that is dropped inside another waits for its threads, which panics there:
+/// this one lets them end by themselves, on whatever way the node ends.
+struct CriticalRuntime(Option<Runtime>);
+
+impl CriticalRuntime {
+    fn start() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CRITICAL_THREADS)
+            .thread_name("fanfare-critical")
+            .max_blocking_threads(CRITICAL_BLOCKING_THREADS)
+            .enable_all()
+            .build();
+        runtime.map(|runtime| Self(Some(runtime))).context("cannot start the runtime of the critical class")
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("it is taken only when dropped").handle().clone()
+    }
+}
+
+impl Drop for CriticalRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> {
@@ -161,7 +180,7 @@ fn open_backends(
         LogBackend::Embedded => EmbeddedLog::open(disk.clone(), config.log.partitions)?,
     };
     let store: SharedStore = match config.store.backend {
-        StoreBackend::Embedded => EmbeddedStore::open(disk.clone())?,
+        StoreBackend::Embedded => Measured::over(EmbeddedStore::open(disk.clone())?),
     };
     let coordination: SharedCoordination = match config.coordination.backend {
         CoordinationBackend::Local => Arc::new(LocalCoordination::new(clock.clone())),

@@ -5,6 +5,7 @@
 //! whole or, where a backend cannot do that, in the order of its fields.
 
 mod embedded;
+mod measured;
 mod rows;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use embedded::EmbeddedStore;
+pub use measured::Measured;
 pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, HistoryEntry,
     TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,

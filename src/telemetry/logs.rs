@@ -9,7 +9,7 @@ const QUIET: &str = "ractor=warn";
 
 /// Starts logging for this process; an error if the filter cannot be read. Called again it changes nothing.
 pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
-    let filter = filter(&telemetry.log_filter)?;
+    let filter = filter(&telemetry.log_filter).map_err(anyhow::Error::msg)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match telemetry.log_format {
         LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
@@ -21,9 +21,14 @@ pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+/// Whether a filter can be read; why not.
+pub fn check_log_filter(text: &str) -> Result<(), String> {
+    filter(text).map(drop)
+}
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(format!("{QUIET},{text}"))
-        .map_err(|error| anyhow::anyhow!("`telemetry.log_filter` = \"{text}\" is no filter: {error}"))
+        .map_err(|error| format!("`telemetry.log_filter` = \"{text}\" is no filter: {error}"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! configuration only.
 
 mod metrics;
+mod mailbox;
 mod process;
 mod logs;
 mod health;
@@ -12,4 +13,5 @@ mod health;
 pub use self::metrics::{CounterMetric, GaugeMetric, HistogramMetric, MetricsPage, install};
 pub use ::metrics::{Counter, Gauge, Histogram};
 pub use health::{Condition, Health};
-pub use logs::start_logs;
+pub use logs::{check_log_filter, start_logs};
+pub use mailbox::{InMailbox, Mailboxes};

@@ -19,11 +19,13 @@ pub use sweep::{SweepActor, SweepArguments, SweepMessage};
 use crate::domain::ShardId;
 use crate::ownership::{Expected, Shard};
 use crate::store::TimerRow;
+use crate::telemetry::Mailboxes;
 
 /// The way to the timers of each owned shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TimersHandle {
     shards: ArcSwap<HashMap<ShardId, Timed>>,
+    mailboxes: Mailboxes,
 }
 
 /// A shard whose timers run.
@@ -31,6 +33,12 @@ pub struct TimersHandle {
 struct Timed {
     shard: Arc<Shard>,
     actor: ActorRef<TimerMessage>,
+}
+
+impl Default for TimersHandle {
+    fn default() -> Self {
+        Self { shards: ArcSwap::default(), mailboxes: Mailboxes::of("timer") }
+    }
 }
 
 impl TimersHandle {
@@ -44,7 +52,7 @@ impl TimersHandle {
         if let Some(timed) = self.shards.load().get(&shard) {
             timed.shard.add_timers(rows);
             // A closed mailbox means a restart, and the next incarnation looks by itself.
-            let _ = timed.actor.cast(TimerMessage::Added);
+            let _ = timed.actor.cast(TimerMessage::Added(self.mailboxes.enter()));
         }
     }
 

@@ -15,6 +15,7 @@ use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Position, TaskId, Timestamp};
 use crate::ownership::Shard;
 use crate::store::{SharedStore, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
+use crate::telemetry::InMailbox;
 
 #[derive(Debug, Default)]
 pub struct TimerActor;
@@ -31,7 +32,7 @@ pub struct TimerArguments {
 #[derive(Debug)]
 pub enum TimerMessage {
     /// Rows arrived: [`Shard::take_arriving`] has them.
-    Added,
+    Added(InMailbox),
     /// The time has come to look: for what is due, and for what to read ahead.
     Look(Moment),
 }
@@ -78,7 +79,7 @@ impl Actor for TimerActor {
         state: &mut TimerState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TimerMessage::Added => {}
+            TimerMessage::Added(_) => {}
             TimerMessage::Look(at) => {
                 if state.look_at.is_some_and(|look_at| look_at <= at) {
                     state.look_at = None;

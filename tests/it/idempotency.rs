@@ -1,12 +1,12 @@
 //! The same twice is once.
 
-use fanfare::domain::{Channel, ClaimKey, Idempotency};
+use fanfare::domain::{Channel, ClaimKey, Idempotency, NotificationRequest, Source};
 use fanfare::intake::AcceptError;
 
 use crate::world::{TestProvider, World, mail};
 
 fn retry(key: u128, body_hash: u64) -> Option<Idempotency> {
-    Some(Idempotency { key: ClaimKey(key), body_hash })
+    Some(Idempotency { key: ClaimKey(key), body_hash, batch: None })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,6 +34,27 @@ async fn a_retry_key_with_another_body_is_a_conflict() {
     request.idempotency = retry(1, 8);
     let again = world.acceptor.accept(vec![request]).await;
     assert!(matches!(again, Err(AcceptError::Conflict { index: 0 })), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_holds_its_key_as_long_as_its_items_hold_theirs_even_after_a_restart() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let world = World::start(vec![provider]).await;
+    let accept = async |world: &World, item: u128, body_hash: u64| {
+        let request = NotificationRequest { idempotency: retry(100 + item, body_hash), ..mail() };
+        world.acceptor.accept_batch(vec![request], retry(99, body_hash)).await
+    };
+    let first = accept(&world, 0, 7).await.expect("accepted")[0].id;
+    let is_conflict = |outcome| matches!(outcome, Err(AcceptError::Conflict { .. }));
+    assert!(is_conflict(accept(&world, 1, 8).await), "waiting to be planned");
+    world.expect_states(first, &["sent"]).await;
+    assert!(is_conflict(accept(&world, 1, 8).await), "planned");
+    let world = world.restart().await;
+    assert!(is_conflict(accept(&world, 1, 8).await), "after a restart");
+    let found = world.acceptor.find(&[retry(100, 7).expect("a key")], Source::Http).await.expect("the store reads");
+    assert_eq!(found[0].map(|accepted| accepted.id), Some(first));
+    // The rest of a batch that broke off is still taken.
+    assert!(!accept(&world, 1, 7).await.expect("accepted")[0].repeated);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,3 +13,5 @@ mod restarts;
 mod fallback;
 mod audit;
 mod clock_steps;
+mod node;
+mod metrics;

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use bytes::Bytes;
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answer::raw_json;
@@ -22,14 +24,16 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::{NotificationRequest, Source};
-use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, limits, read_item};
+use crate::domain::{Idempotency, NotificationId, NotificationRequest, Source};
+use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, JsonObject, json_fields, limits, read_item};
 
 /// Bodies above this take longer to read than other tasks of the runtime should wait: they are read on a thread of their own.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Names that are resolved at once.
 const RESOLVING_MAX: usize = 32;
+/// The longest that all of them together may take.
+const RESOLVING_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +49,14 @@ struct WireBatch<'a> {
 struct Items<'a>(Vec<&'a RawValue>);
 
 /// What became of each item so far.
-type Outcomes = Vec<Result<NotificationRequest, Vec<FieldProblem>>>;
+type Outcomes = Vec<Result<NotificationRequest, Settled>>;
+
+/// An item that is not to be accepted.
+enum Settled {
+    /// It was before, under the same retry key and body.
+    Known(NotificationId),
+    Refused(Vec<FieldProblem>),
+}
 
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
@@ -57,20 +68,61 @@ pub(in crate::api) async fn create(
     }
     let (head, body) = body::read(&api, request, api.parts.http.max_batch_body.as_usize()).await?;
     let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/notifications/batch", &body.bytes)?;
-    let (mut outcomes, _body) = read(&api, &caller, key, body).await?;
+    let known = match key {
+        Some(key) => known_items(&api, key, &body).await?,
+        None => Vec::new(),
+    };
+    let (mut outcomes, _body) = read(&api, &caller, key, known, body).await?;
     check_endpoints(&api, &mut outcomes).await;
     let mut requests = Vec::with_capacity(outcomes.len());
-    let mut refusals = Vec::new();
+    let mut settled = Vec::new();
     for (index, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Ok(request) => requests.push(request),
-            Err(problems) => refusals.push((index, problems)),
+            Err(outcome) => settled.push((index, outcome)),
         }
     }
-    api.refused.increment(refusals.len() as u64);
+    let refused = settled.iter().filter(|(_, outcome)| matches!(outcome, Settled::Refused(_))).count();
+    api.refused.increment(refused as u64);
+    api.repeated.increment((settled.len() - refused) as u64);
     let _place = api.bulk_place(&requests)?;
-    let accepted = if requests.is_empty() { Vec::new() } else { api.parts.acceptor.accept(requests).await? };
-    Ok(raw_json(StatusCode::ACCEPTED, answer(accepted, refusals)))
+    let accepted = match (requests.is_empty(), key) {
+        (false, key) => api.parts.acceptor.accept_batch(requests, key.map(RetryKey::batch)).await?,
+        (true, Some(key)) if refused == settled.len() => {
+            // Nothing of it goes into the log, and so nothing there can carry its key.
+            api.answers.keep(key, Bytes::new());
+            Vec::new()
+        }
+        (true, _) => Vec::new(),
+    };
+    Ok(raw_json(StatusCode::ACCEPTED, answer(accepted, settled)))
+}
+
+/// For a batch that came before: the items that were accepted then. Those that were not are read again.
+async fn known_items(api: &Api, key: RetryKey, body: &JsonBody) -> Result<Vec<Option<Accepted>>, Problem> {
+    api.answers.find(key)?;
+    let acceptor = &api.parts.acceptor;
+    if acceptor.find(&[key.batch()], Source::Http).await?.iter().flatten().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let bytes = body.bytes.clone();
+    // A body that was accepted before is well formed.
+    let count = move || serde_json::from_slice::<WireBatch<'_>>(&bytes).map_or(0, |batch| batch.items.0.len());
+    let count = beside(body.bytes.len() > INLINE_BYTES_MAX, count).await;
+    let keys: Vec<Idempotency> = (0..count).map(|index| key.item(index)).collect();
+    Ok(acceptor.find(&keys, Source::Http).await?)
+}
+
+/// Runs it here, or on a thread of its own where it takes long.
+async fn beside<T: Send + 'static>(takes_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if !takes_long {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // It cannot have been cancelled; a panic in it is one of the handler.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Reads all items, with the body given back, whose memory is counted until the end.
@@ -78,26 +130,25 @@ async fn read(
     api: &Arc<Api>,
     caller: &Caller,
     key: Option<RetryKey>,
+    known: Vec<Option<Accepted>>,
     body: JsonBody,
 ) -> Result<(Outcomes, JsonBody), Problem> {
-    let is_small = body.bytes.len() <= INLINE_BYTES_MAX;
     let (api, tenant) = (api.clone(), caller.tenant.clone());
-    let read = move || {
-        let outcomes = read_items(&api, &tenant, key, body.text()?)?;
+    let read = move |body: JsonBody| {
+        let outcomes = read_items(&api, &tenant, key, &known, body.text()?)?;
         Ok((outcomes, body))
     };
-    if is_small {
-        return read();
-    }
-    match tokio::task::spawn_blocking(read).await {
-        Ok(outcome) => outcome,
-        // It cannot have been cancelled; a panic in it is one of the handler.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    beside(body.bytes.len() > INLINE_BYTES_MAX, move || read(body)).await
 }
 
-fn read_items(api: &Api, tenant: &str, key: Option<RetryKey>, text: &str) -> Result<Outcomes, Problem> {
-    let WireBatch { defaults, items: Items(items) } =
+fn read_items(
+    api: &Api,
+    tenant: &str,
+    key: Option<RetryKey>,
+    known: &[Option<Accepted>],
+    text: &str,
+) -> Result<Outcomes, Problem> {
+    let JsonObject(WireBatch { defaults, items: Items(items) }) =
         serde_json::from_str(text).map_err(|error| Problem::fields(diagnose(text, &error)))?;
     if items.is_empty() || items.len() > limits::BATCH_ITEMS_MAX {
         let detail = format!("must have 1 to {} entries", limits::BATCH_ITEMS_MAX);
@@ -109,15 +160,19 @@ fn read_items(api: &Api, tenant: &str, key: Option<RetryKey>, text: &str) -> Res
     })?;
     let mut envelope = Envelope { tenant, source: Source::Http, idempotency: None, now: api.parts.clock.now() };
     let outcomes = items.iter().enumerate().map(|(index, item)| {
+        if let Some(Some(accepted)) = known.get(index) {
+            return Err(Settled::Known(accepted.id));
+        }
         envelope.idempotency = key.map(|key| key.item(index));
-        let request = read_item(item.get(), defaults.as_ref(), &envelope)?;
-        api.parts.contents.check(&request).map_err(|problem| vec![problem])?;
+        let request = read_item(item.get(), defaults.as_ref(), &envelope).map_err(Settled::Refused)?;
+        api.parts.contents.check(&request).map_err(|problem| Settled::Refused(vec![problem]))?;
         Ok(request)
     });
     Ok(outcomes.collect())
 }
 
-/// Asks about each webhook's host once.
+/// Asks about each webhook's host once. What is not answered in time is let through, as it is for a single notification:
+/// every send is checked again.
 async fn check_endpoints(api: &Api, outcomes: &mut Outcomes) {
     let mut hosts: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
@@ -134,10 +189,18 @@ async fn check_endpoints(api: &Api, outcomes: &mut Outcomes) {
     let endpoints = &api.parts.endpoints;
     let checks = stream::iter(hosts).map(async |(origin, indexes)| (endpoints.check(&origin).await, indexes));
     let mut checked = std::pin::pin!(checks.buffer_unordered(RESOLVING_MAX));
-    while let Some((outcome, indexes)) = checked.next().await {
+    let mut limit = api.parts.clock.sleep(RESOLVING_WAIT_MAX);
+    loop {
+        let (outcome, indexes) = match select(checked.next(), limit).await {
+            Either::Left((Some(answered), rest)) => {
+                limit = rest;
+                answered
+            }
+            _ => return,
+        };
         let Err(reason) = outcome else { continue };
         for index in indexes {
-            outcomes[index] = Err(vec![FieldProblem::new("/to/url", reason.clone())]);
+            outcomes[index] = Err(Settled::Refused(vec![FieldProblem::new("/to/url", reason.clone())]));
         }
     }
 }
@@ -150,21 +213,27 @@ fn origin(url: &str) -> &str {
 }
 
 /// The answer, written by hand: ten thousand ids.
-fn answer(accepted: Vec<Accepted>, refusals: Vec<(usize, Vec<FieldProblem>)>) -> Vec<u8> {
-    let total = accepted.len() + refusals.len();
-    let mut body = Vec::with_capacity(16 + accepted.len() * 32 + refusals.len() * 256);
+fn answer(accepted: Vec<Accepted>, settled: Vec<(usize, Settled)>) -> Vec<u8> {
+    let total = accepted.len() + settled.len();
+    let mut body = Vec::with_capacity(16 + accepted.len() * 32 + settled.len() * 256);
     body.extend_from_slice(b"{\"items\":[");
     let mut accepted = accepted.into_iter();
-    let mut refusals = refusals.into_iter().peekable();
+    let mut settled = settled.into_iter().peekable();
     for index in 0..total {
         if index > 0 {
             body.push(b',');
         }
-        if let Some((_, problems)) = refusals.next_if(|(refused, _)| *refused == index) {
-            body.extend_from_slice(b"{\"error\":");
-            Problem::fields(problems).write(&mut body);
-            body.push(b'}');
-        } else if let Some(Accepted { id, .. }) = accepted.next() {
+        let id = match settled.next_if(|(settled, _)| *settled == index) {
+            Some((_, Settled::Refused(problems))) => {
+                body.extend_from_slice(b"{\"error\":");
+                Problem::fields(problems).write(&mut body);
+                body.push(b'}');
+                None
+            }
+            Some((_, Settled::Known(id))) => Some(id),
+            None => accepted.next().map(|accepted| accepted.id),
+        };
+        if let Some(id) = id {
             // Writing into memory cannot fail.
             let _ = write!(body, "{{\"id\":\"{id}\"}}");
         }
@@ -176,22 +245,19 @@ fn answer(accepted: Vec<Accepted>, refusals: Vec<(usize, Vec<FieldProblem>)>) ->
 /// What is wrong with the frame of a batch.
 fn diagnose(text: &str, error: &serde_json::Error) -> Vec<FieldProblem> {
     let problem = |pointer: &'static str, detail: &str| vec![FieldProblem::new(pointer, detail)];
-    let fields = match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => return problem("", "must be an object with `items`"),
-        Err(_) => return problem("", &format!("is no JSON: {error}")),
+    let fields = match json_fields(text) {
+        Ok(fields) => fields,
+        Err(problem) => return vec![problem],
     };
     match fields.get("items") {
         None => return problem("/items", "is required"),
-        Some(Value::Array(_)) => {}
+        Some(raw) if raw.get().starts_with('[') => {}
         Some(_) => return problem("/items", "must be a list"),
     }
     let unknown = fields.keys().find(|name| !matches!(name.as_str(), "items" | "defaults"));
     match unknown {
         Some(name) => {
-            let name: String = name.chars().take(80).collect();
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-            vec![FieldProblem::new(pointer, "is no field that is known here: use `defaults` and `items`")]
+            vec![FieldProblem::of_field(name, "is no field that is known here: use `defaults` and `items`")]
         }
         None => problem("", &error.to_string()),
     }

@@ -11,6 +11,8 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::answer::{id, json, query, raw_json};
 use crate::api::auth::Caller;
@@ -22,6 +24,7 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::domain::{Channel, NotificationId, TaskId, Timestamp};
+use crate::intake::{FieldProblem, json_fields, json_value};
 use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey};
 
 /// The ordinal of a record that was never planned.
@@ -114,7 +117,9 @@ pub(in crate::api) async fn replay(
 ) -> Answer {
     let letter: DeadLetterId = id(path)?;
     let (head, body) = body::read(&api, request, api.parts.http.max_body.as_usize()).await?;
-    let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/dead-letters/{id}/replay", &body.bytes)?;
+    // With the id: the same key for another dead letter is another call.
+    let call = format!("POST /v1/dead-letters/{letter}/replay");
+    let key = RetryKey::read(&head.headers, &caller.tenant, &call, &body.bytes)?;
     answer_once(&api, key, async || {
         let key = letter.key(if letter.is_record() { "" } else { &caller.tenant });
         let is_listed = api.parts.store.dead_letter(&key).await?.is_some();
@@ -139,21 +144,6 @@ async fn is_own_task(api: &Api, caller: &Caller, letter: DeadLetterId) -> Result
     Ok(story.is_some_and(|story| *story.plan.tenant == *caller.tenant))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReplayMany {
-    /// Only those that died at or after this time.
-    #[serde(default)]
-    since: Option<String>,
-    /// Only those that died before this time.
-    #[serde(default)]
-    until: Option<String>,
-    #[serde(default)]
-    channel: Option<String>,
-    #[serde(default)]
-    limit: Option<usize>,
-}
-
 #[derive(Debug, Serialize)]
 struct ReplayManyView {
     replayed: usize,
@@ -170,8 +160,11 @@ pub(in crate::api) async fn replay_many(
 ) -> Answer {
     let (head, body) = body::read(&api, request, api.parts.http.max_body.as_usize()).await?;
     let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/dead-letters/replay", &body.bytes)?;
-    let filter = Filter::read(body.text()?)?;
-    answer_once(&api, key, async || written(&replay_fitting(&api, &caller.tenant, &filter).await?)).await
+    answer_once(&api, key, async || {
+        let filter = Filter::read(body.text()?).map_err(Problem::fields)?;
+        written(&replay_fitting(&api, &caller.tenant, &filter).await?)
+    })
+    .await
 }
 
 async fn replay_fitting(api: &Api, tenant: &str, filter: &Filter) -> Result<ReplayManyView, Problem> {
@@ -205,8 +198,11 @@ async fn replay_fitting(api: &Api, tenant: &str, filter: &Filter) -> Result<Repl
     }
 }
 
+/// Which dead letters are meant.
 struct Filter {
+    /// Only those that died at or after this time.
     since: Timestamp,
+    /// Only those that died before this time.
     until: Timestamp,
     channel: Option<Channel>,
     limit: usize,
@@ -214,30 +210,41 @@ struct Filter {
 
 impl Filter {
     /// Reads the body; an empty one fits all.
-    fn read(text: &str) -> Result<Self, Problem> {
-        let bad = |detail: String| Problem::new(Kind::BadRequest, detail);
-        let wire: ReplayMany = match text.trim() {
-            "" => ReplayMany::default(),
-            text => serde_json::from_str(text).map_err(|error| bad(format!("the body is not as expected: {error}")))?,
-        };
-        let time = |text: Option<&String>, name: &str, otherwise: u64| match text {
-            None => Ok(Timestamp(otherwise)),
-            Some(text) => Timestamp::parse(text).ok_or_else(|| bad(format!("/{name}: must be a time as RFC 3339"))),
-        };
-        let channel = wire.channel.as_deref().map(|name| {
-            Channel::parse(name)
-                .ok_or_else(|| bad(format!("/channel: use {}", Channel::ALL.map(Channel::name).join(", "))))
-        });
-        let limit = wire.limit.unwrap_or(REPLAY_MAX);
-        if !(1..=REPLAY_MAX).contains(&limit) {
-            return Err(bad(format!("/limit: must be 1 to {REPLAY_MAX}")));
+    fn read(text: &str) -> Result<Self, Vec<FieldProblem>> {
+        let mut filter = Self { since: Timestamp(0), until: Timestamp(u64::MAX), channel: None, limit: REPLAY_MAX };
+        if text.trim().is_empty() {
+            return Ok(filter);
         }
-        Ok(Self {
-            since: time(wire.since.as_ref(), "since", 0)?,
-            until: time(wire.until.as_ref(), "until", u64::MAX)?,
-            channel: channel.transpose()?,
-            limit,
-        })
+        let fields = json_fields(text).map_err(|problem| vec![problem])?;
+        let set = |(name, raw): (&String, &&RawValue)| match json_value(raw) {
+            Ok(Value::Null) => None,
+            Ok(value) => filter.set(name, &value).err(),
+            Err(detail) => Some(FieldProblem::of_field(name, detail)),
+        };
+        let problems: Vec<FieldProblem> = fields.iter().filter_map(set).collect();
+        if problems.is_empty() { Ok(filter) } else { Err(problems) }
+    }
+
+    fn set(&mut self, name: &str, value: &Value) -> Result<(), FieldProblem> {
+        let problem = |detail: String| FieldProblem::of_field(name, detail);
+        let time =
+            || value.as_str().and_then(Timestamp::parse).ok_or_else(|| problem("must be a time as RFC 3339".into()));
+        match name {
+            "since" => self.since = time()?,
+            "until" => self.until = time()?,
+            "channel" => {
+                let channel = value.as_str().and_then(Channel::parse);
+                let names = || Channel::ALL.map(Channel::name).join(", ");
+                self.channel = Some(channel.ok_or_else(|| problem(format!("must be one of {}", names())))?);
+            }
+            "limit" => {
+                let limit = value.as_u64().and_then(|limit| usize::try_from(limit).ok());
+                let limit = limit.filter(|limit| (1..=REPLAY_MAX).contains(limit));
+                self.limit = limit.ok_or_else(|| problem(format!("must be 1 to {REPLAY_MAX}")))?;
+            }
+            _ => return Err(problem("is no field that is known here: use since, until, channel or limit".into())),
+        }
+        Ok(())
     }
 
     fn fits(&self, letter: &DeadLetter) -> bool {

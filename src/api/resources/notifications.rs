@@ -22,7 +22,7 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::codec;
-use crate::domain::{EventKind, NotificationId, NotificationRequest, Source, Story, Timestamp};
+use crate::domain::{EventKind, Idempotency, NotificationId, NotificationRequest, Source, Story, Timestamp};
 use crate::intake::{Envelope, FieldProblem, read_request};
 use crate::store::HistoryEntry;
 
@@ -43,12 +43,12 @@ pub(in crate::api) async fn create(
     let CreateQuery { dry_run } = query(parameters)?;
     let (head, body) = body::read(&api, request, api.parts.http.max_body.as_usize()).await?;
     let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/notifications", &body.bytes)?;
-    let envelope = Envelope {
-        tenant: &caller.tenant,
-        source: Source::Http,
-        idempotency: key.map(|key| key.item(0)),
-        now: api.parts.clock.now(),
-    };
+    let idempotency = key.map(|key| key.item(0));
+    if let Some(id) = find(&api, idempotency).await?.filter(|_| !dry_run) {
+        api.repeated.increment(1);
+        return Ok(accepted_answer(id));
+    }
+    let envelope = Envelope { tenant: &caller.tenant, source: Source::Http, idempotency, now: api.parts.clock.now() };
     let request = checked(&api, body.text()?, &envelope).await.map_err(|problems| {
         api.refused.increment(1);
         Problem::fields(problems)
@@ -61,6 +61,13 @@ pub(in crate::api) async fn create(
     let accepted = api.parts.acceptor.accept(requests).await?;
     let id = accepted.first().map(|accepted| accepted.id).ok_or_else(Problem::not_found)?;
     Ok(accepted_answer(id))
+}
+
+/// What was accepted before under the retry key, with the same body.
+async fn find(api: &Api, key: Option<Idempotency>) -> Result<Option<NotificationId>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let found = api.parts.acceptor.find(&[key], Source::Http).await?;
+    Ok(found.into_iter().flatten().next().map(|accepted| accepted.id))
 }
 
 async fn checked(api: &Api, text: &str, envelope: &Envelope<'_>) -> Result<NotificationRequest, Vec<FieldProblem>> {
@@ -85,7 +92,7 @@ pub(in crate::api) async fn show(
     Extension(caller): Extension<Caller>,
     path: Result<Path<String>, PathRejection>,
 ) -> Answer {
-    match find(&api, &caller, id(path)?).await? {
+    match held(&api, &caller, id(path)?).await? {
         Found::Planned(story) => json(&NotificationView::new(&story, &*api.parts.operations)),
         Found::Unplanned(request, id) => {
             let events = api.parts.store.loose_events(id.0).await?;
@@ -109,7 +116,7 @@ pub(in crate::api) async fn cancel(
         too_late: usize,
     }
     let id = id(path)?;
-    find(&api, &caller, id).await?;
+    held(&api, &caller, id).await?;
     let (status, stopped, too_late) = match api.parts.operations.cancel(id).await? {
         Cancelled::Cancelled { stopped, too_late } => ("cancelled", stopped, too_late),
         Cancelled::TooLate { too_late } => ("too_late", 0, too_late),
@@ -123,7 +130,7 @@ enum Found {
 }
 
 /// The notification, if it is the caller's: from the store, or from the log when it is not planned yet.
-async fn find(api: &Api, caller: &Caller, id: NotificationId) -> Result<Found, Problem> {
+async fn held(api: &Api, caller: &Caller, id: NotificationId) -> Result<Found, Problem> {
     // The second look at the store is for what was planned, and released by the log, in between.
     for _ in 0..2 {
         if let Some(story) = api.parts.store.stories(&[id.0]).await?.pop().flatten() {

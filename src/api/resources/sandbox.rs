@@ -20,6 +20,7 @@ use crate::api::state::Api;
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ListQuery {
     limit: Option<usize>,
+    cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,15 +37,21 @@ struct SandboxView {
     metadata: Option<Box<RawValue>>,
 }
 
-/// The tenant's messages, newest first; there is one page, because the sandbox keeps only the latest.
+/// The tenant's messages, newest first, as far as the sandbox still has them.
 pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     parameters: Result<Query<ListQuery>, QueryRejection>,
 ) -> Answer {
-    let limit = paging::limit(query(parameters)?.limit)?;
-    let messages = api.parts.sandbox.messages(&caller.tenant, limit);
-    json(&Page { data: messages.into_iter().map(SandboxView::new).collect(), next_cursor: None })
+    let ListQuery { limit, cursor } = query(parameters)?;
+    let limit = paging::limit(limit)?;
+    let before = paging::read_cursor(cursor.as_deref(), |text| text.parse::<u64>().ok())?;
+    let mut messages = api.parts.sandbox.messages(&caller.tenant, before, limit + 1);
+    let has_more = messages.len() > limit;
+    messages.truncate(limit);
+    let last = messages.last().filter(|_| has_more);
+    let next_cursor = last.map(|last| paging::cursor(&last.number.to_string()));
+    json(&Page { data: messages.into_iter().map(SandboxView::new).collect(), next_cursor })
 }
 
 /// Forgets the tenant's messages.

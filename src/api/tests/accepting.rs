@@ -1,9 +1,10 @@
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt;
 
-use super::world::{World, request, with_retry_key};
+use super::world::{Answer, World, now, request, with_retry_key};
 use crate::codec::decode_request;
 use crate::domain::NotificationId;
 use crate::intake::fakes::FakeLog;
@@ -80,7 +81,10 @@ async fn the_frame_of_a_batch_is_checked_with_pointers() {
         world.post("/v1/notifications/batch", body.to_owned()).await.assert_field(pointer, detail);
     };
     check("[]", "", "must be an object").await;
+    check(r#"[null,[{"user_id":"u","template":"t"}]]"#, "", "must be an object").await;
     check("{}", "/items", "is required").await;
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    check(&format!(r#"{{"items":[{deep}],"default":{{}}}}"#), "/default", "`defaults` and `items`").await;
     check(r#"{"items":{}}"#, "/items", "must be a list").await;
     check(r#"{"items":[{}],"default":{}}"#, "/default", "`defaults` and `items`").await;
     check(r#"{"items":[{}],"defaults":{"templat":"x"}}"#, "/defaults/templat", "did you mean `template`").await;
@@ -108,6 +112,60 @@ async fn a_retry_key_answers_the_same_and_another_body_is_a_conflict() {
     assert_eq!(world.log.len(), 5);
     let long = "k".repeat(256);
     post("/v1/notifications", &long, ONE).await.assert_problem(400);
+}
+
+async fn keyed(world: &World, path: &str, key: &str, body: &'static str) -> Answer {
+    world.call(with_retry_key(request("POST", path, "all", body), key)).await
+}
+
+#[tokio::test]
+async fn a_retry_is_answered_the_same_though_by_now_it_would_be_refused() {
+    let world = World::new();
+    const ONE: &str = r#"{"user_id":"u","template":"t","expires_at":"2026-11-21T12:01:00Z"}"#;
+    const BATCH: &str = r#"{"items":[{"user_id":"u","template":"t","expires_at":"2026-11-21T12:01:00Z"},{}]}"#;
+    for (path, body) in [("/v1/notifications", ONE), ("/v1/notifications/batch", BATCH)] {
+        world.clock.set(now());
+        let first = keyed(&world, path, "k", body).await;
+        assert_eq!(first.status, 202, "{}", first.text);
+        world.clock.set(now() + Duration::from_secs(120));
+        let again = keyed(&world, path, "k", body).await;
+        assert_eq!((again.status, again.text), (first.status, first.text));
+    }
+    assert_eq!(world.log.len(), 2);
+}
+
+#[tokio::test]
+async fn a_used_key_with_another_body_is_a_conflict_whatever_else_is_wrong_with_it() {
+    let world = World::new();
+    keyed(&world, "/v1/notifications", "k", ONE).await;
+    for body in ["{}", "no JSON", r#"{"user_id":"u","template":"missing"}"#] {
+        keyed(&world, "/v1/notifications", "k", body).await.assert_problem(409);
+    }
+    let other = r#"{"user_id":"u","template":"t"}"#;
+    keyed(&world, "/v1/notifications?dry_run=true", "k", other).await.assert_problem(409);
+    assert_eq!(keyed(&world, "/v1/notifications?dry_run=true", "k", ONE).await.status, 200);
+    // A body that was refused leaves its key free for the one that is mended.
+    keyed(&world, "/v1/notifications", "free", "{}").await.assert_problem(400);
+    assert_eq!(keyed(&world, "/v1/notifications", "free", ONE).await.status, 202);
+}
+
+#[tokio::test]
+async fn another_batch_under_a_used_key_is_a_conflict_wherever_its_valid_items_stand() {
+    let world = World::new();
+    const PATH: &str = "/v1/notifications/batch";
+    let first = keyed(&world, PATH, "k", r#"{"items":[{"user_id":"u","template":"t"},{}]}"#).await;
+    assert_eq!(first.status, 202);
+    for other in [r#"{"items":[{},{"user_id":"v","template":"t"}]}"#, r#"{"items":[{},{}]}"#, r#"{"items":[]}"#, "[]"] {
+        keyed(&world, PATH, "k", other).await.assert_problem(409);
+    }
+    assert_eq!(world.log.len(), 1);
+    // A batch of which nothing was accepted has used its key as well.
+    const REFUSED: &str = r#"{"items":[{},{}]}"#;
+    let refused = keyed(&world, PATH, "l", REFUSED).await;
+    assert_eq!(refused.status, 202);
+    keyed(&world, PATH, "l", r#"{"items":[{"user_id":"v","template":"t"}]}"#).await.assert_problem(409);
+    assert_eq!(keyed(&world, PATH, "l", REFUSED).await.text, refused.text);
+    assert_eq!(world.log.len(), 1);
 }
 
 #[tokio::test]

@@ -62,8 +62,7 @@ async fn a_body_over_256_kib_is_413_whether_its_length_was_announced_or_not() {
 async fn a_body_that_is_no_json_in_utf_8_is_a_400() {
     let world = World::new();
     for body in [&b"\xff\xfe{}"[..], b"{\"user_id\":\"\xc3\x28\",\"template\":\"t\"}"] {
-        let problem = world.post(PATH, body).await.assert_problem(400);
-        assert!(problem["detail"].as_str().expect("a detail").contains("UTF-8"), "{problem}");
+        world.post(PATH, body).await.assert_field("", "UTF-8");
     }
     for body in ["", "{", "null", "\"x\"", "{\"user_id\":\"u\",}"] {
         world.post(PATH, body).await.assert_problem(400);
@@ -125,6 +124,7 @@ async fn ids_and_parameters_that_are_none_are_refused() {
         "/v1/notifications?user_id=u&page=2",
         "/v1/dead-letters?cursor=!!",
         "/v1/sandbox/messages?limit=x",
+        "/v1/sandbox/messages?cursor=x",
     ] {
         world.get(path).await.assert_problem(400);
     }

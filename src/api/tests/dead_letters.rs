@@ -87,7 +87,50 @@ async fn all_that_fits_a_filter_is_replayed_up_to_a_limit() {
     assert_eq!(replay(r#"{"since":"2026-11-21T12:00:00.004Z"}"#).await.json()["replayed"], 2);
     assert_eq!(replay(r#"{"until":"2026-11-21T12:00:00.001Z"}"#).await.json()["replayed"], 1);
     assert_eq!(replay("").await.json()["replayed"], 6);
-    for bad in [r#"{"channel":"fax"}"#, r#"{"limit":0}"#, r#"{"since":"x"}"#, r#"{"all":true}"#, "[1"] {
-        replay(bad).await.assert_problem(400);
+}
+
+#[tokio::test]
+async fn a_filter_that_is_wrong_replays_nothing_and_says_which_field() {
+    let world = World::new();
+    world.store.bury(letter(1, Channel::Email));
+    for (bad, pointer, detail) in [
+        (r#"{"channel":"fax"}"#, "/channel", "one of email"),
+        (r#"{"limit":0}"#, "/limit", "1 to 1000"),
+        (r#"{"limit":"all"}"#, "/limit", "1 to 1000"),
+        (r#"{"since":"x"}"#, "/since", "RFC 3339"),
+        (r#"{"until":5}"#, "/until", "RFC 3339"),
+        (r#"{"all/of":true}"#, "/all~1of", "no field that is known"),
+        ("[1", "", "is no JSON"),
+        ("[]", "", "must be an object"),
+        (r#"[null,null,"email"]"#, "", "must be an object"),
+    ] {
+        world.post("/v1/dead-letters/replay", bad).await.assert_field(pointer, detail);
     }
+    assert!(world.engine.replayed.lock().expect("not poisoned").is_empty());
+}
+
+#[tokio::test]
+async fn a_retry_key_of_one_dead_letter_says_nothing_of_another() {
+    let world = World::new();
+    for offset in 0..2 {
+        world.store.bury(letter(offset, Channel::Email));
+    }
+    let list = world.get("/v1/dead-letters").await.json();
+    for index in 0..2 {
+        let id = list["data"][index]["id"].as_str().expect("an id");
+        let path = format!("/v1/dead-letters/{id}/replay");
+        let answer = world.call(with_retry_key(request("POST", &path, "all", ""), "r1")).await;
+        assert_eq!(answer.json(), serde_json::json!({"id": id, "status": "requeued"}));
+    }
+    assert_eq!(world.engine.replayed.lock().expect("not poisoned").len(), 2);
+}
+
+#[tokio::test]
+async fn a_used_key_with_another_filter_is_a_conflict_even_if_the_filter_is_wrong() {
+    let world = World::new();
+    let replay =
+        async |body| world.call(with_retry_key(request("POST", "/v1/dead-letters/replay", "all", body), "r1")).await;
+    assert_eq!(replay("{}").await.status, 200);
+    replay(r#"{"limit":5}"#).await.assert_problem(409);
+    replay(r#"{"limit":0}"#).await.assert_problem(409);
 }

@@ -160,19 +160,25 @@ async fn the_books_are_added_up() {
 #[tokio::test]
 async fn what_the_sandbox_took_can_be_read_and_forgotten() {
     let world = World::new();
-    world.engine.messages.lock().expect("not poisoned").push(SandboxMessage {
+    let message = |number: u64| SandboxMessage {
+        number,
         task: TaskId { position: position(1), ordinal: 0 },
         attempt: 1,
         provider: "sandbox".into(),
         channel: Channel::Email,
         address: Address::Email("a@example.com".into()),
-        parts: Parts { title: "T".into(), body: "B".into(), html: None, sms: None },
+        parts: Parts { title: format!("T{number}"), body: "B".into(), html: None, sms: None },
         data: r#"{"a":1}"#.into(),
         metadata: "{}".into(),
         at: now(),
-    });
-    let json = world.get("/v1/sandbox/messages").await.json();
-    assert_eq!((&json["data"][0]["message"]["title"], &json["data"][0]["data"]["a"]), (&"T".into(), &1.into()));
+    };
+    world.engine.messages.lock().expect("not poisoned").extend((1..=3).map(message));
+    let json = world.get("/v1/sandbox/messages?limit=2").await.json();
+    assert_eq!((&json["data"][0]["message"]["title"], &json["data"][0]["data"]["a"]), (&"T3".into(), &1.into()));
+    let cursor = json["next_cursor"].as_str().expect("there is more");
+    let json = world.get(&format!("/v1/sandbox/messages?limit=2&cursor={cursor}")).await.json();
+    assert_eq!((&json["data"][0]["message"]["title"], &json["data"][1]), (&"T1".into(), &serde_json::Value::Null));
+    assert!(json["next_cursor"].is_null());
     assert_eq!(world.send("DELETE", "/v1/sandbox/messages", "all", Body::empty()).await.status, 200);
     assert_eq!(world.get("/v1/sandbox/messages").await.json()["data"], serde_json::json!([]));
 }

@@ -55,6 +55,13 @@ async fn requests_are_timed_by_route_method_and_status_and_never_by_id() {
     let series = r#"fanfare_http_request_duration_seconds_count{route="/v1/tasks/{id}",method="GET",status="404"}"#;
     assert!(page.contains(series), "{page}");
     assert!(!page.contains("tsk_nothing") && !page.contains("nowhere"));
+    world.send("PATCH", "/v1/notifications", "all", Body::empty()).await.assert_problem(405);
+    let page = world.send("GET", "/metrics", "none", Body::empty()).await.text;
+    for status in [404, 405] {
+        let series =
+            format!("fanfare_http_request_duration_seconds_count{{route=\"none\",method=\"ANY\",status=\"{status}\"}}");
+        assert!(page.contains(&series), "{page}");
+    }
 }
 
 #[tokio::test]

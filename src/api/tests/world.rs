@@ -57,6 +57,7 @@ rate_per_second = 1.0
 "#;
 
 pub(super) struct World {
+    pub(super) clock: Arc<StoppedClock>,
     pub(super) log: Arc<FakeLog>,
     pub(super) store: Arc<FakeStore>,
     pub(super) engine: Arc<FakeEngine>,
@@ -121,7 +122,7 @@ impl World {
             clock: clock.clone(),
             log: log.clone(),
             store: store.clone(),
-            acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock, keys)),
+            acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
             operations: engine.clone(),
             dry_run: engine.clone(),
             sandbox: engine.clone(),
@@ -130,7 +131,7 @@ impl World {
             health: health.clone(),
             metrics: install(),
         });
-        Self { log, store, engine, health, router }
+        Self { clock, log, store, engine, health, router }
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {
@@ -257,8 +258,10 @@ impl DryRun for FakeEngine {
 }
 
 impl SandboxMessages for FakeEngine {
-    fn messages(&self, _: &str, limit: usize) -> Vec<SandboxMessage> {
-        self.messages.lock().expect("not poisoned").iter().take(limit).cloned().collect()
+    fn messages(&self, _: &str, before: Option<u64>, limit: usize) -> Vec<SandboxMessage> {
+        let messages = self.messages.lock().expect("not poisoned");
+        let wanted = messages.iter().rev().filter(|message| before.is_none_or(|before| message.number < before));
+        wanted.take(limit).cloned().collect()
     }
 
     fn clear(&self, _: &str) {

@@ -117,6 +117,7 @@ fn what_does_not_fit_together_is_refused() {
     check("[dispatch]\ncritical_share = 1.5\n", "critical_share");
     check("[dispatch]\nweights = [1, 1, 0]\n", "weights");
     check("[store.embedded]\ngroup_commit = \"1s\"\n", "group_commit");
+    check("[telemetry]\nlog_filter = \"fanfare=loud\"\n", "telemetry.log_filter");
     check("providers = [{ name = \"a\", kind = \"sandbox\" }, { name = \"a\", kind = \"sandbox\" }]\n", "called `a`");
 }
 
@@ -128,6 +129,9 @@ fn what_is_risky_is_warned_of() {
     };
     check("[security]\nallow_private_addresses = true\n", "allow_private_addresses");
     check("providers = []\n", "no providers");
+    check("providers = [{ name = \"hooks\", kind = \"webhook\" }]\n", "provider `hooks`: without `signing_secret`");
+    let signed = "providers = [{ name = \"hooks\", kind = \"webhook\", signing_secret = \"whsec_x\" }]\n";
+    assert_eq!(with_file(signed).expect("legal").warnings, [""; 0]);
     check("[dispatch]\ndrain_timeout = \"1s\"\n", "sandbox");
     check("[[http.keys]]\nkey = \"short\"\ntenant = \"t\"\nscopes = [\"send\"]\n", "guessed");
 }

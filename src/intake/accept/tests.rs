@@ -27,7 +27,7 @@ fn request(key: Option<(u128, u64)>) -> NotificationRequest {
     let envelope = Envelope {
         tenant: "default",
         source: Source::Http,
-        idempotency: key.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash }),
+        idempotency: key.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash, batch: None }),
         now: Timestamp::parse("2026-11-21T12:00:00Z").expect("a time"),
     };
     read_request(r#"{"user_id":"u","template":"t","priority":"high"}"#, &envelope).expect("valid")

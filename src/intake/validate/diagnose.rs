@@ -1,8 +1,11 @@
 //! Says what is wrong with a body that the typed reading refused: slower, with a pointer to every field that is wrong.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{FieldProblem, Problems};
+use super::{FieldProblem, Problems, json};
 use crate::config::nearest;
 use crate::domain::{Channel, Priority, Timestamp};
 
@@ -69,16 +72,56 @@ const CONTENT: &[Field] =
 /// At least one problem; `error` is the typed reading's, for what this reading does not find.
 pub(super) fn request(text: &str, error: &serde_json::Error) -> Vec<FieldProblem> {
     let mut problems = Problems::default();
-    match serde_json::from_str(text) {
-        Err(error) => problems.add("", format!("is no JSON: {error}")),
-        Ok(Value::Object(fields)) => object("", &fields, REQUEST, &mut problems),
-        Ok(other) => problems.add("", format!("must be an object, not {}", kind_of(&other))),
+    match fields(text) {
+        Err(problem) => problems.0.push(problem),
+        Ok(fields) => {
+            for (pointer, name) in [("/data", "data"), ("/metadata", "metadata")] {
+                json::object(pointer, fields.get(name).copied().filter(|raw| raw.get() != "null"), &mut problems);
+            }
+            object("", &values(&fields, &mut problems), REQUEST, &mut problems);
+        }
     }
     if problems.0.is_empty() {
         // A field that is there twice, which a map does not show.
         problems.add("", error.to_string());
     }
     problems.0
+}
+
+/// The fields of a body, each as its text: what is wrong with one must not hide the others.
+pub fn fields(text: &str) -> Result<BTreeMap<String, &RawValue>, FieldProblem> {
+    serde_json::from_str(text).map_err(|error| {
+        let detail = match serde_json::from_str::<&RawValue>(text) {
+            Ok(other) if !other.get().starts_with('{') => {
+                format!("must be an object, not {}", kind_of_text(other.get()))
+            }
+            _ => format!("is no JSON: {error}"),
+        };
+        FieldProblem::new("", detail)
+    })
+}
+
+/// A field's value, or what keeps it from being read.
+pub fn value(raw: &RawValue) -> Result<Value, String> {
+    serde_json::from_str(raw.get()).map_err(|error| match json::plain(&error) {
+        text if text.starts_with("recursion limit") => "is nested too deep".to_owned(),
+        text => text,
+    })
+}
+
+/// The values that are looked at here; null for the others, and for those that cannot be read.
+fn values(fields: &BTreeMap<String, &RawValue>, problems: &mut Problems) -> Map<String, Value> {
+    let mut read = |name: &str, raw: &RawValue| {
+        let is_looked_at = |field: &Field| field.name == name && !matches!(field.kind, Kind::Any);
+        if !REQUEST.iter().any(is_looked_at) {
+            return Value::Null;
+        }
+        value(raw).unwrap_or_else(|detail| {
+            problems.add(format!("/{name}"), detail);
+            Value::Null
+        })
+    };
+    fields.iter().map(|(name, raw)| (name.clone(), read(name, raw))).collect()
 }
 
 fn object(at: &str, fields: &Map<String, Value>, known: &[Field], problems: &mut Problems) {
@@ -128,7 +171,7 @@ fn check(pointer: String, value: &Value, kind: Kind, problems: &mut Problems) {
         Kind::Whole => problems.add(pointer, "must be a whole number of seconds, not below 0"),
         Kind::Time if value.as_str().and_then(Timestamp::parse).is_some() => {}
         Kind::Time => {
-            problems.add(pointer, "must be a time after 1970 as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")
+            problems.add(pointer, "must be a time from 1970 on as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")
         }
     }
 }
@@ -144,6 +187,18 @@ fn word(pointer: String, value: &Value, known: impl Fn(&str) -> bool, words: &[&
     }
 }
 
+/// The same of the text of a value.
+fn kind_of_text(text: &str) -> &'static str {
+    match text.bytes().next() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "true or false",
+        Some(b'"') => "a text",
+        Some(b'[') => "a list",
+        Some(b'{') => "an object",
+        _ => "a number",
+    }
+}
+
 fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -156,7 +211,7 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 /// A field's name as a JSON pointer writes it (RFC 6901, 3), cut where somebody put a document there.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     let short: String = name.chars().take(80).collect();
     short.replace('~', "~0").replace('/', "~1")
 }

@@ -28,7 +28,7 @@ pub(super) fn object(pointer: &'static str, raw: Option<&RawValue>, problems: &m
 }
 
 /// serde_json's message without its place, which is counted from the start of the object and would mislead.
-fn plain(error: &serde_json::Error) -> String {
+pub(super) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" at line ").map(|(message, _)| message.to_owned()).unwrap_or(text)
 }

@@ -109,7 +109,7 @@ fn an_impossible_time_is_named() {
     check_refused(&with(r#""deliver_at":"2027-11-22T12:00:01Z""#), "/deliver_at", "365 days");
     check_refused(&with(r#""delay_seconds":-1"#), "/delay_seconds", "whole number");
     check_refused(&with(r#""delay_seconds":1.5"#), "/delay_seconds", "whole number");
-    check_refused(&with(r#""delay_seconds":1e400"#), "", "out of range");
+    check_refused(&with(r#""delay_seconds":1e400"#), "/delay_seconds", "out of range");
     check_refused(&with(r#""delay_seconds":31536001"#), "/delay_seconds", "365 days");
     check_refused(
         &with(r#""delay_seconds":5,"deliver_at":"2026-11-22T12:00:00Z""#),
@@ -197,6 +197,23 @@ fn ten_thousand_levels_are_refused_wherever_they_stand() {
     for body in [deep.clone(), with(&format!(r#""data":{{"x":{deep}}}"#)), with(&format!(r#""x":{deep}"#))] {
         assert!(read(&body).is_err());
     }
+}
+
+#[test]
+fn what_is_nested_too_deep_hides_no_other_field() {
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    for (fields, pointer, detail) in [
+        (format!(r#""data":{{"x":{deep}}},"priority":"asap""#), "/priority", "`asap` is unknown"),
+        (format!(r#""data":{{"x":{deep}}},"priority":"asap""#), "/data", "nested more than 64"),
+        (format!(r#""channels":{deep},"priority":"asap""#), "/priority", "`asap` is unknown"),
+        (format!(r#""channels":{deep}"#), "/channels", "nested too deep"),
+        (format!(r#""to":{{"email":{deep}}}"#), "/to", "nested too deep"),
+        (format!(r#""x":{deep},"delay_seconds":-1"#), "/x", "no field that is known"),
+        (format!(r#""x":{deep},"delay_seconds":-1"#), "/delay_seconds", "whole number"),
+    ] {
+        check_refused(&with(&fields), pointer, detail);
+    }
+    check_refused(&deep, "", "must be an object, not a list");
 }
 
 #[test]

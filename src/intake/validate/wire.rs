@@ -102,7 +102,7 @@ impl<'a> WireRequest<'a> {
 
 /// A struct that JSON must write as an object: serde's own reading takes a list of the values as well.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Object<T>(pub(super) T);
+pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

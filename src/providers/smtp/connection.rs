@@ -1,5 +1,6 @@
 //! One connection to a server (RFC 5321), with pipelining (RFC 2920) where it is offered.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::reply::{self, Reply};
 use super::settings::{Settings, Tls};
 use crate::domain::Outcome;
 use crate::providers::http::client_tls;
+use crate::providers::names::Names;
 use crate::providers::outcome::{self, SmtpStep};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
@@ -79,8 +81,12 @@ fn not_sent(reason: &str) -> Failure {
 
 impl Connection {
     /// Connects, greets, encrypts and authenticates, as the settings say.
-    pub(super) async fn open(settings: &Settings, own_name: &str) -> Result<Self, Failure> {
-        let stream = TcpStream::connect((settings.host.as_str(), settings.port))
+    pub(super) async fn open(settings: &Settings, names: &Names, own_name: &str) -> Result<Self, Failure> {
+        let no_address = |_| not_sent("cannot connect to the server: its name cannot be resolved");
+        let addresses = names.addresses(&settings.host).await.map_err(no_address)?;
+        let addresses: Vec<SocketAddr> =
+            addresses.iter().map(|address| SocketAddr::new(*address, settings.port)).collect();
+        let stream = TcpStream::connect(&addresses[..])
             .await
             .map_err(|error| not_sent(&format!("cannot connect to the server: {}", error.kind())))?;
         stream.set_nodelay(true).map_err(|_| not_sent("cannot set up the connection"))?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::names::Names;
 use super::{BuildContext, Provider, SharedProvider};
 use crate::clock::SharedClock;
 use crate::config;
@@ -31,6 +32,8 @@ pub(super) struct Smtp {
     settings: Settings,
     composer: Composer,
     clock: SharedClock,
+    /// Its own: what slow names of webhooks are waited for must hold no mail up.
+    names: Names,
     /// Connections that wait for the next mail, the one used last at the end.
     idle: Mutex<Vec<(Connection, Timestamp)>>,
 }
@@ -53,6 +56,7 @@ impl Smtp {
             composer: Composer::new(settings.from.as_deref())?,
             settings: Settings::read(settings)?,
             clock: context.clock.clone(),
+            names: Names::of_system(context.clock.clone()),
             idle: Mutex::default(),
         }))
     }
@@ -71,7 +75,7 @@ impl Smtp {
     }
 
     async fn open(&self) -> Result<Connection, Failure> {
-        let opening = Connection::open(&self.settings, self.composer.host());
+        let opening = Connection::open(&self.settings, &self.names, self.composer.host());
         match tokio::time::timeout(OPEN_MAX, opening).await {
             Ok(opened) => opened,
             Err(_) => Err(Failure::NotSent(Outcome::Transient {

@@ -20,7 +20,7 @@ use fanfare::planning::Policy;
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
-use fanfare::store::{BookColumn, Cursors, EmbeddedStore, SharedStore};
+use fanfare::store::{BookColumn, Cursors, EmbeddedStore, Measured, SharedStore};
 use tokio::runtime::Handle;
 
 pub use provider::{Script, TestProvider};
@@ -93,7 +93,7 @@ impl World {
         })
         .expect("the database opens");
         let log = EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens");
-        let store: SharedStore = EmbeddedStore::open(disk).expect("the store opens");
+        let store = Measured::over(EmbeddedStore::open(disk).expect("the store opens"));
         let mut has_provider = [false; 7];
         for channel in providers.iter().flat_map(|provider| provider.served()) {
             has_provider[channel.index()] = true;

@@ -24,6 +24,7 @@ pub struct TestProvider {
     name: String,
     channels: Vec<Channel>,
     max_in_flight: usize,
+    rate_per_second: Option<f64>,
     script: Mutex<VecDeque<Script>>,
     taken: Mutex<Vec<Message>>,
     release: Notify,
@@ -31,15 +32,25 @@ pub struct TestProvider {
 
 impl TestProvider {
     pub fn new(name: &str, channels: &[Channel]) -> Arc<Self> {
-        Self::with_slots(name, channels, 64)
+        Self::build(name, channels, 64, None)
     }
 
     /// One that takes so many messages at a time, critical ones included.
     pub fn with_slots(name: &str, channels: &[Channel], max_in_flight: usize) -> Arc<Self> {
+        Self::build(name, channels, max_in_flight, None)
+    }
+
+    /// One that may be given no more than this.
+    pub fn with_rate(name: &str, channels: &[Channel], rate_per_second: f64) -> Arc<Self> {
+        Self::build(name, channels, 64, Some(rate_per_second))
+    }
+
+    fn build(name: &str, channels: &[Channel], max_in_flight: usize, rate_per_second: Option<f64>) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             channels: channels.into(),
             max_in_flight,
+            rate_per_second,
             script: Mutex::default(),
             taken: Mutex::default(),
             release: Notify::new(),
@@ -71,7 +82,8 @@ impl TestProvider {
 
     pub fn settings(&self) -> config::Provider {
         let text = format!("name = \"{}\"\nkind = \"test\"\nmax_in_flight = {}", self.name, self.max_in_flight);
-        toml::from_str(&text).expect("valid settings")
+        let settings: config::Provider = toml::from_str(&text).expect("valid settings");
+        config::Provider { rate_per_second: self.rate_per_second, ..settings }
     }
 }
 
