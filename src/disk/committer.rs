@@ -39,6 +39,20 @@ pub(crate) enum Traffic {
     Outcomes,
 }
 
+/// How soon a submission is to be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urgency {
+    /// Nobody waits for it: it goes with the next group that somebody waits for, or after [`PATIENT_MAX`] by itself.
+    Patient,
+    /// It may wait a moment for others, so that they share the fsync.
+    Shared,
+    /// Critical: what is there goes at once.
+    Now,
+}
+
+/// From one group to the next, if nobody waits for the next: at most as long as a group commit may take.
+const PATIENT_MAX: Duration = Duration::from_millis(4);
+
 /// Rows of one group, as submissions add to them.
 pub(crate) struct Rows {
     batch: OwnedWriteBatch,
@@ -73,6 +87,7 @@ type Settle = Box<dyn FnOnce(&Result<(), DiskError>) + Send>;
 type Stage = Box<dyn FnOnce(&mut Rows) -> Settle + Send>;
 
 struct Submission {
+    urgency: Urgency,
     stage: Stage,
     bytes: usize,
     /// Held until the group is settled: it bounds the memory of what waits.
@@ -105,7 +120,7 @@ impl Committer {
             breaks,
             dir: dir.clone(),
             group_commit_max,
-            last: Pace { submissions: 1, took: Duration::ZERO },
+            last: Pace { began: Instant::now(), submissions: 1, took: Duration::ZERO },
         };
         let thread = std::thread::Builder::new().name("fanfare-commit".into()).spawn(move || writer.run())?;
         Ok(Self {
@@ -133,6 +148,7 @@ impl Committer {
     pub(super) async fn submit<T: Send + 'static>(
         &self,
         traffic: Traffic,
+        urgency: Urgency,
         bytes: usize,
         stage: impl FnOnce(&mut Rows) -> T + Send + 'static,
     ) -> Result<T, DiskError> {
@@ -144,7 +160,7 @@ impl Committer {
             Box::new(move |result| drop(reply.send(result.clone().map(|()| made))))
         });
         let submissions = self.submissions.as_ref().ok_or_else(|| self.gone())?;
-        submissions.try_send(Submission { stage, bytes, permit }).map_err(|_| self.gone())?;
+        submissions.try_send(Submission { urgency, stage, bytes, permit }).map_err(|_| self.gone())?;
         answered.await.map_err(|_| self.gone())?
     }
 
@@ -208,6 +224,7 @@ struct Writer {
 
 /// How the last group went.
 struct Pace {
+    began: Instant,
     submissions: usize,
     took: Duration,
 }
@@ -219,33 +236,47 @@ impl Writer {
             let started = Instant::now();
             let submissions = group.len();
             self.write(group);
-            self.last = Pace { submissions, took: started.elapsed() };
+            self.last = Pace { began: started, submissions, took: started.elapsed() };
         }
         self.close();
     }
 
-    /// Takes all that waits. If the last group was shared, those who shared it are about to come back: then it also waits for as
-    /// many, but no longer than the last commit took, since waiting longer would cost more than the fsync it saves. Who
-    /// comes alone never waits.
+    /// Takes all that waits, and waits for more as long as the most urgent of it allows.
     fn gather(&self, first: Submission) -> Vec<Submission> {
-        let started = Instant::now();
-        let patience = self.last.took.min(self.group_commit_max);
+        let mut urgency = first.urgency;
+        let mut since = Instant::now();
         let mut bytes = first.bytes;
         let mut group = Vec::with_capacity(self.last.submissions.max(4));
         group.push(first);
         while bytes < GROUP_BYTES_MAX {
             let next = match self.receiver.try_recv() {
                 Ok(next) => next,
-                Err(_) if group.len() >= self.last.submissions => break,
-                Err(_) => match self.receiver.recv_timeout(patience.saturating_sub(started.elapsed())) {
+                Err(_) => match self.receiver.recv_timeout(self.patience(urgency, since, group.len())) {
                     Ok(next) => next,
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 },
             };
+            if next.urgency > urgency {
+                urgency = next.urgency;
+                since = Instant::now();
+            }
             bytes += next.bytes;
             group.push(next);
         }
         group
+    }
+
+    /// How long a group of this size waits for more. If the last group was shared, those who shared it are about to come back:
+    /// then it waits for as many, but no longer than the last commit took, since waiting longer would cost more than the fsync it
+    /// saves. Who comes alone never waits.
+    fn patience(&self, urgency: Urgency, since: Instant, submissions: usize) -> Duration {
+        match urgency {
+            Urgency::Patient => PATIENT_MAX.saturating_sub(self.last.began.elapsed()),
+            Urgency::Shared if submissions < self.last.submissions => {
+                self.last.took.min(self.group_commit_max).saturating_sub(since.elapsed())
+            }
+            Urgency::Shared | Urgency::Now => Duration::ZERO,
+        }
     }
 
     fn write(&self, group: Vec<Submission>) {

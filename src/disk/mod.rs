@@ -22,7 +22,7 @@ use std::time::Duration;
 use fjall::compaction::filter::Factory;
 use fjall::{CompressionType, Database};
 
-pub(crate) use committer::{Rider, Rows, Traffic};
+pub(crate) use committer::{Rider, Rows, Traffic, Urgency};
 pub(crate) use filters::Floors;
 pub(crate) use keyspaces::Keyspaces;
 pub use space::{FreeSpace, MachineSpace};
@@ -111,11 +111,12 @@ impl Disk {
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         traffic: Traffic,
+        urgency: Urgency,
         bytes: usize,
         rows: impl FnOnce(&mut Rows) -> T + Send + 'static,
     ) -> Result<T, DiskError> {
         self.has_room(traffic)?;
-        self.committer.submit(traffic, bytes, rows).await
+        self.committer.submit(traffic, urgency, bytes, rows).await
     }
 
     /// Lets `rider` take part in every group from now on.

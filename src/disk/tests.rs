@@ -20,7 +20,7 @@ async fn rows_are_there_once_the_write_is_answered_and_after_opening_again() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let database = disk(dir.path());
     for (traffic, key) in [(Traffic::Intake, "a"), (Traffic::Outcomes, "b"), (Traffic::Critical, "c")] {
-        database.write(traffic, 2, insert(&database, key, "1")).await.expect("written");
+        database.write(traffic, Urgency::Shared, 2, insert(&database, key, "1")).await.expect("written");
         assert_eq!(get(&database, key).as_deref(), Some("1"));
     }
     drop(database);
@@ -52,7 +52,7 @@ async fn what_waits_together_is_written_in_the_order_it_came() {
     let writes = (0..200).map(|number| {
         let write = insert(&database, "same", &number.to_string());
         // Queued in this order, since each has room at once.
-        database.write(Traffic::Outcomes, 10, write)
+        database.write(Traffic::Outcomes, Urgency::Shared, 10, write)
     });
     let answers = futures_util::future::join_all(writes).await;
     assert!(answers.into_iter().all(|answer| answer.is_ok()));
@@ -67,7 +67,7 @@ async fn more_than_the_queue_holds_waits_and_is_written() {
     // 40 MiB against 16 MiB of room.
     let writes = (0..40).map(|number| {
         let write = insert(&database, &number.to_string(), &large);
-        database.write(Traffic::Intake, large.len(), write)
+        database.write(Traffic::Intake, Urgency::Shared, large.len(), write)
     });
     let answers = futures_util::future::join_all(writes).await;
     assert!(answers.into_iter().all(|answer| answer.is_ok()));
@@ -82,10 +82,12 @@ async fn critical_intake_does_not_wait_for_the_room_that_other_intake_waits_for(
     let (go_on, held) = std::sync::mpsc::sync_channel::<()>(0);
     let write = |traffic, name: &'static str, bytes| {
         let order = order.clone();
-        database.write(traffic, bytes, move |_: &mut Rows| order.lock().expect("not poisoned").push(name))
+        database
+            .write(traffic, Urgency::Shared, bytes, move |_: &mut Rows| order.lock().expect("not poisoned").push(name))
     };
     // The writing thread stands still; behind it is more than may wait.
-    let holding = database.write(Traffic::Outcomes, 1, move |_: &mut Rows| held.recv().expect("the test goes on"));
+    let holding = database
+        .write(Traffic::Outcomes, Urgency::Shared, 1, move |_: &mut Rows| held.recv().expect("the test goes on"));
     let bulk = futures_util::future::join_all((0..40).map(|_| write(Traffic::Intake, "bulk", 1 << 20)));
     let critical = write(Traffic::Critical, "critical", 1000);
     let going_on = async {
@@ -104,7 +106,7 @@ async fn a_write_that_nobody_waits_for_is_written_when_the_database_is_closed() 
     use futures_util::FutureExt;
     let dir = tempfile::tempdir().expect("a temporary directory");
     let database = disk(dir.path());
-    let _ = database.write(Traffic::Outcomes, 2, insert(&database, "a", "1")).now_or_never();
+    let _ = database.write(Traffic::Outcomes, Urgency::Shared, 2, insert(&database, "a", "1")).now_or_never();
     drop(database);
     assert_eq!(get(&disk(dir.path()), "a").as_deref(), Some("1"));
 }
@@ -125,14 +127,17 @@ async fn outcomes_go_on_when_intake_is_refused_and_stop_before_the_very_end() {
         for (traffic, expected) in
             [(Traffic::Critical, intake), (Traffic::Intake, intake), (Traffic::Outcomes, outcomes)]
         {
-            let answer = database.write(traffic, 2, insert(&database, "a", "1")).await;
+            let answer = database.write(traffic, Urgency::Shared, 2, insert(&database, "a", "1")).await;
             assert_eq!(answer.is_ok(), expected, "{traffic:?} with {free} free");
             assert!(expected || matches!(answer, Err(DiskError::Full { .. })));
         }
     }
     space.0.store(1000, Ordering::Relaxed);
     clock.advance(Duration::from_secs(1));
-    database.write(Traffic::Intake, 2, insert(&database, "a", "2")).await.expect("a refusal ends with its cause");
+    database
+        .write(Traffic::Intake, Urgency::Shared, 2, insert(&database, "a", "2"))
+        .await
+        .expect("a refusal ends with its cause");
 }
 
 #[tokio::test]
@@ -168,7 +173,7 @@ async fn rows_that_have_expired_leave_with_a_compaction() {
             rows.insert(&claims, at.to_be_bytes(), [&at.to_be_bytes()[..], b"claim"].concat());
         }
     };
-    database.write(Traffic::Outcomes, 50, rows).await.expect("written");
+    database.write(Traffic::Outcomes, Urgency::Shared, 50, rows).await.expect("written");
     let left = || database.keyspaces.claims.iter().count();
     compact(&database.keyspaces.claims);
     assert_eq!(left(), 2);
@@ -191,10 +196,28 @@ async fn timers_below_the_floor_of_their_shard_leave_with_a_compaction() {
             }
         }
     };
-    database.write(Traffic::Outcomes, 200, rows).await.expect("written");
+    database.write(Traffic::Outcomes, Urgency::Shared, 200, rows).await.expect("written");
     database.timer_floors.raise(shard(0), Timestamp(20));
     database.timer_floors.raise(shard(0), Timestamp(15));
     database.timer_floors.raise(shard(2), Timestamp(1000));
     compact(&database.keyspaces.timers);
     assert_eq!(database.keyspaces.timers.iter().count(), 2 + 3);
+}
+
+#[tokio::test]
+async fn what_is_patient_goes_with_the_next_group_that_somebody_waits_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let database = disk(dir.path());
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let write = |urgency, name: &'static str| {
+        let order = order.clone();
+        let note = move |_: &mut Rows| order.lock().expect("not poisoned").push(name);
+        database.write(Traffic::Outcomes, urgency, 10, note)
+    };
+    write(Urgency::Shared, "before").await.expect("written");
+    let (patient, urgent) =
+        futures_util::future::join(write(Urgency::Patient, "answers"), write(Urgency::Now, "plans")).await;
+    patient.and(urgent).expect("written");
+    assert_eq!(*order.lock().expect("not poisoned"), ["before", "answers", "plans"]);
+    write(Urgency::Patient, "alone").await.expect("written though nobody else comes");
 }

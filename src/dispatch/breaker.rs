@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::Timestamp;
+use crate::clock::Moment;
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub(super) enum Breaker {
     },
     /// Nothing goes until then.
     Open {
-        until: Timestamp,
+        until: Moment,
         doubled: u32,
     },
     /// One probe is under way.
@@ -39,7 +39,7 @@ impl Default for Breaker {
 
 impl Breaker {
     /// Whether something may go now.
-    pub(super) fn allows(&self, now: Timestamp) -> bool {
+    pub(super) fn allows(&self, now: Moment) -> bool {
         match self {
             Breaker::Closed { .. } => true,
             Breaker::Open { until, .. } => *until <= now,
@@ -55,7 +55,7 @@ impl Breaker {
     }
 
     /// It did not come to a send after all.
-    pub(super) fn abandon(&mut self, now: Timestamp) {
+    pub(super) fn abandon(&mut self, now: Moment) {
         if let Breaker::Probing { doubled } = *self {
             *self = Breaker::Open { until: now, doubled };
         }
@@ -66,7 +66,7 @@ impl Breaker {
     }
 
     /// No answer came, or nobody could be reached.
-    pub(super) fn fail(&mut self, rule: &BreakerRule, now: Timestamp) {
+    pub(super) fn fail(&mut self, rule: &BreakerRule, now: Moment) {
         *self = match *self {
             Breaker::Closed { failures } if failures + 1 < rule.failures => Breaker::Closed { failures: failures + 1 },
             Breaker::Closed { .. } => Breaker::Open { until: now + rule.pause, doubled: 0 },
@@ -80,7 +80,7 @@ impl Breaker {
     }
 
     /// Opens at once: the provider said that our credentials or settings are wrong.
-    pub(super) fn trip(&mut self, rule: &BreakerRule, now: Timestamp) {
+    pub(super) fn trip(&mut self, rule: &BreakerRule, now: Moment) {
         *self = match *self {
             Breaker::Closed { .. } => Breaker::Open { until: now + rule.pause, doubled: 0 },
             Breaker::Probing { .. } | Breaker::Open { .. } => {
@@ -100,7 +100,7 @@ impl Breaker {
     }
 
     /// When it lets a probe through, if it is open.
-    pub(super) fn reopens(&self) -> Option<Timestamp> {
+    pub(super) fn reopens(&self) -> Option<Moment> {
         match self {
             Breaker::Open { until, .. } => Some(*until),
             _ => None,
@@ -114,31 +114,35 @@ mod tests {
 
     const RULE: BreakerRule = BreakerRule { failures: 3, pause: Duration::from_secs(1) };
 
+    fn at(millis: u64) -> Moment {
+        Moment(Duration::from_millis(millis))
+    }
+
     #[test]
     fn it_opens_after_failures_in_a_row_and_closes_with_a_probe_that_succeeds() {
         let mut breaker = Breaker::default();
-        breaker.fail(&RULE, Timestamp(0));
-        breaker.fail(&RULE, Timestamp(0));
+        breaker.fail(&RULE, at(0));
+        breaker.fail(&RULE, at(0));
         breaker.succeed();
-        breaker.fail(&RULE, Timestamp(0));
-        breaker.fail(&RULE, Timestamp(0));
-        assert!(breaker.allows(Timestamp(0)));
-        breaker.fail(&RULE, Timestamp(0));
-        assert!(!breaker.allows(Timestamp(999)));
-        assert!(breaker.allows(Timestamp(1000)));
+        breaker.fail(&RULE, at(0));
+        breaker.fail(&RULE, at(0));
+        assert!(breaker.allows(at(0)));
+        breaker.fail(&RULE, at(0));
+        assert!(!breaker.allows(at(999)));
+        assert!(breaker.allows(at(1000)));
         breaker.begin();
-        assert!(!breaker.allows(Timestamp(1000)), "one probe at a time");
+        assert!(!breaker.allows(at(1000)), "one probe at a time");
         breaker.succeed();
-        assert!(breaker.allows(Timestamp(1000)));
+        assert!(breaker.allows(at(1000)));
     }
 
     #[test]
     fn the_pause_doubles_with_each_failed_probe_up_to_eightfold() {
         let mut breaker = Breaker::default();
         for _ in 0..3 {
-            breaker.fail(&RULE, Timestamp(0));
+            breaker.fail(&RULE, at(0));
         }
-        let mut now = Timestamp(0);
+        let mut now = at(0);
         let mut pauses = Vec::new();
         for _ in 0..5 {
             let until = breaker.reopens().expect("open");

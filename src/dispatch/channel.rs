@@ -18,9 +18,10 @@ use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{Other, ProviderLimits, ProviderSlots, another_is_well, choose, choose_other};
 use super::take_up::take_up;
+use crate::clock::Moment;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, Priority, Timestamp};
+use crate::domain::{Channel, Priority};
 use crate::outcomes::Answer;
 use crate::ownership::Begin;
 use crate::providers::SharedProvider;
@@ -53,7 +54,7 @@ pub enum ChannelMessage {
     /// The same of tasks that wait for their endpoint; how many of each lane were taken out to be read.
     LoadedParked(u32, [usize; 4], Vec<Ready>),
     /// A breaker, a pause or a rate may let something through now.
-    Wake(Timestamp),
+    Wake(Moment),
     /// Hand out nothing more; answer when nothing is in flight.
     Drain(RpcReplyPort<()>),
 }
@@ -74,7 +75,7 @@ pub struct ChannelState {
     /// Endpoints whose next tasks are being read from the store.
     loading_parked: HashSet<u32>,
     /// The earliest wake-up that is under way.
-    wake_at: Option<Timestamp>,
+    wake_at: Option<Moment>,
     draining: Option<Vec<RpcReplyPort<()>>>,
     metrics: ChannelMetrics,
 }
@@ -188,14 +189,14 @@ impl ChannelState {
         if self.draining.is_some() || self.senders.is_empty() {
             return;
         }
-        let now = self.arguments.context.clock.now();
+        let (now, moment) = (self.arguments.context.clock.now(), self.arguments.context.clock.moment());
         let mut jobs: Vec<Vec<Job>> = (0..self.senders.len()).map(|_| Vec::new()).collect();
         if !self.refused.is_empty() {
-            self.hand_out_refused(now, &mut jobs).await;
+            self.hand_out_refused(moment, &mut jobs).await;
         }
-        while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(now)) {
+        while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(moment)) {
             let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
-            if !self.endpoints.allows(ready.endpoint, now) {
+            if !self.endpoints.allows(ready.endpoint, moment) {
                 self.lanes.park(ready);
                 continue;
             }
@@ -203,7 +204,7 @@ impl ChannelState {
                 self.load(ready, myself);
                 continue;
             }
-            let Some(index) = self.provider(now).await else {
+            let Some(index) = self.provider(moment).await else {
                 self.lanes.push_front(ready);
                 continue;
             };
@@ -215,7 +216,7 @@ impl ChannelState {
                 let _ = sender.cast(SenderMessage::Work(jobs, self.metrics.senders.enter()));
             }
         }
-        self.arrange_wake(myself, now);
+        self.arrange_wake(myself, moment);
     }
 
     /// Has the contents of a lane's next tasks read; the lane waits until they are here.
@@ -249,7 +250,7 @@ impl ChannelState {
     }
 
     /// Gives what one provider refused to another one, before anything new.
-    async fn hand_out_refused(&mut self, now: Timestamp, jobs: &mut [Vec<Job>]) {
+    async fn hand_out_refused(&mut self, now: Moment, jobs: &mut [Vec<Job>]) {
         let mut given_up = Vec::new();
         for (ready, answer) in std::mem::take(&mut self.refused) {
             match choose_other(&mut self.providers, ready.tried, now) {
@@ -271,13 +272,13 @@ impl ChannelState {
 
     /// The provider for a new task: by weight among those that have room. `None` only after a provider was found to be out of
     /// tokens, and so is no longer usable.
-    async fn provider(&mut self, now: Timestamp) -> Option<usize> {
+    async fn provider(&mut self, now: Moment) -> Option<usize> {
         let index = choose(&mut self.providers, |_, provider| provider.usable(now))?;
         self.take_token(index, now).await.then_some(index)
     }
 
     /// One token of a provider's rate; the provider pauses where there is none.
-    async fn take_token(&mut self, index: usize, now: Timestamp) -> bool {
+    async fn take_token(&mut self, index: usize, now: Moment) -> bool {
         let taken = self.providers[index].take_token(&self.arguments.coordination, now).await;
         if let Err(wait) = taken {
             self.metrics.waits_for_rate(index, wait);
@@ -286,7 +287,7 @@ impl ChannelState {
     }
 
     async fn finish(&mut self, finished: Vec<Finished>, myself: &ActorRef<ChannelMessage>) {
-        let now = self.arguments.context.clock.now();
+        let now = self.arguments.context.clock.moment();
         let mut given_up = Vec::new();
         for done in finished {
             self.in_flight[done.priority.index()] -= 1;
@@ -326,14 +327,7 @@ impl ChannelState {
 
     /// A task that a provider certainly did not send waits for another one of the channel, if there is one that is well and did
     /// not refuse it; otherwise the answer stands.
-    fn fail_over(
-        &mut self,
-        mut ready: Ready,
-        answer: Answer,
-        index: usize,
-        now: Timestamp,
-        given_up: &mut Vec<Answer>,
-    ) {
+    fn fail_over(&mut self, mut ready: Ready, answer: Answer, index: usize, now: Moment, given_up: &mut Vec<Answer>) {
         let tried = ready.tried.and(index);
         let has_room = self.refused.len() < self.providers.iter().map(ProviderSlots::slots).sum();
         if has_room && ready.endpoint == 0 && another_is_well(&self.providers, tried, now) {
@@ -350,7 +344,7 @@ impl ChannelState {
         if !self.lanes.has_parked(endpoint) || self.loading_parked.contains(&endpoint) {
             return;
         }
-        let room = self.endpoints.room(endpoint, self.arguments.context.clock.now());
+        let room = self.endpoints.room(endpoint, self.arguments.context.clock.moment());
         let bare = self.lanes.unpark(endpoint, room, LOAD_MAX);
         if bare.is_empty() {
             return;
@@ -368,11 +362,11 @@ impl ChannelState {
         });
     }
 
-    fn wake(&mut self, at: Timestamp, myself: &ActorRef<ChannelMessage>) {
+    fn wake(&mut self, at: Moment, myself: &ActorRef<ChannelMessage>) {
         if self.wake_at.is_some_and(|wake_at| wake_at <= at) {
             self.wake_at = None;
         }
-        let now = self.arguments.context.clock.now();
+        let now = self.arguments.context.clock.moment();
         let open: Vec<u32> = self.endpoints.open().filter(|(_, until)| *until <= now).map(|(id, _)| id).collect();
         for endpoint in open {
             self.unpark(endpoint, myself);
@@ -380,8 +374,8 @@ impl ChannelState {
     }
 
     /// Sees to it that this actor is woken when time alone makes something possible again.
-    fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Timestamp) {
-        let mut earliest: Option<Timestamp> = None;
+    fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Moment) {
+        let mut earliest: Option<Moment> = None;
         if self.lanes.has_queued() || !self.refused.is_empty() {
             earliest = self.providers.iter().filter_map(|provider| provider.usable_at(now)).min();
         }
@@ -394,7 +388,7 @@ impl ChannelState {
             return;
         }
         self.wake_at = Some(at);
-        let sleep = self.arguments.context.clock.sleep_until(at.max(now + Duration::from_millis(1)));
+        let sleep = self.arguments.context.clock.sleep(at.since(now).max(Duration::from_millis(1)));
         let myself = myself.clone();
         tokio::spawn(async move {
             sleep.await;

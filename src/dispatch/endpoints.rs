@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::breaker::{Breaker, BreakerRule};
-use crate::domain::Timestamp;
+use crate::clock::Moment;
 
 /// The endpoints with something in flight, or with failures worth remembering.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Endpoints {
     }
 
     /// Whether something may go to the endpoint now; 0 stands for none in particular.
-    pub(super) fn allows(&self, endpoint: u32, now: Timestamp) -> bool {
+    pub(super) fn allows(&self, endpoint: u32, now: Moment) -> bool {
         endpoint == 0
             || self
                 .states
@@ -46,7 +46,7 @@ impl Endpoints {
     }
 
     /// A job for the endpoint ended; `well`: it answered, did not answer, or (`None`) was not asked.
-    pub(super) fn end(&mut self, endpoint: u32, well: Option<bool>, now: Timestamp) {
+    pub(super) fn end(&mut self, endpoint: u32, well: Option<bool>, now: Moment) {
         let Some(state) = self.states.get_mut(&endpoint) else { return };
         state.in_flight = state.in_flight.saturating_sub(1);
         match well {
@@ -62,7 +62,7 @@ impl Endpoints {
     }
 
     /// How many tasks of the endpoint may go now.
-    pub(super) fn room(&self, endpoint: u32, now: Timestamp) -> usize {
+    pub(super) fn room(&self, endpoint: u32, now: Moment) -> usize {
         match self.states.get(&endpoint) {
             None => self.in_flight_max,
             Some(state) if !state.breaker.allows(now) => 0,
@@ -72,7 +72,7 @@ impl Endpoints {
     }
 
     /// Endpoints with an open breaker and when each may be probed.
-    pub(super) fn open(&self) -> impl Iterator<Item = (u32, Timestamp)> {
+    pub(super) fn open(&self) -> impl Iterator<Item = (u32, Moment)> {
         self.states.iter().filter_map(|(endpoint, state)| Some((*endpoint, state.breaker.reopens()?)))
     }
 }

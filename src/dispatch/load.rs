@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{Position, TaskState};
+use crate::domain::{Position, TaskState, Timestamp};
 use crate::ownership::Begin;
+use crate::store::{TimerKey, TimerRow};
 
 /// Handles that are read together.
 pub(super) const LOAD_MAX: usize = 512;
 
-/// Gives each handle its content, and leaves out those whose tasks have moved on: whoever moved them on has them.
+/// Gives each handle its content, and the attempt that its task is at: a handle may come of an older row than the task's
+/// last, and the handle of the last one was dropped because of it. Left out are those whose tasks have ended, and those that
+/// wait for a time, which go back to the timers.
 pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Ready> {
     let positions: Vec<Position> = handles.iter().map(|ready| ready.task.position).collect();
     let stories = loop {
@@ -27,13 +30,17 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
     let mut loaded = Vec::with_capacity(handles.len());
     for (mut ready, story) in handles.into_iter().zip(stories) {
         let state = story.as_ref().and_then(|story| story.state(usize::from(ready.task.ordinal)));
-        ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
-        match story.filter(|_| state.is_some_and(|state| ready.matches(state, now))) {
-            Some(story) => {
+        match (state, story) {
+            (Some(TaskState::Scheduled { attempt, due }), _) if due > now => {
+                context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
+            }
+            (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story)) => {
+                ready.attempt = attempt;
+                ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
                 ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), _held: None }));
                 loaded.push(ready);
             }
-            None => {
+            _ => {
                 if context.ownership.begin(ready.task) == Begin::Yes {
                     context.ownership.release(ready.task);
                 }
@@ -41,4 +48,9 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
         }
     }
     loaded
+}
+
+fn timer(ready: &Ready, attempt: u8, due: Timestamp) -> TimerRow {
+    let key = TimerKey { due, offset: ready.task.position.offset, ordinal: ready.task.ordinal, attempt };
+    TimerRow { key, channel: ready.channel, endpoint: ready.endpoint }
 }

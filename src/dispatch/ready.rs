@@ -9,13 +9,14 @@ use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
 use super::metrics::Circuits;
 use super::slots::Tried;
-use crate::domain::{Channel, Plan, Priority, TaskId, TaskState, Timestamp};
+use crate::domain::{Channel, Plan, Priority, TaskId, Timestamp};
 use crate::telemetry::Mailboxes;
 
 /// A handle to a task that may be sent now. Small on purpose: a million of them wait in some 70 MB.
 #[derive(Debug)]
 pub struct Ready {
     pub task: TaskId,
+    /// The attempt that is to be made. Of a handle without content it is a guess: the row says which it is.
     pub attempt: u8,
     pub channel: Channel,
     /// The providers that refused it in this attempt.
@@ -76,15 +77,6 @@ impl Ready {
 
     pub fn priority(&self) -> Priority {
         self.task.position.shard.lane
-    }
-
-    /// Whether a task in this state is the one this handle stands for.
-    pub(super) fn matches(&self, state: TaskState, now: Timestamp) -> bool {
-        match state {
-            TaskState::Pending { attempt } => attempt == self.attempt,
-            TaskState::Scheduled { attempt, due } => attempt == self.attempt && due <= now,
-            _ => false,
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerRule};
 use super::ready::Class;
+use crate::clock::Moment;
 use crate::coordination::{Rate, SharedCoordination};
-use crate::domain::Timestamp;
 use crate::providers::SharedProvider;
 
 /// What a provider may be given, from its configuration.
@@ -34,7 +34,7 @@ pub(super) struct ProviderSlots {
     pub(super) in_flight: usize,
     pub(super) breaker: Breaker,
     /// It asked for a pause, or its rate is spent until then.
-    paused_until: Timestamp,
+    paused_until: Moment,
     tokens: u32,
     credit: i64,
 }
@@ -54,7 +54,7 @@ impl ProviderSlots {
             slots,
             in_flight: 0,
             breaker: Breaker::default(),
-            paused_until: Timestamp(0),
+            paused_until: Moment::default(),
             tokens: 0,
             credit: 0,
         }
@@ -65,21 +65,17 @@ impl ProviderSlots {
     }
 
     /// Whether a job may go to it now, its rate aside.
-    pub(super) fn usable(&self, now: Timestamp) -> bool {
+    pub(super) fn usable(&self, now: Moment) -> bool {
         self.in_flight < self.slots && self.paused_until <= now && self.breaker.allows(now)
     }
 
     /// Whether it is well enough to be failed over to, though its slots may be full now, or its rate spent for a moment.
-    fn healthy(&self, now: Timestamp) -> bool {
+    fn healthy(&self, now: Moment) -> bool {
         self.paused_until <= now + RATE_PAUSE_MAX && self.breaker.allows(now)
     }
 
     /// Takes one token of its rate; where none is left, leases some more, or pauses it until there are: for how long.
-    pub(super) async fn take_token(
-        &mut self,
-        coordination: &SharedCoordination,
-        now: Timestamp,
-    ) -> Result<(), Duration> {
+    pub(super) async fn take_token(&mut self, coordination: &SharedCoordination, now: Moment) -> Result<(), Duration> {
         let Some(rate) = self.limits.rate else { return Ok(()) };
         if self.tokens == 0 {
             let wanted = (rate.per_second * LEASE.as_secs_f64()).ceil().max(1.0) as u32;
@@ -101,12 +97,12 @@ impl ProviderSlots {
         self.breaker.begin();
     }
 
-    pub(super) fn pause(&mut self, until: Timestamp) {
+    pub(super) fn pause(&mut self, until: Moment) {
         self.paused_until = self.paused_until.max(until);
     }
 
     /// When it may be usable again, if it is not for a reason that time heals.
-    pub(super) fn usable_at(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn usable_at(&self, now: Moment) -> Option<Moment> {
         let breaker = self.breaker.reopens().filter(|until| *until > now);
         let pause = Some(self.paused_until).filter(|until| *until > now);
         breaker.max(pause)
@@ -140,14 +136,14 @@ pub(super) enum Other {
 
 /// The next provider for a task that these refused. Never one of them again: that one would refuse it at once, and again, and
 /// no attempt would be counted.
-pub(super) fn choose_other(providers: &mut [ProviderSlots], tried: Tried, now: Timestamp) -> Other {
+pub(super) fn choose_other(providers: &mut [ProviderSlots], tried: Tried, now: Moment) -> Other {
     if let Some(index) = choose(providers, |index, provider| tried.allows(index) && provider.usable(now)) {
         return Other::Usable(index);
     }
     if another_is_well(providers, tried, now) { Other::Soon } else { Other::Nowhere }
 }
 
-pub(super) fn another_is_well(providers: &[ProviderSlots], tried: Tried, now: Timestamp) -> bool {
+pub(super) fn another_is_well(providers: &[ProviderSlots], tried: Tried, now: Moment) -> bool {
     providers.iter().enumerate().any(|(index, provider)| tried.allows(index) && provider.healthy(now))
 }
 

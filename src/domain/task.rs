@@ -50,7 +50,7 @@ pub enum Disposition {
 pub struct TaskSpec {
     pub channel: Channel,
     pub address: Address,
-    /// Not before this; `None`: at once.
+    /// Not before this; `None`: at once. Of a fallback only the first task heeds it.
     pub due: Option<Timestamp>,
     /// Which endpoint it goes to, for limits and breakers of its own: a hash of a webhook's origin, 0 elsewhere.
     pub endpoint: u32,
@@ -145,8 +145,11 @@ impl Story {
     pub fn state(&self, ordinal: usize) -> Option<TaskState> {
         let spec = self.plan.tasks().get(ordinal)?;
         let own = self.events.iter().filter(|event| usize::from(event.task.ordinal) == ordinal);
-        let state = fold(spec.due, own);
-        let waits = self.plan.routing == Routing::Fallback
+        let fallback = self.plan.routing == Routing::Fallback;
+        // The time asked for is that of the first channel; those after it go as soon as they have their turn.
+        let due = spec.due.filter(|_| !fallback || ordinal == 0);
+        let state = fold(due, own);
+        let waits = fallback
             && matches!(state, TaskState::Pending { .. } | TaskState::Scheduled { .. })
             && (0..ordinal).any(|before| self.state(before).is_some_and(TaskState::is_open));
         Some(if waits { TaskState::Waiting } else { state })
@@ -227,6 +230,30 @@ mod tests {
         check(&[(1, Sent), (1, Failed), (1, Cancelled)], "sent");
         check(&[(2, Scheduled), (1, Cancelled)], "cancelled");
         check(&[(1, Sent), (1, Opened)], "delivered");
+    }
+
+    #[test]
+    fn the_time_asked_for_is_that_of_the_first_channel_of_a_fallback() {
+        let spec = |channel| TaskSpec { channel, address: Address::Provider, due: Some(Timestamp(90)), endpoint: 0 };
+        let plan = |routing| Plan {
+            position: task().position,
+            tenant: "default".into(),
+            user_id: None,
+            category: None,
+            source: Source::Http,
+            routing,
+            accepted_at: Timestamp(0),
+            expires_at: None,
+            content: Content::Template { code: "x".into() },
+            data: "{}".into(),
+            metadata: "{}".into(),
+            decisions: Vec::new(),
+            disposition: Disposition::Tasks(vec![spec(Channel::Email), spec(Channel::Sms)]),
+            claims: Vec::new(),
+        };
+        let states = |routing| Story { plan: plan(routing), events: vec![event(1, EventKind::Failed)] }.states();
+        assert_eq!(states(Routing::Fallback)[1], TaskState::Pending { attempt: 1 });
+        assert_eq!(states(Routing::All)[1], TaskState::Scheduled { attempt: 1, due: Timestamp(90) });
     }
 
     proptest! {

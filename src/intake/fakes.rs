@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
 use crate::log::{Log, LogError, Membership, NewRecord, Record};
 use crate::store::{
@@ -40,8 +41,12 @@ impl Clock for StoppedClock {
         Timestamp(self.0.load(Ordering::SeqCst))
     }
 
-    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
-        if until <= self.now() { async {}.boxed() } else { std::future::pending().boxed() }
+    fn moment(&self) -> Moment {
+        Moment(Duration::from_millis(self.now().millis()))
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        if duration.is_zero() { async {}.boxed() } else { std::future::pending().boxed() }
     }
 }
 

@@ -220,7 +220,8 @@ impl PartitionState {
                 planning::plan_batch(vec![one], facts, &arguments.policy, now)
             })
         });
-        let (write, timers) = batch::rows(&plans, rejected);
+        let (mut write, timers) = batch::rows(&plans, rejected);
+        let _expected = arguments.shard.expect_timers(&mut write.timers);
         self.metrics.observe(&plans, write.dead_letters.len());
         self.write(write).await;
         let arguments = &self.arguments;

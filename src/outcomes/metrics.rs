@@ -22,10 +22,19 @@ const DEAD_LETTERS: CounterMetric<1> = CounterMetric::new(
     ["channel"],
 );
 
+/// In the place of a provider, for tasks that none was asked about.
+const NO_PROVIDER: &str = "none";
+
 /// Counters of ends other than "sent", resolved once per series.
-#[derive(Default)]
 pub(super) struct SettleMetrics {
+    no_provider: Arc<str>,
     series: HashMap<(Channel, Arc<str>, &'static str), Counter>,
+}
+
+impl Default for SettleMetrics {
+    fn default() -> Self {
+        Self { no_provider: NO_PROVIDER.into(), series: HashMap::new() }
+    }
 }
 
 impl SettleMetrics {
@@ -34,6 +43,14 @@ impl SettleMetrics {
         counter.or_insert_with(|| DELIVERIES.with([channel.name(), provider, outcome])).increment(1);
         if outcome == "retried" {
             RETRIES.with([channel.name()]).increment(1);
+        }
+    }
+
+    /// Tasks of a fallback ended without having had their turn.
+    pub(super) fn count_without_turn(&mut self, ended: &[(Channel, &'static str)]) {
+        for (channel, outcome) in ended {
+            let provider = self.no_provider.clone();
+            self.count(*channel, &provider, outcome);
         }
     }
 

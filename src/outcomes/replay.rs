@@ -88,6 +88,7 @@ impl Replays {
             ..WriteBatch::default()
         };
         batch.books.shift(story.plan.source, Some(column), Some(BookColumn::Scheduled), 1);
+        let _expected = self.timers.expect(task.position.shard, &mut batch.timers);
         self.store.write(task.position.shard, batch).await?;
         self.timers.add(task.position.shard, vec![timer]);
         Ok(Replay::Requeued)

@@ -2,19 +2,20 @@
 
 use super::answer::{Answer, AnswerKind};
 use super::retry::{MISCONFIGURED_PAUSE, RetryPolicy, throttle_pause};
-use crate::domain::{Event, EventKind, Outcome, Routing, SkipReason, TaskId, Timestamp};
+use crate::domain::{Channel, Event, EventKind, Outcome, Routing, SkipReason, TaskId, Timestamp};
 use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// What is to be written of one answer, and what comes next.
 #[derive(Debug, Default)]
 pub(super) struct Settlement {
     pub(super) events: Vec<Event>,
+    /// That of the task's next attempt, or of the task of a fallback whose turn it is now.
     pub(super) timer: Option<TimerRow>,
     pub(super) dead_letter: Option<DeadLetter>,
-    /// The task of a fallback whose turn it is now.
-    pub(super) next: Option<usize>,
     /// For the counters: `None` where the sender counted it already.
     pub(super) counted: Option<&'static str>,
+    /// For the counters: the channels of a fallback that had no turn, and what became of their tasks.
+    pub(super) without_turn: Vec<(Channel, &'static str)>,
 }
 
 /// Decides one answer, and enters it into the books.
@@ -107,7 +108,7 @@ fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut Book
     let next = usize::from(answer.task.ordinal) + 1;
     if answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len() {
         books.add(answer.plan.source, BookColumn::Waiting, -1);
-        settlement.next = Some(next);
+        settlement.timer = turn(answer, next);
         return;
     }
     let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
@@ -116,6 +117,15 @@ fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut Book
         reason,
         cause: DeadLetterCause::Task { channel: spec.channel, attempt: answer.attempt },
     });
+}
+
+/// What the next channel's task is found by after a crash: its block may be done with, since the tasks before it waited for
+/// timers of their own.
+fn turn(answer: &Answer, ordinal: usize) -> Option<TimerRow> {
+    let spec = answer.plan.tasks().get(ordinal)?;
+    let offset = answer.task.position.offset;
+    let key = TimerKey { due: answer.at, offset, ordinal: ordinal as u8, attempt: TimerKey::TURN };
+    Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint })
 }
 
 fn expire(answer: &Answer, books: &mut BookDelta) -> Settlement {
@@ -139,11 +149,13 @@ fn end_the_rest(
     }
     for ordinal in usize::from(answer.task.ordinal) + 1..answer.plan.tasks().len() {
         let task = TaskId { position: answer.task.position, ordinal: ordinal as u8 };
+        let Some(spec) = answer.plan.tasks().get(ordinal) else { continue };
         let mut event = Event::new(task, 1, kind, answer.at);
-        event.channel = answer.plan.tasks().get(ordinal).map(|spec| spec.channel);
+        event.channel = Some(spec.channel);
         if kind == EventKind::Skipped {
             event.reason = Some(SkipReason::DeliveredElsewhere.name().into());
         }
+        settlement.without_turn.push((spec.channel, kind.name()));
         settlement.events.push(event);
         books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(column), 1);
     }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
@@ -29,11 +29,6 @@ use crate::timers::TimersHandle;
 const WAITING_MAX: usize = 10_000;
 /// Answers written together.
 const BATCH_MAX: usize = 2_048;
-/// Where answers keep coming, those of so long a time are written together: fewer writes, and nobody waits for them. As long as the
-/// longest group commit; in real time, as that is.
-const GATHER: Duration = Duration::from_millis(4);
-/// So many are written at once.
-const GATHERED_MAX: usize = 512;
 
 /// The door to a settler.
 #[derive(Clone)]
@@ -142,7 +137,6 @@ pub struct SettlerArguments {
 pub struct SettlerState {
     arguments: SettlerArguments,
     metrics: SettleMetrics,
-    last_written: Option<Instant>,
 }
 
 impl Actor for SettlerActor {
@@ -157,7 +151,7 @@ impl Actor for SettlerActor {
     ) -> Result<SettlerState, ActorProcessingErr> {
         arguments.handle.0.actor.store(Some(Arc::new(myself.clone())));
         myself.cast(Settle)?;
-        Ok(SettlerState { arguments, metrics: SettleMetrics::default(), last_written: None })
+        Ok(SettlerState { arguments, metrics: SettleMetrics::default() })
     }
 
     async fn handle(
@@ -167,12 +161,10 @@ impl Actor for SettlerActor {
         state: &mut SettlerState,
     ) -> Result<(), ActorProcessingErr> {
         let queue = state.arguments.handle.0.clone();
-        state.gather(&queue).await;
         queue.told.store(false, Ordering::Release);
         let answers = queue.next_batch();
         state.settle_all(&answers).await;
         queue.written(answers.len());
-        state.last_written = Some(Instant::now());
         if !queue.waiting().is_empty() && !queue.told.swap(true, Ordering::AcqRel) {
             myself.cast(Settle)?;
         }
@@ -185,19 +177,12 @@ impl Actor for SettlerActor {
 struct Group {
     batch: WriteBatch,
     timers: Vec<TimerRow>,
-    next: Vec<(Arc<Plan>, usize)>,
+    /// The tasks of fallbacks whose turn it is, each with its timer row.
+    next: Vec<(Arc<Plan>, TimerRow)>,
     settled: Vec<TaskId>,
 }
 
 impl SettlerState {
-    /// Lets more answers come, if the last ones were written a moment ago.
-    async fn gather(&self, queue: &Queue) {
-        let rest = self.last_written.map_or(Duration::ZERO, |last| GATHER.saturating_sub(last.elapsed()));
-        if !rest.is_zero() && queue.waiting().len() < GATHERED_MAX {
-            tokio::time::sleep(rest).await;
-        }
-    }
-
     async fn settle_all(&mut self, answers: &[Answer]) {
         let mut groups: HashMap<ShardId, Group> = HashMap::new();
         for answer in answers {
@@ -205,15 +190,18 @@ impl SettlerState {
             let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
             group.batch.events.extend(settlement.events);
             group.batch.timers.extend(settlement.timer);
-            group.timers.extend(settlement.timer);
+            match settlement.timer {
+                Some(row) if row.key.is_turn() => group.next.push((answer.plan.clone(), row)),
+                row => group.timers.extend(row),
+            }
             let spec = answer.plan.tasks().get(usize::from(answer.task.ordinal));
             let channel = spec.map_or(Channel::Email, |spec| spec.channel);
             if settlement.dead_letter.is_some() {
                 self.metrics.count_dead_letter(channel);
             }
             group.batch.dead_letters.extend(settlement.dead_letter);
-            group.next.extend(settlement.next.map(|ordinal| (answer.plan.clone(), ordinal)));
             group.settled.push(answer.task);
+            self.metrics.count_without_turn(&settlement.without_turn);
             if let Some(outcome) = settlement.counted {
                 self.metrics.count(channel, &answer.provider, outcome);
             }
@@ -223,17 +211,19 @@ impl SettlerState {
 
     /// Writes a group, again and again until it is durable, and then lets its tasks go on.
     async fn write(&self, shard: ShardId, group: Group) {
-        let Group { batch, timers, next, settled } = group;
+        let Group { mut batch, timers, next, settled } = group;
+        let owned = self.arguments.ownership.shard(shard);
+        let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
         while let Err(error) = self.arguments.store.write(shard, batch.clone()).await {
             tracing::error!(%error, %shard, "cannot write outcomes: senders wait until it works again");
             self.arguments.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
-        let Some(owned) = self.arguments.ownership.shard(shard) else { return };
+        let Some(owned) = &owned else { return };
         // The next channel is tracked before the one before is let go, so that no cursor passes between the two.
-        let tasks = next.iter().map(|(plan, ordinal)| plan.task_id(*ordinal));
-        let new = owned.track(tasks, None);
+        let turns: Vec<TimerRow> = next.iter().map(|(_, row)| *row).collect();
+        let new = owned.fire(&turns);
         owned.release_all(settled.into_iter());
         if !timers.is_empty() {
             self.arguments.timers.add(shard, timers);
@@ -244,7 +234,7 @@ impl SettlerState {
             .iter()
             .zip(new)
             .filter(|(_, new)| *new)
-            .filter_map(|((plan, ordinal), _)| Ready::planned(plan, *ordinal, now, room))
+            .filter_map(|((plan, row), _)| Ready::planned(plan, usize::from(row.key.ordinal), now, room))
             .collect();
         self.arguments.dispatch.hand_over(ready);
     }

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 
-pub use shard::{Begin, Shard, Stage};
+pub use shard::{Begin, Expected, Shard, Stage};
 
 use crate::domain::{ShardId, TaskId};
+use crate::store::TimerRow;
 
 /// The shards this node owns.
 #[derive(Debug, Default)]
@@ -63,6 +64,13 @@ impl Ownership {
     pub fn release(&self, task: TaskId) {
         if let Some(shard) = self.shards.load().get(&task.position.shard) {
             shard.release(task);
+        }
+    }
+
+    /// The task turned out to wait for a time; see [`Shard::return_to_timer`].
+    pub fn return_to_timer(&self, shard: ShardId, row: TimerRow) {
+        if let Some(shard) = self.shards.load().get(&shard) {
+            shard.return_to_timer(row);
         }
     }
 

@@ -1,6 +1,7 @@
 //! One owned shard.
 
 mod cancel;
+mod timers;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -9,9 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId};
-pub use cancel::Stage;
+use crate::store::{Cursors, TimerRow};
 
-use crate::store::Cursors;
+pub use cancel::Stage;
+pub use timers::Expected;
 
 /// What is known of one owned shard. Written by its partition actor (planning), the senders (begin, put back), the
 /// settler (release), its timers and cancellations; every method is short and never waits.
@@ -45,6 +47,8 @@ struct State {
     /// Blocks with tracked or cancelled tasks.
     blocks: BTreeMap<u64, Block>,
     tracked: usize,
+    /// Those among them that the books show as waiting for a time.
+    scheduled: usize,
     /// All plans below this offset are durable, and their tasks were handed on.
     planned: u64,
     /// Plans below this offset are made or being made.
@@ -53,6 +57,10 @@ struct State {
     fired: BTreeMap<u64, usize>,
     /// No timer below this bucket is still to fire.
     timer_floor: u64,
+    /// Buckets of timers that are being written.
+    expected: BTreeMap<u64, usize>,
+    /// Timers that are durable, on their way to the wheel.
+    arriving: Vec<TimerRow>,
     cursors: Cursors,
 }
 
@@ -65,14 +73,20 @@ struct Block {
     cancelled: HashMap<u16, HashMap<u16, Given>>,
 }
 
-/// What is to be known of a handle that was given up, to track its task again: the bucket of its timer.
-type Given = Option<u32>;
+/// What is to be known of a handle that was given up, to track its task again: as in [`Hold`].
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    bucket: Option<u64>,
+    scheduled: bool,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Hold {
     in_hand: bool,
-    /// The bucket of the timer that made it ready; `None`: it came straight from planning.
+    /// The bucket of the timer that it is found by after a crash; `None`: it came straight from planning.
     bucket: Option<u32>,
+    /// Its row says that it waits for a time, and so do the books until it is settled.
+    scheduled: bool,
 }
 
 /// Ten bits of offset within the block and six of ordinal.
@@ -105,29 +119,12 @@ impl Shard {
     /// cancelled. `bucket` is that of the timer that made them ready.
     pub fn track(&self, tasks: impl Iterator<Item = TaskId>, bucket: Option<u64>) -> Vec<bool> {
         let mut state = self.state();
-        let bucket = bucket.and_then(|bucket| u32::try_from(bucket).ok());
-        tasks.map(|task| state.track(task, bucket)).collect()
+        tasks.map(|task| state.track(task, bucket, bucket.is_some())).collect()
     }
 
     /// Asks whether the send of a task may start; if so the caller holds it.
     pub fn begin(&self, task: TaskId) -> Begin {
-        let mut state = self.state();
-        let Some(block) = state.blocks.get_mut(&task.position.block()) else { return Begin::NotTracked };
-        let hold = block.tasks.get_mut(&slot(task));
-        if let Some(given_up) = block.cancelled.get_mut(&notification_slot(task.position.offset)) {
-            if let Some(hold) = hold.filter(|hold| !hold.in_hand) {
-                given_up.insert(slot(task), hold.bucket);
-            }
-            return Begin::Cancelled;
-        }
-        match hold {
-            None => Begin::NotTracked,
-            Some(hold) if hold.in_hand => Begin::InHand,
-            Some(hold) => {
-                hold.in_hand = true;
-                Begin::Yes
-            }
-        }
+        self.state().begin(task)
     }
 
     /// The task is ready again, its send did not take place.
@@ -173,10 +170,10 @@ impl Shard {
         self.state().tracked
     }
 
-    /// How many tracked tasks came straight from planning: those that the books show as open and not as waiting.
+    /// How many tracked tasks the books show as open and not as waiting for a time.
     pub fn in_hand(&self) -> usize {
         let state = self.state();
-        state.tracked - state.fired.values().sum::<usize>()
+        state.tracked - state.scheduled
     }
 
     /// The positions of all tracked tasks, in order: what a stage that lost its memory takes up again.
@@ -206,16 +203,6 @@ impl Shard {
         self.was_planned.notify_waiters();
     }
 
-    /// No timer below `bucket` is still to fire.
-    pub fn set_timer_floor(&self, bucket: u64) {
-        let mut state = self.state();
-        state.timer_floor = state.timer_floor.max(bucket);
-    }
-
-    pub fn timer_floor(&self) -> u64 {
-        self.state().timer_floor
-    }
-
     pub fn cursors(&self) -> Cursors {
         self.state().cursors
     }
@@ -228,7 +215,7 @@ impl Shard {
         let task_block =
             first_open.unwrap_or(u64::MAX).min(state.planned / BLOCK_OFFSETS).max(state.cursors.task_block);
         let first_fired = state.fired.keys().next().copied().unwrap_or(u64::MAX);
-        let timer_bucket = first_fired.min(state.timer_floor).max(state.cursors.timer_bucket);
+        let timer_bucket = first_fired.min(state.unfired()).max(state.cursors.timer_bucket);
         let next = Cursors { task_block, timer_bucket };
         if next == state.cursors {
             return None;
@@ -245,19 +232,41 @@ impl Block {
 }
 
 impl State {
-    fn track(&mut self, task: TaskId, bucket: Option<u32>) -> bool {
+    fn track(&mut self, task: TaskId, bucket: Option<u64>, scheduled: bool) -> bool {
         let block = self.blocks.entry(task.position.block()).or_default();
         let Entry::Vacant(entry) = block.tasks.entry(slot(task)) else { return false };
         if let Some(given_up) = block.cancelled.get_mut(&notification_slot(task.position.offset)) {
-            given_up.insert(slot(task), bucket);
+            given_up.insert(slot(task), Given { bucket, scheduled });
             return false;
         }
-        entry.insert(Hold { in_hand: false, bucket });
+        let bucket = bucket.and_then(|bucket| u32::try_from(bucket).ok());
+        entry.insert(Hold { in_hand: false, bucket, scheduled });
         self.tracked += 1;
+        self.scheduled += usize::from(scheduled);
         if let Some(bucket) = bucket {
             *self.fired.entry(u64::from(bucket)).or_default() += 1;
         }
         true
+    }
+
+    fn begin(&mut self, task: TaskId) -> Begin {
+        let Some(block) = self.blocks.get_mut(&task.position.block()) else { return Begin::NotTracked };
+        let hold = block.tasks.get_mut(&slot(task));
+        if let Some(given_up) = block.cancelled.get_mut(&notification_slot(task.position.offset)) {
+            if let Some(hold) = hold.filter(|hold| !hold.in_hand) {
+                let given = Given { bucket: hold.bucket.map(u64::from), scheduled: hold.scheduled };
+                given_up.insert(slot(task), given);
+            }
+            return Begin::Cancelled;
+        }
+        match hold {
+            None => Begin::NotTracked,
+            Some(hold) if hold.in_hand => Begin::InHand,
+            Some(hold) => {
+                hold.in_hand = true;
+                Begin::Yes
+            }
+        }
     }
 
     fn release(&mut self, task: TaskId) {
@@ -271,6 +280,7 @@ impl State {
             self.blocks.remove(&number);
         }
         self.tracked -= 1;
+        self.scheduled -= usize::from(hold.scheduled);
         let Some(bucket) = hold.bucket.map(u64::from) else { return };
         if let Some(count) = self.fired.get_mut(&bucket) {
             *count -= 1;
@@ -282,82 +292,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Priority;
-    use proptest::prelude::*;
-
-    fn shard() -> Shard {
-        Shard::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, 0, Cursors::default())
-    }
-
-    fn task(shard: &Shard, offset: u64, ordinal: u8) -> TaskId {
-        TaskId { position: Position::new(shard.id(), offset), ordinal }
-    }
-
-    #[test]
-    fn a_send_starts_once_for_a_tracked_task_and_not_after_its_end() {
-        let shard = shard();
-        let task = task(&shard, 7, 0);
-        assert_eq!(shard.begin(task), Begin::NotTracked);
-        assert_eq!(shard.track([task, task].into_iter(), None), [true, false]);
-        assert_eq!(shard.begin(task), Begin::Yes);
-        assert_eq!(shard.begin(task), Begin::InHand);
-        shard.put_back(task);
-        assert_eq!(shard.begin(task), Begin::Yes);
-        shard.release(task);
-        assert_eq!(shard.begin(task), Begin::NotTracked);
-        assert_eq!(shard.tracked(), 0);
-    }
-
-    #[test]
-    fn the_cursor_stops_at_the_first_block_with_an_open_task() {
-        let shard = shard();
-        let early = task(&shard, 5, 0);
-        let late = task(&shard, 5000, 0);
-        shard.track([early, late].into_iter(), None);
-        shard.set_planned(6000);
-        assert_eq!(shard.advance(), None);
-        shard.release(early);
-        assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(5000 / BLOCK_OFFSETS));
-        shard.release(late);
-        assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(6000 / BLOCK_OFFSETS));
-    }
-
-    #[test]
-    fn the_timer_cursor_waits_for_the_tasks_of_the_timers_that_fired() {
-        let shard = shard();
-        let due = task(&shard, 5, 0);
-        shard.track([due].into_iter(), Some(90));
-        shard.set_timer_floor(100);
-        assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(90));
-        shard.release(due);
-        assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(100));
-    }
-
-    proptest! {
-        #[test]
-        fn cursors_never_move_back_and_never_pass_an_open_task(
-            steps in prop::collection::vec((0u8..3, 0u64..4096), 1..200)
-        ) {
-            let shard = shard();
-            let mut open = std::collections::BTreeSet::new();
-            let mut before = Cursors::default();
-            for (kind, offset) in steps {
-                let task = task(&shard, offset.max(before.task_block * BLOCK_OFFSETS), 0);
-                match kind {
-                    0 => { shard.track([task].into_iter(), None); open.insert(task); }
-                    1 => { shard.release(task); open.remove(&task); }
-                    _ => shard.set_planned(offset),
-                }
-                let after = shard.advance().unwrap_or(before);
-                prop_assert!(after.task_block >= before.task_block);
-                if let Some(first) = open.first() {
-                    prop_assert!(after.task_block <= first.position.block());
-                }
-                prop_assert_eq!(shard.tracked(), open.len());
-                before = after;
-            }
-        }
-    }
-}
+mod tests;

@@ -1,19 +1,20 @@
 //! The real clock: the only place that reads it or sleeps.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::domain::Timestamp;
 
-/// The machine's wall clock.
+/// The machine's clocks.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;
 
-/// The longest sleep before the wall clock is looked at again: it may have been set meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// What this process counts its moments from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
@@ -21,17 +22,11 @@ impl Clock for SystemClock {
         Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
-        let clock = *self;
-        async move {
-            loop {
-                let now = clock.now();
-                if now >= until {
-                    return;
-                }
-                tokio::time::sleep(until.since(now).min(LOOK_AGAIN)).await;
-            }
-        }
-        .boxed()
+    fn moment(&self) -> Moment {
+        Moment(START.elapsed())
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
     }
 }

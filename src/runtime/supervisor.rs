@@ -9,8 +9,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::SharedClock;
-use crate::domain::Timestamp;
+use crate::clock::{Moment, SharedClock};
 use crate::telemetry::{CounterMetric, GaugeMetric};
 
 /// Actors that run. Worry when it falls.
@@ -81,7 +80,7 @@ pub(super) enum SupervisorMessage {
 pub(super) struct SupervisorState {
     arguments: SupervisorArguments,
     running: Vec<Option<ActorCell>>,
-    restarts: VecDeque<Timestamp>,
+    restarts: VecDeque<Moment>,
 }
 
 impl Actor for Supervisor {
@@ -174,7 +173,7 @@ impl SupervisorState {
             return;
         }
         let child = &arguments.children[index];
-        let now = arguments.clock.now();
+        let now = arguments.clock.moment();
         self.restarts.retain(|at| now.since(*at) < STORM_WINDOW);
         self.restarts.push_back(now);
         RESTARTS.with([child.kind]).increment(1);

@@ -20,7 +20,18 @@ pub struct TimerKey {
     pub due: Timestamp,
     pub offset: u64,
     pub ordinal: u8,
+    /// The attempt to come, or [`TimerKey::TURN`].
     pub attempt: u8,
+}
+
+impl TimerKey {
+    /// In the place of the attempt, for the task of a fallback whose turn has come: it waits for no time, and has the row so
+    /// that it is found again where its block is done with.
+    pub const TURN: u8 = 0;
+
+    pub fn is_turn(&self) -> bool {
+        self.attempt == Self::TURN
+    }
 }
 
 /// A task that waits for a time. Never deleted when it fires: it is ignored once the task has moved on, and leaves with

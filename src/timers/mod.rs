@@ -8,6 +8,7 @@ mod shard;
 mod sweep;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ractor::ActorRef;
@@ -16,13 +17,14 @@ pub use shard::{TimerActor, TimerArguments, TimerMessage};
 pub use sweep::{SweepActor, SweepArguments, SweepMessage};
 
 use crate::domain::ShardId;
+use crate::ownership::{Expected, Shard};
 use crate::store::TimerRow;
 use crate::telemetry::Mailboxes;
 
 /// The way to the timers of each owned shard.
 #[derive(Debug)]
 pub struct TimersHandle {
-    shards: ArcSwap<HashMap<ShardId, ActorRef<TimerMessage>>>,
+    shards: ArcSwap<HashMap<ShardId, Timed>>,
     mailboxes: Mailboxes,
 }
 
@@ -32,18 +34,32 @@ impl Default for TimersHandle {
     }
 }
 
+/// A shard whose timers run.
+#[derive(Debug, Clone)]
+struct Timed {
+    shard: Arc<Shard>,
+    actor: ActorRef<TimerMessage>,
+}
+
 impl TimersHandle {
-    /// Tells of rows that were just written. An actor that is being restarted finds them by itself.
+    /// To be called before rows are written; see [`Shard::expect_timers`].
+    pub fn expect(&self, shard: ShardId, rows: &mut [TimerRow]) -> Option<Expected> {
+        self.shards.load().get(&shard).and_then(|timed| timed.shard.expect_timers(rows))
+    }
+
+    /// Tells of rows that were just written. A shard whose timers were not started yet finds them by itself.
     pub fn add(&self, shard: ShardId, rows: Vec<TimerRow>) {
-        if let Some(actor) = self.shards.load().get(&shard) {
-            let _ = actor.cast(TimerMessage::Added(rows, self.mailboxes.enter()));
+        if let Some(timed) = self.shards.load().get(&shard) {
+            timed.shard.add_timers(rows);
+            // A closed mailbox means a restart, and the next incarnation looks by itself.
+            let _ = timed.actor.cast(TimerMessage::Added(self.mailboxes.enter()));
         }
     }
 
-    fn install(&self, shard: ShardId, actor: ActorRef<TimerMessage>) {
+    fn install(&self, shard: &Arc<Shard>, actor: ActorRef<TimerMessage>) {
         self.shards.rcu(|shards| {
             let mut shards = HashMap::clone(shards);
-            shards.insert(shard, actor.clone());
+            shards.insert(shard.id(), Timed { shard: shard.clone(), actor: actor.clone() });
             shards
         });
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::TimersHandle;
-use super::wheel::{ROWS_MAX, Wheel};
-use crate::clock::SharedClock;
+use super::wheel::Wheel;
+use crate::clock::{Moment, SharedClock};
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Position, TaskId, Timestamp};
 use crate::ownership::Shard;
@@ -31,18 +31,18 @@ pub struct TimerArguments {
 
 #[derive(Debug)]
 pub enum TimerMessage {
-    /// Rows that are durable now.
-    Added(Vec<TimerRow>, InMailbox),
+    /// Rows arrived: [`Shard::take_arriving`] has them.
+    Added(InMailbox),
     /// The time has come to look: for what is due, and for what to read ahead.
-    Look(Timestamp),
+    Look(Moment),
 }
 
 pub struct TimerState {
     arguments: TimerArguments,
     wheel: Wheel,
     /// The earliest look that is arranged.
-    look_at: Option<Timestamp>,
-    cursors_at: Timestamp,
+    look_at: Option<Moment>,
+    cursors_at: Moment,
 }
 
 /// How far ahead rows are read; half of it later, more are read.
@@ -64,10 +64,10 @@ impl Actor for TimerActor {
         myself: ActorRef<TimerMessage>,
         arguments: TimerArguments,
     ) -> Result<TimerState, ActorProcessingErr> {
-        arguments.timers.install(arguments.shard.id(), myself.clone());
+        arguments.timers.install(&arguments.shard, myself.clone());
         let bucket = arguments.shard.cursors().timer_bucket;
         let from = TimerKey { due: Timestamp(bucket * TIMER_BUCKET.as_millis() as u64), ..TimerKey::default() };
-        let now = arguments.clock.now();
+        let now = arguments.clock.moment();
         myself.cast(TimerMessage::Look(now))?;
         Ok(TimerState { wheel: Wheel::starting_at(from), look_at: None, cursors_at: now, arguments })
     }
@@ -79,7 +79,7 @@ impl Actor for TimerActor {
         state: &mut TimerState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TimerMessage::Added(rows, _) => rows.into_iter().for_each(|row| state.wheel.add(row)),
+            TimerMessage::Added(_) => {}
             TimerMessage::Look(at) => {
                 if state.look_at.is_some_and(|look_at| look_at <= at) {
                     state.look_at = None;
@@ -87,6 +87,7 @@ impl Actor for TimerActor {
                 state.read_ahead().await?;
             }
         }
+        state.arguments.shard.take_arriving().into_iter().for_each(|row| state.wheel.add(row));
         state.fire().await;
         state.move_cursors().await;
         state.arrange(&myself);
@@ -99,10 +100,10 @@ impl TimerState {
     async fn read_ahead(&mut self) -> Result<(), ActorProcessingErr> {
         let now = self.arguments.clock.now();
         let horizon = now + HORIZON;
-        if self.wheel.read_to().due >= now + HORIZON / 2 {
+        if self.wheel.read_to().due > now + HORIZON / 2 {
             return Ok(());
         }
-        while self.wheel.read_to().due < horizon && self.wheel.len() < ROWS_MAX {
+        while self.wheel.read_to().due < horizon && self.wheel.has_room() {
             let after = self.wheel.read_to();
             let rows = self.arguments.store.timers(self.arguments.shard.id(), after, PAGE).await?;
             let more = rows.len() == PAGE;
@@ -122,15 +123,13 @@ impl TimerState {
         }
         let id = arguments.shard.id();
         let task = |row: &TimerRow| TaskId { position: Position::new(id, row.key.offset), ordinal: row.key.ordinal };
-        let mut ready = Vec::with_capacity(rows.len());
-        for same_bucket in rows.chunk_by(|a, b| timer_bucket(a.key.due) == timer_bucket(b.key.due)) {
-            let bucket = same_bucket.first().map(|row| timer_bucket(row.key.due));
-            let new = arguments.shard.track(same_bucket.iter().map(task), bucket);
-            let new = same_bucket.iter().zip(new).filter(|(_, new)| *new);
-            ready.extend(new.map(|(row, _)| {
+        let new = arguments.shard.fire(&rows);
+        let new = rows.iter().zip(new).filter(|(_, new)| *new);
+        let ready = new
+            .map(|(row, _)| {
                 Ready::bare(task(row), row.key.attempt, row.channel, row.endpoint, now, &arguments.dispatch.room)
-            }));
-        }
+            })
+            .collect();
         arguments.dispatch.hand_over(ready);
     }
 
@@ -138,10 +137,11 @@ impl TimerState {
         let now = self.arguments.clock.now();
         let unfired = self.wheel.next_due().unwrap_or(self.wheel.read_to().due).min(now);
         self.arguments.shard.set_timer_floor(timer_bucket(unfired));
-        if now.since(self.cursors_at) < CURSOR_INTERVAL {
+        let moment = self.arguments.clock.moment();
+        if moment.since(self.cursors_at) < CURSOR_INTERVAL {
             return;
         }
-        self.cursors_at = now;
+        self.cursors_at = moment;
         let Some(cursors) = self.arguments.shard.advance() else { return };
         let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
         if let Err(error) = self.arguments.store.write(self.arguments.shard.id(), batch).await {
@@ -150,19 +150,18 @@ impl TimerState {
         }
     }
 
-    /// Arranges the next look: at the next row, at the next page, or when cursors are to be written.
+    /// Arranges the next look: when the wheel asks for it, and when cursors are to be written. The wall clock may be set while
+    /// this waits, so it never waits long.
     fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
-        let now = self.arguments.clock.now();
-        let read_at = self.wheel.read_to().due - HORIZON / 2;
-        let mut at = (now + CURSOR_INTERVAL).min(read_at);
-        if let Some(due) = self.wheel.next_due() {
-            at = at.min(due);
-        }
+        let clock = &self.arguments.clock;
+        let now = clock.now();
+        let wait = self.wheel.look_at(HORIZON / 2).since(now).min(CURSOR_INTERVAL);
+        let at = clock.moment() + wait;
         if self.look_at.is_some_and(|look_at| look_at <= at) {
             return;
         }
         self.look_at = Some(at);
-        let sleep = self.arguments.clock.sleep_until(at);
+        let sleep = clock.sleep(wait);
         let myself = myself.clone();
         tokio::spawn(async move {
             sleep.await;

@@ -1,6 +1,10 @@
 //! The audit: reads blocks again and takes up what is open and in nobody's hands. It should never find anything; what it
 //! finds is counted, and was lost from memory by a fault that this mends.
 //!
+//! It looks in three places: at the first open blocks, at those that the cursor passed lately, and, going round and round from
+//! the newest block to the oldest that may hold an open task, at all of them. What was lost before a restart, or waits for
+//! a time that has not come, is seen by the third alone.
+//!
 //! Started and watched by the root. It keeps no state that matters.
 
 use std::collections::HashMap;
@@ -11,7 +15,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{BLOCK_OFFSETS, ShardId, TaskState};
+use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId, TaskState, Timestamp};
 use crate::ownership::{Ownership, Shard};
 use crate::store::{SharedStore, StoreError, timer_bucket};
 use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric};
@@ -45,14 +49,36 @@ pub enum SweepMessage {
 
 pub struct SweepState {
     arguments: SweepArguments,
-    /// Per shard: the block to read next of the trailing audit.
-    audited: HashMap<ShardId, u64>,
+    audits: HashMap<ShardId, Audit>,
     found: Counter,
     oldest: Gauge,
 }
 
-/// Blocks read per shard and round, of the open ones and of the trailing audit each.
+/// Where the audit of one shard is.
+#[derive(Debug, Clone, Copy)]
+struct Audit {
+    /// The block to read next of those that the cursor passes.
+    behind: u64,
+    /// The round reads the block below this next.
+    round: u64,
+}
+
+/// What was seen of one block.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Of the tasks that wait for no timer and are open.
+    oldest_open: Duration,
+    /// When the youngest of its notifications was accepted; `None`: it holds none.
+    youngest: Option<Timestamp>,
+}
+
+/// Blocks read per shard and look, of the open ones and of those that the cursor passed.
 const BLOCKS_MAX: u64 = 16;
+/// Blocks read per shard and look on the way round: with the default interval 11 million notifications a day and
+/// shard, the newest first.
+const ROUND_BLOCKS: u64 = 8;
+/// No task is open for longer: it is delivered 365 days after it was accepted at the latest, and expires some days later.
+const TASK_LIFE_MAX: Duration = Duration::from_secs(400 * 86_400);
 
 impl Actor for SweepActor {
     type Msg = SweepMessage;
@@ -65,7 +91,7 @@ impl Actor for SweepActor {
         arguments: SweepArguments,
     ) -> Result<SweepState, ActorProcessingErr> {
         arrange(&myself, &arguments);
-        Ok(SweepState { arguments, audited: HashMap::new(), found: FOUND.with([]), oldest: OLDEST.with([]) })
+        Ok(SweepState { arguments, audits: HashMap::new(), found: FOUND.with([]), oldest: OLDEST.with([]) })
     }
 
     async fn handle(
@@ -97,50 +123,94 @@ fn arrange(myself: &ActorRef<SweepMessage>, arguments: &SweepArguments) {
 }
 
 impl SweepState {
-    /// Reads the first open blocks, and some below the cursor; returns the age of the oldest open task seen.
+    /// Reads some blocks in each place; returns the age of the oldest open task seen among the first open blocks.
     async fn sweep(&mut self, shard: &Shard) -> Result<Duration, StoreError> {
         let cursor = shard.cursors().task_block;
-        let end = shard.planned() / BLOCK_OFFSETS;
+        let end = shard.planned() / BLOCK_OFFSETS + 1;
         let mut oldest = Duration::ZERO;
-        for block in cursor..=end.min(cursor + BLOCKS_MAX) {
-            oldest = oldest.max(self.sweep_block(shard, block).await?);
+        for block in cursor..end.min(cursor + BLOCKS_MAX) {
+            oldest = oldest.max(self.sweep_block(shard, block).await?.oldest_open);
         }
-        let audited = self.audited.entry(shard.id()).or_insert(cursor);
-        let from = *audited;
-        *audited = (from + BLOCKS_MAX).min(cursor);
-        for block in from..cursor.min(from + BLOCKS_MAX) {
+        let start = Audit { behind: cursor, round: cursor };
+        let mut audit = self.audits.get(&shard.id()).copied().unwrap_or(start);
+        for block in audit.behind..cursor.min(audit.behind + BLOCKS_MAX) {
             self.sweep_block(shard, block).await?;
+            audit.behind = block + 1;
         }
+        audit.round = self.go_round(shard, audit.round, end).await?;
+        self.audits.insert(shard.id(), audit);
         Ok(oldest)
     }
 
-    async fn sweep_block(&self, shard: &Shard, block: u64) -> Result<Duration, StoreError> {
+    /// Reads the blocks below `from`, down to the oldest that may hold an open task, and then goes on from `end`. Returns
+    /// where to go on the next time.
+    async fn go_round(&self, shard: &Shard, from: u64, end: u64) -> Result<u64, StoreError> {
+        let now = self.arguments.clock.now();
+        for block in (from.saturating_sub(ROUND_BLOCKS)..from).rev() {
+            let youngest = self.sweep_block(shard, block).await?.youngest;
+            if youngest.is_some_and(|accepted_at| now.since(accepted_at) > TASK_LIFE_MAX) {
+                return Ok(end);
+            }
+        }
+        Ok(if from > ROUND_BLOCKS { from - ROUND_BLOCKS } else { end })
+    }
+
+    async fn sweep_block(&self, shard: &Shard, block: u64) -> Result<Seen, StoreError> {
         // Read before the rows: what is planned later is not looked at.
         let planned = shard.planned();
         let fired_below = shard.timer_floor();
         let now = self.arguments.clock.now();
         let stories = self.arguments.store.block(shard.id(), block).await?;
-        let mut oldest = Duration::ZERO;
-        let mut ready = Vec::new();
+        let mut seen = Seen::default();
+        let mut suspects = Vec::new();
         for story in stories.iter().filter(|story| story.plan.position.offset < planned) {
+            seen.youngest = seen.youngest.max(Some(story.plan.accepted_at));
             for (ordinal, state) in story.states().into_iter().enumerate() {
-                let Some((attempt, bucket)) = lost(state, fired_below) else { continue };
-                oldest = oldest.max(now.since(story.plan.accepted_at));
-                let task = story.plan.task_id(ordinal);
-                if shard.is_tracked(task) || shard.track([task].into_iter(), bucket) != [true] {
+                if lost(state, fired_below).is_none() {
                     continue;
                 }
-                let Some(spec) = story.plan.tasks().get(ordinal) else { continue };
-                let room = &self.arguments.dispatch.room;
-                ready.push(Ready::bare(task, attempt, spec.channel, spec.endpoint, now, room));
+                seen.oldest_open = seen.oldest_open.max(now.since(story.plan.accepted_at));
+                let task = story.plan.task_id(ordinal);
+                if !shard.is_tracked(task) {
+                    suspects.push((task, state));
+                }
+            }
+        }
+        self.take_up(shard, fired_below, &suspects).await?;
+        Ok(seen)
+    }
+
+    /// Takes up those of the tasks that are lost indeed. Their rows are read again: a task that was settled between the first
+    /// reading and the look at who has it in hand is not lost, but has moved on.
+    async fn take_up(
+        &self,
+        shard: &Shard,
+        fired_below: u64,
+        suspects: &[(TaskId, TaskState)],
+    ) -> Result<(), StoreError> {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let positions: Vec<Position> = suspects.iter().map(|(task, _)| task.position).collect();
+        let stories = self.arguments.store.stories(&positions).await?;
+        let now = self.arguments.clock.now();
+        let room = &self.arguments.dispatch.room;
+        let mut ready = Vec::new();
+        for ((task, before), story) in suspects.iter().zip(stories) {
+            let ordinal = usize::from(task.ordinal);
+            let Some(story) = story.filter(|story| story.state(ordinal) == Some(*before)) else { continue };
+            let Some((attempt, bucket)) = lost(*before, fired_below) else { continue };
+            let Some(spec) = story.plan.tasks().get(ordinal) else { continue };
+            if shard.track([*task].into_iter(), bucket) == [true] {
+                ready.push(Ready::bare(*task, attempt, spec.channel, spec.endpoint, now, room));
             }
         }
         if !ready.is_empty() {
             self.found.increment(ready.len() as u64);
-            tracing::error!(count = ready.len(), shard = %shard.id(), block, "found tasks that nobody was working on");
+            tracing::error!(count = ready.len(), shard = %shard.id(), "found tasks that nobody was working on");
         }
         self.arguments.dispatch.hand_over(ready);
-        Ok(oldest)
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use crate::domain::{Channel, Timestamp};
 use crate::store::{TimerKey, TimerRow};
@@ -17,7 +18,7 @@ pub(super) struct Wheel {
 type ChannelCode = u8;
 
 /// Rows held at most; beyond, the wheel reads page by page.
-pub(super) const ROWS_MAX: usize = 50_000;
+const ROWS_MAX: usize = 50_000;
 
 impl Wheel {
     /// A wheel that has read nothing, and starts after `from`.
@@ -69,8 +70,20 @@ impl Wheel {
         self.heap.peek().map(|Reverse((key, _, _))| key.due)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.heap.len()
+    /// Whether more may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.heap.len() < ROWS_MAX
+    }
+
+    /// When there is something to do: the next row is due, or what was read ends in less than `ahead`. A wheel without room
+    /// reads nothing before rows have fired.
+    pub(super) fn look_at(&self, ahead: Duration) -> Timestamp {
+        let read_at = self.read_to.due - ahead;
+        match self.next_due() {
+            Some(due) if self.has_room() => due.min(read_at),
+            Some(due) => due,
+            None => read_at,
+        }
     }
 
     fn push(&mut self, row: TimerRow) {
@@ -97,6 +110,18 @@ mod tests {
         let due: Vec<u64> = wheel.due(Timestamp(20), 10).iter().map(|row| row.key.offset).collect();
         assert_eq!(due, [1, 4, 2]);
         assert_eq!(wheel.next_due(), Some(Timestamp(30)));
+    }
+
+    #[test]
+    fn a_full_wheel_is_looked_at_when_a_row_is_due_and_not_before() {
+        let (ahead, due) = (Duration::from_secs(300), Timestamp(1_000_000));
+        let mut wheel = Wheel::default();
+        let rows = (0..ROWS_MAX as u64).map(|offset| row(due.millis(), offset)).collect();
+        wheel.page(rows, due + Duration::from_secs(60), true);
+        assert!(!wheel.has_room());
+        assert_eq!(wheel.look_at(ahead), due);
+        wheel.due(due, 1);
+        assert_eq!(wheel.look_at(ahead), due - ahead, "there is room to read more");
     }
 
     proptest! {

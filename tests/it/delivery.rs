@@ -100,7 +100,7 @@ async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_n
     let alone = world.send(request).await;
     world.expect_states(fallback, &["scheduled", "pending"]).await;
     world.expect_states(alone, &["scheduled"]).await;
-    let world = world.restart_with(vec![mails]).await;
+    let world = world.restart_with_providers(vec![mails]).await;
     world.advance(Duration::from_secs(61)).await;
     world.expect_states(fallback, &["failed", "sent"]).await;
     world.expect_states(alone, &["failed"]).await;

@@ -11,3 +11,7 @@ mod lanes;
 mod books;
 mod node;
 mod metrics;
+mod restarts;
+mod fallback;
+mod audit;
+mod clock_steps;

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{Log, LogError, Membership, NewRecord, OwnershipChange, Record};
-use crate::disk::{Disk, DiskError, Traffic};
+use crate::disk::{Disk, DiskError, Traffic, Urgency};
 use crate::domain::{Position, Priority, ShardId};
 use partitions::Partitions;
 use reader::Reader;
@@ -48,7 +48,8 @@ impl Log for EmbeddedLog {
         self.writable()?;
         // One append is one write, so one that is critical in part has no claim to the room of what is critical.
         let is_critical = records.iter().all(|record| record.lane == Priority::Critical);
-        let traffic = if is_critical { Traffic::Critical } else { Traffic::Intake };
+        let (traffic, urgency) =
+            if is_critical { (Traffic::Critical, Urgency::Now) } else { (Traffic::Intake, Urgency::Shared) };
         let mut places = Vec::with_capacity(records.len());
         let mut by_partition: HashMap<usize, Vec<Bytes>> = HashMap::new();
         for record in records {
@@ -63,7 +64,7 @@ impl Log for EmbeddedLog {
             .collect();
         let bytes = chunks.iter().map(|(_, packed, _)| packed.len()).sum();
         let partitions = self.partitions.clone();
-        let staged = self.disk.write(traffic, bytes, move |_| {
+        let staged = self.disk.write(traffic, urgency, bytes, move |_| {
             let stage = |(partition, packed, count)| (partition, partitions.stage_chunk(partition, packed, count));
             chunks.into_iter().map(stage).collect::<HashMap<usize, u64>>()
         });

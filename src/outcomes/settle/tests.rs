@@ -116,15 +116,30 @@ fn a_fallback_moves_on_when_a_channel_fails_and_stops_when_one_takes_it() {
     books.add(Source::Http, BookColumn::Waiting, 2);
     let refused = answer(&plan, 0, 1, Outcome::DeadRecipient { reason: "gone".into() });
     let first = settle(&refused, &policy(), &mut books);
-    assert_eq!(first.next, Some(1));
+    let turn = first.timer.expect("the next channel is found again after a crash").key;
+    assert!(turn.is_turn() && turn.ordinal == 1 && turn.due == Timestamp(1_000));
     assert!(first.dead_letter.is_none());
     let taken = answer(&plan, 1, 1, Outcome::Accepted { message_id: None });
     let second = settle(&taken, &policy(), &mut books);
+    assert_eq!(second.without_turn, [(Channel::Sms, "skipped")]);
     let events = first.events.into_iter().chain(second.events).collect();
     let names: Vec<_> = Story { plan: Plan::clone(&plan), events }.states().into_iter().map(TaskState::name).collect();
     assert_eq!(names, ["failed", "sent", "skipped"]);
     assert_eq!(books.get(Source::Http, BookColumn::Waiting), 0);
     assert_eq!(books.get(Source::Http, BookColumn::SkippedDeliveredElsewhere), 1);
+}
+
+#[test]
+fn a_fallback_whose_time_has_passed_ends_as_expired_on_every_channel_that_is_left() {
+    let plan = plan(Routing::Fallback, &[Channel::Push, Channel::Email, Channel::Sms]);
+    let mut books = BookDelta::default();
+    books.add(Source::Http, BookColumn::Waiting, 2);
+    let mut expired = answer(&plan, 0, 1, transient());
+    expired.kind = AnswerKind::Expired;
+    let settlement = settle(&expired, &policy(), &mut books);
+    assert_eq!(settlement.counted, Some("expired"));
+    assert_eq!(settlement.without_turn, [(Channel::Email, "expired"), (Channel::Sms, "expired")]);
+    assert_eq!(books.get(Source::Http, BookColumn::Expired), 3);
 }
 
 #[test]

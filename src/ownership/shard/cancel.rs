@@ -43,9 +43,9 @@ impl Shard {
         }
         let position = Position::new(self.id, offset);
         let mut tasks = Vec::with_capacity(given_up.len());
-        for (slot, bucket) in given_up {
+        for (slot, given) in given_up {
             let task = TaskId { position, ordinal: (slot & 63) as u8 };
-            state.track(task, bucket);
+            state.track(task, given.bucket, given.scheduled);
             tasks.push(task);
         }
         tasks

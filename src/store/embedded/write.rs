@@ -9,8 +9,8 @@ use super::keys;
 use super::packed::Packer;
 use super::shards::timer_floor;
 use crate::codec;
-use crate::disk::{Keyspaces, Rows, Traffic};
-use crate::domain::{BLOCK_OFFSETS, Event, Plan, ShardId};
+use crate::disk::{Keyspaces, Rows, Traffic, Urgency};
+use crate::domain::{BLOCK_OFFSETS, Event, Plan, Priority, ShardId};
 use crate::store::{StoreError, WriteBatch};
 
 /// Rows with their keys, ready to be put into the group.
@@ -25,12 +25,21 @@ struct Encoded {
     revived: Vec<Vec<u8>>,
 }
 
+/// Nothing is sent before its plan is durable; but what came of a send changes nothing for whoever got it.
+fn urgency(shard: ShardId, batch: &WriteBatch) -> Urgency {
+    match shard.lane {
+        _ if batch.plans.is_empty() => Urgency::Patient,
+        Priority::Critical => Urgency::Now,
+        _ => Urgency::Shared,
+    }
+}
+
 impl EmbeddedStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
         let encoded = self.encode(shard, &batch);
         let (shards, index) = (self.shards.clone(), self.index.clone());
-        let (books, cursors) = (batch.books, batch.cursors);
-        let written = self.disk.write(Traffic::Outcomes, encoded.bytes(), move |rows| {
+        let (urgency, books, cursors) = (urgency(shard, &batch), batch.books, batch.cursors);
+        let written = self.disk.write(Traffic::Outcomes, urgency, encoded.bytes(), move |rows| {
             let mut encoded = encoded;
             index.stage(encoded.plans.iter().map(|(key, _)| &key[..]), std::mem::take(&mut encoded.entries));
             encoded.put(rows, shards.keyspaces());

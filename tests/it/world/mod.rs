@@ -20,7 +20,7 @@ use fanfare::planning::Policy;
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
-use fanfare::store::{BookColumn, EmbeddedStore, Measured, SharedStore};
+use fanfare::store::{BookColumn, Cursors, EmbeddedStore, Measured, SharedStore};
 use tokio::runtime::Handle;
 
 pub use provider::{Script, TestProvider};
@@ -122,15 +122,26 @@ impl World {
     /// Stops in order and starts again over the same data.
     pub async fn restart(self) -> Self {
         let providers = self.providers.clone();
-        self.restart_with(providers).await
+        self.restart_with(providers, Duration::ZERO).await
     }
 
     /// The same with other providers.
-    pub async fn restart_with(self, providers: Vec<Arc<TestProvider>>) -> Self {
+    pub async fn restart_with_providers(self, providers: Vec<Arc<TestProvider>>) -> Self {
+        self.restart_with(providers, Duration::ZERO).await
+    }
+
+    /// Stops in order, and starts again over the same data when so much time has passed.
+    pub async fn restart_after(self, pause: Duration) -> Self {
+        let providers = self.providers.clone();
+        self.restart_with(providers, pause).await
+    }
+
+    async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
         let Self { clock, store, log, engine, acceptor, space: _, dir, providers: _, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
         drop((engine, store, log, acceptor));
+        clock.advance(pause);
         Self::open(config, providers, clock, dir).await
     }
 
@@ -196,6 +207,11 @@ impl World {
             total += Source::ALL.iter().map(|source| books.get(*source, column)).sum::<i64>();
         }
         total
+    }
+
+    /// Up to where the work of a notification's shard is known to be done.
+    pub fn cursors(&self, id: NotificationId) -> Cursors {
+        self.engine.ownership.shard(id.0.shard).expect("this node owns every shard").cursors()
     }
 
     /// How many slots one endpoint may hold.

@@ -1,0 +1,155 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::domain::{Channel, Priority, Timestamp};
+use crate::store::{TIMER_BUCKET, TimerKey};
+use proptest::prelude::*;
+
+fn shard() -> Shard {
+    Shard::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, 0, Cursors::default())
+}
+
+fn task(shard: &Shard, offset: u64, ordinal: u8) -> TaskId {
+    TaskId { position: Position::new(shard.id(), offset), ordinal }
+}
+
+fn row(bucket: u64, task: TaskId) -> TimerRow {
+    let due = Timestamp(bucket * TIMER_BUCKET.as_millis() as u64);
+    let key = TimerKey { due, offset: task.position.offset, ordinal: task.ordinal, attempt: 1 };
+    TimerRow { key, channel: Channel::Email, endpoint: 0 }
+}
+
+#[test]
+fn a_send_starts_once_for_a_tracked_task_and_not_after_its_end() {
+    let shard = shard();
+    let task = task(&shard, 7, 0);
+    assert_eq!(shard.begin(task), Begin::NotTracked);
+    assert_eq!(shard.track([task, task].into_iter(), None), [true, false]);
+    assert_eq!(shard.begin(task), Begin::Yes);
+    assert_eq!(shard.begin(task), Begin::InHand);
+    shard.put_back(task);
+    assert_eq!(shard.begin(task), Begin::Yes);
+    shard.release(task);
+    assert_eq!(shard.begin(task), Begin::NotTracked);
+    assert_eq!(shard.tracked(), 0);
+}
+
+#[test]
+fn the_cursor_stops_at_the_first_block_with_an_open_task() {
+    let shard = shard();
+    let early = task(&shard, 5, 0);
+    let late = task(&shard, 5000, 0);
+    shard.track([early, late].into_iter(), None);
+    shard.set_planned(6000);
+    assert_eq!(shard.advance(), None);
+    shard.release(early);
+    assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(5000 / BLOCK_OFFSETS));
+    shard.release(late);
+    assert_eq!(shard.advance().map(|cursors| cursors.task_block), Some(6000 / BLOCK_OFFSETS));
+}
+
+#[test]
+fn the_timer_cursor_waits_for_the_tasks_of_the_timers_that_fired() {
+    let shard = shard();
+    let due = task(&shard, 5, 0);
+    shard.track([due].into_iter(), Some(90));
+    shard.set_timer_floor(100);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(90));
+    shard.release(due);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(100));
+}
+
+#[test]
+fn a_timer_that_is_to_fire_again_holds_the_cursor_and_may_be_tracked_anew() {
+    let shard = shard();
+    let due = task(&shard, 5, 0);
+    shard.track([due].into_iter(), Some(90));
+    shard.set_timer_floor(100);
+    shard.return_to_timer(row(95, due));
+    assert_eq!(shard.tracked(), 0);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(95));
+    assert_eq!(shard.take_arriving(), [row(95, due)]);
+    shard.set_timer_floor(95);
+    assert_eq!(shard.advance(), None, "it is for the timers to fire now");
+    assert_eq!(shard.track([due].into_iter(), Some(95)), [true]);
+}
+
+#[test]
+fn no_cursor_passes_a_timer_that_is_being_written() {
+    let shard = Arc::new(shard());
+    let due = task(&shard, 5, 0);
+    shard.set_timer_floor(90);
+    let mut rows = [row(90, due)];
+    let expected = shard.expect_timers(&mut rows);
+    // The write takes longer than the bucket lasts.
+    shard.set_timer_floor(100);
+    assert_eq!(shard.timer_floor(), 90);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(90));
+    shard.add_timers(rows.to_vec());
+    drop(expected);
+    assert_eq!(shard.advance(), None, "it has not reached the wheel yet");
+    assert_eq!(shard.take_arriving(), rows);
+    assert_eq!(shard.fire(&rows), [true]);
+    assert_eq!(shard.advance(), None, "its task is open");
+    shard.release(due);
+    assert_eq!(shard.advance().map(|cursors| cursors.timer_bucket), Some(100));
+}
+
+#[test]
+fn a_timer_that_is_due_below_the_cursor_is_written_at_the_cursor() {
+    let shard = Arc::new(shard());
+    shard.set_timer_floor(100);
+    assert!(shard.advance().is_some());
+    let (early, late) = (row(90, task(&shard, 5, 0)), row(101, task(&shard, 6, 0)));
+    let mut rows = [late, early];
+    let _expected = shard.expect_timers(&mut rows);
+    assert_eq!(rows, [late, row(100, task(&shard, 5, 0))]);
+}
+
+#[test]
+fn what_has_its_turn_in_a_fallback_is_in_hand_and_what_waited_for_a_time_is_not() {
+    let shard = Arc::new(shard());
+    let (turn, timed) = (task(&shard, 5, 1), task(&shard, 6, 0));
+    let mut turn_row = row(90, turn);
+    turn_row.key.attempt = TimerKey::TURN;
+    assert_eq!(shard.fire(&[turn_row, row(90, timed), turn_row]), [true, true, false]);
+    assert_eq!((shard.tracked(), shard.in_hand()), (2, 1));
+    shard.release_all([turn, timed].into_iter());
+    assert_eq!((shard.tracked(), shard.in_hand()), (0, 0));
+}
+
+#[test]
+fn a_task_that_is_being_sent_does_not_go_back_to_its_timer() {
+    let shard = shard();
+    let task = task(&shard, 5, 0);
+    shard.track([task].into_iter(), Some(90));
+    assert_eq!(shard.begin(task), Begin::Yes);
+    shard.return_to_timer(row(95, task));
+    assert!(shard.is_tracked(task) && shard.take_arriving().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn cursors_never_move_back_and_never_pass_an_open_task(
+        steps in prop::collection::vec((0u8..3, 0u64..4096), 1..200)
+    ) {
+        let shard = shard();
+        let mut open = std::collections::BTreeSet::new();
+        let mut before = Cursors::default();
+        for (kind, offset) in steps {
+            let task = task(&shard, offset.max(before.task_block * BLOCK_OFFSETS), 0);
+            match kind {
+                0 => { shard.track([task].into_iter(), None); open.insert(task); }
+                1 => { shard.release(task); open.remove(&task); }
+                _ => shard.set_planned(offset),
+            }
+            let after = shard.advance().unwrap_or(before);
+            prop_assert!(after.task_block >= before.task_block);
+            if let Some(first) = open.first() {
+                prop_assert!(after.task_block <= first.position.block());
+            }
+            prop_assert_eq!(shard.tracked(), open.len());
+            before = after;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The next channel of a fallback has its turn, whatever happens meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare::config;
+use fanfare::domain::{Channel, NotificationRequest, Outcome, Routing};
+use fanfare::outcomes::Cancellation;
+use fanfare::store::BookColumn;
+
+use crate::world::{Script, TestProvider, World, mail};
+
+fn transient() -> Script {
+    Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false })
+}
+
+fn gone() -> Script {
+    Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })
+}
+
+/// First a mail, and if that fails a text message.
+fn fallback() -> NotificationRequest {
+    let mut request = mail();
+    request.to.phone = Some("+491701234567".into());
+    request.channels = vec![Channel::Email, Channel::Sms];
+    request.routing = Routing::Fallback;
+    request
+}
+
+/// A world with one partition, in which the provider of text messages has just asked for a pause of an hour: one text message
+/// waits for its end, and others stay in their lane.
+async fn with_text_messages_paused() -> (World, Arc<TestProvider>, Arc<TestProvider>) {
+    let mut config = config::defaults();
+    config.log.partitions = 1;
+    config.retry.jitter = 0.0;
+    let (mails, texts) = (TestProvider::new("mails", &[Channel::Email]), TestProvider::new("texts", &[Channel::Sms]));
+    let pause = Some(Duration::from_secs(3600));
+    texts.script([Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after: pause })]);
+    let world = World::start_with(config, vec![mails.clone(), texts.clone()]).await;
+    let mut request = fallback();
+    request.channels = vec![Channel::Sms];
+    let first = world.send(request).await;
+    world.expect_states(first, &["scheduled"]).await;
+    (world, mails, texts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_channel_is_found_after_a_restart_though_its_block_was_done_with() {
+    let (world, mails, _) = with_text_messages_paused().await;
+    mails.script([transient()]);
+    let id = world.send(fallback()).await;
+    world.expect_states(id, &["scheduled", "pending"]).await;
+    world.acceptor.accept((0..1100).map(|_| mail()).collect()).await.expect("accepted");
+    world.until(async || (mails.taken().len() == 1101).then_some(())).await;
+    world.balances().await;
+    let done_with = world.until(async || {
+        world.advance(Duration::from_millis(100)).await;
+        (world.cursors(id).task_block == 1).then_some(())
+    });
+    done_with.await;
+    mails.script([transient(), transient(), transient()]);
+    for (tries, minutes) in [(1102, 1), (1103, 2), (1104, 4)] {
+        world.expect_states(id, &["scheduled", "pending"]).await;
+        world.balances().await;
+        world.advance(Duration::from_secs(minutes * 60)).await;
+        world.until(async || (mails.taken().len() == tries).then_some(())).await;
+    }
+    world.expect_states(id, &["failed", "pending"]).await;
+    world.balances().await;
+    let world = world.restart().await;
+    world.expect_states(id, &["failed", "sent"]).await;
+    world.balances().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_channel_of_what_waited_for_its_time_is_found_after_a_restart() {
+    let (world, mails, _) = with_text_messages_paused().await;
+    mails.script([gone()]);
+    let mut request = fallback();
+    request.deliver_at = Some(world.now() + Duration::from_secs(60));
+    let id = world.send(request).await;
+    world.expect_states(id, &["scheduled", "pending"]).await;
+    world.advance(Duration::from_secs(60)).await;
+    world.expect_states(id, &["failed", "pending"]).await;
+    let world = world.restart().await;
+    world.expect_states(id, &["failed", "sent"]).await;
+    world.balances().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_after_a_restart() {
+    let (world, mails, texts) = with_text_messages_paused().await;
+    mails.script([gone()]);
+    let mut request = fallback();
+    request.deliver_at = Some(world.now() + Duration::from_secs(60));
+    let id = world.send(request).await;
+    world.expect_states(id, &["scheduled", "pending"]).await;
+    world.advance(Duration::from_secs(60)).await;
+    world.expect_states(id, &["failed", "pending"]).await;
+    world.balances().await;
+    let pause = Some(Duration::from_secs(3600));
+    texts.script([Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after: pause })]);
+    let world = world.restart().await;
+    world.expect_states(id, &["failed", "scheduled"]).await;
+    world.balances().await;
+    assert_eq!(world.column(BookColumn::Scheduled).await, 2);
+    world.advance(Duration::from_secs(3600)).await;
+    world.expect_states(id, &["failed", "sent"]).await;
+    world.until(async || (world.column(BookColumn::Scheduled).await == 0).then_some(())).await;
+    world.balances().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_next_channel_that_is_cancelled_while_it_waits_for_its_turn_leaves_the_books_balanced() {
+    let (world, mails, _) = with_text_messages_paused().await;
+    mails.script([gone()]);
+    let mut request = fallback();
+    request.deliver_at = Some(world.now() + Duration::from_secs(60));
+    let id = world.send(request).await;
+    world.expect_states(id, &["scheduled", "pending"]).await;
+    world.advance(Duration::from_secs(60)).await;
+    world.until(async || (mails.taken().len() == 1).then_some(())).await;
+    world.states_when(id, |states| states[0] == "failed").await;
+    let cancelled = world.engine.cancellations.cancel(id).await.expect("the store writes");
+    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 1, too_late: 1 });
+    world.balances().await;
+    assert_eq!(world.column(BookColumn::Scheduled).await, 1, "the one that waits for the end of the pause");
+}
