@@ -12,8 +12,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::{Semaphore, watch};
 
-use crate::clock::SharedClock;
-use crate::domain::Timestamp;
+use crate::clock::{Moment, SharedClock};
 
 /// How long an answer is used again, so that a burst does not ask for each of its messages.
 const REMEMBERED_FOR: Duration = Duration::from_secs(10);
@@ -51,7 +50,7 @@ pub(super) struct Names {
 
 #[derive(Default)]
 struct State {
-    remembered: HashMap<Box<str>, (Timestamp, Answer)>,
+    remembered: HashMap<Box<str>, (Moment, Answer)>,
     /// Written by whoever asks first and when the answer is there; one receiver of each is this one.
     asked: HashMap<Box<str>, watch::Receiver<Option<Answer>>>,
 }
@@ -81,7 +80,7 @@ impl Names {
 
     fn ask(&self, name: &str) -> Asked {
         let mut state = self.state();
-        let now = self.clock.now();
+        let now = self.clock.moment();
         if let Some((at, answer)) = state.remembered.get(name)
             && now.since(*at) < REMEMBERED_FOR
         {
@@ -143,7 +142,7 @@ impl Names {
         if state.remembered.len() >= REMEMBERED_MAX {
             state.remembered.clear();
         }
-        state.remembered.insert(name.into(), (self.clock.now(), answer.clone()));
+        state.remembered.insert(name.into(), (self.clock.moment(), answer.clone()));
         drop(state);
         answers.send_replace(Some(answer));
     }
@@ -183,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::domain::Timestamp;
 
     /// A name service that answers once it is told to, and counts who asks.
     #[derive(Default)]
