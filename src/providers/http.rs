@@ -29,6 +29,8 @@ pub(super) struct HttpClient {
     guard: Guard,
     clock: SharedClock,
     tls: TlsConnector,
+    /// Idle connections that are kept for each origin: as many as may be in use at once.
+    idle_max: usize,
     idle: Mutex<IdleConnections>,
     parsed: Mutex<HashMap<Box<str>, Arc<Target>>>,
 }
@@ -81,15 +83,15 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// An idle connection is given up after this: many servers close theirs after 60 to 75 seconds, and who closes first avoids the
 /// race.
 const IDLE_MAX: Duration = Duration::from_secs(50);
-const IDLE_PER_ORIGIN_MAX: usize = 64;
 /// Origins with open connections.
 const ORIGINS_MAX: usize = 1024;
 /// Addresses taken apart and remembered.
 const PARSED_MAX: usize = 4096;
 
 impl HttpClient {
-    pub(super) fn new(guard: Guard, clock: SharedClock) -> Self {
-        Self { guard, clock, tls: TlsConnector::from(client_tls()), idle: Mutex::default(), parsed: Mutex::default() }
+    pub(super) fn new(guard: Guard, clock: SharedClock, idle_max: usize) -> Self {
+        let tls = TlsConnector::from(client_tls());
+        Self { guard, clock, tls, idle_max, idle: Mutex::default(), parsed: Mutex::default() }
     }
 
     /// Takes a URL apart, or remembers how.
@@ -168,7 +170,7 @@ impl HttpClient {
             idle.origins.clear();
         }
         let connections = idle.origins.entry(target.endpoint.origin.clone()).or_default();
-        if connections.len() < IDLE_PER_ORIGIN_MAX {
+        if connections.len() < self.idle_max {
             connections.push(Idle { connection, since });
         }
     }

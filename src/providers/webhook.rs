@@ -42,7 +42,7 @@ impl Webhook {
     ) -> Result<SharedProvider, String> {
         let secrets = settings.signing_secret.as_ref().map_or("", |secret| secret.expose());
         let keys = secrets.split_whitespace().map(read_secret).collect::<Result<_, _>>()?;
-        let client = HttpClient::new(context.guard.clone(), context.clock.clone());
+        let client = HttpClient::new(context.guard.clone(), context.clock.clone(), settings.max_in_flight);
         let name = settings.name.clone();
         Ok(Arc::new(Self { name, channels, client, clock: context.clock.clone(), keys }))
     }

@@ -77,7 +77,7 @@ fn the_signature_is_that_of_the_published_example() {
     let webhook = Webhook {
         name: "hooks".into(),
         channels: Vec::new(),
-        client: HttpClient::new(Guard::new(true, clock.clone()), clock.clone()),
+        client: HttpClient::new(Guard::new(true, clock.clone()), clock.clone(), 8),
         clock,
         keys: vec![key],
     };
