@@ -38,7 +38,7 @@ pub(super) struct Connection {
 
 /// Why a transaction has no reply to show.
 pub(super) enum Failure {
-    /// A kept connection was closed, before anything was answered.
+    /// A kept connection was closed while it waited. Certainly not sent.
     Stale,
     /// Certainly not sent.
     NotSent(Outcome),

@@ -104,8 +104,8 @@ impl Smtp {
         }
     }
 
-    /// Sends over a kept connection, or a fresh one. A kept one that turns out closed before anything of the mail was answered
-    /// is replaced once: nothing was accepted yet.
+    /// Sends over a kept connection, or a fresh one. A kept one that turns out closed while it is certain that nothing was
+    /// accepted is replaced once.
     async fn deliver(&self, recipient: &str, mail: &Mail) -> Outcome {
         let from = self.composer.sender();
         if let Some(mut connection) = self.kept().await {
