@@ -51,6 +51,9 @@ pub(crate) struct MockArgs {
     /// Act as a receiver that recognizes a repeated `webhook-id`: success, but no duplicate delivery.
     #[arg(long)]
     pub(crate) honour_ids: bool,
+    /// Do not offer CHUNKING, so that mails come with DATA.
+    #[arg(long)]
+    pub(crate) no_chunking: bool,
     /// Keep a histogram of the time from the stamp in the message (`sent_at_us` in `data`) to its receipt.
     #[arg(long)]
     pub(crate) latency_from_body: bool,

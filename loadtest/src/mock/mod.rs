@@ -38,6 +38,7 @@ pub(crate) struct Mock {
     lateness: Option<Lateness>,
     journal: Option<Journal>,
     honour_ids: bool,
+    offers_chunking: bool,
     listen: Listen,
 }
 
@@ -61,6 +62,7 @@ impl Mock {
             lateness: if args.latency_from_body { Some(Lateness::new()?) } else { None },
             journal,
             honour_ids: args.honour_ids,
+            offers_chunking: !args.no_chunking,
             listen: Listen { http: http.local_addr()?.to_string(), smtp: smtp.local_addr()?.to_string() },
         });
         tokio::spawn(http::serve(http, Arc::clone(&mock)));

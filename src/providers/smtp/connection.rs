@@ -1,8 +1,9 @@
-//! One connection to a server (RFC 5321), with pipelining (RFC 2920) where it is offered.
+//! One connection to a server (RFC 5321): how it is set up, and what is said and heard over it.
+
+mod transaction;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,12 +12,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::reply::{self, Reply};
+use super::offers::Offers;
+use super::reply::{Inbox, NotAReply, Reply};
 use super::settings::{Settings, Tls};
 use crate::domain::Outcome;
 use crate::providers::http::client_tls;
 use crate::providers::names::Names;
 use crate::providers::outcome::{self, SmtpStep};
+use transaction::Unsettled;
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
@@ -24,41 +27,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for T {}
 
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
-    /// Bytes read and not yet understood.
-    buffer: Vec<u8>,
+    inbox: Inbox,
+    /// What is written next; its room is used again from mail to mail.
+    wire: Vec<u8>,
     offers: Offers,
     /// Mails sent over it: the first failure of a kept connection is forgiven.
     sent: usize,
+    unsettled: Option<Unsettled>,
     broken: bool,
     encrypted: bool,
 }
 
-/// The end of a mail.
-const END: &[u8] = b".\r\n";
-/// The longest the server may take for the envelope; so a server that hangs there is no doubt, and leaves time for the content.
-const ENVELOPE_MAX: Duration = Duration::from_secs(5);
-
-/// What the server said to EHLO.
-#[derive(Debug, Default, Clone, Copy)]
-struct Offers {
-    pipelining: bool,
-    starttls: bool,
-    eight_bit: bool,
-    utf8: bool,
-    plain: bool,
-    login: bool,
-    /// The largest mail it takes; 0: it does not say.
-    size_max: usize,
-}
-
 /// Why a transaction has no reply to show.
 pub(super) enum Failure {
-    /// A kept connection was closed, before anything was answered.
+    /// A kept connection was closed while it waited. Certainly not sent.
     Stale,
     /// Certainly not sent.
     NotSent(Outcome),
     /// The mail was written, or some of its end, and no reply came: the classic doubt of RFC 1047.
     InDoubt,
+    /// The server does not know the BDAT that it offers. Certainly not sent.
+    NoChunking,
 }
 
 impl Failure {
@@ -66,6 +55,7 @@ impl Failure {
         match self {
             Failure::Stale => unreachable("the server closed the connection"),
             Failure::NotSent(outcome) => outcome,
+            Failure::NoChunking => unreachable("the server offers CHUNKING and does not know BDAT"),
             Failure::InDoubt => Outcome::Unknown { reason: "the connection broke after the mail was sent".into() },
         }
     }
@@ -94,15 +84,17 @@ impl Connection {
             if settings.tls == Tls::Implicit { encrypt(stream, settings).await? } else { Box::new(stream) };
         let mut connection = Self {
             stream,
-            buffer: Vec::new(),
+            inbox: Inbox::new(),
+            wire: Vec::new(),
             offers: Offers::default(),
             sent: 0,
+            unsettled: None,
             broken: false,
             encrypted: settings.tls == Tls::Implicit,
         };
         let greeting = connection.reply().await?;
         if !greeting.is_positive() {
-            return Err(Failure::NotSent(refused_to_serve(&greeting)));
+            return Err(Failure::NotSent(refused_to_serve(greeting)));
         }
         connection.hello(own_name).await?;
         connection = connection.start_tls(settings, own_name).await?;
@@ -116,9 +108,9 @@ impl Connection {
             // A server from before 1995 knows only HELO, and offers nothing.
             let reply = self.command(&format!("HELO {own_name}\r\n")).await?;
             self.offers = Offers::default();
-            return if reply.is_positive() { Ok(()) } else { Err(Failure::NotSent(refused_to_serve(&reply))) };
+            return if reply.is_positive() { Ok(()) } else { Err(Failure::NotSent(refused_to_serve(reply))) };
         }
-        self.offers = Offers::read(&reply);
+        self.offers = Offers::read(&self.inbox);
         Ok(())
     }
 
@@ -137,7 +129,7 @@ impl Connection {
             return Err(Failure::NotSent(outcome::smtp(SmtpStep::Sender, reply.code, reply.enhanced)));
         }
         // What came before the encryption could be anybody's: RFC 3207 section 6.
-        self.buffer.clear();
+        self.inbox.clear();
         self.stream = encrypt(self.stream, settings).await?;
         self.encrypted = true;
         self.hello(own_name).await?;
@@ -178,109 +170,15 @@ impl Connection {
         }
     }
 
-    /// Sends one mail, which is stuffed and has its final dot.
-    pub(super) async fn transact(&mut self, from: &str, to: &str, mail: &[u8]) -> Result<Outcome, Failure> {
-        if let Some(refusal) = self.refusal(from, to, mail) {
-            return Ok(refusal);
-        }
-        // Until the last reply is read the connection is in the middle of something, and serves nobody else.
-        self.broken = true;
-        let prepared = tokio::time::timeout(ENVELOPE_MAX, self.prepare(from, to, mail)).await;
-        let refused =
-            prepared.unwrap_or_else(|_| Err(not_sent("the server did not answer before the mail was sent")))?;
-        if let Some(refused) = refused {
-            return Ok(refused);
-        }
-        // Without its end a mail is not accepted (RFC 5321 section 4.1.1.4); so all but the end may still fail without a doubt.
-        let (content, end) = mail.split_at(mail.len().saturating_sub(END.len()));
-        self.stream
-            .write_all(content)
-            .await
-            .map_err(|_| not_sent("the connection broke before the end of the mail"))?;
-        self.stream.write_all(end).await.map_err(|_| Failure::InDoubt)?;
-        self.stream.flush().await.map_err(|_| Failure::InDoubt)?;
-        let reply = self.reply().await.map_err(|_| Failure::InDoubt)?;
-        self.broken = reply.code == 421;
-        Ok(match outcome::smtp(SmtpStep::Content, reply.code, reply.enhanced) {
-            // The server's name for the mail, which its operator can look for.
-            Outcome::Accepted { .. } => {
-                Outcome::Accepted { message_id: reply.lines.last().and_then(|line| queue_id(line)) }
-            }
-            outcome => outcome,
-        })
+    /// Never sends a mail as a chunk, whatever is offered.
+    pub(super) fn without_chunking(mut self) -> Self {
+        self.offers.chunking = false;
+        self
     }
 
-    /// Sends the envelope up to DATA; what it was refused with, or nothing if the server waits for the content.
-    async fn prepare(&mut self, from: &str, to: &str, mail: &[u8]) -> Result<Option<Outcome>, Failure> {
-        let is_kept = self.sent > 0;
-        let envelope = self.envelope(from, to, mail).await.map_err(|failure| {
-            // Nothing was answered on a connection that had served before: it was closed while it waited.
-            if is_kept && self.buffer.is_empty() { Failure::Stale } else { failure }
-        })?;
-        self.sent += 1;
-        if is_kept && envelope[0].code == 421 {
-            return Err(Failure::Stale);
-        }
-        let steps = [SmtpStep::Sender, SmtpStep::Recipient, SmtpStep::Content];
-        for (step, reply) in steps.into_iter().zip(&envelope) {
-            let is_taken = if step == SmtpStep::Content { reply.code == 354 } else { reply.is_positive() };
-            if !is_taken {
-                // A server that said 354 all the same waits for a mail that must not be sent: the connection ends instead.
-                let waits = envelope[2].code == 354;
-                self.broken = waits || reply.code == 421 || self.command("RSET\r\n").await.is_err();
-                return Ok(Some(outcome::smtp(step, reply.code, reply.enhanced)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// MAIL, RCPT and DATA: in one write where the server offers that, one after the other elsewhere.
-    async fn envelope(&mut self, from: &str, to: &str, mail: &[u8]) -> Result<[Reply; 3], Failure> {
-        let mut options = String::new();
-        if self.offers.size_max > 0 {
-            options.push_str(&format!(" SIZE={}", mail.len()));
-        }
-        if self.offers.eight_bit && !mail.is_ascii() {
-            options.push_str(" BODY=8BITMIME");
-        }
-        if !from.is_ascii() || !to.is_ascii() {
-            options.push_str(" SMTPUTF8");
-        }
-        let commands = [format!("MAIL FROM:<{from}>{options}\r\n"), format!("RCPT TO:<{to}>\r\n"), "DATA\r\n".into()];
-        if self.offers.pipelining {
-            self.write(&commands.concat()).await?;
-            return Ok([self.reply().await?, self.reply().await?, self.reply().await?]);
-        }
-        let mail_reply = self.command(&commands[0]).await?;
-        if !mail_reply.is_positive() {
-            return Ok([mail_reply.clone(), mail_reply.clone(), mail_reply]);
-        }
-        let recipient_reply = self.command(&commands[1]).await?;
-        if !recipient_reply.is_positive() {
-            return Ok([mail_reply, recipient_reply.clone(), recipient_reply]);
-        }
-        let data_reply = self.command(&commands[2]).await?;
-        Ok([mail_reply, recipient_reply, data_reply])
-    }
-
-    /// What can be refused without asking.
-    fn refusal(&self, from: &str, to: &str, mail: &[u8]) -> Option<Outcome> {
-        let is_unsafe = |text: &str| text.chars().any(|letter| letter.is_control() || "<> ".contains(letter));
-        let reason: Box<str> = if is_unsafe(from) || is_unsafe(to) {
-            "an address has a character that no address has".into()
-        } else if !self.offers.utf8 && (!from.is_ascii() || !to.is_ascii()) {
-            "the server takes no address outside ASCII".into()
-        } else if self.offers.size_max > 0 && mail.len() > self.offers.size_max {
-            format!("the mail has {} bytes, the server takes {}", mail.len(), self.offers.size_max).into()
-        } else {
-            return None;
-        };
-        Some(Outcome::BadRequest { reason })
-    }
-
-    /// Whether another mail can be sent over it.
+    /// Whether it is worth keeping for another mail.
     pub(super) fn is_usable(&self) -> bool {
-        !self.broken && self.buffer.is_empty()
+        !self.broken && (self.unsettled.is_some() || self.inbox.is_empty())
     }
 
     /// Says good-bye; whether that is heard does not matter.
@@ -301,15 +199,12 @@ impl Connection {
 
     async fn reply(&mut self) -> Result<Reply, Failure> {
         loop {
-            match reply::read(&self.buffer) {
-                Ok(Some((reply, used))) => {
-                    self.buffer.drain(..used);
-                    return Ok(reply);
-                }
+            match self.inbox.next() {
+                Ok(Some(reply)) => return Ok(reply),
                 Ok(None) => {}
-                Err(reply::NotAReply) => return Err(not_sent("the server does not speak SMTP")),
+                Err(NotAReply) => return Err(not_sent("the server does not speak SMTP")),
             }
-            match self.stream.read_buf(&mut self.buffer).await {
+            match self.stream.read_buf(self.inbox.room()).await {
                 Ok(count) if count > 0 => {}
                 _ => return Err(not_sent("the server closed the connection")),
             }
@@ -317,15 +212,8 @@ impl Connection {
     }
 }
 
-/// What the server called the mail: the text of its last reply behind the codes, as far as it is short and plain.
-fn queue_id(line: &str) -> Option<Box<str>> {
-    let text = line.trim();
-    let plain = |letter: char| letter.is_ascii_graphic() || letter == ' ';
-    (!text.is_empty() && text.len() <= 128 && text.chars().all(plain)).then(|| text.into())
-}
-
 /// A server that greets with a refusal: overloaded (4yz), or it wants nothing to do with us (5yz).
-fn refused_to_serve(reply: &Reply) -> Outcome {
+fn refused_to_serve(reply: Reply) -> Outcome {
     match reply.code {
         400..500 => unreachable(&format!("the server takes nothing now: {}", reply.code)),
         code => Outcome::Config { reason: format!("the server refuses to serve us: {code}").into() },
@@ -337,29 +225,4 @@ async fn encrypt<S: Stream + 'static>(stream: S, settings: &Settings) -> Result<
     let connector = TlsConnector::from(Arc::clone(&client_tls()));
     let encrypted = connector.connect(name, stream).await;
     Ok(Box::new(encrypted.map_err(|error| not_sent(&format!("TLS with the server failed: {error}")))?))
-}
-
-impl Offers {
-    fn read(reply: &Reply) -> Self {
-        let mut offers = Self::default();
-        for line in reply.lines.iter().skip(1) {
-            let line = line.to_ascii_uppercase();
-            let mut words = line.split([' ', '=']);
-            match words.next() {
-                Some("PIPELINING") => offers.pipelining = true,
-                Some("STARTTLS") => offers.starttls = true,
-                Some("8BITMIME") => offers.eight_bit = true,
-                Some("SMTPUTF8") => offers.utf8 = true,
-                Some("SIZE") => offers.size_max = words.next().and_then(|size| size.parse().ok()).unwrap_or(0),
-                Some("AUTH") => {
-                    for word in words {
-                        offers.plain |= word == "PLAIN";
-                        offers.login |= word == "LOGIN";
-                    }
-                }
-                _ => {}
-            }
-        }
-        offers
-    }
 }

@@ -1,17 +1,20 @@
 //! The provider `smtp`: hands mail to a server, over connections that are kept open.
 //!
-//! lettre builds the messages and reads the addresses. The wire is ours: lettre's pool waits for the answer to each of
-//! MAIL, RCPT and DATA, four round trips a mail, and pipelining (RFC 2920) makes that two, which is what the rate of a
-//! connection depends on. What is in a connection's hands when the caller goes away is dropped with the connection.
+//! lettre encodes the messages and reads the addresses. The wire is ours: lettre's pool waits for the answer to each of MAIL,
+//! RCPT and DATA, four round trips a mail. Pipelining (RFC 2920) makes that two, and with chunks (RFC 3030) it is one, which is
+//! what the rate of a connection depends on. What is in a connection's hands when the caller goes away is dropped with the
+//! connection.
 
 mod connection;
 mod mail;
+mod offers;
 mod reply;
 mod settings;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ use crate::clock::SharedClock;
 use crate::config;
 use crate::domain::{Address, Channel, Message, Outcome, Timestamp};
 use connection::{Connection, Failure};
-use mail::Composer;
+use mail::{Composer, Mail};
 use settings::Settings;
 
 pub(super) struct Smtp {
@@ -36,6 +39,8 @@ pub(super) struct Smtp {
     names: Names,
     /// Connections that wait for the next mail, the one used last at the end.
     idle: Mutex<Vec<(Connection, Timestamp)>>,
+    /// The server offered chunks, and did not know them when they came.
+    chunks_failed: AtomicBool,
 }
 
 /// A connection that was idle this long is closed: servers close theirs after five minutes (RFC 5321 section 4.5.3.2.7), many
@@ -58,6 +63,7 @@ impl Smtp {
             clock: context.clock.clone(),
             names: Names::of_system(context.clock.clone()),
             idle: Mutex::default(),
+            chunks_failed: AtomicBool::new(false),
         }))
     }
 
@@ -74,9 +80,25 @@ impl Smtp {
         idle.pop().map(|(connection, _)| connection)
     }
 
+    /// A kept connection that can take a mail.
+    async fn kept(&self) -> Option<Connection> {
+        while let Some(mut connection) = self.check_out() {
+            let may_wait = connection.is_unsettled();
+            if connection.is_ready().await {
+                return Some(connection);
+            }
+            // One that does not answer costs a wait: after one such wait, a fresh connection is quicker.
+            if may_wait {
+                return None;
+            }
+        }
+        None
+    }
+
     async fn open(&self) -> Result<Connection, Failure> {
         let opening = Connection::open(&self.settings, &self.names, self.composer.host());
         match tokio::time::timeout(OPEN_MAX, opening).await {
+            Ok(Ok(connection)) if self.chunks_failed.load(Relaxed) => Ok(connection.without_chunking()),
             Ok(opened) => opened,
             Err(_) => Err(Failure::NotSent(Outcome::Transient {
                 reason: format!("no connection within {OPEN_MAX:?}").into(),
@@ -86,11 +108,11 @@ impl Smtp {
         }
     }
 
-    /// Sends over a kept connection, or a fresh one. A kept one that turns out closed before anything of the mail was answered
-    /// is replaced once: nothing was accepted yet.
-    async fn deliver(&self, recipient: &str, mail: &[u8]) -> Outcome {
+    /// Sends over a kept connection, or a fresh one. A kept one that turns out closed while it is certain that nothing was
+    /// accepted is replaced once.
+    async fn deliver(&self, recipient: &str, mail: &Mail) -> Outcome {
         let from = self.composer.sender();
-        if let Some(mut connection) = self.check_out() {
+        if let Some(mut connection) = self.kept().await {
             match connection.transact(from, recipient, mail).await {
                 // Likely so are the others that waited as long.
                 Err(Failure::Stale) => self.idle().clear(),
@@ -114,7 +136,13 @@ impl Smtp {
                 }
                 outcome
             }
-            Err(failure) => failure.into_outcome(),
+            Err(failure) => {
+                if matches!(failure, Failure::NoChunking) {
+                    self.chunks_failed.store(true, Relaxed);
+                    self.idle().clear();
+                }
+                failure.into_outcome()
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The SMTP side: RFC 5321 with pipelining (RFC 2920), over plain connections. In: bytes; out: replies, and mails
+//! The SMTP side: RFC 5321 with pipelining (RFC 2920) and chunks (RFC 3030), over plain connections. In: bytes; out: replies, and mails
 //! counted by Message-ID. `parser` cuts the bytes, `session` knows the protocol, `message` reads a mail; this file
 //! alone does IO.
 
@@ -6,6 +6,7 @@ mod parser;
 mod session;
 mod message;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -50,7 +51,7 @@ pub(super) async fn serve(listener: TcpListener, mock: Arc<Mock>) -> Infallible 
 
 /// Answers everything that one read brought with one write.
 async fn converse(mut stream: TcpStream, mock: &Mock) -> std::io::Result<()> {
-    let mut session = Session::new();
+    let mut session = Session::new(mock.offers_chunking);
     let mut input = BytesMut::with_capacity(16 << 10);
     let mut output = Vec::with_capacity(1 << 10);
     stream.write_all(session::GREETING).await?;
@@ -59,7 +60,7 @@ async fn converse(mut stream: TcpStream, mock: &Mock) -> std::io::Result<()> {
             match session.step(&mut input, &mut output) {
                 Step::More => break,
                 Step::Replied => {}
-                Step::Mail(mail) => match receive(mock, &mail).await {
+                Step::Mail { wire, is_stuffed } => match receive(mock, &wire, is_stuffed).await {
                     Some(reply) => output.extend_from_slice(reply),
                     None => return Ok(()),
                 },
@@ -80,12 +81,12 @@ async fn converse(mut stream: TcpStream, mock: &Mock) -> std::io::Result<()> {
 }
 
 /// Takes one mail, given as it came over the wire. The reply, or `None` to hang up.
-async fn receive(mock: &Mock, wire: &[u8]) -> Option<&'static [u8]> {
+async fn receive(mock: &Mock, wire: &[u8], is_stuffed: bool) -> Option<&'static [u8]> {
     let tally = &mock.smtp;
     tally.requests.fetch_add(1, Relaxed);
     let (verdict, latency) = mock.temper.decide();
     if matches!(verdict, Verdict::Accept | Verdict::Reset) {
-        let mail = unstuff(wire);
+        let mail = if is_stuffed { unstuff(wire) } else { Cow::Borrowed(wire) };
         if let Some(lateness) = &mock.lateness {
             lateness.record(&mail);
         }
@@ -113,4 +114,37 @@ async fn receive(mock: &Mock, wire: &[u8]) -> Option<&'static [u8]> {
     };
     counter.fetch_add(1, Relaxed);
     Some(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::MockArgs;
+    use super::*;
+
+    #[derive(Parser)]
+    struct MockCli {
+        #[command(flatten)]
+        args: MockArgs,
+    }
+
+    #[tokio::test]
+    async fn a_mail_is_counted_once_whichever_way_it_comes() {
+        let cli = MockCli::parse_from("mock --http 127.0.0.1:0 --smtp 127.0.0.1:0".split(' '));
+        let mock = Mock::start(&cli.args).await.expect("two free ports");
+        let mut stream = TcpStream::connect(&mock.listen().smtp).await.expect("it listens");
+        let envelope = "MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\n";
+        let [one, two] = ["1", "2"].map(|number| format!("Message-ID: <tsk_{number}@x>\r\n\r\n.\r\n"));
+        let refused = format!("MAIL FROM:<a@x>\r\nRCPT TO:<reject@x>\r\nBDAT {} LAST\r\n{one}RSET\r\n", one.len());
+        let chunked = format!("{envelope}BDAT {} LAST\r\n{one}", one.len());
+        let dotted = format!("{envelope}DATA\r\n{}.\r\n", two.replace("\r\n.", "\r\n.."));
+        let all = format!("EHLO me\r\n{refused}{chunked}{dotted}QUIT\r\n");
+        stream.write_all(all.as_bytes()).await.expect("it takes all");
+        let mut replies = String::new();
+        stream.read_to_string(&mut replies).await.expect("it answers and closes");
+        assert_eq!(replies.matches("250 2.0.0 taken").count(), 2, "{replies}");
+        let stats = mock.stats().smtp;
+        assert_eq!((stats.accepted, stats.distinct, stats.without_id), (2, 2, 0));
+    }
 }

@@ -17,9 +17,20 @@ const END: &[u8] = b"\r\n.\r\n";
 /// Where in the conversation the next bytes belong.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
-    in_mail: bool,
+    expected: Expected,
     /// Bytes at the front of the input that hold no end, as known from earlier calls: nothing is searched twice.
     searched: usize,
+}
+
+/// What the next bytes are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    #[default]
+    Line,
+    /// A mail, up to the line with a single dot.
+    Mail,
+    /// So many bytes of a mail.
+    Chunk(usize),
 }
 
 /// One piece of input.
@@ -29,6 +40,8 @@ pub(super) enum Piece {
     Line(Bytes),
     /// A mail as it was sent, dots still doubled, without the final dot.
     Mail(Bytes),
+    /// All of a mail's chunk, as it is.
+    Chunk(Bytes),
     /// A line or mail longer than allowed; the conversation cannot go on.
     TooLong,
 }
@@ -36,13 +49,27 @@ pub(super) enum Piece {
 impl Parser {
     /// From now on a mail follows, up to the line with a single dot.
     pub(super) fn expect_mail(&mut self) {
-        self.in_mail = true;
+        self.expected = Expected::Mail;
         self.searched = 0;
+    }
+
+    /// So many bytes of a mail follow, whatever they are.
+    pub(super) fn expect_chunk(&mut self, size: usize) {
+        self.expected = Expected::Chunk(size);
     }
 
     /// Takes the next piece off the input; `None` when it is not complete yet.
     pub(super) fn next(&mut self, input: &mut BytesMut) -> Option<Piece> {
-        if self.in_mail { self.mail(input) } else { self.line(input) }
+        match self.expected {
+            Expected::Line => self.line(input),
+            Expected::Mail => self.mail(input),
+            Expected::Chunk(size) if size > MAIL_BYTES_MAX => Some(Piece::TooLong),
+            Expected::Chunk(size) if size > input.len() => None,
+            Expected::Chunk(size) => {
+                self.expected = Expected::Line;
+                Some(Piece::Chunk(input.split_to(size).freeze()))
+            }
+        }
     }
 
     fn line(&mut self, input: &mut BytesMut) -> Option<Piece> {
@@ -64,7 +91,7 @@ impl Parser {
     fn mail(&mut self, input: &mut BytesMut) -> Option<Piece> {
         if self.searched == 0 && input.starts_with(&END[2..]) {
             // An empty mail: the line end before its dot was that of DATA.
-            self.in_mail = false;
+            self.expected = Expected::Line;
             let _ = input.split_to(END.len() - 2);
             return Some(Piece::Mail(Bytes::new()));
         }
@@ -74,7 +101,7 @@ impl Parser {
             return (input.len() > MAIL_BYTES_MAX).then_some(Piece::TooLong);
         };
         let end = self.searched + found;
-        (self.searched, self.in_mail) = (0, false);
+        (self.searched, self.expected) = (0, Expected::Line);
         let mut mail = input.split_to(end + END.len());
         mail.truncate(end + 2);
         Some(Piece::Mail(mail.freeze()))
@@ -137,6 +164,21 @@ mod tests {
         input.extend_from_slice(b"\nNOOP\r\n");
         assert_eq!(parser.next(&mut input), Some(Piece::Mail(Bytes::new())));
         assert_eq!(parser.next(&mut input), Some(Piece::Line(Bytes::from("NOOP"))));
+    }
+
+    #[test]
+    fn a_chunk_is_what_its_size_says_and_nothing_else() {
+        let mut parser = Parser::default();
+        parser.expect_chunk(6);
+        let mut input = BytesMut::from("a\r\n.\r");
+        assert_eq!(parser.next(&mut input), None);
+        input.extend_from_slice(b"\nNOOP\r\n");
+        assert_eq!(parser.next(&mut input), Some(Piece::Chunk(Bytes::from("a\r\n.\r\n"))));
+        assert_eq!(parser.next(&mut input), Some(Piece::Line(Bytes::from("NOOP"))));
+        parser.expect_chunk(0);
+        assert_eq!(parser.next(&mut input), Some(Piece::Chunk(Bytes::new())));
+        parser.expect_chunk(MAIL_BYTES_MAX + 1);
+        assert_eq!(parser.next(&mut input), Some(Piece::TooLong));
     }
 
     #[test]

@@ -8,6 +8,10 @@ pub(super) const GREETING: &[u8] = b"220 mock ESMTP\r\n";
 
 const EXTENSIONS: &[u8] = b"250-mock\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 26214400\r\n\
     250-AUTH PLAIN\r\n250 ENHANCEDSTATUSCODES\r\n";
+const EXTENSIONS_WITH_CHUNKING: &[u8] = b"250-mock\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
+    250-SIZE 26214400\r\n250-CHUNKING\r\n250-AUTH PLAIN\r\n250 ENHANCEDSTATUSCODES\r\n";
+
+const NO_RECIPIENT: &[u8] = b"554 5.5.1 no recipient was taken\r\n";
 
 /// Recipients of one mail (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
@@ -16,6 +20,19 @@ const RECIPIENTS_MAX: usize = 100;
 pub(super) struct Session {
     parser: Parser,
     state: State,
+    /// Whether a mail may come in chunks (RFC 3030).
+    offers_chunking: bool,
+    /// The chunk that is being read.
+    chunk: Chunk,
+    /// The chunks before it.
+    gathered: BytesMut,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Chunk {
+    is_last: bool,
+    /// Why it is not taken; that is said when it is read.
+    refusal: Option<&'static [u8]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +46,8 @@ enum State {
     Envelope {
         recipients: usize,
     },
+    /// Chunks of the mail were taken, and more follow.
+    Chunks,
 }
 
 /// What one piece of input came to.
@@ -39,24 +58,34 @@ pub(super) enum Step {
     /// The reply is in the output.
     Replied,
     /// A mail, as it came over the wire; the caller replies.
-    Mail(Bytes),
+    Mail { wire: Bytes, is_stuffed: bool },
     /// The last reply is in the output.
     Close,
 }
 
 impl Session {
-    pub(super) fn new() -> Self {
-        Self { parser: Parser::default(), state: State::Unknown }
+    pub(super) fn new(offers_chunking: bool) -> Self {
+        Self {
+            parser: Parser::default(),
+            state: State::Unknown,
+            offers_chunking,
+            chunk: Chunk::default(),
+            gathered: BytesMut::new(),
+        }
     }
 
     /// Handles the next piece of the input, if there is one.
     pub(super) fn step(&mut self, input: &mut BytesMut, output: &mut Vec<u8>) -> Step {
         let reply: &[u8] = match self.parser.next(input) {
             None => return Step::More,
-            Some(Piece::Mail(mail)) => {
+            Some(Piece::Mail(wire)) => {
                 self.state = State::Ready;
-                return Step::Mail(mail);
+                return Step::Mail { wire, is_stuffed: true };
             }
+            Some(Piece::Chunk(bytes)) => match self.chunk_read(bytes) {
+                Ok(wire) => return Step::Mail { wire, is_stuffed: false },
+                Err(reply) => reply,
+            },
             Some(Piece::Line(line)) if self.state == State::Credentials => self.authenticated(&line),
             Some(Piece::Line(line)) => {
                 let (verb, rest) = split(&line);
@@ -64,7 +93,14 @@ impl Session {
                     output.extend_from_slice(b"221 2.0.0 bye\r\n");
                     return Step::Close;
                 }
-                self.command(verb, rest)
+                if verb.eq_ignore_ascii_case(b"BDAT") && self.offers_chunking {
+                    match self.chunk(rest) {
+                        Ok(()) => return self.step(input, output),
+                        Err(reply) => reply,
+                    }
+                } else {
+                    self.command(verb, rest)
+                }
             }
             Some(Piece::TooLong) => {
                 output.extend_from_slice(b"500 5.5.6 too long\r\n");
@@ -78,18 +114,18 @@ impl Session {
     fn command(&mut self, verb: &[u8], rest: &[u8]) -> &'static [u8] {
         match verb.to_ascii_uppercase().as_slice() {
             b"EHLO" => {
-                self.state = State::Ready;
-                EXTENSIONS
+                self.begin_anew();
+                if self.offers_chunking { EXTENSIONS_WITH_CHUNKING } else { EXTENSIONS }
             }
             b"HELO" => {
-                self.state = State::Ready;
+                self.begin_anew();
                 b"250 mock\r\n"
             }
             b"NOOP" => b"250 2.0.0 still here\r\n",
             b"VRFY" => b"252 2.5.0 send it and see\r\n",
             b"RSET" => {
                 if self.state != State::Unknown {
-                    self.state = State::Ready;
+                    self.begin_anew();
                 }
                 b"250 2.0.0 forgotten\r\n"
             }
@@ -99,6 +135,11 @@ impl Session {
             b"DATA" => self.data(),
             _ => b"502 5.5.1 not implemented\r\n",
         }
+    }
+
+    fn begin_anew(&mut self) {
+        self.state = State::Ready;
+        self.gathered.clear();
     }
 
     fn authenticate(&mut self, rest: &[u8]) -> &'static [u8] {
@@ -163,9 +204,48 @@ impl Session {
                 self.parser.expect_mail();
                 b"354 go on, end with a dot\r\n"
             }
-            State::Envelope { recipients: 0 } => b"554 5.5.1 no recipient was taken\r\n",
+            State::Envelope { recipients: 0 } => NO_RECIPIENT,
             _ => b"503 5.5.1 MAIL and RCPT first\r\n",
         }
+    }
+
+    /// A chunk follows, taken or not: a client that has sent it already cannot take it back.
+    fn chunk(&mut self, rest: &[u8]) -> Result<(), &'static [u8]> {
+        let (size, last) = split(rest);
+        let size = str::from_utf8(size).ok().and_then(|size| size.parse::<usize>().ok());
+        let is_last = last.eq_ignore_ascii_case(b"LAST");
+        let Some(size) = size.filter(|_| is_last || last.is_empty()) else {
+            return Err(b"501 5.5.4 BDAT size [LAST]\r\n");
+        };
+        let refusal: Option<&'static [u8]> = match self.state {
+            State::Envelope { recipients: 1.. } | State::Chunks if size > MAIL_BYTES_MAX - self.gathered.len() => {
+                Some(b"552 5.3.4 too large\r\n")
+            }
+            State::Envelope { recipients: 1.. } | State::Chunks => None,
+            State::Envelope { recipients: 0 } => Some(NO_RECIPIENT),
+            _ => Some(b"503 5.5.1 MAIL and RCPT first\r\n"),
+        };
+        self.chunk = Chunk { is_last, refusal };
+        self.parser.expect_chunk(size);
+        Ok(())
+    }
+
+    /// A chunk is there: the whole mail, or a reply.
+    fn chunk_read(&mut self, bytes: Bytes) -> Result<Bytes, &'static [u8]> {
+        if let Some(refusal) = self.chunk.refusal {
+            return Err(refusal);
+        }
+        if !self.chunk.is_last {
+            self.state = State::Chunks;
+            self.gathered.extend_from_slice(&bytes);
+            return Err(b"250 2.0.0 go on\r\n");
+        }
+        self.state = State::Ready;
+        if self.gathered.is_empty() {
+            return Ok(bytes);
+        }
+        self.gathered.extend_from_slice(&bytes);
+        Ok(self.gathered.split().freeze())
     }
 }
 
