@@ -20,9 +20,9 @@ use super::DiskError;
 const GROUP_BYTES_MAX: usize = 8 << 20;
 /// What may wait of each kind of traffic, by [`Traffic`]. Each has its own, so that outcomes never wait behind intake, and
 /// critical intake not for the room that other intake waits for: of that it finds at most this much before it.
-const WAITING_BYTES_MAX: [usize; KINDS] = [4 << 20, 16 << 20, 16 << 20];
+const WAITING_BYTES_MAX: [usize; KINDS] = [4 << 20, 16 << 20, 16 << 20, 16 << 20];
 /// How many kinds of traffic there are.
-const KINDS: usize = 3;
+const KINDS: usize = 4;
 /// The unit in which waiting bytes are counted; a smaller submission counts as one.
 const UNIT_BYTES: usize = 4 << 10;
 /// Intake of a kind that may wait for room; whoever comes beyond is told to come again.
@@ -35,7 +35,9 @@ pub(crate) enum Traffic {
     Critical,
     /// What else is asked for.
     Intake,
-    /// What was made of it: plans, events, timers.
+    /// What is to be done: plans, with their timers.
+    Plans,
+    /// What came of it: events, retries, cancellations.
     Outcomes,
 }
 
@@ -175,7 +177,7 @@ impl Committer {
             Traffic::Critical | Traffic::Intake => {
                 Some(Waiting::enter(&self.waiting[traffic as usize]).ok_or(DiskError::Busy)?)
             }
-            Traffic::Outcomes => None,
+            Traffic::Plans | Traffic::Outcomes => None,
         };
         room.clone().acquire_many_owned(units).await.map_err(|_| self.gone())
     }

@@ -26,8 +26,9 @@ impl FreeSpace for MachineSpace {
 /// Asks now and then, not at each write.
 pub(super) struct SpaceGuard {
     dir: PathBuf,
-    /// By [`Traffic`]: below this much nothing more is taken.
-    least: [u64; 3],
+    /// By [`Traffic`]: below this much nothing more is taken. Of what may be sent it must be possible to write what came of
+    /// it, so planning stops before outcomes do, and the rest stays in the log.
+    least: [u64; 4],
     free_space: Arc<dyn FreeSpace>,
     clock: SharedClock,
     asked_at: AtomicU64,
@@ -45,7 +46,7 @@ impl SpaceGuard {
         let reserve = (settings.min_free_bytes / 4).min(RESERVE_BYTES_MAX);
         Self {
             dir: settings.dir,
-            least: [settings.min_free_bytes, settings.min_free_bytes, reserve],
+            least: [settings.min_free_bytes, settings.min_free_bytes, (settings.min_free_bytes + reserve) / 2, reserve],
             free_space: settings.free_space,
             clock: settings.clock,
             asked_at: AtomicU64::new(0),

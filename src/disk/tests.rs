@@ -112,7 +112,7 @@ async fn a_write_that_nobody_waits_for_is_written_when_the_database_is_closed() 
 }
 
 #[tokio::test]
-async fn outcomes_go_on_when_intake_is_refused_and_stop_before_the_very_end() {
+async fn outcomes_go_on_when_intake_and_then_planning_are_refused_and_stop_before_the_very_end() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let clock = ManualClock::starting_at(Timestamp(1_000_000));
     let space = Arc::new(TestSpace(AtomicU64::new(0)));
@@ -121,12 +121,24 @@ async fn outcomes_go_on_when_intake_is_refused_and_stop_before_the_very_end() {
         settings.free_space = space.clone();
         settings.clock = clock.clone();
     });
-    for (free, intake, outcomes) in [(1000, true, true), (999, false, true), (250, false, true), (249, false, false)] {
+    let cases = [
+        (1000, true, true, true),
+        (999, false, true, true),
+        (625, false, true, true),
+        (624, false, false, true),
+        (250, false, false, true),
+        (249, false, false, false),
+    ];
+    for (free, intake, plans, outcomes) in cases {
         space.0.store(free, Ordering::Relaxed);
         clock.advance(Duration::from_secs(1));
-        for (traffic, expected) in
-            [(Traffic::Critical, intake), (Traffic::Intake, intake), (Traffic::Outcomes, outcomes)]
-        {
+        let expected = [
+            (Traffic::Critical, intake),
+            (Traffic::Intake, intake),
+            (Traffic::Plans, plans),
+            (Traffic::Outcomes, outcomes),
+        ];
+        for (traffic, expected) in expected {
             let answer = database.write(traffic, Urgency::Shared, 2, insert(&database, "a", "1")).await;
             assert_eq!(answer.is_ok(), expected, "{traffic:?} with {free} free");
             assert!(expected || matches!(answer, Err(DiskError::Full { .. })));

@@ -41,6 +41,8 @@ struct Queue {
     room: Semaphore,
     submitted: AtomicU64,
     settled: watch::Sender<u64>,
+    /// Whether the last write failed.
+    failing: watch::Sender<bool>,
     /// Whether the actor has been told and has not looked yet.
     told: AtomicBool,
     actor: ArcSwapOption<ActorRef<Settle>>,
@@ -59,13 +61,15 @@ impl SettlerHandle {
             room: Semaphore::new(WAITING_MAX),
             submitted: AtomicU64::new(0),
             settled: watch::channel(0).0,
+            failing: watch::channel(false).0,
             told: AtomicBool::new(false),
             actor: ArcSwapOption::empty(),
             depth: Mailboxes::of("settler"),
         }))
     }
 
-    /// Hands answers over; waits while too many are not written yet.
+    /// Hands answers over; waits while too many are not written yet, and while none can be written: what is sent then and not
+    /// settled before a crash is sent again.
     pub async fn submit(&self, answers: Vec<Answer>) {
         let count = answers.len().min(WAITING_MAX) as u32;
         // The semaphore is never closed.
@@ -76,6 +80,10 @@ impl SettlerHandle {
         self.0.waiting().extend(answers);
         self.0.submitted.fetch_add(u64::from(count), Ordering::AcqRel);
         self.0.tell();
+        if *self.0.failing.borrow() {
+            // The sender lives as long as this handle.
+            let _ = self.0.failing.subscribe().wait_for(|failing| !failing).await;
+        }
     }
 
     /// Waits until everything submitted before is durable.
@@ -164,6 +172,7 @@ impl Actor for SettlerActor {
         queue.told.store(false, Ordering::Release);
         let answers = queue.next_batch();
         state.settle_all(&answers).await;
+        queue.failing.send_if_modified(std::mem::take);
         queue.written(answers.len());
         if !queue.waiting().is_empty() && !queue.told.swap(true, Ordering::AcqRel) {
             myself.cast(Settle)?;
@@ -217,6 +226,7 @@ impl SettlerState {
         let mut pause = Duration::from_millis(100);
         while let Err(error) = self.arguments.store.write(shard, batch.clone()).await {
             tracing::error!(%error, %shard, "cannot write outcomes: senders wait until it works again");
+            self.arguments.handle.0.failing.send_replace(true);
             self.arguments.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }

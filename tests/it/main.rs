@@ -13,5 +13,6 @@ mod restarts;
 mod fallback;
 mod audit;
 mod clock_steps;
+mod full_disk;
 mod node;
 mod metrics;

@@ -26,11 +26,11 @@ struct Encoded {
 }
 
 /// Nothing is sent before its plan is durable; but what came of a send changes nothing for whoever got it.
-fn urgency(shard: ShardId, batch: &WriteBatch) -> Urgency {
+fn kind(shard: ShardId, batch: &WriteBatch) -> (Traffic, Urgency) {
     match shard.lane {
-        _ if batch.plans.is_empty() => Urgency::Patient,
-        Priority::Critical => Urgency::Now,
-        _ => Urgency::Shared,
+        _ if batch.plans.is_empty() => (Traffic::Outcomes, Urgency::Patient),
+        Priority::Critical => (Traffic::Plans, Urgency::Now),
+        _ => (Traffic::Plans, Urgency::Shared),
     }
 }
 
@@ -38,8 +38,9 @@ impl EmbeddedStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
         let encoded = self.encode(shard, &batch);
         let (shards, index) = (self.shards.clone(), self.index.clone());
-        let (urgency, books, cursors) = (urgency(shard, &batch), batch.books, batch.cursors);
-        let written = self.disk.write(Traffic::Outcomes, urgency, encoded.bytes(), move |rows| {
+        let (traffic, urgency) = kind(shard, &batch);
+        let (books, cursors) = (batch.books, batch.cursors);
+        let written = self.disk.write(traffic, urgency, encoded.bytes(), move |rows| {
             let mut encoded = encoded;
             index.stage(encoded.plans.iter().map(|(key, _)| &key[..]), std::mem::take(&mut encoded.entries));
             encoded.put(rows, shards.keyspaces());
