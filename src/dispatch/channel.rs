@@ -21,7 +21,7 @@ use super::take_up::take_up;
 use crate::clock::Moment;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, Priority};
+use crate::domain::{Channel, Priority, Timestamp};
 use crate::outcomes::Answer;
 use crate::ownership::Begin;
 use crate::providers::SharedProvider;
@@ -77,6 +77,8 @@ pub struct ChannelState {
     /// The earliest wake-up that is under way.
     wake_at: Option<Moment>,
     draining: Option<Vec<RpcReplyPort<()>>>,
+    /// When what a former incarnation lost was taken up.
+    taken_up: Option<Timestamp>,
     metrics: ChannelMetrics,
 }
 
@@ -127,6 +129,7 @@ impl Actor for ChannelActor {
             wake_at: None,
             draining: None,
             metrics,
+            taken_up: None,
             arguments,
         })
     }
@@ -140,6 +143,7 @@ impl Actor for ChannelActor {
             let arguments = &state.arguments;
             let lost = take_up(&arguments.context, arguments.channel, arguments.class).await?;
             lost.into_iter().for_each(|ready| state.lanes.push(ready));
+            state.taken_up = Some(arguments.context.clock.now());
             state.hand_out(&myself).await;
         }
         Ok(())
@@ -152,7 +156,7 @@ impl Actor for ChannelActor {
         state: &mut ChannelState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ChannelMessage::Ready(ready, _) => ready.into_iter().for_each(|ready| state.lanes.push(ready)),
+            ChannelMessage::Ready(ready, _) => state.push(ready),
             ChannelMessage::Finished(finished, _) => state.finish(finished, &myself).await,
             ChannelMessage::Loaded(lane, loaded) => state.lanes.end_loading(lane, loaded),
             ChannelMessage::LoadedParked(endpoint, taken, loaded) => {
@@ -184,6 +188,16 @@ impl Actor for ChannelActor {
 }
 
 impl ChannelState {
+    fn push(&mut self, ready: Vec<Ready>) {
+        for mut ready in ready {
+            // It may have been taken up as well: then one of the two handles is old when its turn comes, and only the row tells.
+            if self.taken_up.is_some_and(|taken_up| ready.since <= taken_up) {
+                ready.payload = None;
+            }
+            self.lanes.push(ready);
+        }
+    }
+
     /// Gives jobs to senders while there are tasks, slots and tokens.
     async fn hand_out(&mut self, myself: &ActorRef<ChannelMessage>) {
         if self.draining.is_some() || self.senders.is_empty() {
@@ -299,7 +313,7 @@ impl ChannelState {
                 Verdict::Silent => Some(false),
                 Verdict::Misconfigured | Verdict::Throttled(_) | Verdict::NotSent => None,
             };
-            self.endpoints.end(done.endpoint, well, now);
+            self.endpoints.end(done.endpoint, well, now, |endpoint| self.lanes.has_parked(endpoint));
             match done.verdict {
                 Verdict::Answered => provider.breaker.succeed(),
                 Verdict::Silent if own_endpoint => provider.breaker.abandon(now),

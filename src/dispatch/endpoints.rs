@@ -46,7 +46,7 @@ impl Endpoints {
     }
 
     /// A job for the endpoint ended; `well`: it answered, did not answer, or (`None`) was not asked.
-    pub(super) fn end(&mut self, endpoint: u32, well: Option<bool>, now: Moment) {
+    pub(super) fn end(&mut self, endpoint: u32, well: Option<bool>, now: Moment, is_awaited: impl Fn(u32) -> bool) {
         let Some(state) = self.states.get_mut(&endpoint) else { return };
         state.in_flight = state.in_flight.saturating_sub(1);
         match well {
@@ -57,7 +57,7 @@ impl Endpoints {
         if state.in_flight == 0 && state.breaker.is_pristine() {
             self.states.remove(&endpoint);
         } else if self.states.len() > REMEMBERED_MAX {
-            self.states.retain(|_, state| state.in_flight > 0);
+            self.states.retain(|endpoint, state| state.in_flight > 0 || is_awaited(*endpoint));
         }
     }
 
@@ -74,5 +74,24 @@ impl Endpoints {
     /// Endpoints with an open breaker and when each may be probed.
     pub(super) fn open(&self) -> impl Iterator<Item = (u32, Moment)> {
         self.states.iter().filter_map(|(endpoint, state)| Some((*endpoint, state.breaker.reopens()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_open_breaker_that_tasks_wait_behind_is_not_forgotten() {
+        let rule = BreakerRule::of(1, Duration::from_secs(5));
+        let mut endpoints = Endpoints::new(8, rule);
+        for endpoint in 1..=REMEMBERED_MAX as u32 + 1 {
+            endpoints.begin(endpoint);
+            endpoints.end(endpoint, Some(false), Moment::default(), |endpoint| endpoint == 7);
+        }
+        let open: Vec<u32> = endpoints.open().map(|(endpoint, _)| endpoint).collect();
+        assert_eq!(open, [7]);
     }
 }

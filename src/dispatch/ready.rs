@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use futures_util::future::join_all;
 use ractor::ActorRef;
 
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
@@ -172,9 +173,8 @@ impl DispatchHandle {
 
     /// Stops handing out new jobs everywhere, and waits until every sender is idle.
     pub async fn drain(&self) {
-        for actor in self.channels.iter().flatten().filter_map(ArcSwapOption::load_full) {
-            // An actor that is gone has nothing in hand.
-            let _ = actor.call(ChannelMessage::Drain, None).await;
-        }
+        let actors: Vec<_> = self.channels.iter().flatten().filter_map(ArcSwapOption::load_full).collect();
+        // All at once: none must go on because another one waits for its provider. One that is gone has nothing in hand.
+        join_all(actors.iter().map(|actor| actor.call(ChannelMessage::Drain, None))).await;
     }
 }

@@ -7,9 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -95,7 +96,14 @@ impl Actor for SenderActor {
         (context, channel, slots): Self::Arguments,
     ) -> Result<SenderState, ActorProcessingErr> {
         let (jobs, receiver) = mpsc::channel(slots);
-        let driver = Driver { context: Arc::new(context), channel, metrics: SendMetrics::default() };
+        let driver = Driver {
+            context: Arc::new(context),
+            channel,
+            mailboxes: Mailboxes::of("channel"),
+            metrics: SendMetrics::default(),
+            answers: Vec::new(),
+            finished: Vec::new(),
+        };
         // The runtime's budget of operations for one task would be spent by the first of many sends; the driver gives way by itself.
         let running = tokio::spawn(tokio::task::coop::unconstrained(driver.run(receiver)));
         let handle = running.abort_handle();
@@ -157,16 +165,23 @@ impl Landing {
 struct Driver {
     context: Arc<SenderContext>,
     channel: ActorRef<ChannelMessage>,
+    mailboxes: Mailboxes,
     metrics: SendMetrics,
+    /// Of flights that landed while the answers before them could not be handed over.
+    answers: Vec<Answer>,
+    finished: Vec<Finished>,
 }
 
+/// Waits until answers are handed over, and then knows which jobs ended with them.
+type Submitting = BoxFuture<'static, Vec<Finished>>;
+
 impl Driver {
+    /// The slots of jobs are given back when their answers are handed over. Until then the other flights go on.
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let channels = Mailboxes::of("channel");
         let mut flights = FuturesUnordered::new();
         let mut arrived = Vec::new();
+        let mut submitting: Option<Submitting> = None;
         loop {
-            let mut landed = Vec::new();
             tokio::select! {
                 count = jobs.recv_many(&mut arrived, 256) => {
                     if count == 0 {
@@ -174,34 +189,64 @@ impl Driver {
                     }
                 }
                 Some(first) = flights.next(), if !flights.is_empty() => {
-                    landed.push(first);
+                    self.land(first);
                     while let Some(Some(next)) = flights.next().now_or_never() {
-                        landed.push(next);
+                        self.land(next);
+                    }
+                }
+                finished = until_submitted(&mut submitting), if submitting.is_some() => {
+                    submitting = None;
+                    if self.report(finished).is_err() {
+                        return;
                     }
                 }
             }
             for job in arrived.drain(..) {
                 flights.push(carry_out(self.context.clone(), job));
             }
-            let mut finished = Vec::with_capacity(landed.len());
-            let mut answers = Vec::with_capacity(landed.len());
-            for landing in landed {
-                let landing: Landing = *landing;
-                if let Some((asked, answer)) = landing.asked() {
-                    self.metrics.observe(answer, asked);
+            if submitting.is_none() && !self.finished.is_empty() {
+                let finished = std::mem::take(&mut self.finished);
+                if let Err(answers) = self.submit() {
+                    let settler = self.context.settler.clone();
+                    let submit = async move {
+                        settler.submit(answers).await;
+                        finished
+                    };
+                    submitting = Some(submit.boxed());
+                } else if self.report(finished).is_err() {
+                    return;
                 }
-                finished.push(landing.finished);
-                answers.extend(landing.answer);
-            }
-            if !answers.is_empty() {
-                self.context.settler.submit(answers).await;
-            }
-            if !finished.is_empty() && self.channel.cast(ChannelMessage::Finished(finished, channels.enter())).is_err()
-            {
-                return;
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    fn land(&mut self, landing: Landed) {
+        let landing: Landing = *landing;
+        if let Some((asked, answer)) = landing.asked() {
+            self.metrics.observe(answer, asked);
+        }
+        self.finished.push(landing.finished);
+        self.answers.extend(landing.answer);
+    }
+
+    fn submit(&mut self) -> Result<(), Vec<Answer>> {
+        match std::mem::take(&mut self.answers) {
+            answers if answers.is_empty() => Ok(()),
+            answers => self.context.settler.try_submit(answers),
+        }
+    }
+
+    /// An error: the channel is gone.
+    fn report(&self, finished: Vec<Finished>) -> Result<(), MessagingErr<ChannelMessage>> {
+        self.channel.cast(ChannelMessage::Finished(finished, self.mailboxes.enter()))
+    }
+}
+
+async fn until_submitted(submitting: &mut Option<Submitting>) -> Vec<Finished> {
+    match submitting {
+        Some(submitting) => submitting.await,
+        None => pending().await,
     }
 }
 

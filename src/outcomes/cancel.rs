@@ -69,12 +69,16 @@ impl Cancellations {
 
     async fn carry_out(&self, id: NotificationId, shard: &Shard) -> Result<Cancellation, StoreError> {
         let _alone = self.alone(id).await;
-        let stage = shard.begin_cancel(id.0.offset);
-        let carried_out = AssertUnwindSafe(self.carry_out_marked(id, shard, stage)).catch_unwind().await;
+        let mark = shard.begin_cancel(id.0.offset);
+        let carried_out = AssertUnwindSafe(self.carry_out_marked(id, shard, mark.stage)).catch_unwind().await;
         let result = carried_out.unwrap_or_else(|_| Err(StoreError::Failed("a cancellation panicked".into())));
         if let Ok(None) = result {
             // The mark is planning's now.
             return Ok(Cancellation::Cancelled { stopped: 0, too_late: 0 });
+        }
+        if result.is_err() && mark.stage == Stage::ToCome && !mark.is_new {
+            // An earlier call set it, and said that it is cancelled.
+            return result.map(|_| Cancellation::TooLate { too_late: 0 });
         }
         self.end(id, shard).await;
         result.map(|cancellation| cancellation.unwrap_or(Cancellation::TooLate { too_late: 0 }))
@@ -101,6 +105,8 @@ impl Cancellations {
                 "the notification is being planned and cannot be written: try again".into(),
             ));
         }
+        // Before its rows are read: what is let go after that is settled, and the rows do not show it.
+        let held = shard.held(offset);
         let Some(story) = self.store.stories(&[id.0]).await?.pop().flatten() else {
             if stage != Stage::ToCome {
                 // It could not be planned, and lies among the dead letters.
@@ -109,16 +115,16 @@ impl Cancellations {
             self.cancel_unplanned(id).await?;
             return Ok(None);
         };
-        self.stop(&story, shard).await.map(Some)
+        self.stop(&story, shard, held).await.map(Some)
     }
 
-    /// Stops every open task that nobody holds.
-    async fn stop(&self, story: &Story, shard: &Shard) -> Result<Cancellation, StoreError> {
+    /// Stops every open task that nobody holds; `held` has a bit for each that somebody does.
+    async fn stop(&self, story: &Story, shard: &Shard, held: u64) -> Result<Cancellation, StoreError> {
         if story.plan.disposition == Disposition::Skipped(SkipReason::Cancelled) {
             return Ok(Cancellation::Cancelled { stopped: 0, too_late: 0 });
         }
         let states = story.states();
-        let is_held = |ordinal: usize| shard.is_in_hand(story.plan.task_id(ordinal));
+        let is_held = |ordinal: usize| held >> ordinal & 1 == 1;
         // What comes after a send under way in a fallback is that send's to decide, whose end is not known.
         let is_left = story.plan.routing == Routing::Fallback && (0..states.len()).any(is_held);
         let (batch, stopped) = if is_left { Default::default() } else { self.rows(story, &states, is_held) };

@@ -68,6 +68,20 @@ impl SettlerHandle {
         }))
     }
 
+    /// Hands answers over if nothing is to be waited for, and gives them back otherwise.
+    pub fn try_submit(&self, answers: Vec<Answer>) -> Result<(), Vec<Answer>> {
+        let count = answers.len().min(WAITING_MAX) as u32;
+        if *self.0.failing.borrow() {
+            return Err(answers);
+        }
+        match self.0.room.try_acquire_many(count) {
+            Ok(permits) => permits.forget(),
+            Err(_) => return Err(answers),
+        }
+        self.0.take(answers, count);
+        Ok(())
+    }
+
     /// Hands answers over; waits while too many are not written yet, and while none can be written: what is sent then and not
     /// settled before a crash is sent again.
     pub async fn submit(&self, answers: Vec<Answer>) {
@@ -76,10 +90,7 @@ impl SettlerHandle {
         if let Ok(permits) = self.0.room.acquire_many(count).await {
             permits.forget();
         }
-        self.0.depth.queued(answers.len());
-        self.0.waiting().extend(answers);
-        self.0.submitted.fetch_add(u64::from(count), Ordering::AcqRel);
-        self.0.tell();
+        self.0.take(answers, count);
         if *self.0.failing.borrow() {
             // The sender lives as long as this handle.
             let _ = self.0.failing.subscribe().wait_for(|failing| !failing).await;
@@ -95,6 +106,13 @@ impl SettlerHandle {
 }
 
 impl Queue {
+    fn take(&self, answers: Vec<Answer>, count: u32) {
+        self.depth.queued(answers.len());
+        self.waiting().extend(answers);
+        self.submitted.fetch_add(u64::from(count), Ordering::AcqRel);
+        self.tell();
+    }
+
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Answer>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

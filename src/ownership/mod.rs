@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 
-pub use shard::{Begin, Expected, Shard, Stage};
+pub use shard::{Begin, Expected, Mark, Shard, Stage};
 
 use crate::domain::{ShardId, TaskId};
 use crate::store::TimerRow;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId};
 use crate::store::{Cursors, TimerRow};
 
-pub use cancel::Stage;
+pub use cancel::{Mark, Stage};
 pub use timers::Expected;
 
 /// What is known of one owned shard. Written by its partition actor (planning), the senders (begin, put back), the
@@ -215,7 +215,7 @@ impl Shard {
         let task_block =
             first_open.unwrap_or(u64::MAX).min(state.planned / BLOCK_OFFSETS).max(state.cursors.task_block);
         let first_fired = state.fired.keys().next().copied().unwrap_or(u64::MAX);
-        let timer_bucket = first_fired.min(state.unfired()).max(state.cursors.timer_bucket);
+        let timer_bucket = first_fired.min(state.first_given_up()).min(state.unfired()).max(state.cursors.timer_bucket);
         let next = Cursors { task_block, timer_bucket };
         if next == state.cursors {
             return None;
@@ -267,6 +267,12 @@ impl State {
                 Begin::Yes
             }
         }
+    }
+
+    /// The first bucket of a timer that fired for a task that is being cancelled.
+    fn first_given_up(&self) -> u64 {
+        let given_up = self.blocks.values().flat_map(|block| block.cancelled.values()).flat_map(HashMap::values);
+        given_up.filter_map(|given| given.bucket).min().unwrap_or(u64::MAX)
     }
 
     fn release(&mut self, task: TaskId) {

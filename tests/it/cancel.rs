@@ -191,3 +191,37 @@ async fn a_cancellation_that_waits_for_a_send_holds_no_other_up() {
     let again = world.engine.cancellations.cancel(id).await.expect("the store reads");
     assert_eq!(again, cancelled, "asked again, it says the same");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_was_confirmed_stands_though_a_second_one_fails() {
+    let mails = TestProvider::new("mail", &[Channel::Email]);
+    let mut config = config::defaults();
+    config.log.partitions = 1;
+    config.dispatch.backlog_max = 100;
+    config.intake.batch_records = 100;
+    let world = World::start_with(config, vec![mails.clone()]).await;
+    mails.script(std::iter::repeat_n(Script::Hang, 64));
+    // The backlog is full, so what comes then stays in the log.
+    world.acceptor.accept((0..300).map(|_| mail()).collect()).await.expect("accepted");
+    world.until(async || (world.engine.dispatch.room.backlog.ready() >= 100).then_some(())).await;
+    let id = world.send(mail()).await;
+    let confirmed = Cancellation::Cancelled { stopped: 0, too_late: 0 };
+    assert_eq!(world.engine.cancellations.cancel(id).await.expect("the store writes"), confirmed);
+    world.space.fill(true);
+    world.advance(Duration::from_secs(1)).await;
+    assert!(world.engine.cancellations.cancel(id).await.is_err(), "nothing can be written");
+    world.space.fill(false);
+    world.advance(Duration::from_secs(1)).await;
+    mails.forget_script();
+    mails.release();
+    world
+        .until(async || {
+            world.advance(Duration::from_secs(1)).await;
+            (mails.taken().len() >= 300).then_some(())
+        })
+        .await;
+    world.until(async || world.story(id).await.map(|_| ())).await;
+    world.until(async || (world.engine.dispatch.room.backlog.ready() == 0).then_some(())).await;
+    assert!(mails.taken().iter().all(|message| message.task.position != id.0), "it was said to be cancelled");
+    world.balances().await;
+}

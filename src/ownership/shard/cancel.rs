@@ -3,7 +3,8 @@
 //! A mark that is there before its notification's batch is begun is planning's: it plans the notification as cancelled and
 //! ends the mark. Every other mark is ended by who set it, once what it stopped is durable.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use super::{Shard, State, notification_slot};
 use crate::domain::{BLOCK_OFFSETS, Position, TaskId};
@@ -19,16 +20,41 @@ pub enum Stage {
     Planned,
 }
 
+/// A mark as it was found or set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub stage: Stage,
+    /// Nobody had set it before.
+    pub is_new: bool,
+}
+
 impl Shard {
     /// From now on no send of the notification starts, until [`Shard::end_cancel`].
-    pub fn begin_cancel(&self, offset: u64) -> Stage {
+    pub fn begin_cancel(&self, offset: u64) -> Mark {
         let mut state = self.state();
-        state.blocks.entry(offset / BLOCK_OFFSETS).or_default().cancelled.entry(notification_slot(offset)).or_default();
-        match offset {
+        let marks = &mut state.blocks.entry(offset / BLOCK_OFFSETS).or_default().cancelled;
+        let is_new = match marks.entry(notification_slot(offset)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(HashMap::new());
+                true
+            }
+        };
+        let stage = match offset {
             offset if offset < state.planned => Stage::Planned,
             offset if offset < state.begun => Stage::UnderWay,
             _ => Stage::ToCome,
-        }
+        };
+        Mark { stage, is_new }
+    }
+
+    /// Which tasks of the notification senders hold, as bits by ordinal.
+    pub fn held(&self, offset: u64) -> u64 {
+        let state = self.state();
+        let Some(block) = state.blocks.get(&(offset / BLOCK_OFFSETS)) else { return 0 };
+        let number = notification_slot(offset);
+        let held = block.tasks.iter().filter(|(slot, hold)| *slot >> 6 == number && hold.in_hand);
+        held.fold(0, |bits, (slot, _)| bits | 1 << (slot & 63))
     }
 
     /// Its sends may start again. Returns the tasks whose handles were given up meanwhile: they are tracked, and whoever
@@ -85,13 +111,7 @@ impl Shard {
     pub async fn until_let_go(&self, offset: u64) {
         loop {
             let let_go = self.let_go.notified();
-            let number = notification_slot(offset);
-            let held = {
-                let state = self.state();
-                let block = state.blocks.get(&(offset / BLOCK_OFFSETS));
-                block.is_some_and(|block| block.tasks.iter().any(|(slot, hold)| slot >> 6 == number && hold.in_hand))
-            };
-            if !held {
+            if self.held(offset) == 0 {
                 return;
             }
             let_go.await;
@@ -163,13 +183,13 @@ mod tests {
         let shard = shard();
         // A batch longer than a block.
         let end = 3 * BLOCK_OFFSETS;
-        assert_eq!([3, 2 * BLOCK_OFFSETS].map(|offset| shard.begin_cancel(offset)), [Stage::ToCome; 2]);
+        assert_eq!([3, 2 * BLOCK_OFFSETS].map(|offset| shard.begin_cancel(offset).stage), [Stage::ToCome; 2]);
         assert_eq!(shard.begin_planning(0, end), [3, 2 * BLOCK_OFFSETS].into());
-        assert_eq!(shard.begin_cancel(4), Stage::UnderWay);
-        assert_eq!(shard.begin_cancel(end), Stage::ToCome);
+        assert_eq!(shard.begin_cancel(4).stage, Stage::UnderWay);
+        assert_eq!(shard.begin_cancel(end).stage, Stage::ToCome);
         assert!(shard.until_planned(4).now_or_never().is_none());
         shard.set_planned(end);
         assert!(shard.until_planned(4).now_or_never().is_some());
-        assert_eq!(shard.begin_cancel(5), Stage::Planned);
+        assert_eq!(shard.begin_cancel(5).stage, Stage::Planned);
     }
 }

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -27,6 +28,8 @@ pub(in crate::providers) struct Answer {
 
 /// A body that is larger is not read to its end; the connection is closed instead.
 const BODY_MAX: usize = 64 << 10;
+/// Likewise one that takes longer than this: what was answered is known by then.
+const BODY_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
     requests: SendRequest<Full<Bytes>>,
@@ -65,7 +68,10 @@ impl Connection {
         self.is_read = false;
         let answered = self.requests.try_send_request(request);
         let (head, body) = self.wire.drive(answered).await?.into_parts();
-        self.is_read = body.is_end_stream() || self.wire.drive(Limited::new(body, BODY_MAX).collect()).await.is_ok();
+        self.is_read = body.is_end_stream() || {
+            let reading = self.wire.drive(Limited::new(body, BODY_MAX).collect());
+            matches!(tokio::time::timeout(BODY_WAIT, reading).await, Ok(Ok(_)))
+        };
         Ok(Answer { status: head.status, headers: head.headers })
     }
 }

@@ -153,6 +153,20 @@ async fn an_answer_that_never_ends_does_not_fill_the_memory() {
     assert_eq!(webhook(None).send(&message(&url)).await.name(), "accepted");
 }
 
+#[tokio::test]
+async fn an_answer_whose_body_does_not_come_is_an_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let holding = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n").await.expect("it writes");
+        stream
+    });
+    assert_eq!(webhook(None).send(&message(&url)).await.name(), "accepted");
+    drop(holding);
+}
+
 #[test]
 fn a_secret_that_is_none_is_refused() {
     for secret in ["whsec_???", "whsec_c2hvcnQ=", "short"] {
