@@ -80,7 +80,7 @@ pub(super) enum SenderMessage {
 pub(super) struct SenderActor;
 
 pub(super) struct SenderState {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Vec<Job>>,
     driver: AbortHandle,
 }
 
@@ -122,9 +122,7 @@ impl Actor for SenderActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SenderMessage::Work(jobs, waiting) => {
-                for job in jobs {
-                    state.jobs.send(job).await.map_err(|_| "the driver ended")?;
-                }
+                state.jobs.send(jobs).await.map_err(|_| "the driver ended")?;
                 drop(waiting);
                 Ok(())
             }
@@ -177,9 +175,9 @@ type Submitting = BoxFuture<'static, Vec<Finished>>;
 
 impl Driver {
     /// The slots of jobs are given back when their answers are handed over. Until then the other flights go on.
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Vec<Job>>) {
         let mut flights = FuturesUnordered::new();
-        let mut arrived = Vec::new();
+        let mut arrived: Vec<Vec<Job>> = Vec::new();
         let mut submitting: Option<Submitting> = None;
         loop {
             tokio::select! {
@@ -201,7 +199,7 @@ impl Driver {
                     }
                 }
             }
-            for job in arrived.drain(..) {
+            for job in arrived.drain(..).flatten() {
                 flights.push(carry_out(self.context.clone(), job));
             }
             if submitting.is_none() && !self.finished.is_empty() {

@@ -3,10 +3,11 @@
 mod cancel;
 mod timers;
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use crate::domain::{BLOCK_OFFSETS, Position, ShardId, TaskId};
@@ -67,10 +68,10 @@ struct State {
 #[derive(Debug, Default)]
 struct Block {
     /// By offset within the block and ordinal.
-    tasks: HashMap<u16, Hold>,
+    tasks: FxHashMap<u16, Hold>,
     /// By offset within the block: notifications that are being cancelled, with those of their tasks whose handles came
     /// meanwhile and were given up.
-    cancelled: HashMap<u16, HashMap<u16, Given>>,
+    cancelled: FxHashMap<u16, FxHashMap<u16, Given>>,
 }
 
 /// What is to be known of a handle that was given up, to track its task again: as in [`Hold`].
@@ -271,7 +272,7 @@ impl State {
 
     /// The first bucket of a timer that fired for a task that is being cancelled.
     fn first_given_up(&self) -> u64 {
-        let given_up = self.blocks.values().flat_map(|block| block.cancelled.values()).flat_map(HashMap::values);
+        let given_up = self.blocks.values().flat_map(|block| block.cancelled.values()).flat_map(FxHashMap::values);
         given_up.filter_map(|given| given.bucket).min().unwrap_or(u64::MAX)
     }
 

@@ -3,8 +3,10 @@
 //! A mark that is there before its notification's batch is begun is planning's: it plans the notification as cancelled and
 //! ends the mark. Every other mark is ended by who set it, once what it stopped is durable.
 
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+
+use rustc_hash::FxHashMap;
 
 use super::{Shard, State, notification_slot};
 use crate::domain::{BLOCK_OFFSETS, Position, TaskId};
@@ -36,7 +38,7 @@ impl Shard {
         let is_new = match marks.entry(notification_slot(offset)) {
             Entry::Occupied(_) => false,
             Entry::Vacant(entry) => {
-                entry.insert(HashMap::new());
+                entry.insert(FxHashMap::default());
                 true
             }
         };
