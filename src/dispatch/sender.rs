@@ -309,13 +309,7 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
             (Verdict::Throttled(crate::outcomes::throttle_pause(*retry_after)), true)
         }
     };
-    let mut finished = Finished {
-        provider_index: job.provider_index,
-        endpoint: job.ready.endpoint,
-        priority: job.ready.priority(),
-        verdict,
-        refused: None,
-    };
+    let mut finished = finished(&job, verdict);
     if !refused {
         return landed(finished, Some(answer));
     }
@@ -329,11 +323,15 @@ fn landed(finished: Finished, answer: Option<Answer>) -> Landed {
 }
 
 fn not_sent(job: &Job) -> Finished {
+    finished(job, Verdict::NotSent)
+}
+
+fn finished(job: &Job, verdict: Verdict) -> Finished {
     Finished {
         provider_index: job.provider_index,
         endpoint: job.ready.endpoint,
         priority: job.ready.priority(),
-        verdict: Verdict::NotSent,
+        verdict,
         refused: None,
     }
 }

@@ -76,10 +76,7 @@ impl Composer {
 impl Mail {
     /// Makes lone line ends whole.
     fn of(text: String) -> Self {
-        // Pairs of neighbours, without a branch between them: many at a time.
-        let bytes = text.as_bytes();
-        let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-        let has_lone = pairs.fold(false, |lone, (byte, next)| lone | ((*byte == b'\r') != (*next == b'\n')));
+        let has_lone = has_neighbours(&text, |byte, next| (byte == b'\r') != (next == b'\n'));
         if text.ends_with("\r\n") && !text.starts_with('\n') && !has_lone {
             return Self(text);
         }
@@ -99,8 +96,7 @@ impl Mail {
     pub(super) fn stuff_into(&self, wire: &mut Vec<u8>) {
         let bytes = self.0.as_bytes();
         wire.reserve(bytes.len() + 64);
-        let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-        let has_leading_dot = pairs.fold(false, |dot, (byte, next)| dot | ((*byte == b'\n') & (*next == b'.')));
+        let has_leading_dot = has_neighbours(&self.0, |byte, next| (byte == b'\n') & (next == b'.'));
         if has_leading_dot || self.0.starts_with('.') {
             for line in self.0.split_inclusive('\n') {
                 if line.starts_with('.') {
@@ -162,12 +158,16 @@ fn is_seven_bit(text: &str) -> bool {
     text.is_ascii() && text.split('\n').enumerate().all(|(index, line)| line.len() + usize::from(index > 0) < LINE_MAX)
 }
 
-fn whole_lines(text: &str) -> Cow<'_, str> {
+/// Whether two bytes next to each other are like this. Looks at all of them, without a branch in between: many at a time.
+fn has_neighbours(text: &str, are: impl Fn(u8, u8) -> bool) -> bool {
     let bytes = text.as_bytes();
     let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-    let has_lone =
-        pairs.fold(text.starts_with('\n'), |lone, (byte, next)| lone | ((*byte != b'\r') & (*next == b'\n')));
-    if !has_lone && !text.ends_with('\r') {
+    pairs.fold(false, |found, (byte, next)| found | are(*byte, *next))
+}
+
+fn whole_lines(text: &str) -> Cow<'_, str> {
+    let has_lone = has_neighbours(text, |byte, next| (byte != b'\r') & (next == b'\n'));
+    if !has_lone && !text.starts_with('\n') && !text.ends_with('\r') {
         return Cow::Borrowed(text);
     }
     let mut whole = String::with_capacity(text.len() + text.len() / 16);
