@@ -6,10 +6,6 @@ use fanfare::domain::{Channel, Outcome, Routing};
 
 use crate::world::{Script, TestProvider, World, mail};
 
-fn transient() -> Script {
-    Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_accepted_reaches_the_provider_once() {
     let provider = TestProvider::new("mail", &[Channel::Email]);
@@ -25,7 +21,7 @@ async fn what_is_accepted_reaches_the_provider_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_that_failed_is_tried_again_after_one_two_and_four_minutes() {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    provider.script([transient(), transient(), transient(), transient()]);
+    provider.script([Script::transient(), Script::transient(), Script::transient(), Script::transient()]);
     let world = World::start(vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     for (tries, minutes) in [(1, 1), (2, 2), (3, 4)] {
@@ -115,7 +111,7 @@ async fn a_refused_task_waits_for_the_other_provider_and_asks_the_first_one_once
     // One slot each for what is not critical; the second provider's is taken by the first message.
     let refusing = TestProvider::with_slots("first", &[Channel::Email], 2);
     let busy = TestProvider::with_slots("second", &[Channel::Email], 2);
-    refusing.script((0..1000).map(|_| transient()));
+    refusing.script((0..1000).map(|_| Script::transient()));
     busy.script([Script::Hang]);
     let world = World::start(vec![refusing.clone(), busy.clone()]).await;
     let first = world.send(mail()).await;

@@ -4,15 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare::config;
-use fanfare::domain::{Channel, NotificationRequest, Outcome, Routing};
+use fanfare::domain::{Channel, NotificationId, NotificationRequest, Outcome, Routing};
 use fanfare::outcomes::Cancellation;
 use fanfare::store::BookColumn;
 
 use crate::world::{Script, TestProvider, World, mail};
-
-fn transient() -> Script {
-    Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false })
-}
 
 fn gone() -> Script {
     Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })
@@ -44,10 +40,23 @@ async fn with_text_messages_paused() -> (World, Arc<TestProvider>, Arc<TestProvi
     (world, mails, texts)
 }
 
+/// A fallback that waited for its time, and whose first channel then failed; the next one waits for its turn.
+async fn first_channel_failed_when_due() -> (World, Arc<TestProvider>, NotificationId) {
+    let (world, mails, texts) = with_text_messages_paused().await;
+    mails.script([gone()]);
+    let mut request = fallback();
+    request.deliver_at = Some(world.now() + Duration::from_secs(60));
+    let id = world.send(request).await;
+    world.expect_states(id, &["scheduled", "pending"]).await;
+    world.advance(Duration::from_secs(60)).await;
+    world.expect_states(id, &["failed", "pending"]).await;
+    (world, texts, id)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_channel_is_found_after_a_restart_though_its_block_was_done_with() {
     let (world, mails, _) = with_text_messages_paused().await;
-    mails.script([transient()]);
+    mails.script([Script::transient()]);
     let id = world.send(fallback()).await;
     world.expect_states(id, &["scheduled", "pending"]).await;
     world.acceptor.accept((0..1100).map(|_| mail()).collect()).await.expect("accepted");
@@ -58,7 +67,7 @@ async fn the_next_channel_is_found_after_a_restart_though_its_block_was_done_wit
         (world.cursors(id).task_block == 1).then_some(())
     });
     done_with.await;
-    mails.script([transient(), transient(), transient()]);
+    mails.script([Script::transient(), Script::transient(), Script::transient()]);
     for (tries, minutes) in [(1102, 1), (1103, 2), (1104, 4)] {
         world.expect_states(id, &["scheduled", "pending"]).await;
         world.balances().await;
@@ -74,14 +83,7 @@ async fn the_next_channel_is_found_after_a_restart_though_its_block_was_done_wit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_channel_of_what_waited_for_its_time_is_found_after_a_restart() {
-    let (world, mails, _) = with_text_messages_paused().await;
-    mails.script([gone()]);
-    let mut request = fallback();
-    request.deliver_at = Some(world.now() + Duration::from_secs(60));
-    let id = world.send(request).await;
-    world.expect_states(id, &["scheduled", "pending"]).await;
-    world.advance(Duration::from_secs(60)).await;
-    world.expect_states(id, &["failed", "pending"]).await;
+    let (world, _, id) = first_channel_failed_when_due().await;
     let world = world.restart().await;
     world.expect_states(id, &["failed", "sent"]).await;
     world.balances().await;
@@ -89,14 +91,7 @@ async fn the_next_channel_of_what_waited_for_its_time_is_found_after_a_restart()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_after_a_restart() {
-    let (world, mails, texts) = with_text_messages_paused().await;
-    mails.script([gone()]);
-    let mut request = fallback();
-    request.deliver_at = Some(world.now() + Duration::from_secs(60));
-    let id = world.send(request).await;
-    world.expect_states(id, &["scheduled", "pending"]).await;
-    world.advance(Duration::from_secs(60)).await;
-    world.expect_states(id, &["failed", "pending"]).await;
+    let (world, texts, id) = first_channel_failed_when_due().await;
     world.balances().await;
     let pause = Some(Duration::from_secs(3600));
     texts.script([Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after: pause })]);

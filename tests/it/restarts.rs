@@ -1,26 +1,29 @@
 //! What waited when the process ended is taken up when it starts again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare::domain::{Channel, Outcome};
+use fanfare::domain::{Channel, NotificationId};
 
 use crate::world::{Script, TestProvider, World, mail};
 
-fn transient() -> Script {
-    Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false })
-}
-
-/// Both rows, of the second attempt and of the third, are due at once after the restart.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retry_that_came_due_while_the_process_was_down_is_sent_though_an_older_row_of_it_is_found_first() {
+/// A mail whose third attempt is to be made in two minutes; the row of the second is still there.
+async fn failed_twice() -> (World, Arc<TestProvider>, NotificationId) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    provider.script([transient(), transient()]);
+    provider.script([Script::transient(), Script::transient()]);
     let world = World::start(vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["scheduled"]).await;
     world.advance(Duration::from_secs(60)).await;
     world.until(async || (provider.taken().len() == 2).then_some(())).await;
     world.expect_states(id, &["scheduled"]).await;
+    (world, provider, id)
+}
+
+/// Both rows, of the second attempt and of the third, are due at once after the restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_that_came_due_while_the_process_was_down_is_sent_though_an_older_row_of_it_is_found_first() {
+    let (world, provider, id) = failed_twice().await;
     let world = world.restart_after(Duration::from_secs(150)).await;
     world.expect_states(id, &["sent"]).await;
     assert_eq!(provider.taken().iter().map(|message| message.attempt).collect::<Vec<_>>(), [1, 2, 3]);
@@ -30,14 +33,7 @@ async fn a_retry_that_came_due_while_the_process_was_down_is_sent_though_an_olde
 /// The first row is found before the retry is due: it must neither be sent now nor be forgotten.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_row_of_a_retry_that_is_not_due_yet_sends_nothing_before_its_time() {
-    let provider = TestProvider::new("mail", &[Channel::Email]);
-    provider.script([transient(), transient()]);
-    let world = World::start(vec![provider.clone()]).await;
-    let id = world.send(mail()).await;
-    world.expect_states(id, &["scheduled"]).await;
-    world.advance(Duration::from_secs(60)).await;
-    world.until(async || (provider.taken().len() == 2).then_some(())).await;
-    world.expect_states(id, &["scheduled"]).await;
+    let (world, provider, id) = failed_twice().await;
     let world = world.restart_after(Duration::from_secs(60)).await;
     let other = world.send(mail()).await;
     world.expect_states(other, &["sent"]).await;

@@ -20,6 +20,13 @@ pub enum Script {
     Panic,
 }
 
+impl Script {
+    /// It was certainly not sent, and may be in a while.
+    pub fn transient() -> Self {
+        Self::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false })
+    }
+}
+
 pub struct TestProvider {
     name: String,
     channels: Vec<Channel>,
