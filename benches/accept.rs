@@ -152,12 +152,8 @@ impl TaskLog for EmptyStore {
         Ok(Vec::new())
     }
 
-    async fn loose_events(&self, _: Position) -> Result<Vec<Event>, StoreError> {
+    async fn loose_events(&self, _: ShardId, _: u64) -> Result<Vec<Event>, StoreError> {
         Ok(Vec::new())
-    }
-
-    async fn planned_end(&self, _: ShardId) -> Result<u64, StoreError> {
-        Ok(0)
     }
 
     async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
@@ -171,7 +167,7 @@ impl TaskLog for EmptyStore {
 
 #[async_trait]
 impl Timers for EmptyStore {
-    async fn timers(&self, _: ShardId, _: TimerKey, _: usize) -> Result<Vec<TimerRow>, StoreError> {
+    async fn timers(&self, _: ShardId, _: TimerKey, _: Timestamp, _: usize) -> Result<Vec<TimerRow>, StoreError> {
         Ok(Vec::new())
     }
 }

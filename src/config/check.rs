@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{ByteSize, Config, Http, Provider};
+use super::{ByteSize, Config, CoordinationBackend, Http, LogBackend, Provider, StoreBackend};
 use crate::telemetry;
 
 /// The key of the default configuration, which everybody knows.
@@ -16,6 +16,7 @@ const GROUP_COMMIT_MAX: Duration = Duration::from_millis(5);
 pub(super) fn refuse(config: &Config) -> Result<(), String> {
     http(&config.http)?;
     log_and_store(config)?;
+    cluster(config)?;
     dispatch(config)?;
     telemetry::check_log_filter(&config.telemetry.log_filter)?;
     providers(&config.providers)
@@ -72,6 +73,48 @@ fn log_and_store(config: &Config) -> Result<(), String> {
     ensure(config.templates.max_output >= ByteSize(1024), "`templates.max_output` must be at least \"1 KiB\"")?;
     ensure(!config.compensation.interval.is_zero(), "`compensation.interval` must be above 0")?;
     ensure(!config.dedup.idempotency.is_zero(), "`dedup.idempotency` must be above 0")
+}
+
+/// What a lease must leave beside the longest send: the writing of its outcome, and beats that come late.
+const LEASE_ROOM: Duration = Duration::from_secs(10);
+
+fn cluster(config: &Config) -> Result<(), String> {
+    let shares_log = config.log.backend == LogBackend::Kafka;
+    ensure(
+        shares_log == (config.store.backend == StoreBackend::Cql),
+        "`log.backend` and `store.backend` must both be embedded, or be kafka and cql: a log that nodes share needs a store \
+         that they share",
+    )?;
+    let kafka = &config.log.kafka;
+    ensure(kafka.generation < 255, "`log.kafka.generation` must be 0 to 254")?;
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    ensure(
+        (1..=200).contains(&kafka.topic_prefix.len()) && kafka.topic_prefix.chars().all(is_plain),
+        "`log.kafka.topic_prefix` must have 1 to 200 letters, digits, dots, - or _",
+    )?;
+    ensure(!kafka.group.is_empty(), "`log.kafka.group` is empty")?;
+    ensure(kafka.replication > 0, "`log.kafka.replication` must be above 0")?;
+    let cql = &config.store.cql;
+    ensure(!cql.nodes.is_empty(), "`store.cql.nodes` is empty")?;
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    ensure(
+        (1..=48).contains(&cql.keyspace.len())
+            && cql.keyspace.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && cql.keyspace.chars().all(is_name),
+        "`store.cql.keyspace` must start with a letter and have 1 to 48 letters, digits or _",
+    )?;
+    ensure(cql.replication > 0, "`store.cql.replication` must be above 0")?;
+    ensure(!cql.timeout.is_zero(), "`store.cql.timeout` must be above 0")?;
+    ensure(!config.coordination.redis.timeout.is_zero(), "`coordination.redis.timeout` must be above 0")?;
+    let longest = config.providers.iter().map(|provider| provider.timeout).max().unwrap_or_default();
+    ensure(
+        !shares_log || config.cluster.lease >= longest + LEASE_ROOM,
+        &format!(
+            "`cluster.lease` must be at least {}s: the longest `timeout` of a provider and {}s",
+            (longest + LEASE_ROOM).as_secs(),
+            LEASE_ROOM.as_secs()
+        ),
+    )
 }
 
 fn dispatch(config: &Config) -> Result<(), String> {
@@ -144,6 +187,11 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     warn(
         config.dispatch.critical_share == 0.0,
         "`dispatch.critical_share` is 0: critical messages wait behind others for a provider's slots".to_owned(),
+    );
+    warn(
+        config.log.backend == LogBackend::Kafka && config.coordination.backend == CoordinationBackend::Local,
+        "`coordination.backend` is local while nodes share the log: each of them uses the whole of every rate"
+            .to_owned(),
     );
     let memory = config.store.embedded.cache.bytes()
         + config.store.embedded.write_buffer.bytes()

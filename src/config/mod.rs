@@ -20,8 +20,8 @@ pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
 pub use roles::Roles;
 pub use sections::{
-    Aggregation, ApiKey, ChannelName, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup, Dispatch,
-    EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Provider, Redis, Retry, Scope,
-    Security, Store, StoreBackend, Telemetry, Templates,
+    Aggregation, ApiKey, ChannelName, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,
+    Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Provider, Redis, Retry,
+    Scope, Security, Store, StoreBackend, Telemetry, Templates,
 };
 pub use values::{ByteSize, Secret};

@@ -19,6 +19,7 @@ pub struct Config {
     pub log: Log,
     pub store: Store,
     pub coordination: Coordination,
+    pub cluster: Cluster,
     pub intake: Intake,
     pub templates: Templates,
     pub dispatch: Dispatch,
@@ -82,6 +83,7 @@ pub struct Log {
 #[serde(rename_all = "snake_case")]
 pub enum LogBackend {
     Embedded,
+    Kafka,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -91,7 +93,7 @@ pub struct EmbeddedLog {
     pub min_free: ByteSize,
 }
 
-/// Where the log is when it is Kafka; read, and not used before that backend exists.
+/// The log when it is Kafka.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
@@ -99,6 +101,13 @@ pub struct Kafka {
     pub brokers: String,
     pub group: String,
     pub topic_prefix: String,
+    /// Counts how often the topics were made anew; part of every id.
+    pub generation: u8,
+    /// Copies of each record, of topics that the engine creates.
+    pub replication: u16,
+    /// Settings of librdkafka by its names, laid over our own; may carry passwords.
+    #[serde(default)]
+    pub options: BTreeMap<String, Secret>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,6 +122,7 @@ pub struct Store {
 #[serde(rename_all = "snake_case")]
 pub enum StoreBackend {
     Embedded,
+    Cql,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -128,13 +138,25 @@ pub struct EmbeddedStore {
     pub group_commit: Duration,
 }
 
-/// Where the store is when it is a CQL database; read, and not used before that backend exists.
+/// The store when it is a CQL database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cql {
     /// `host:port` of some nodes; the others are found through them.
     pub nodes: Vec<String>,
     pub keyspace: String,
+    /// The data center whose nodes are asked; none: any.
+    pub datacenter: Option<String>,
+    /// Copies of each row (per data center), when the keyspace is created.
+    pub replication: u16,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub tls: bool,
+    /// A PEM file with the authorities to trust; none: those that are widely trusted.
+    pub tls_ca: Option<PathBuf>,
+    /// The longest that one statement may take.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -144,18 +166,35 @@ pub struct Coordination {
     pub redis: Redis,
 }
 
-/// Where coordination is when it is Redis; read, and not used before that backend exists.
+/// Coordination when it is Redis.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     /// May carry a password.
     pub url: Secret,
+    /// What every key starts with.
+    pub prefix: String,
+    /// The longest that one question may take; then this node decides alone.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CoordinationBackend {
     Local,
+    Redis,
+}
+
+/// Nodes that share the work.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Where other nodes reach this one's API; none: at `http.listen`.
+    pub advertise: Option<String>,
+    /// How long a node that is not heard of keeps its shards.
+    #[serde(with = "duration")]
+    pub lease: Duration,
 }
 
 /// The way from the log to the store.

@@ -110,7 +110,7 @@ impl Log for FakeLog {
         for record in records {
             let shard = ShardId { generation: 0, lane: record.lane, partition: 0 };
             let position = Position::new(shard, held.len() as u64);
-            held.insert(position, Record { position, body: record.body });
+            held.insert(position, Record { position, body: record.body, foreign: None });
             positions.push(position);
         }
         Ok(positions)
@@ -182,12 +182,9 @@ impl TaskLog for FakeStore {
         Ok(Vec::new())
     }
 
-    async fn loose_events(&self, position: Position) -> Result<Vec<Event>, StoreError> {
-        Ok(lock(&self.loose).iter().filter(|event| event.task.position == position).cloned().collect())
-    }
-
-    async fn planned_end(&self, _: ShardId) -> Result<u64, StoreError> {
-        Ok(0)
+    async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError> {
+        let is_there = |event: &&Event| event.task.position.shard == shard && event.task.position.block() == block;
+        Ok(lock(&self.loose).iter().filter(is_there).cloned().collect())
     }
 
     async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
@@ -201,7 +198,7 @@ impl TaskLog for FakeStore {
 
 #[async_trait]
 impl Timers for FakeStore {
-    async fn timers(&self, _: ShardId, _: TimerKey, _: usize) -> Result<Vec<TimerRow>, StoreError> {
+    async fn timers(&self, _: ShardId, _: TimerKey, _: Timestamp, _: usize) -> Result<Vec<TimerRow>, StoreError> {
         Ok(Vec::new())
     }
 }

@@ -22,9 +22,7 @@ use super::metrics::PartitionMetrics;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{
-    BLOCK_OFFSETS, EventKind, NotificationRequest, Plan, Position, Routing, TaskId, TaskState, Timestamp,
-};
+use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, TaskId, TaskState, Timestamp};
 use crate::log::{PartitionReader, ReadLimit, Record};
 use crate::ownership::Shard;
 use crate::planning::{self, Policy, Sources};
@@ -66,9 +64,10 @@ pub enum PartitionMessage {
 pub struct PartitionState {
     arguments: PartitionArguments,
     metrics: PartitionMetrics,
-    /// Plans may exist for records below this: they were written before a crash.
-    planned_before: u64,
-    /// Records below this were in the log when this incarnation began: one of them may have been cancelled before.
+    /// What was planned below this was committed, and is found in the store alone.
+    committed: u64,
+    /// Records below this were in the log when this incarnation began: any of them may have been planned before, here or
+    /// on another node, or cancelled.
     replayed_below: u64,
 }
 
@@ -83,11 +82,13 @@ impl Actor for PartitionActor {
         arguments: PartitionArguments,
     ) -> Result<PartitionState, ActorProcessingErr> {
         let id = arguments.shard.id();
-        let planned_before = arguments.store.planned_end(id).await?;
-        let replayed_below = arguments.reader.lock().await.end();
+        let mut reader = arguments.reader.lock().await;
+        let committed = reader.committed();
+        let replayed_below = reader.latest_end().await?;
+        drop(reader);
         let block = arguments.shard.planned() / BLOCK_OFFSETS;
         myself.cast(PartitionMessage::TakeUp { block })?;
-        Ok(PartitionState { metrics: PartitionMetrics::new(id), planned_before, replayed_below, arguments })
+        Ok(PartitionState { metrics: PartitionMetrics::new(id), committed, replayed_below, arguments })
     }
 
     async fn handle(
@@ -101,7 +102,7 @@ impl Actor for PartitionActor {
             return Ok(());
         }
         match message {
-            PartitionMessage::TakeUp { block } if block * BLOCK_OFFSETS < state.planned_before => {
+            PartitionMessage::TakeUp { block } if block * BLOCK_OFFSETS < state.committed => {
                 state.take_up(block).await?;
                 myself.cast(PartitionMessage::TakeUp { block: block + 1 })?;
             }
@@ -140,10 +141,26 @@ impl PartitionState {
         let arguments = &self.arguments;
         let shard = &arguments.shard;
         let from = shard.planned();
-        let stories = arguments.store.block(shard.id(), block).await?;
+        let end = ((block + 1) * BLOCK_OFFSETS).min(self.committed);
+        let mut stories = arguments.store.block(shard.id(), block).await?;
+        stories.retain(|story| (from..end).contains(&story.plan.position.offset));
+        self.adopt(&stories);
+        shard.set_planned(end);
+        // What was planned as cancelled, or could not be planned; where there are tasks, who cancels them ends the mark.
+        let mut marks = shard.cancelled_between(from, end);
+        leave_to_who_cancels(&mut marks, &stories);
+        for offset in marks {
+            shard.end_cancel(offset);
+        }
+        Ok(())
+    }
+
+    /// Hands on what is open and not waiting for a timer, of what was planned before.
+    fn adopt(&self, stories: &[Story]) {
+        let arguments = &self.arguments;
         let now = arguments.clock.now();
         let mut open = Vec::new();
-        for story in stories.iter().filter(|story| story.plan.position.offset >= from) {
+        for story in stories {
             for (ordinal, state) in story.states().into_iter().enumerate() {
                 let (TaskState::Pending { attempt }, Some(spec)) = (state, story.plan.tasks().get(ordinal)) else {
                     continue;
@@ -152,20 +169,9 @@ impl PartitionState {
                 open.push(Ready::bare(task, attempt, spec.channel, spec.endpoint, now, &arguments.dispatch.room));
             }
         }
-        let new = shard.track(open.iter().map(|ready| ready.task), None);
+        let new = arguments.shard.track(open.iter().map(|ready| ready.task), None);
         let ready = open.into_iter().zip(new).filter_map(|(ready, new)| new.then_some(ready)).collect();
         arguments.dispatch.hand_over(ready);
-        let end = ((block + 1) * BLOCK_OFFSETS).min(self.planned_before);
-        shard.set_planned(end);
-        // What was planned as cancelled, or could not be planned; where there are tasks, who cancels them ends the mark.
-        let mut marks = shard.cancelled_between(from, end);
-        for story in stories.iter().filter(|story| !story.plan.tasks().is_empty()) {
-            marks.remove(&story.plan.position.offset);
-        }
-        for offset in marks {
-            shard.end_cancel(offset);
-        }
-        Ok(())
     }
 
     /// Reads a batch, plans it, writes it, hands it on and commits it, in this order.
@@ -203,17 +209,26 @@ impl PartitionState {
     async fn plan_and_write(&mut self, records: Vec<Record>) -> Result<HashSet<u64>, ActorProcessingErr> {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
-        let Decoded { requests, mut rejected } = batch::decode(&records, now);
-        self.remember_cancelled(&requests).await?;
-        let arguments = &self.arguments;
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(HashSet::new()) };
-        let cancelled = arguments.shard.begin_planning(first.position.offset, last.position.offset + 1);
+        let (first, next) = (first.position.offset, last.position.offset + 1);
+        let Decoded { mut requests, mut rejected } = batch::decode(&records, now);
+        let retries = requests.iter().filter_map(|(_, request)| request.idempotency);
+        let keys: Vec<_> = retries.flat_map(|retry| retry.keys()).collect();
+        let planned_before = self.planned_before(first, next).await?;
+        let arguments = &self.arguments;
+        let mut cancelled = arguments.shard.begin_planning(first, next);
+        if !planned_before.is_empty() {
+            leave_to_who_cancels(&mut cancelled, &planned_before);
+            self.adopt(&planned_before);
+            // Both are in the order of the offsets.
+            let is_planned =
+                |offset: u64| planned_before.binary_search_by_key(&offset, |story| story.plan.position.offset).is_ok();
+            requests.retain(|(position, _)| !is_planned(position.offset));
+        }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
         let sources =
             Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
-        let retries = requests.iter().filter_map(|(_, request)| request.idempotency);
-        let keys: Vec<_> = retries.flat_map(|retry| retry.keys()).collect();
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
             batch::plan_one_by_one(&records, &facts, &mut rejected, now, |one, facts| {
@@ -231,16 +246,26 @@ impl PartitionState {
         Ok(cancelled)
     }
 
-    /// Marks the requests that were cancelled before a restart and before they were planned.
-    async fn remember_cancelled(&self, requests: &[(Position, NotificationRequest)]) -> Result<(), StoreError> {
-        let replayed = requests.iter().take_while(|(position, _)| position.offset < self.replayed_below);
-        for (position, _) in replayed {
-            let events = self.arguments.store.loose_events(*position).await?;
-            if events.iter().any(|event| event.kind == EventKind::Cancelled) {
-                self.arguments.shard.begin_cancel(position.offset);
+    /// What an earlier owner planned of the offsets from `first` to `next`: a plan is never made twice, since what it was made
+    /// from may have changed. Marks those as well that were cancelled before they were planned.
+    async fn planned_before(&self, first: u64, next: u64) -> Result<Vec<Story>, StoreError> {
+        let mut planned = Vec::new();
+        let (store, shard) = (&self.arguments.store, &self.arguments.shard);
+        let replayed = first..next.min(self.replayed_below);
+        if replayed.is_empty() {
+            return Ok(planned);
+        }
+        for block in replayed.start / BLOCK_OFFSETS..=(replayed.end - 1) / BLOCK_OFFSETS {
+            let is_replayed = |position: Position| replayed.contains(&position.offset);
+            let stories = store.block(shard.id(), block).await?;
+            planned.extend(stories.into_iter().filter(|story| is_replayed(story.plan.position)));
+            for event in store.loose_events(shard.id(), block).await? {
+                if event.kind == EventKind::Cancelled && is_replayed(event.task.position) {
+                    shard.begin_cancel(event.task.position.offset);
+                }
             }
         }
-        Ok(())
+        Ok(planned)
     }
 
     /// Writes, again and again until it is durable: the partition waits, and the log keeps what comes.
@@ -275,5 +300,12 @@ impl PartitionState {
         if !timers.is_empty() {
             arguments.timers.add(arguments.shard.id(), timers);
         }
+    }
+}
+
+/// Takes out of the marks those of notifications whose tasks exist: who cancels them ends the mark.
+fn leave_to_who_cancels(marks: &mut HashSet<u64>, planned: &[Story]) {
+    for story in planned.iter().filter(|story| !story.plan.tasks().is_empty()) {
+        marks.remove(&story.plan.position.offset);
     }
 }

@@ -7,14 +7,13 @@ use crate::log::{LogError, PartitionReader, ReadLimit};
 /// Records looked at together.
 const LIMIT: ReadLimit = ReadLimit { records: 4096, bytes: 8 << 20 };
 
-/// Remembers the retry keys of records that are still to be planned, from the commit or `planned_end` on: the store does not
-/// know them yet, and a retry that comes before they are planned must be answered the same. Done before the API opens.
+/// Remembers the retry keys of records above the commit, which may still have to be planned: the store may not know them
+/// yet, and a retry that comes before they are planned must be answered the same. Done before the API opens.
 pub async fn remember_unplanned(
     reader: &mut dyn PartitionReader,
-    planned_end: u64,
     accepted_keys: &AcceptedKeys,
 ) -> Result<(), LogError> {
-    let mut from = reader.committed().max(planned_end);
+    let mut from = reader.committed();
     while from < reader.end() {
         let records = reader.read(from, LIMIT).await?;
         for record in &records {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub use embedded::EmbeddedLog;
 
-use crate::domain::{Position, Priority, ShardId};
+use crate::domain::{Position, Priority, ShardId, Timestamp};
 
 /// A record to append.
 #[derive(Debug, Clone)]
@@ -32,6 +32,40 @@ pub struct NewRecord {
 pub struct Record {
     pub position: Position,
     pub body: Bytes,
+    /// What came with a record that another program wrote; `None`: an acceptor of ours wrote it, in our own encoding.
+    pub foreign: Option<Box<Foreign>>,
+}
+
+/// What another program said of the record that it wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// The header `content-type`, as it came.
+    pub content_type: Option<Box<str>>,
+    /// The header `idempotency-key`, as it came.
+    pub idempotency_key: Option<Bytes>,
+    /// The header `tenant`, as it came.
+    pub tenant: Option<Bytes>,
+    /// When the log took the record.
+    pub appended_at: Timestamp,
+}
+
+/// Where the engine tells others of its work, on a log that others read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlet {
+    /// Every event of every task.
+    Deliveries,
+    /// Records that could not be used, byte for byte.
+    DeadLetters,
+}
+
+/// A record for others to read.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub outlet: Outlet,
+    /// Records of one key keep their order.
+    pub key: Bytes,
+    pub body: Bytes,
+    pub headers: Vec<(&'static str, Bytes)>,
 }
 
 /// Why the log did not take or give records.
@@ -68,6 +102,16 @@ pub trait Log: Send + Sync + 'static {
 
     /// Whether an append would be taken now; the reason if not.
     fn writable(&self) -> Result<(), LogError>;
+
+    /// Whether others read this log: if not, there is nobody to tell.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Tells others; durable on return. On an error none, some or all of them may have been told, and may be told again.
+    async fn tell(&self, _: Vec<Told>) -> Result<(), LogError> {
+        Ok(())
+    }
 }
 
 /// This node's share of the partitions, as it changes.
@@ -102,8 +146,11 @@ pub trait PartitionReader: Send + Sync {
     /// The first offset that was not committed: where a new owner starts.
     fn committed(&self) -> u64;
 
-    /// The offset after the last durable record.
+    /// The offset after the last durable record, as far as this node knows.
     fn end(&self) -> u64;
+
+    /// The same, asked of the log itself: no record below it was appended after the call.
+    async fn latest_end(&mut self) -> Result<u64, LogError>;
 
     /// Reads records in order from `from`, waiting until there is one. Safe to drop and call again.
     async fn read(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError>;

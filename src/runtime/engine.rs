@@ -326,8 +326,7 @@ impl Builder {
         let id = reader.shard();
         let store = &self.parts.store;
         let cursors = store.cursors(id).await?;
-        let planned_end = store.planned_end(id).await?;
-        remember_unplanned(&mut *reader, planned_end, &self.parts.accepted_keys).await?;
+        remember_unplanned(&mut *reader, &self.parts.accepted_keys).await?;
         let shard = Arc::new(Shard::new(id, cursors.task_block * BLOCK_OFFSETS, cursors));
         self.ownership.insert(shard.clone());
         let runtime = self.runtime(Class::of(id.lane));

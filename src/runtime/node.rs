@@ -177,12 +177,15 @@ fn open_backends(
     clock: &SharedClock,
 ) -> anyhow::Result<(SharedLog, SharedStore, SharedCoordination)> {
     let log: SharedLog = match config.log.backend {
+        LogBackend::Kafka => anyhow::bail!("the log `kafka` is not built in"),
         LogBackend::Embedded => EmbeddedLog::open(disk.clone(), config.log.partitions)?,
     };
     let store: SharedStore = match config.store.backend {
+        StoreBackend::Cql => anyhow::bail!("the store `cql` is not built in"),
         StoreBackend::Embedded => Measured::over(EmbeddedStore::open(disk.clone())?),
     };
     let coordination: SharedCoordination = match config.coordination.backend {
+        CoordinationBackend::Redis => anyhow::bail!("the coordination `redis` is not built in"),
         CoordinationBackend::Local => Arc::new(LocalCoordination::new(clock.clone())),
     };
     Ok((log, store, coordination))

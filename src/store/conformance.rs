@@ -11,8 +11,8 @@ use super::{
     TimerKey, TimerRow, WriteBatch,
 };
 use crate::domain::{
-    Address, BLOCK_OFFSETS, Channel, ClaimKey, Content, Decision, Disposition, Event, EventKind, NotificationId, Plan,
-    PlanClaim, Position, Priority, Routing, ShardId, Source, Step, Story, TaskId, TaskSpec, Timestamp, Verdict,
+    Address, Channel, ClaimKey, Content, Decision, Disposition, Event, EventKind, NotificationId, Plan, PlanClaim,
+    Position, Priority, Routing, ShardId, Source, Step, Story, TaskId, TaskSpec, Timestamp, Verdict,
 };
 
 /// A place where a store is kept; each test has its own.
@@ -31,7 +31,6 @@ macro_rules! store_conformance {
             a_batch_written_twice_is_there_once
             two_writes_about_the_same_offsets_keep_all_plans
             a_block_is_read_in_order_and_alone
-            the_planned_end_follows_the_last_plan_of_each_shard
             events_may_come_before_their_plan
             timers_come_in_order_and_in_pages
             claims_come_in_the_order_asked_for_and_the_later_holder_counts
@@ -51,6 +50,8 @@ macro_rules! store_conformance {
 }
 pub(crate) use store_conformance;
 
+/// Later than any timer: 400 days after [`NOON`].
+const FOREVER: Timestamp = Timestamp(NOON.0 + 400 * 86_400_000);
 const NOON: Timestamp = Timestamp(1_800_000_000_000);
 
 pub(crate) fn shard(partition: u16) -> ShardId {
@@ -164,7 +165,7 @@ async fn check_full_batch(store: &SharedStore) {
     let expected: Vec<Story> =
         expected.map(|(plan, event)| Story { plan: Plan::clone(plan), events: vec![event.clone()] }).collect();
     assert_eq!(stories, expected);
-    assert_eq!(store.timers(shard(0), TimerKey::default(), 10).await.expect("read"), batch.timers);
+    assert_eq!(store.timers(shard(0), TimerKey::default(), FOREVER, 10).await.expect("read"), batch.timers);
     assert_eq!(store.dead_letters("acme", None, 10).await.expect("read"), batch.dead_letters);
     let claim = store.claims(&[ClaimKey(5)]).await.expect("read").pop().flatten().expect("it is there");
     let expires_at = NOON + Duration::from_secs(300);
@@ -174,7 +175,6 @@ async fn check_full_batch(store: &SharedStore) {
         history.iter().map(|entry| entry.notification.0.offset).collect::<Vec<_>>(),
         (1020..1030).rev().collect::<Vec<_>>()
     );
-    assert_eq!(store.planned_end(shard(0)).await.expect("read"), 1030);
 }
 
 pub(crate) async fn a_batch_written_twice_is_there_once(backend: &dyn StoreBackend) {
@@ -192,7 +192,6 @@ pub(crate) async fn two_writes_about_the_same_offsets_keep_all_plans(backend: &d
         store.write(shard(0), plans(shard(0), offsets)).await.expect("written");
     }
     assert_eq!(offsets(&store.block(shard(0), 0).await.expect("read")), (5..25).collect::<Vec<_>>());
-    assert_eq!(store.planned_end(shard(0)).await.expect("read"), 25);
 }
 
 pub(crate) async fn a_block_is_read_in_order_and_alone(backend: &dyn StoreBackend) {
@@ -206,27 +205,12 @@ pub(crate) async fn a_block_is_read_in_order_and_alone(backend: &dyn StoreBacken
     assert_eq!(offsets(&store.block(shard(1), 1).await.expect("read")), [1500]);
 }
 
-pub(crate) async fn the_planned_end_follows_the_last_plan_of_each_shard(backend: &dyn StoreBackend) {
-    let store = backend.open().await;
-    let end = async |partition| store.planned_end(shard(partition)).await.expect("read");
-    assert_eq!(end(0).await, 0);
-    store.write(shard(0), plans(shard(0), 0..1)).await.expect("written");
-    assert_eq!(end(0).await, 1);
-    store.write(shard(0), plans(shard(0), BLOCK_OFFSETS - 10..BLOCK_OFFSETS + 10)).await.expect("written");
-    // Events have no part in it.
-    store.write(shard(0), events(vec![event(at(9999), 0, 1, EventKind::Sent)])).await.expect("written");
-    assert_eq!((end(0).await, end(1).await), (BLOCK_OFFSETS + 10, 0));
-    let high = ShardId { lane: Priority::High, ..shard(0) };
-    assert_eq!(store.planned_end(high).await.expect("read"), 0);
-}
-
 pub(crate) async fn events_may_come_before_their_plan(backend: &dyn StoreBackend) {
     let store = backend.open().await;
     let cancelled = event(at(5), u8::MAX, 1, EventKind::Cancelled);
     store.write(shard(0), events(vec![cancelled.clone()])).await.expect("written");
-    assert_eq!(store.loose_events(at(5)).await.expect("read"), [cancelled]);
-    assert_eq!(store.loose_events(at(6)).await.expect("read"), []);
-    assert_eq!(store.planned_end(shard(0)).await.expect("read"), 0);
+    assert_eq!(store.loose_events(shard(0), 0).await.expect("read"), [cancelled]);
+    assert_eq!(store.loose_events(shard(0), 1).await.expect("read"), []);
     assert_eq!(store.stories(&[at(5)]).await.expect("read"), [None]);
     store.write(shard(0), plans(shard(0), 5..6)).await.expect("written");
     let story = store.stories(&[at(5)]).await.expect("read").pop().flatten().expect("it is there");
@@ -252,7 +236,7 @@ pub(crate) async fn timers_come_in_order_and_in_pages(backend: &dyn StoreBackend
     let mut found: Vec<TimerRow> = Vec::new();
     loop {
         let after = found.last().map_or(TimerKey::default(), |timer| timer.key);
-        let page = store.timers(shard(0), after, 7).await.expect("read");
+        let page = store.timers(shard(0), after, FOREVER, 7).await.expect("read");
         assert!(page.len() <= 7);
         if page.is_empty() {
             break;
@@ -261,7 +245,9 @@ pub(crate) async fn timers_come_in_order_and_in_pages(backend: &dyn StoreBackend
     }
     assert_eq!(found, timers);
     let after = TimerKey { due: Timestamp(4000), ..TimerKey::default() };
-    assert_eq!(store.timers(shard(0), after, 7).await.expect("read"), [timer(5000, 1, 0, 1)]);
+    assert_eq!(store.timers(shard(0), after, FOREVER, 7).await.expect("read"), [timer(5000, 1, 0, 1)]);
+    assert_eq!(store.timers(shard(0), after, Timestamp(5000), 7).await.expect("read"), []);
+    assert_eq!(store.timers(shard(0), after, Timestamp(5001), 7).await.expect("read"), [timer(5000, 1, 0, 1)]);
 }
 
 pub(crate) async fn claims_come_in_the_order_asked_for_and_the_later_holder_counts(backend: &dyn StoreBackend) {

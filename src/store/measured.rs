@@ -10,7 +10,7 @@ use super::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, SharedStore,
     StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
-use crate::domain::{ClaimKey, Event, Position, ShardId, Story};
+use crate::domain::{ClaimKey, Event, Position, ShardId, Story, Timestamp};
 use crate::telemetry::{Counter, CounterMetric, Histogram, HistogramMetric};
 
 /// Worry when `write` exceeds a tenth of a second: everything that is accepted, planned or answered waits for it.
@@ -27,7 +27,6 @@ enum Operation {
     Stories,
     Block,
     LooseEvents,
-    PlannedEnd,
     Cursors,
     Books,
     Timers,
@@ -37,12 +36,11 @@ enum Operation {
     DeadLetter,
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 11] = [
     "write",
     "stories",
     "block",
     "loose_events",
-    "planned_end",
     "cursors",
     "books",
     "timers",
@@ -93,12 +91,8 @@ impl TaskLog for Measured {
         self.call(Operation::Block, self.store.block(shard, block)).await
     }
 
-    async fn loose_events(&self, position: Position) -> Result<Vec<Event>, StoreError> {
-        self.call(Operation::LooseEvents, self.store.loose_events(position)).await
-    }
-
-    async fn planned_end(&self, shard: ShardId) -> Result<u64, StoreError> {
-        self.call(Operation::PlannedEnd, self.store.planned_end(shard)).await
+    async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError> {
+        self.call(Operation::LooseEvents, self.store.loose_events(shard, block)).await
     }
 
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError> {
@@ -112,8 +106,14 @@ impl TaskLog for Measured {
 
 #[async_trait]
 impl Timers for Measured {
-    async fn timers(&self, shard: ShardId, after: TimerKey, limit: usize) -> Result<Vec<TimerRow>, StoreError> {
-        self.call(Operation::Timers, self.store.timers(shard, after, limit)).await
+    async fn timers(
+        &self,
+        shard: ShardId,
+        after: TimerKey,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        self.call(Operation::Timers, self.store.timers(shard, after, until, limit)).await
     }
 }
 

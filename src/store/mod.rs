@@ -5,6 +5,7 @@
 //! whole or, where a backend cannot do that, in the order of its fields.
 
 mod embedded;
+mod leases;
 mod measured;
 mod rows;
 
@@ -16,13 +17,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use embedded::EmbeddedStore;
+pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
 pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, HistoryEntry,
     TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
 
-use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story};
+use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -77,11 +79,8 @@ pub trait TaskLog: Send + Sync + 'static {
     /// Everything planned in one block of [`crate::domain::BLOCK_OFFSETS`] offsets, in the order of the offsets.
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError>;
 
-    /// Events of a position that has no plan yet (a cancellation that came before the planning).
-    async fn loose_events(&self, position: Position) -> Result<Vec<Event>, StoreError>;
-
-    /// The offset after the last plan of the shard; 0 if there is none.
-    async fn planned_end(&self, shard: ShardId) -> Result<u64, StoreError>;
+    /// Events in a block that belong to a notification and to none of its tasks: cancellations that came before planning.
+    async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError>;
 
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError>;
 
@@ -91,8 +90,15 @@ pub trait TaskLog: Send + Sync + 'static {
 /// What waits for a time.
 #[async_trait]
 pub trait Timers: Send + Sync + 'static {
-    /// The rows of a shard after `after` (exclusive) in the order of their keys, at most `limit`.
-    async fn timers(&self, shard: ShardId, after: TimerKey, limit: usize) -> Result<Vec<TimerRow>, StoreError>;
+    /// The rows of a shard after `after` (exclusive) that are due before `until`, in the order of their keys, at most
+    /// `limit`: fewer only if there are no more.
+    async fn timers(
+        &self,
+        shard: ShardId,
+        after: TimerKey,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, StoreError>;
 }
 
 /// Who holds a claim.

@@ -100,12 +100,13 @@ impl TimerState {
     async fn read_ahead(&mut self) -> Result<(), ActorProcessingErr> {
         let now = self.arguments.clock.now();
         let horizon = now + HORIZON;
+        let beyond = horizon + Duration::from_millis(1);
         if self.wheel.read_to().due > now + HORIZON / 2 {
             return Ok(());
         }
         while self.wheel.read_to().due < horizon && self.wheel.has_room() {
             let after = self.wheel.read_to();
-            let rows = self.arguments.store.timers(self.arguments.shard.id(), after, PAGE).await?;
+            let rows = self.arguments.store.timers(self.arguments.shard.id(), after, beyond, PAGE).await?;
             let more = rows.len() == PAGE;
             self.wheel.page(rows, horizon, more);
         }

@@ -95,8 +95,9 @@ pub(in crate::api) async fn show(
     match held(&api, &caller, id(path)?).await? {
         Found::Planned(story) => json(&NotificationView::new(&story, &*api.parts.operations)),
         Found::Unplanned(request, id) => {
-            let events = api.parts.store.loose_events(id.0).await?;
-            let is_cancelled = events.iter().any(|event| event.kind == EventKind::Cancelled);
+            let events = api.parts.store.loose_events(id.0.shard, id.0.block()).await?;
+            let is_cancelled =
+                events.iter().any(|event| event.task.position == id.0 && event.kind == EventKind::Cancelled);
             json(&NotificationView::unplanned(id.0, *request, is_cancelled))
         }
     }

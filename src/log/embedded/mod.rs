@@ -77,7 +77,7 @@ impl Log for EmbeddedLog {
     async fn record(&self, position: Position) -> Result<Option<Record>, LogError> {
         let Some(partition) = self.partitions.find(position.shard) else { return Ok(None) };
         let body = partition.record(&self.disk, position.offset).await?;
-        Ok(body.map(|body| Record { position, body }))
+        Ok(body.map(|body| Record { position, body, foreign: None }))
     }
 
     fn end(&self, shard: ShardId) -> u64 {

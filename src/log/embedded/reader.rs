@@ -34,13 +34,18 @@ impl PartitionReader for Reader {
         self.partition.end()
     }
 
+    async fn latest_end(&mut self) -> Result<u64, LogError> {
+        Ok(self.end())
+    }
+
     async fn read(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         let mut ends = self.partition.ends();
         // The partition, and with it the sender, lives as long as this reader.
         let _ = ends.wait_for(|end| *end > from).await;
         let bodies = self.partition.read(&self.disk, from, limit).await?;
         let shard = self.partition.shard();
-        Ok(bodies.into_iter().map(|(offset, body)| Record { position: Position::new(shard, offset), body }).collect())
+        let record = |(offset, body)| Record { position: Position::new(shard, offset), body, foreign: None };
+        Ok(bodies.into_iter().map(record).collect())
     }
 
     async fn commit(&self, next: u64) -> Result<(), LogError> {

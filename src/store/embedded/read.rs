@@ -49,19 +49,9 @@ impl TaskLog for EmbeddedStore {
         Ok(stories.into_values().collect())
     }
 
-    async fn loose_events(&self, position: Position) -> Result<Vec<Event>, StoreError> {
-        // Asked for each record that is replayed after a restart, whose blocks seldom have events at all.
-        let rows = &self.disk.keyspaces.events;
-        if rows.range(events_of(position.shard, position.block())).next().is_none() {
-            return Ok(Vec::new());
-        }
-        let wanted = Offsets::These(vec![position.offset]);
-        let events = self.beside(move |disk| events(disk, position.shard, position.block(), &wanted)).await?;
+    async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError> {
+        let events = self.beside(move |disk| events(disk, shard, block, &Offsets::All)).await?;
         Ok(events.into_iter().filter(|event| usize::from(event.task.ordinal) >= TASKS_MAX).collect())
-    }
-
-    async fn planned_end(&self, shard: ShardId) -> Result<u64, StoreError> {
-        self.beside(move |disk| planned_end(disk, shard)).await
     }
 
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError> {
@@ -185,26 +175,20 @@ fn events_of(shard: ShardId, block: u64) -> std::ops::RangeInclusive<Vec<u8>> {
     keys::event(shard, block, 0)..=keys::event(shard, block, u64::MAX)
 }
 
-fn planned_end(disk: &Disk, shard: ShardId) -> Result<u64, StoreError> {
-    let read = |cause: fjall::Error| disk.read_error(&cause);
-    let plans = &disk.keyspaces.plans;
-    let all = keys::plans_from(shard, 0)..=keys::plans(shard, u64::MAX, u64::MAX, u64::MAX);
-    let Some(last) = plans.range(all.clone()).next_back() else { return Ok(0) };
-    let key = last.key().map_err(read)?;
-    let Some((first, mut end)) = keys::read_plans(&key) else { return Ok(0) };
-    // A row that starts earlier in the block may end later.
-    let block = first / BLOCK_OFFSETS * BLOCK_OFFSETS;
-    for row in plans.range(keys::plans_from(shard, block)..=all.into_inner().1) {
-        end = end.max(keys::read_plans(&row.key().map_err(read)?).map_or(0, |(_, last)| last));
-    }
-    Ok(end + 1)
-}
-
 #[async_trait]
 impl Timers for EmbeddedStore {
-    async fn timers(&self, shard: ShardId, after: TimerKey, limit: usize) -> Result<Vec<TimerRow>, StoreError> {
-        let end = TimerKey { due: Timestamp(u64::MAX), offset: u64::MAX, ordinal: u8::MAX, attempt: u8::MAX };
-        let bounds = (Excluded(keys::timer(shard, after)), Included(keys::timer(shard, end)));
+    async fn timers(
+        &self,
+        shard: ShardId,
+        after: TimerKey,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        let end = TimerKey { due: until, ..TimerKey::default() };
+        if after >= end {
+            return Ok(Vec::new());
+        }
+        let bounds = (Excluded(keys::timer(shard, after)), Excluded(keys::timer(shard, end)));
         self.beside(move |disk| {
             let rows = disk.keyspaces.timers.range::<Vec<u8>, _>(bounds).take(limit);
             rows.map(|row| {
