@@ -20,7 +20,7 @@ use super::ready::{DispatchHandle, Payload, Ready};
 use crate::clock::SharedClock;
 use crate::domain::{Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, SettlerHandle};
-use crate::ownership::{Begin, Ownership};
+use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
@@ -251,6 +251,9 @@ async fn until_submitted(submitting: &mut Option<Submitting>) -> Vec<Finished> {
 /// One job from the last check to the answer.
 async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     let task = job.ready.task;
+    // Who is not sure to have its shards until the answer is written waits until it is.
+    let room = job.timeout + WRITE_WAIT_MAX;
+    context.ownership.standing().until_holds(&*context.clock, room).await;
     let payload = match job.ready.payload.take() {
         Some(payload) if context.ownership.begin(task) == Begin::Yes => payload,
         // The task moved on while its handle waited; whoever moved it on, or cancels it, has it.

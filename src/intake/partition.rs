@@ -24,7 +24,7 @@ use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, TaskId, TaskState, Timestamp};
 use crate::log::{PartitionReader, ReadLimit, Record};
-use crate::ownership::Shard;
+use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::planning::{self, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
@@ -41,6 +41,7 @@ pub struct PartitionArguments {
     /// Shared with the incarnations that may follow.
     pub reader: Arc<Mutex<Box<dyn PartitionReader>>>,
     pub shard: Arc<Shard>,
+    pub ownership: Arc<Ownership>,
     pub limit: ReadLimit,
     pub policy: Arc<Policy>,
     pub clock: SharedClock,
@@ -49,7 +50,7 @@ pub struct PartitionArguments {
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
     pub accepted_keys: Arc<AcceptedKeys>,
-    /// Told when the node stops: the batch in hand is finished, and no other begun.
+    /// Told when the node stops or lets the partition go: the batch in hand is finished, and no other begun.
     pub stop: CancellationToken,
 }
 
@@ -238,7 +239,7 @@ impl PartitionState {
         let (mut write, timers) = batch::rows(&plans, rejected);
         let _expected = arguments.shard.expect_timers(&mut write.timers);
         self.metrics.observe(&plans, write.dead_letters.len());
-        self.write(write).await;
+        self.write(write).await?;
         let arguments = &self.arguments;
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
@@ -268,15 +269,27 @@ impl PartitionState {
         Ok(planned)
     }
 
-    /// Writes, again and again until it is durable: the partition waits, and the log keeps what comes.
-    async fn write(&self, batch: WriteBatch) {
+    /// Writes, again and again until it is durable: the partition waits, and the log keeps what comes. Whoever is to let the
+    /// partition go meanwhile leaves the batch to the next owner: it was not committed.
+    async fn write(&self, batch: WriteBatch) -> Result<(), ActorProcessingErr> {
         if batch.is_empty() {
-            return;
+            return Ok(());
         }
+        let arguments = &self.arguments;
         let mut pause = Duration::from_millis(100);
-        while let Err(error) = self.arguments.store.write(self.arguments.shard.id(), batch.clone()).await {
-            tracing::error!(%error, shard = %self.arguments.shard.id(), "cannot write plans: the partition waits");
-            self.arguments.clock.sleep(pause).await;
+        loop {
+            // A plan may be written by one owner only: the next one may plan the same record otherwise.
+            let standing = arguments.ownership.standing().until_holds(&*arguments.clock, WRITE_WAIT_MAX);
+            tokio::select! {
+                () = standing => {}
+                () = arguments.stop.cancelled() => return Err("it was to stop before its plans were written".into()),
+            }
+            let Err(error) = arguments.store.write(arguments.shard.id(), batch.clone()).await else { return Ok(()) };
+            tracing::error!(%error, shard = %arguments.shard.id(), "cannot write plans: the partition waits");
+            tokio::select! {
+                () = arguments.clock.sleep(pause) => {}
+                () = arguments.stop.cancelled() => return Err("it was to stop before its plans were written".into()),
+            }
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }

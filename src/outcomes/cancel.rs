@@ -243,6 +243,7 @@ mod tests {
     use crate::disk::testing;
     use crate::dispatch::{Backlog, PayloadBudget, Room};
     use crate::domain::{Position, Timestamp};
+    use crate::ownership::Standing;
     use crate::store::conformance::{plans, shard};
     use crate::store::{Cursors, EmbeddedStore};
 
@@ -256,7 +257,7 @@ mod tests {
     fn world() -> World {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store: SharedStore = EmbeddedStore::open(testing::disk(dir.path())).expect("the store opens");
-        let ownership = Arc::new(Ownership::default());
+        let ownership = Arc::new(Ownership::new(Arc::new(Standing::for_ever())));
         let shard = Arc::new(Shard::new(shard(0), 0, Cursors::default()));
         ownership.insert(shard.clone());
         let room = Room { backlog: Backlog::new(100), payloads: PayloadBudget::new(0) };

@@ -1,29 +1,45 @@
-//! What this node has in hand: per owned shard, which tasks somebody in this process works on, and up to where all work
-//! is known to be done.
+//! What this node has in hand: which shards are its own, and until when; per shard, which tasks somebody in this process works
+//! on, and up to where all work is known to be done.
 //!
 //! In: tasks that become ready, begin to be sent, and end. Out: the answer to "may this send start?", and cursors. Promise:
 //! a send starts only for a task that is tracked, that nobody holds and that nobody cancelled; so however often a task is
 //! found again (by a timer, a takeover, the sweep), it is sent by one sender at a time and not after its end.
 
+mod beats;
+mod leases;
 mod shard;
+mod standing;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 
+pub use beats::{BeatActor, BeatArguments, BeatMessage};
+pub use leases::{LeaseKeeper, WRITE_WAIT_MAX};
 pub use shard::{Begin, Expected, Mark, Shard, Stage};
+pub use standing::Standing;
 
 use crate::domain::{ShardId, TaskId};
 use crate::store::TimerRow;
 
 /// The shards this node owns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ownership {
     shards: ArcSwap<FxHashMap<ShardId, Arc<Shard>>>,
+    standing: Arc<Standing>,
 }
 
 impl Ownership {
+    /// `standing`: until when the shards are certainly this node's.
+    pub fn new(standing: Arc<Standing>) -> Self {
+        Self { shards: ArcSwap::default(), standing }
+    }
+
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
     /// The shard, if this node owns it.
     pub fn shard(&self, id: ShardId) -> Option<Arc<Shard>> {
         self.shards.load().get(&id).cloned()
@@ -41,6 +57,15 @@ impl Ownership {
         self.shards.rcu(|shards| {
             let mut shards = FxHashMap::clone(shards);
             shards.insert(shard.id(), shard.clone());
+            shards
+        });
+    }
+
+    /// Lets a shard go.
+    pub fn remove(&self, id: ShardId) {
+        self.shards.rcu(|shards| {
+            let mut shards = FxHashMap::clone(shards);
+            shards.remove(&id);
             shards
         });
     }

@@ -24,7 +24,7 @@ pub struct Shard {
     state: Mutex<State>,
     /// Told whenever a task leaves a sender's hands: a cancellation may be waiting for that.
     let_go: Notify,
-    /// Told when a batch is planned and handed on, for the same reason.
+    /// Told when a batch is planned and handed on, for the same reason; and when the shard is closed.
     was_planned: Notify,
 }
 
@@ -48,6 +48,10 @@ struct State {
     /// Blocks with tracked or cancelled tasks.
     blocks: BTreeMap<u64, Block>,
     tracked: usize,
+    /// Those among them that senders hold.
+    held: usize,
+    /// The shard is being let go: no send starts any more.
+    is_closed: bool,
     /// Those among them that the books show as waiting for a time.
     scheduled: usize,
     /// All plans below this offset are durable, and their tasks were handed on.
@@ -130,11 +134,7 @@ impl Shard {
 
     /// The task is ready again, its send did not take place.
     pub fn put_back(&self, task: TaskId) {
-        if let Some(hold) =
-            self.state().blocks.get_mut(&task.position.block()).and_then(|block| block.tasks.get_mut(&slot(task)))
-        {
-            hold.in_hand = false;
-        }
+        self.state().put_back(task);
         self.let_go.notify_waiters();
     }
 
@@ -164,6 +164,28 @@ impl Shard {
     pub fn is_tracked(&self, task: TaskId) -> bool {
         let state = self.state();
         state.blocks.get(&task.position.block()).is_some_and(|block| block.tasks.contains_key(&slot(task)))
+    }
+
+    /// From now on no send starts; what senders hold ends as it would.
+    pub fn close(&self) {
+        self.state().is_closed = true;
+        self.was_planned.notify_waiters();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
+    /// Waits until no sender holds any task of the shard: what they sent is settled.
+    pub async fn until_idle(&self) {
+        loop {
+            let mut let_go = std::pin::pin!(self.let_go.notified());
+            let_go.as_mut().enable();
+            if self.state().held == 0 {
+                return;
+            }
+            let_go.await;
+        }
     }
 
     /// How many tasks are tracked.
@@ -263,10 +285,20 @@ impl State {
         match hold {
             None => Begin::NotTracked,
             Some(hold) if hold.in_hand => Begin::InHand,
+            Some(_) if self.is_closed => Begin::NotOurs,
             Some(hold) => {
                 hold.in_hand = true;
+                self.held += 1;
                 Begin::Yes
             }
+        }
+    }
+
+    fn put_back(&mut self, task: TaskId) {
+        let block = self.blocks.get_mut(&task.position.block());
+        if let Some(hold) = block.and_then(|block| block.tasks.get_mut(&slot(task))) {
+            self.held -= usize::from(hold.in_hand);
+            hold.in_hand = false;
         }
     }
 
@@ -287,6 +319,7 @@ impl State {
             self.blocks.remove(&number);
         }
         self.tracked -= 1;
+        self.held -= usize::from(hold.in_hand);
         self.scheduled -= usize::from(hold.scheduled);
         let Some(bucket) = hold.bucket.map(u64::from) else { return };
         if let Some(count) = self.fired.get_mut(&bucket) {

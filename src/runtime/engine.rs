@@ -16,10 +16,12 @@ use std::time::Duration;
 use anyhow::Context;
 use ractor::{Actor, ActorRef};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::supervisor::{Child, Fatal, Start, Supervisor, SupervisorArguments, SupervisorMessage};
+use super::shards::{Shards, start_with};
+use super::supervisor::{Child, Fatal, Supervisor, SupervisorArguments, SupervisorMessage};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::coordination::{Rate, SharedCoordination};
@@ -27,16 +29,16 @@ use crate::dispatch::{
     Backlog, ChannelActor, ChannelArguments, Class, DispatchHandle, PayloadBudget, ProviderLimits, Room, SenderContext,
     UnservedActor,
 };
-use crate::domain::{BLOCK_OFFSETS, Channel};
-use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, remember_unplanned};
-use crate::log::{OwnershipChange, PartitionReader, ReadLimit, SharedLog};
+use crate::domain::Channel;
+use crate::intake::AcceptedKeys;
+use crate::log::{Membership, SharedLog};
 use crate::outcomes::{Cancellations, Replays, RetryPolicy, SettlerActor, SettlerArguments, SettlerHandle};
-use crate::ownership::{Ownership, Shard};
+use crate::ownership::{BeatActor, BeatArguments, LeaseKeeper, Ownership, Standing};
 use crate::planning::Policy;
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
-use crate::store::{SharedStore, WriteBatch};
-use crate::timers::{SweepActor, SweepArguments, TimerActor, TimerArguments, TimersHandle};
+use crate::store::SharedStore;
+use crate::timers::{SweepActor, SweepArguments, TimersHandle};
 
 /// The longest a stage may take to end after its last message.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -55,6 +57,8 @@ pub struct EngineParts {
     pub providers: [Vec<SharedProvider>; 2],
     /// Where the critical class runs.
     pub critical: Handle,
+    /// Where nodes share the log: what keeps this node's shards its own.
+    pub leases: Option<Arc<LeaseKeeper>>,
 }
 
 /// A running engine.
@@ -70,12 +74,15 @@ pub struct Engine {
     settlers: [SettlerHandle; 2],
     stop: CancellationToken,
     drain_timeout: Duration,
+    shards: Arc<Shards>,
+    following: Mutex<Option<JoinHandle<Box<dyn Membership>>>>,
     /// In the order in which they are stopped.
     supervisors: Vec<ActorRef<SupervisorMessage>>,
 }
 
 impl Engine {
-    /// Starts everything; on return every partition this node owns is being worked on.
+    /// Starts everything. On return every partition of a log that is this node's alone is being worked on; those of one that nodes
+    /// share come when they are assigned.
     pub async fn start(parts: EngineParts) -> anyhow::Result<Self> {
         Builder::new(parts).start().await
     }
@@ -102,13 +109,13 @@ impl Engine {
         for supervisor in supervisors {
             stop(supervisor).await;
         }
-        for shard in self.ownership.shards() {
-            if let Some(cursors) = shard.advance() {
-                let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
-                if let Err(error) = self.store.write(shard.id(), batch).await {
-                    tracing::warn!(%error, shard = %shard.id(), "cannot write cursors: the next start scans more");
-                }
-            }
+        self.shards.release_all().await;
+        let following = self.following.lock().await.take();
+        if let Some(following) = following
+            && let Ok(membership) = following.await
+        {
+            // Last: who takes the partitions over finds everything written and let go.
+            drop(membership);
         }
     }
 
@@ -143,7 +150,8 @@ impl Builder {
             backlog: Backlog::new(settings.backlog_max),
             payloads: PayloadBudget::new(settings.payload_cache.as_usize()),
         };
-        let ownership = Arc::new(Ownership::default());
+        let standing = parts.leases.as_ref().map(|keeper| keeper.standing().clone());
+        let ownership = Arc::new(Ownership::new(standing.unwrap_or_else(|| Arc::new(Standing::for_ever()))));
         let dispatch = Arc::new(DispatchHandle::new(room));
         let cancellations =
             Cancellations::new(parts.store.clone(), parts.clock.clone(), ownership.clone(), dispatch.clone());
@@ -166,40 +174,58 @@ impl Builder {
         let timers = self.supervise("timers", Vec::new()).await?;
         let sweeper = self.supervise("sweeper", vec![self.sweeper()]).await?;
         let partitions = self.supervise("partitions", Vec::new()).await?;
-        let mut membership = self.parts.log.join().await.context("cannot join the consumers of the log")?;
-        // The embedded log assigns all its partitions at once; taking them up is part of starting.
-        for _ in 0..usize::from(self.parts.config.log.partitions) * 4 {
-            match membership.next().await {
-                Some(OwnershipChange::Assigned(reader)) => self.take_over(reader, &partitions, &timers).await?,
-                _ => anyhow::bail!("the log did not assign its partitions"),
-            }
+        let mut supervisors = vec![partitions.clone(), channels, outcomes, timers.clone(), sweeper];
+        if let Some(keeper) = self.parts.leases.clone() {
+            supervisors.push(self.supervise("leases", vec![self.beats(keeper)]).await?);
         }
+        let membership = self.parts.log.join().await.context("cannot join the consumers of the log")?;
         let parts = &self.parts;
         let replays = Replays::new(parts.store.clone(), parts.log.clone(), parts.clock.clone(), self.timers.clone());
+        let (store, log, clock) = (parts.store.clone(), parts.log.clone(), parts.clock.clone());
+        let drain_timeout = parts.config.dispatch.drain_timeout;
+        let (taken, mut all_taken) = watch::channel(0);
+        let shards = Arc::new(Shards {
+            keeper: self.parts.leases.clone(),
+            parts: self.parts,
+            ownership: self.ownership.clone(),
+            dispatch: self.dispatch.clone(),
+            timers: self.timers,
+            fatal: self.fatal.clone(),
+            stop: self.stop.clone(),
+            partitions,
+            timer_actors: timers,
+            taking_over: Shards::take_overs(),
+            taken,
+        });
+        let following = tokio::spawn(shards.clone().follow(membership));
+        if !log.is_shared() {
+            let count = usize::from(shards.parts.config.log.partitions) * 4;
+            tokio::select! {
+                taken = all_taken.wait_for(|taken| *taken >= count) => drop(taken?),
+                reason = self.fatal.declared() => anyhow::bail!(reason),
+            }
+        }
         Ok(Engine {
             ownership: self.ownership,
             dispatch: self.dispatch,
             cancellations: self.cancellations,
             replays,
             fatal: self.fatal,
-            store: self.parts.store,
-            log: self.parts.log,
-            clock: self.parts.clock,
+            store,
+            log,
+            clock,
             settlers: self.settlers,
             stop: self.stop,
-            drain_timeout: self.parts.config.dispatch.drain_timeout,
-            supervisors: vec![partitions, channels, outcomes, timers, sweeper],
+            drain_timeout,
+            shards,
+            following: Mutex::new(Some(following)),
+            supervisors,
         })
     }
 
     async fn supervise(&self, name: &'static str, children: Vec<Child>) -> anyhow::Result<ActorRef<SupervisorMessage>> {
-        let arguments = SupervisorArguments {
-            name,
-            children,
-            clock: self.parts.clock.clone(),
-            fatal: self.fatal.clone(),
-            stop: self.stop.clone(),
-        };
+        let arguments =
+            SupervisorArguments { name, children, clock: self.parts.clock.clone(), fatal: self.fatal.clone() };
         let spawned = Actor::spawn(None, Supervisor, arguments).await;
         let (supervisor, ended) = spawned.with_context(|| format!("cannot start the {name}"))?;
         let (fatal, stop) = (self.fatal.clone(), self.stop.clone());
@@ -235,6 +261,7 @@ impl Builder {
             name: class.name().into(),
             start: start_with::<SettlerActor>(move |_| arguments.clone()),
             runtime: self.runtime(class),
+            stop: self.stop.child_token(),
         }
     }
 
@@ -263,6 +290,7 @@ impl Builder {
                         false => start_with::<UnservedActor>(arguments),
                     },
                     runtime: self.runtime(class),
+                    stop: self.stop.child_token(),
                 });
             }
         }
@@ -313,73 +341,19 @@ impl Builder {
             name: "audit".into(),
             start: start_with::<SweepActor>(move |_| arguments.clone()),
             runtime: Handle::current(),
+            stop: self.stop.child_token(),
         }
     }
 
-    /// Makes a partition this node's: its registry, its timers, and the actor that reads it.
-    async fn take_over(
-        &self,
-        mut reader: Box<dyn PartitionReader>,
-        partitions: &ActorRef<SupervisorMessage>,
-        timers: &ActorRef<SupervisorMessage>,
-    ) -> anyhow::Result<()> {
-        let id = reader.shard();
-        let store = &self.parts.store;
-        let cursors = store.cursors(id).await?;
-        remember_unplanned(&mut *reader, &self.parts.accepted_keys).await?;
-        let shard = Arc::new(Shard::new(id, cursors.task_block * BLOCK_OFFSETS, cursors));
-        self.ownership.insert(shard.clone());
-        let runtime = self.runtime(Class::of(id.lane));
-        let timer = TimerArguments {
-            shard: shard.clone(),
-            clock: self.parts.clock.clone(),
-            store: store.clone(),
-            dispatch: self.dispatch.clone(),
-            timers: self.timers.clone(),
-        };
-        timers.cast(SupervisorMessage::Add(Child {
-            kind: "timer",
-            name: id.to_string(),
-            start: start_with::<TimerActor>(move |_| timer.clone()),
-            runtime: runtime.clone(),
-        }))?;
-        let partition = PartitionArguments {
-            reader: Arc::new(Mutex::new(reader)),
-            shard,
-            limit: ReadLimit {
-                records: self.parts.config.intake.batch_records,
-                bytes: self.parts.config.intake.batch_bytes.as_usize(),
-            },
-            policy: self.parts.policy.clone(),
-            clock: self.parts.clock.clone(),
-            store: store.clone(),
-            coordination: self.parts.coordination.clone(),
-            dispatch: self.dispatch.clone(),
-            timers: self.timers.clone(),
-            accepted_keys: self.parts.accepted_keys.clone(),
-            stop: self.stop.clone(),
-        };
-        partitions.cast(SupervisorMessage::Add(Child {
-            kind: "partition",
-            name: id.to_string(),
-            start: start_with::<PartitionActor>(move |_| partition.clone()),
-            runtime,
-        }))?;
-        Ok(())
+    /// Gives this node's signs of life, beside everything else so that nothing delays them.
+    fn beats(&self, keeper: Arc<LeaseKeeper>) -> Child {
+        let arguments = BeatArguments { keeper, clock: self.parts.clock.clone(), on_nodes: Arc::new(|_| ()) };
+        Child {
+            kind: "beat",
+            name: "beat".into(),
+            start: start_with::<BeatActor>(move |_| arguments.clone()),
+            runtime: self.parts.critical.clone(),
+            stop: self.stop.child_token(),
+        }
     }
-}
-
-/// How to start an actor of a kind, again and again, with arguments that may depend on whether it is the first time.
-fn start_with<A>(arguments: impl Fn(bool) -> A::Arguments + Send + Sync + 'static) -> Start
-where
-    A: Actor + Default,
-{
-    let arguments = Arc::new(arguments);
-    Arc::new(move |supervisor, reborn| {
-        let arguments = arguments(reborn);
-        Box::pin(async move {
-            let (actor, _) = Actor::spawn_linked(None, A::default(), arguments, supervisor).await?;
-            Ok(actor.get_cell())
-        })
-    })
 }

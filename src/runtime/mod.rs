@@ -1,6 +1,7 @@
 //! Builds and runs the engine: the only place that knows every stage and every backend.
 
 mod clock;
+mod shards;
 mod supervisor;
 mod engine;
 mod operations;

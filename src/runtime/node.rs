@@ -80,6 +80,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         accepted_keys: accepted_keys.clone(),
         providers,
         critical: critical.handle(),
+        leases: None,
         config: config.clone(),
     })
     .await?;

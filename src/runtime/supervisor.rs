@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Moment, SharedClock};
@@ -29,6 +30,8 @@ pub(super) struct Child {
     pub(super) start: Start,
     /// Where it runs; its own children run there too.
     pub(super) runtime: Handle,
+    /// Set when it is wanted no more: if it ends then, it is not started again, and its place is given to another.
+    pub(super) stop: CancellationToken,
 }
 
 /// Says that the node must stop, and why.
@@ -67,20 +70,27 @@ pub(super) struct SupervisorArguments {
     pub(super) children: Vec<Child>,
     pub(super) clock: SharedClock,
     pub(super) fatal: Arc<Fatal>,
-    /// Set when the node stops: children that end are not started again.
-    pub(super) stop: CancellationToken,
 }
 
 pub(super) enum SupervisorMessage {
     Restart(usize),
     /// A further child.
     Add(Child),
+    /// Takes out the children of this name; answers when they are gone and forgotten.
+    Remove(String, oneshot::Sender<()>),
 }
 
 pub(super) struct SupervisorState {
     arguments: SupervisorArguments,
-    running: Vec<Option<ActorCell>>,
+    places: Vec<Option<Place>>,
     restarts: VecDeque<Moment>,
+}
+
+struct Place {
+    child: Child,
+    running: Option<ActorCell>,
+    /// Told when the child is taken out.
+    removed: Option<oneshot::Sender<()>>,
 }
 
 impl Actor for Supervisor {
@@ -94,9 +104,10 @@ impl Actor for Supervisor {
         mut arguments: SupervisorArguments,
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let children = std::mem::take(&mut arguments.children);
-        let mut state = SupervisorState { arguments, running: Vec::new(), restarts: VecDeque::new() };
+        let mut state = SupervisorState { arguments, places: Vec::new(), restarts: VecDeque::new() };
         for child in children {
-            state.add(child, &myself).await?;
+            let index = state.place(child);
+            state.start(index, &myself, false).await?;
         }
         Ok(state)
     }
@@ -109,15 +120,11 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMessage::Add(child) => {
-                if let Err(error) = state.add(child, &myself).await {
-                    state.failed(state.running.len() - 1, &error.to_string(), &myself);
-                }
+                let index = state.place(child);
+                state.try_start(index, &myself, false).await;
             }
-            SupervisorMessage::Restart(index) => {
-                if let Err(error) = state.start(index, &myself, true).await {
-                    state.failed(index, &error.to_string(), &myself);
-                }
-            }
+            SupervisorMessage::Remove(name, removed) => state.remove(&name, removed),
+            SupervisorMessage::Restart(index) => state.try_start(index, &myself, true).await,
         }
         Ok(())
     }
@@ -133,22 +140,32 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_else(|| "it ended".into())),
             _ => return Ok(()),
         };
-        let ended = |running: &Option<ActorCell>| running.as_ref().is_some_and(|child| child.get_id() == cell.get_id());
-        if let Some(index) = state.running.iter().position(ended) {
-            state.running[index] = None;
-            let kind = state.arguments.children[index].kind;
-            ACTORS.with([kind]).decrement(1.0);
-            state.failed(index, &reason, &myself);
+        let is_it = |place: &Option<Place>| {
+            let running = place.as_ref().and_then(|place| place.running.as_ref());
+            running.is_some_and(|running| running.get_id() == cell.get_id())
+        };
+        if let Some(index) = state.places.iter().position(is_it) {
+            state.ended(index, &reason, &myself);
         }
         Ok(())
     }
 }
 
 impl SupervisorState {
-    async fn add(&mut self, child: Child, myself: &ActorRef<SupervisorMessage>) -> Result<(), SpawnErr> {
-        self.arguments.children.push(child);
-        self.running.push(None);
-        self.start(self.running.len() - 1, myself, false).await
+    /// Gives a child a place, from which it is to be started.
+    fn place(&mut self, child: Child) -> usize {
+        let index = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
+        if index == self.places.len() {
+            self.places.push(None);
+        }
+        self.places[index] = Some(Place { child, running: None, removed: None });
+        index
+    }
+
+    async fn try_start(&mut self, index: usize, myself: &ActorRef<SupervisorMessage>, reborn: bool) {
+        if let Err(error) = self.start(index, myself, reborn).await {
+            self.failed(index, &error.to_string(), myself);
+        }
     }
 
     async fn start(
@@ -157,22 +174,56 @@ impl SupervisorState {
         myself: &ActorRef<SupervisorMessage>,
         reborn: bool,
     ) -> Result<(), SpawnErr> {
-        let child = &self.arguments.children[index];
+        let Some(place) = &mut self.places[index] else { return Ok(()) };
+        // A place that was given to another child meanwhile has one that runs.
+        if place.running.is_some() || place.child.stop.is_cancelled() {
+            return Ok(());
+        }
+        let child = &place.child;
         let starting = (child.start)(myself.get_cell(), reborn);
         let started = child.runtime.spawn(starting).await;
         let cell = started.map_err(|error| SpawnErr::StartupFailed(error.into()))??;
         ACTORS.with([child.kind]).increment(1.0);
-        self.running[index] = Some(cell);
+        place.running = Some(cell);
         Ok(())
     }
 
-    /// A child is gone: it is started anew after a pause, unless the node stops or this happens too often.
-    fn failed(&mut self, index: usize, reason: &str, myself: &ActorRef<SupervisorMessage>) {
-        let arguments = &self.arguments;
-        if arguments.stop.is_cancelled() {
+    fn remove(&mut self, name: &str, removed: oneshot::Sender<()>) {
+        let is_it = |place: &Option<Place>| place.as_ref().is_some_and(|place| place.child.name == name);
+        let Some(index) = self.places.iter().position(is_it) else { return };
+        let Some(place) = &mut self.places[index] else { return };
+        place.child.stop.cancel();
+        match &place.running {
+            Some(running) => {
+                running.stop(None);
+                place.removed = Some(removed);
+            }
+            None => self.places[index] = None,
+        }
+    }
+
+    fn ended(&mut self, index: usize, reason: &str, myself: &ActorRef<SupervisorMessage>) {
+        let Some(place) = &mut self.places[index] else { return };
+        place.running = None;
+        ACTORS.with([place.child.kind]).decrement(1.0);
+        if place.child.stop.is_cancelled() {
+            // Dropped after the child and all that it holds.
+            let removed = place.removed.take();
+            self.places[index] = None;
+            drop(removed);
             return;
         }
-        let child = &arguments.children[index];
+        self.failed(index, reason, myself);
+    }
+
+    /// A child is gone: it is started anew after a pause, unless this happens too often.
+    fn failed(&mut self, index: usize, reason: &str, myself: &ActorRef<SupervisorMessage>) {
+        let arguments = &self.arguments;
+        let Some(child) = self.places[index].as_ref().map(|place| &place.child) else { return };
+        if child.stop.is_cancelled() {
+            self.places[index] = None;
+            return;
+        }
         let now = arguments.clock.moment();
         self.restarts.retain(|at| now.since(*at) < STORM_WINDOW);
         self.restarts.push_back(now);

@@ -95,6 +95,10 @@ impl TaskLog for Measured {
         self.call(Operation::LooseEvents, self.store.loose_events(shard, block)).await
     }
 
+    async fn take_over(&self, shard: ShardId) -> Result<(), StoreError> {
+        self.store.take_over(shard).await
+    }
+
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError> {
         self.call(Operation::Cursors, self.store.cursors(shard)).await
     }

@@ -82,6 +82,11 @@ pub trait TaskLog: Send + Sync + 'static {
     /// Events in a block that belong to a notification and to none of its tasks: cancellations that came before planning.
     async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError>;
 
+    /// This process writes the shard from now on: what it remembers of it may be another's past, and is read anew.
+    async fn take_over(&self, _: ShardId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError>;
 
     async fn books(&self, shard: ShardId) -> Result<Books, StoreError>;

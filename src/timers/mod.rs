@@ -56,6 +56,15 @@ impl TimersHandle {
         }
     }
 
+    /// The shard's timers are another node's, or nobody's.
+    pub fn remove(&self, shard: ShardId) {
+        self.shards.rcu(|shards| {
+            let mut shards = HashMap::clone(shards);
+            shards.remove(&shard);
+            shards
+        });
+    }
+
     fn install(&self, shard: &Arc<Shard>, actor: ActorRef<TimerMessage>) {
         self.shards.rcu(|shards| {
             let mut shards = HashMap::clone(shards);

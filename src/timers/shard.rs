@@ -13,7 +13,7 @@ use super::wheel::Wheel;
 use crate::clock::{Moment, SharedClock};
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Position, TaskId, Timestamp};
-use crate::ownership::Shard;
+use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
 use crate::telemetry::InMailbox;
 
@@ -23,6 +23,7 @@ pub struct TimerActor;
 #[derive(Clone)]
 pub struct TimerArguments {
     pub shard: Arc<Shard>,
+    pub ownership: Arc<Ownership>,
     pub clock: SharedClock,
     pub store: SharedStore,
     pub dispatch: Arc<DispatchHandle>,
@@ -143,6 +144,10 @@ impl TimerState {
             return;
         }
         self.cursors_at = moment;
+        // A cursor is true under one owner only.
+        if !self.arguments.ownership.standing().holds(&*self.arguments.clock, WRITE_WAIT_MAX) {
+            return;
+        }
         let Some(cursors) = self.arguments.shard.advance() else { return };
         let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
         if let Err(error) = self.arguments.store.write(self.arguments.shard.id(), batch).await {

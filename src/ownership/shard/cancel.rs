@@ -92,11 +92,11 @@ impl Shard {
         state.cancelled_between(start, end)
     }
 
-    /// Waits until the offset is planned and its tasks were handed on.
+    /// Waits until the offset is planned and its tasks were handed on, or the shard is closed.
     pub async fn until_planned(&self, offset: u64) {
         loop {
             let was_planned = self.was_planned.notified();
-            if offset < self.planned() {
+            if offset < self.planned() || self.is_closed() {
                 return;
             }
             was_planned.await;

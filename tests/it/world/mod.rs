@@ -111,6 +111,7 @@ impl World {
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
+            leases: None,
             config: config.clone(),
         })
         .await
