@@ -94,6 +94,7 @@ fn parts() -> ApiParts {
     let acceptor = Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys));
     let rest = Arc::new(Nothing);
     ApiParts {
+        takes_requests: true,
         http: fanfare::config::defaults().http,
         clock,
         log,

@@ -53,7 +53,8 @@ pub(super) fn table() -> Vec<Route> {
 pub fn router(parts: ApiParts) -> Router {
     let api = Arc::new(Api::new(parts));
     let mut router = Router::new();
-    for route in table() {
+    let takes_requests = api.parts.takes_requests;
+    for route in table().into_iter().filter(|route| takes_requests || route.scope.is_none()) {
         let around_it = Arc::new(Around::new(api.clone(), route.path, route.method.clone(), route.scope));
         router = router.route(route.path, route.answer.route_layer(from_fn_with_state(around_it, around)));
     }

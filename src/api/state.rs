@@ -21,6 +21,8 @@ use crate::telemetry::{Counter, Health, MetricsPage};
 /// What the API is made of.
 pub struct ApiParts {
     pub http: Http,
+    /// Whether requests are taken here; if not, only operators' questions are answered.
+    pub takes_requests: bool,
     pub clock: SharedClock,
     pub log: SharedLog,
     pub store: SharedStore,

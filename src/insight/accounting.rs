@@ -16,6 +16,24 @@ pub struct Accounting {
     pub unaccounted: i64,
 }
 
+/// Why items are skipped, each with its column.
+pub const SKIP_REASONS: [(&str, BookColumn); 4] = [
+    ("duplicate", BookColumn::SkippedDuplicate),
+    ("no_address", BookColumn::SkippedNoAddress),
+    ("no_provider", BookColumn::SkippedNoProvider),
+    ("delivered_elsewhere", BookColumn::SkippedDeliveredElsewhere),
+];
+
+impl Accounting {
+    /// Adds the books of other shards.
+    pub fn merge(&mut self, other: Accounting) {
+        for line in other.lines {
+            add(&mut self.lines, line);
+        }
+        self.unaccounted += other.unaccounted;
+    }
+}
+
 /// The books of one source and lane. One item is one task, or one notification without tasks.
 #[derive(Debug, Clone)]
 pub struct AccountingLine {
@@ -66,12 +84,7 @@ pub async fn accounting(
 
 fn line(books: &Books, source: Source, lane: Priority) -> AccountingLine {
     let get = |column| books.get(source, column);
-    let skipped = [
-        ("duplicate", get(BookColumn::SkippedDuplicate)),
-        ("no_address", get(BookColumn::SkippedNoAddress)),
-        ("no_provider", get(BookColumn::SkippedNoProvider)),
-        ("delivered_elsewhere", get(BookColumn::SkippedDeliveredElsewhere)),
-    ];
+    let skipped = SKIP_REASONS.map(|(name, column)| (name, get(column)));
     let mut line = AccountingLine {
         source,
         lane,

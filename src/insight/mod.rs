@@ -2,4 +2,4 @@
 
 mod accounting;
 
-pub use accounting::{Accounting, AccountingLine, accounting};
+pub use accounting::{Accounting, AccountingLine, SKIP_REASONS, accounting};

@@ -144,7 +144,7 @@ impl LeaseKeeper {
     }
 
     /// Looks for the signs of the others.
-    async fn listen(&self) -> Result<(), StoreError> {
+    pub async fn listen(&self) -> Result<(), StoreError> {
         let looked_at = self.clock.moment();
         let beats = self.in_time(self.rows.beats()).await?;
         let mut state = self.state();
@@ -257,6 +257,15 @@ impl LeaseKeeper {
         let is_live = |heard: &&Heard| now.since(heard.since) < self.length;
         let others = state.heard.iter().filter(|(node, _)| **node != self.node);
         1 + others.map(|(_, heard)| heard).filter(is_live).count()
+    }
+
+    /// Where the other nodes that give signs of life are reached.
+    pub fn peers(&self) -> Vec<Box<str>> {
+        let now = self.clock.moment();
+        let state = self.state();
+        let others = state.heard.iter().filter(|(node, _)| **node != self.node);
+        let live = others.filter(|(_, heard)| now.since(heard.since) < self.length);
+        live.map(|(_, heard)| heard.address.clone()).filter(|address| !address.is_empty()).collect()
     }
 
     /// Where the owner of a shard is reached; `None`: nobody has it now, or it is not known where that node is.

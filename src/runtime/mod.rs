@@ -4,6 +4,8 @@ mod clock;
 mod shards;
 mod supervisor;
 mod engine;
+mod backends;
+mod peers;
 mod operations;
 mod adapters;
 mod watch;

@@ -1,30 +1,30 @@
-//! A node: reads the configuration's backends, builds the engine over them, serves the API, and stops in order.
-//!
-//! The only place where a backend's name is matched.
+//! A node: builds the engine over the configured backends, serves the API, and stops in order.
 
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures_util::future::pending;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::adapters::{DryRunner, Endpoints, SandboxShelf};
+use super::backends::Backends;
 use super::clock::SystemClock;
 use super::engine::{Engine, EngineParts};
-use super::watch::watch;
+use super::operations::Everywhere;
+use super::peers::{Door, Peers, beat_address, door, random_hex};
+use super::watch::{Watched, watch};
 use crate::api::{self, ApiParts};
 use crate::clock::SharedClock;
-use crate::config::{Config, CoordinationBackend, LogBackend, Roles, StoreBackend};
-use crate::coordination::{LocalCoordination, SharedCoordination};
-use crate::disk::{Disk, DiskSettings, MachineSpace};
+use crate::config::{Config, LogBackend, Roles};
 use crate::intake::{AcceptedKeys, Acceptor};
-use crate::log::{EmbeddedLog, SharedLog};
+use crate::ownership::LeaseKeeper;
 use crate::planning::Policy;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
-use crate::store::{EmbeddedStore, Measured, SharedStore};
+use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
@@ -35,7 +35,7 @@ const CRITICAL_BLOCKING_THREADS: usize = 2;
 
 /// Runs a node until SIGTERM or SIGINT tells it to stop, or until it must.
 pub async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
-    if !(roles.api && roles.engine) {
+    if config.log.backend == LogBackend::Embedded && !(roles.api && roles.engine) {
         anyhow::bail!("the embedded backends belong to one process: run it with both roles, `--roles api,engine`");
     }
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -46,15 +46,15 @@ pub async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    run_until(config, told).await
+    run_until(config, roles, told).await
 }
 
-async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+async fn run_until(config: Config, roles: Roles, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let metrics = telemetry::install();
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
-    let disk = open_disk(&config, &clock)?;
-    let (log, store, coordination) = open_backends(&config, &disk, &clock)?;
+    let backends = Backends::open(&config, &clock).await?;
+    let (log, store) = (backends.log.clone(), backends.store.clone());
     let renderer = Arc::new(Renderer::new(&config.templates).context("cannot load the templates")?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
@@ -69,32 +69,38 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another process there?", config.http.listen))?;
+    let (cluster, secret) = Cluster::of(&config, &backends, &clock, roles)?;
     let critical = CriticalRuntime::start()?;
-    let engine = Engine::start(EngineParts {
-        clock: clock.clone(),
-        log: log.clone(),
-        store: store.clone(),
-        coordination,
-        renderer: renderer.clone(),
-        policy: policy.clone(),
-        accepted_keys: accepted_keys.clone(),
-        providers,
-        critical: critical.handle(),
-        leases: None,
-        config: config.clone(),
-    })
-    .await?;
-    let engine = Arc::new(engine);
+    let engine = match roles.engine {
+        true => Some(Arc::new(
+            Engine::start(EngineParts {
+                clock: clock.clone(),
+                log: log.clone(),
+                store: store.clone(),
+                coordination: backends.coordination.clone(),
+                renderer: renderer.clone(),
+                policy: policy.clone(),
+                accepted_keys: accepted_keys.clone(),
+                providers,
+                critical: critical.handle(),
+                leases: cluster.keeper.clone(),
+                config: config.clone(),
+            })
+            .await?,
+        )),
+        false => None,
+    };
 
     let stop_api = CancellationToken::new();
     let acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys);
-    let router = api::router(ApiParts {
+    let mut router = api::router(ApiParts {
         http: config.http.clone(),
+        takes_requests: roles.api,
         clock: clock.clone(),
         log: log.clone(),
         store: store.clone(),
         acceptor: Arc::new(acceptor),
-        operations: engine.clone(),
+        operations: Arc::new(Everywhere { engine: engine.clone(), peers: cluster.peers()? }),
         dry_run: Arc::new(DryRunner { policy, store: store.clone(), renderer: renderer.clone() }),
         sandbox: Arc::new(SandboxShelf(sandbox)),
         endpoints: Arc::new(Endpoints(guard())),
@@ -102,16 +108,31 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         health: health.clone(),
         metrics: metrics.clone(),
     });
+    if let Some(engine) = engine.clone().filter(|_| cluster.keeper.is_some()) {
+        router = router.merge(door(Door { secret, engine }));
+    }
     let serving = tokio::spawn(api::serve(listener, router, clock.clone(), stop_api.clone().cancelled_owned()));
     health.resolve(Condition::Starting);
-    tracing::info!(address = %config.http.listen, "ready");
+    tracing::info!(address = %config.http.listen, %roles, "ready");
     let keeping_up = tokio::spawn(metrics.keep_up(clock.clone()));
-    let watching = tokio::spawn(watch(engine.clone(), log, health.clone()));
+    let watching = tokio::spawn(watch(Watched {
+        engine: engine.clone(),
+        log,
+        keeper: cluster.keeper,
+        health: health.clone(),
+        clock,
+    }));
 
+    let must_end = async {
+        match &engine {
+            Some(engine) => engine.fatal.declared().await,
+            None => pending().await,
+        }
+    };
     let ended = tokio::select! {
         () = shutdown => Ok(()),
-        reason = engine.fatal.declared() => Err(anyhow::anyhow!(reason)),
-        error = disk.broken() => Err(anyhow::anyhow!(error)),
+        reason = must_end => Err(anyhow::anyhow!(reason)),
+        error = backends.broken() => Err(anyhow::anyhow!(error)),
     };
     health.report(Condition::Draining, "the node is stopping");
     tracing::info!("stopping: no new requests, and what is in hand is finished");
@@ -122,12 +143,52 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     }
     watching.abort();
     keeping_up.abort();
-    if ended.is_ok() {
+    if let Some(engine) = engine.filter(|_| ended.is_ok()) {
         engine.drain().await;
     }
     drop(critical);
     tracing::info!("stopped");
     ended
+}
+
+/// What this node is among others.
+struct Cluster {
+    /// `None`: it is alone.
+    keeper: Option<Arc<LeaseKeeper>>,
+}
+
+impl Cluster {
+    /// The node's place, and the secret that opens its door to the others.
+    fn of(config: &Config, backends: &Backends, clock: &SharedClock, roles: Roles) -> anyhow::Result<(Self, String)> {
+        let Some(leases) = backends.leases.clone() else { return Ok((Self { keeper: None }, String::new())) };
+        // Another name at each start: a node must not take its former self for itself.
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name = NodeName(format!("{host}-{}", random_hex(6)?).into());
+        let secret = random_hex(16)?;
+        let address = match roles.engine {
+            true => beat_address(&secret, &advertised(config)?),
+            false => "".into(),
+        };
+        tracing::info!(node = %name, "this node's name among others");
+        let keeper = LeaseKeeper::new(leases, clock.clone(), name, address, config.cluster.lease);
+        Ok((Self { keeper: Some(Arc::new(keeper)) }, secret))
+    }
+
+    fn peers(&self) -> anyhow::Result<Option<Peers>> {
+        self.keeper.clone().map(Peers::new).transpose()
+    }
+}
+
+/// Where the other nodes reach this one.
+fn advertised(config: &Config) -> anyhow::Result<String> {
+    match &config.cluster.advertise {
+        Some(address) => Ok(address.clone()),
+        None if config.http.listen.ip().is_unspecified() => anyhow::bail!(
+            "`http.listen` is {}, which no other node can call: say in `cluster.advertise` where they reach this one",
+            config.http.listen
+        ),
+        None => Ok(config.http.listen.to_string()),
+    }
 }
 
 /// The runtime of the critical class. A runtime that is dropped inside another waits for its threads, which panics there:
@@ -156,40 +217,6 @@ impl Drop for CriticalRuntime {
             runtime.shutdown_background();
         }
     }
-}
-
-fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> {
-    let settings = &config.store.embedded;
-    let disk = Disk::open(DiskSettings {
-        dir: settings.data_dir.clone(),
-        cache_bytes: settings.cache.bytes(),
-        write_buffer_bytes: settings.write_buffer.bytes(),
-        group_commit_max: settings.group_commit,
-        min_free_bytes: config.log.embedded.min_free.bytes(),
-        free_space: Arc::new(MachineSpace),
-        clock: clock.clone(),
-    });
-    Ok(disk?)
-}
-
-fn open_backends(
-    config: &Config,
-    disk: &Arc<Disk>,
-    clock: &SharedClock,
-) -> anyhow::Result<(SharedLog, SharedStore, SharedCoordination)> {
-    let log: SharedLog = match config.log.backend {
-        LogBackend::Kafka => anyhow::bail!("the log `kafka` is not built in"),
-        LogBackend::Embedded => EmbeddedLog::open(disk.clone(), config.log.partitions)?,
-    };
-    let store: SharedStore = match config.store.backend {
-        StoreBackend::Cql => anyhow::bail!("the store `cql` is not built in"),
-        StoreBackend::Embedded => Measured::over(EmbeddedStore::open(disk.clone())?),
-    };
-    let coordination: SharedCoordination = match config.coordination.backend {
-        CoordinationBackend::Redis => anyhow::bail!("the coordination `redis` is not built in"),
-        CoordinationBackend::Local => Arc::new(LocalCoordination::new(clock.clone())),
-    };
-    Ok((log, store, coordination))
 }
 
 /// By [`crate::domain::Channel::index`]: whether some provider serves the channel.

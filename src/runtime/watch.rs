@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Engine;
-use crate::log::SharedLog;
-use crate::telemetry::{Condition, GaugeMetric, Health};
+use crate::clock::SharedClock;
+use crate::log::{LogError, SharedLog};
+use crate::ownership::LeaseKeeper;
+use crate::telemetry::{Condition, Gauge, GaugeMetric, Health};
 
 /// Worry about anything but 0 when the engine is idle: something is in no place, or in two.
 const UNACCOUNTED: GaugeMetric<0> =
@@ -14,27 +16,83 @@ const UNACCOUNTED: GaugeMetric<0> =
 const SCHEDULED: GaugeMetric<0> = GaugeMetric::new("fanfare_scheduled_tasks", "Tasks that wait for a time.", []);
 /// Worry when it nears `dispatch.backlog_max`: intake of the lower lanes pauses there.
 const BACKLOG: GaugeMetric<0> = GaugeMetric::new("fanfare_backlog_tasks", "Tasks ready in memory, all channels.", []);
+/// Worry when the nodes' do not add up to all shards of the log: some are in nobody's hands.
+const SHARDS: GaugeMetric<0> = GaugeMetric::new("fanfare_owned_shards", "Shards that this node works on.", []);
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// What is looked at.
+pub(super) struct Watched {
+    pub(super) engine: Option<Arc<Engine>>,
+    pub(super) log: SharedLog,
+    pub(super) keeper: Option<Arc<LeaseKeeper>>,
+    pub(super) health: Health,
+    pub(super) clock: SharedClock,
+}
+
+struct Gauges {
+    unaccounted: Gauge,
+    scheduled: Gauge,
+    backlog: Gauge,
+    shards: Gauge,
+}
+
 /// Looks until it is aborted.
-pub(super) async fn watch(engine: Arc<Engine>, log: SharedLog, health: Health) {
-    let (unaccounted, scheduled, backlog) = (UNACCOUNTED.with([]), SCHEDULED.with([]), BACKLOG.with([]));
+pub(super) async fn watch(watched: Watched) {
+    let gauges = Gauges {
+        unaccounted: UNACCOUNTED.with([]),
+        scheduled: SCHEDULED.with([]),
+        backlog: BACKLOG.with([]),
+        shards: SHARDS.with([]),
+    };
     loop {
-        match log.writable() {
-            Ok(()) => health.resolve(Condition::Disk),
-            Err(error) => health.report(Condition::Disk, error.to_string()),
+        watched.look_at_log();
+        match &watched.engine {
+            Some(engine) => watched.look_at_engine(engine, &gauges).await,
+            None => watched.look_at_store().await,
         }
-        backlog.set(engine.dispatch.room.backlog.ready() as f64);
-        match crate::insight::accounting(&engine.store, &engine.log, &engine.ownership).await {
+        watched.clock.sleep(INTERVAL).await;
+    }
+}
+
+impl Watched {
+    fn look_at_log(&self) {
+        let error = self.log.writable().err();
+        let is_full = matches!(error, Some(LogError::Full { .. }));
+        self.set(Condition::Disk, error.as_ref().filter(|_| is_full));
+        self.set(Condition::Log, error.as_ref().filter(|_| !is_full));
+    }
+
+    async fn look_at_engine(&self, engine: &Engine, gauges: &Gauges) {
+        gauges.backlog.set(engine.dispatch.room.backlog.ready() as f64);
+        gauges.shards.set(engine.ownership.shards().len() as f64);
+        let holds = engine.ownership.standing().holds(&*self.clock, Duration::ZERO);
+        self.set(
+            Condition::Leases,
+            (!holds).then_some(&"the store does not confirm this node's leases: it sends nothing"),
+        );
+        match engine.accounting_here().await {
             Ok(books) => {
-                health.resolve(Condition::Store);
-                unaccounted.set(books.unaccounted as f64);
+                self.health.resolve(Condition::Store);
+                gauges.unaccounted.set(books.unaccounted as f64);
                 let waiting: i64 = books.lines.iter().map(|line| line.scheduled).sum();
-                scheduled.set(waiting as f64);
+                gauges.scheduled.set(waiting as f64);
             }
-            Err(error) => health.report(Condition::Store, error.to_string()),
+            Err(error) => self.health.report(Condition::Store, error.to_string()),
         }
-        engine.clock().sleep(INTERVAL).await;
+    }
+
+    /// Where there is no engine: whether the store answers, and who the other nodes are.
+    async fn look_at_store(&self) {
+        if let Some(keeper) = &self.keeper {
+            self.set(Condition::Store, keeper.listen().await.err().as_ref());
+        }
+    }
+
+    fn set(&self, condition: Condition, reason: Option<&impl ToString>) {
+        match reason {
+            Some(reason) => self.health.report(condition, reason.to_string()),
+            None => self.health.resolve(condition),
+        }
     }
 }

@@ -13,8 +13,12 @@ pub enum Condition {
     Draining,
     /// The log takes nothing: the disk is nearly full.
     Disk,
+    /// The log takes nothing for another reason: its brokers cannot be reached.
+    Log,
     /// The store fails.
     Store,
+    /// The leases of this node's shards ran out: it sends nothing.
+    Leases,
     /// No provider of some channel works.
     Providers,
     /// Actors crash faster than they may be restarted.
@@ -27,7 +31,9 @@ impl Condition {
             Condition::Starting => "starting",
             Condition::Draining => "draining",
             Condition::Disk => "disk",
+            Condition::Log => "log",
             Condition::Store => "store",
+            Condition::Leases => "leases",
             Condition::Providers => "providers",
             Condition::Restarts => "restarts",
         }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::answer::{json, raw_json};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
+use crate::log::LogError;
 use crate::telemetry::Condition;
 
 #[derive(Serialize)]
@@ -45,11 +46,11 @@ pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Answer {
         .into_iter()
         .map(|(condition, reason)| ReasonView { condition: condition.name(), reason })
         .collect();
-    let disk = Condition::Disk.name();
-    if let Err(error) = api.parts.log.writable()
-        && !reasons.iter().any(|reason| reason.condition == disk)
-    {
-        reasons.push(ReasonView { condition: disk, reason: error.to_string() });
+    if let Err(error) = api.parts.log.writable() {
+        let condition = if matches!(error, LogError::Full { .. }) { Condition::Disk } else { Condition::Log }.name();
+        if !reasons.iter().any(|reason| reason.condition == condition) {
+            reasons.push(ReasonView { condition, reason: error.to_string() });
+        }
     }
     if reasons.is_empty() {
         return json(&ReadyView { status: "ready", reasons });

@@ -119,6 +119,7 @@ impl World {
         let keys = Arc::<AcceptedKeys>::default();
         let router = router(ApiParts {
             http,
+            takes_requests: true,
             clock: clock.clone(),
             log: log.clone(),
             store: store.clone(),

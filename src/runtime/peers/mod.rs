@@ -1,0 +1,125 @@
+//! What nodes ask of each other: whoever has a shard cancels and replays its tasks, and knows what is in hand.
+//!
+//! A node says in its beats where it is reached and which secret opens its door; who can read the database may ask. The
+//! secret is made anew at each start. It is plain HTTP: nodes share a network that is trusted as the database's is.
+
+mod door;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::{Client, RequestBuilder};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::de::DeserializeOwned;
+
+pub(super) use door::{Door, door};
+
+use crate::api::{Cancelled, Replayed};
+use crate::domain::NotificationId;
+use crate::insight::Accounting;
+use crate::ownership::LeaseKeeper;
+use crate::store::{DeadLetterKey, StoreError};
+use wire::{AccountingWire, CancelWire, CancelledWire, ReplayWire, ReplayedWire};
+
+/// The longest that another node may take: a cancellation waits for a send under way.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+/// The longest until it is reached.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The other nodes.
+pub(super) struct Peers {
+    http: Client,
+    keeper: Arc<LeaseKeeper>,
+}
+
+impl Peers {
+    pub(super) fn new(keeper: Arc<LeaseKeeper>) -> anyhow::Result<Self> {
+        // Never used: what nodes ask of each other is plain HTTP. The client wants to know all the same.
+        let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
+        let http = Client::builder()
+            .timeout(ANSWER_WAIT_MAX)
+            .connect_timeout(CONNECT_WAIT_MAX)
+            .no_proxy()
+            .use_preconfigured_tls(tls.with_no_client_auth())
+            .build()?;
+        Ok(Self { http, keeper })
+    }
+
+    /// Asks the node that has the notification's shard.
+    pub(super) async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError> {
+        let peer = self.owner_of(id).await?;
+        let asked = peer.post(&self.http, "cancel").json(&CancelWire { id: id.to_string() });
+        match answer::<CancelledWire>(asked).await? {
+            CancelledWire::Cancelled { stopped, too_late } => Ok(Cancelled::Cancelled { stopped, too_late }),
+            CancelledWire::TooLate { too_late } => Ok(Cancelled::TooLate { too_late }),
+            CancelledWire::NotOurs => Err(between_owners()),
+        }
+    }
+
+    pub(super) async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, StoreError> {
+        let peer = self.owner_of(NotificationId(key.task.position)).await?;
+        let asked = peer.post(&self.http, "replay").json(&ReplayWire::new(key));
+        match answer::<ReplayedWire>(asked).await? {
+            ReplayedWire::Requeued => Ok(Replayed::Requeued),
+            ReplayedWire::NotReplayable => Ok(Replayed::NotReplayable),
+            ReplayedWire::NotOurs => Err(between_owners()),
+        }
+    }
+
+    /// The books of every other node's shards.
+    pub(super) async fn accounting(&self) -> Result<Vec<Accounting>, StoreError> {
+        let peers: Vec<Peer> = self.keeper.peers().into_iter().filter_map(|address| Peer::parse(&address)).collect();
+        let asked = peers.iter().map(|peer| answer::<AccountingWire>(peer.post(&self.http, "accounting")));
+        join_all(asked).await.into_iter().map(|answer| answer.map(AccountingWire::into_accounting)).collect()
+    }
+
+    async fn owner_of(&self, id: NotificationId) -> Result<Peer, StoreError> {
+        let address = self.keeper.address_of(id.0.shard).await?;
+        address.and_then(|address| Peer::parse(&address)).ok_or_else(between_owners)
+    }
+}
+
+/// For a moment nobody has the shard, or who has it cannot be reached from here.
+fn between_owners() -> StoreError {
+    StoreError::Failed("the shard is being taken over by another node: try again shortly".into())
+}
+
+async fn answer<T: DeserializeOwned>(asked: RequestBuilder) -> Result<T, StoreError> {
+    let failed =
+        |error: reqwest::Error| StoreError::Failed(format!("another node does not answer: {}", error.without_url()));
+    let response = asked.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+    response.json().await.map_err(failed)
+}
+
+/// Another node's door.
+struct Peer {
+    secret: String,
+    /// `host:port`.
+    address: String,
+}
+
+impl Peer {
+    /// Reads what [`beat_address`] wrote.
+    fn parse(text: &str) -> Option<Self> {
+        let (secret, address) = text.split_once('@')?;
+        Some(Self { secret: secret.to_owned(), address: address.to_owned() })
+    }
+
+    fn post(&self, http: &Client, call: &str) -> RequestBuilder {
+        http.post(format!("http://{}/internal/{call}", self.address)).bearer_auth(&self.secret)
+    }
+}
+
+/// What a node says of itself in its beats.
+pub(super) fn beat_address(secret: &str, address: &str) -> Box<str> {
+    format!("{secret}@{address}").into()
+}
+
+/// `bytes` random bytes, in hexadecimal.
+pub(super) fn random_hex(bytes: usize) -> anyhow::Result<String> {
+    let mut random = vec![0; bytes];
+    SystemRandom::new().fill(&mut random).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
