@@ -4,6 +4,8 @@
 mod run;
 mod compare;
 mod crash;
+mod cluster;
+mod certain;
 mod drain_check;
 mod bare_command;
 mod mock;
@@ -29,6 +31,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use bare_command::BareArgs;
+use cluster::ClusterArgs;
 use compare::CompareArgs;
 use crash::CrashArgs;
 use drain_check::DrainCheckArgs;
@@ -54,6 +57,7 @@ enum Command {
     Run(Box<RunArgs>),
     Compare(Box<CompareArgs>),
     Crash(Box<CrashArgs>),
+    Cluster(Box<ClusterArgs>),
     DrainCheck(DrainCheckArgs),
 }
 
@@ -75,6 +79,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Run(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Compare(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Crash(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Cluster(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
     }

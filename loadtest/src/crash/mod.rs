@@ -3,7 +3,6 @@
 //! counts as accepted was answered as such; a request without an answer is posted again with the same retry key until
 //! it is certain.
 
-mod load;
 mod watch;
 mod report;
 
@@ -15,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::args;
+use crate::certain::{Load, RunningLoad};
 use crate::channel::Channel;
 use crate::clock::now_us;
 use crate::engine::{EngineCommand, EngineProcess, Options, Shape};
@@ -23,12 +23,14 @@ use crate::mock_process::MockHandle;
 use crate::progress::Progress;
 use crate::random::Dice;
 use crate::settle::settle;
-use load::{Load, RunningLoad};
 use report::{Report, Round};
 use watch::{DeliveryWatch, first_delivery};
 
 /// How long an engine may take to end after SIGTERM.
 const END_MAX: Duration = Duration::from_secs(60);
+
+/// How long a request may be refused while the engine is up.
+const REFUSED_MAX: Duration = Duration::from_secs(30);
 
 /// What the mock still has in its sockets when the engine is dead, it has counted after this.
 const ECHO: Duration = Duration::from_millis(100);
@@ -174,7 +176,14 @@ impl CrashArgs {
             })
         };
         let shapes = self.channel.all().iter().map(shape).collect();
-        let load = Load { server, shapes, rate: self.rate, connections: usize::from(self.connections), run };
+        let load = Load {
+            server,
+            shapes,
+            rate: self.rate,
+            connections: usize::from(self.connections),
+            run,
+            refused_max: REFUSED_MAX,
+        };
         let watch = DeliveryWatch::start(Arc::clone(&mock));
         Test { args: self, mock, engine, load: load.start(), watch }.run().await
     }

@@ -31,6 +31,8 @@ pub(crate) struct EngineCommand {
     log: PathBuf,
     listen: String,
     server: Server,
+    /// Beside `serve` and its usual options.
+    options: Vec<String>,
 }
 
 /// A started engine. It is killed when this is dropped.
@@ -68,7 +70,14 @@ impl EngineCommand {
             log: directory.join("engine.log"),
             listen: url.authority.clone(),
             server: server.clone(),
+            options: Vec::new(),
         })
+    }
+
+    /// With further options of `fanfare serve`.
+    pub(crate) fn with(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|option| (*option).to_owned()));
+        self
     }
 
     /// Starts it; it is not ready yet.
@@ -82,6 +91,7 @@ impl EngineCommand {
             .arg(&self.config)
             .arg("--data-dir")
             .arg(&self.data_dir)
+            .args(&self.options)
             .env("FANFARE__HTTP__LISTEN", &self.listen)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -124,6 +134,13 @@ impl EngineProcess {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.context("the engine ended by itself: see its log")?, signal)
+            .context("cannot signal the engine")
     }
 
     /// SIGKILL: nothing gets a chance. Returns when the process is gone. An engine that had ended by itself before is an

@@ -1,4 +1,4 @@
-//! The load of a crash test: each notification has a retry key and is posted until it is answered, so that at the end
+//! A load for when engines are maltreated: each notification has a retry key and is posted until it is answered, so that at the end
 //! it is certain for each whether it was accepted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,26 +19,28 @@ use crate::ledger::Ledger;
 /// Between two attempts of the same request.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a request may be refused while the engine is up, or answered 409 because its first attempt is still at work.
-const REFUSED_MAX: Duration = Duration::from_secs(30);
+/// The longest that a refused request waits, whatever the answer says: what is to be seen is when it is taken again.
+const PUT_OFF_MAX: Duration = Duration::from_secs(1);
 
 /// How often permits are handed out.
 const TICK: Duration = Duration::from_millis(5);
 
 /// What to post.
-pub(super) struct Load {
-    pub(super) server: Server,
+pub(crate) struct Load {
+    pub(crate) server: Server,
     /// Take turns.
-    pub(super) shapes: Vec<Shape>,
+    pub(crate) shapes: Vec<Shape>,
     /// Requests per second while the engine is up.
-    pub(super) rate: f64,
-    pub(super) connections: usize,
+    pub(crate) rate: f64,
+    pub(crate) connections: usize,
     /// In front of each retry key.
-    pub(super) run: u64,
+    pub(crate) run: u64,
+    /// How long a request may be refused while the engine is up, or answered 409 because its first attempt is still at work.
+    pub(crate) refused_max: Duration,
 }
 
 /// A load under way.
-pub(super) struct RunningLoad {
+pub(crate) struct RunningLoad {
     shared: Arc<Shared>,
     up: watch::Sender<bool>,
     senders: JoinSet<()>,
@@ -56,20 +58,22 @@ struct Shared {
 
 /// What became of the load.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) accepted: Ledger,
+pub(crate) struct Tally {
+    pub(crate) accepted: Ledger,
     /// Requests that had to be posted again because an attempt was not answered.
-    pub(super) ambiguous: u64,
+    pub(crate) ambiguous: u64,
+    /// Answers 503 and the like, after which the request was posted again.
+    pub(crate) put_off: u64,
     /// Requests refused for good, with the first status.
-    pub(super) refused: u64,
-    pub(super) refused_status: Option<StatusCode>,
+    pub(crate) refused: u64,
+    pub(crate) refused_status: Option<StatusCode>,
     /// Requests that were never answered to the end: whether they were accepted is not known.
-    pub(super) unresolved: u64,
+    pub(crate) unresolved: u64,
 }
 
 impl Load {
     /// Starts it; nothing is sent before the engine is said to be up.
-    pub(super) fn start(self) -> RunningLoad {
+    pub(crate) fn start(self) -> RunningLoad {
         let (up, receiver) = watch::channel(false);
         let shared = Arc::new(Shared {
             load: self,
@@ -90,16 +94,16 @@ impl Load {
 
 impl RunningLoad {
     /// Lets requests go out, or holds them back, new ones and repeated ones.
-    pub(super) fn set_up(&self, up: bool) {
+    pub(crate) fn set_up(&self, up: bool) {
         self.up.send_replace(up);
     }
 
-    pub(super) fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.shared.tally().accepted.len()
     }
 
     /// Sends nothing new, and returns when every request is answered.
-    pub(super) async fn finish(mut self) -> Result<Tally> {
+    pub(crate) async fn finish(mut self) -> Result<Tally> {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.ticker.abort();
         // Whoever waits for a permit gets one, sees the end and returns.
@@ -179,14 +183,16 @@ async fn post_until_answered(shared: &Shared, poster: &mut Poster, body: Body, r
                 let mends =
                     status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT);
                 let since = *refused_since.get_or_insert_with(Instant::now);
-                if !mends || since.elapsed() > REFUSED_MAX {
+                if !mends || since.elapsed() > shared.load.refused_max {
                     let mut tally = shared.tally();
                     tally.refused_status.get_or_insert(status);
                     // An attempt without an answer may have been accepted before this refusal.
                     *(if ambiguous { &mut tally.unresolved } else { &mut tally.refused }) += 1;
                     return;
                 }
-                tokio::time::sleep(retry_after.unwrap_or(PAUSE)).await;
+                shared.tally().put_off += 1;
+                // As a client that waits for nothing else.
+                tokio::time::sleep(retry_after.unwrap_or(PAUSE).min(PUT_OFF_MAX)).await;
             }
         }
     }

@@ -1,0 +1,223 @@
+//! `fanfare-load cluster`: several engines and an API process on Kafka, a CQL database and Redis, maltreated under load.
+//! In: a binary, the addresses of the services, and what to do to the nodes. Out: a [`Report`]. Promised: as `crash`, each
+//! notification that counts as accepted was answered as such, and is looked for at the mock.
+
+mod faults;
+mod nodes;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use tokio::process::Command;
+
+use crate::args;
+use crate::certain::{Load, RunningLoad};
+use crate::channel::Channel;
+use crate::clock::now_us;
+use crate::engine::{Options, Shape};
+use crate::http_client::{Server, Url};
+use crate::mock_process::MockHandle;
+use crate::progress::Progress;
+use crate::settle::settle;
+use nodes::Nodes;
+use report::Report;
+
+const CONFIG: &str = include_str!("../../cluster.toml");
+
+/// Maltreats several engines that share the work, and looks for losses and duplicates.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// The engine's program.
+    #[arg(long)]
+    pub(crate) binary: PathBuf,
+    /// Configuration, logs: a new directory below the temporary one otherwise.
+    #[arg(long)]
+    pub(crate) directory: Option<PathBuf>,
+    #[arg(long, env = "FANFARE_TEST_KAFKA", default_value = "127.0.0.1:9092")]
+    pub(crate) kafka: String,
+    #[arg(long, env = "FANFARE_TEST_CQL", default_value = "127.0.0.1:9042")]
+    pub(crate) cql: String,
+    #[arg(long, env = "FANFARE_TEST_REDIS", default_value = "127.0.0.1:6379")]
+    pub(crate) redis: String,
+    /// Engine processes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) nodes: u16,
+    /// The API listens here, the engines on the ports after it.
+    #[arg(long, default_value = "127.0.0.1:8180")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Its API key.
+    #[arg(long, env = "FANFARE_KEY", default_value = "dev", hide_env_values = true)]
+    pub(crate) key: String,
+    #[arg(long, value_enum, default_value_t = Fault::Kill)]
+    pub(crate) fault: Fault,
+    /// What stops a service, and what starts it again, with `--fault outage`: run by the shell.
+    #[arg(long)]
+    pub(crate) stop_command: Option<String>,
+    #[arg(long)]
+    pub(crate) start_command: Option<String>,
+    /// Faults, one after the other.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    pub(crate) rounds: u16,
+    /// How long a node is stopped, or a service is out.
+    #[arg(long, default_value = "45s", value_parser = args::duration)]
+    pub(crate) outage: Duration,
+    /// Between two faults; after everything that was accepted before the last one has arrived, if that takes longer.
+    #[arg(long, default_value = "5s", value_parser = args::duration)]
+    pub(crate) pause: Duration,
+    /// How long the load goes on without faults (`--fault none`).
+    #[arg(long, default_value = "30s", value_parser = args::duration)]
+    pub(crate) duration: Duration,
+    /// Notifications per second, each a request of its own.
+    #[arg(long, default_value = "700", value_parser = args::rate)]
+    pub(crate) rate: f64,
+    /// Requests under way at once.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) connections: u16,
+    /// Fixes which node is hit.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The mock recognizes a repeated `webhook-id`.
+    #[arg(long)]
+    pub(crate) honour_ids: bool,
+    /// Time that each delivery takes at the mock.
+    #[arg(long, default_value = "0ms")]
+    pub(crate) latency: String,
+    /// How long to wait for deliveries at the end.
+    #[arg(long, default_value = "180s", value_parser = args::duration)]
+    pub(crate) drain_timeout: Duration,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is done to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fault {
+    /// Nothing: what it costs.
+    None,
+    /// SIGKILL of an engine at random, started again when its work was taken over.
+    Kill,
+    /// SIGSTOP of an engine at random, SIGCONT after `--outage`.
+    Stop,
+    /// An engine is ended (SIGTERM) or a new one started, in turn, every `--pause`.
+    Churn,
+    /// A service is stopped for `--outage` by `--stop-command` and `--start-command`.
+    Outage,
+}
+
+/// A cluster under load.
+struct Test<'a> {
+    args: &'a ClusterArgs,
+    mock: Arc<MockHandle>,
+    nodes: Nodes,
+    load: RunningLoad,
+}
+
+impl ClusterArgs {
+    /// Whether nothing was lost.
+    pub(crate) async fn run(self) -> Result<bool> {
+        ensure!(
+            self.fault != Fault::Outage || (self.stop_command.is_some() && self.start_command.is_some()),
+            "`--fault outage` needs `--stop-command` and `--start-command`"
+        );
+        let usual = || std::env::temp_dir().join(format!("fanfare-cluster-{}", std::process::id()));
+        let directory = self.directory.clone().unwrap_or_else(usual);
+        std::fs::create_dir_all(&directory).with_context(|| format!("cannot write to `{}`", directory.display()))?;
+        eprintln!("configuration and logs are in `{}`", directory.display());
+        let report = self.measure(&directory).await?;
+        match self.json {
+            true => println!("{}", serde_json::to_string_pretty(&report)?),
+            false => print!("{report}"),
+        }
+        Ok(report.holds())
+    }
+
+    async fn measure(&self, directory: &Path) -> Result<Report> {
+        let mut options = vec!["--http", "127.0.0.1:9190", "--smtp", "127.0.0.1:2625", "--latency", &self.latency];
+        if self.honour_ids {
+            options.push("--honour-ids");
+        }
+        let mock = Arc::new(MockHandle::start(&options).await?);
+        let listen = mock.stats().await?.listen;
+        let run = now_us();
+        let config = self.write_config(directory, run, &listen.smtp)?;
+        self.apply_schema(&config).await?;
+        let mut nodes = Nodes::new(self, directory, &config)?;
+        nodes.start_all().await?;
+        let shape = Shape::new(&Options {
+            channel: Channel::Webhook,
+            target: format!("http://{}/hook", listen.http),
+            priority: "normal".into(),
+            users: None,
+            template: None,
+            stamp_in_text: false,
+            run,
+        });
+        let load = Load {
+            server: self.server()?,
+            shapes: vec![shape],
+            rate: self.rate,
+            connections: usize::from(self.connections),
+            run,
+            refused_max: self.outage + Duration::from_secs(120),
+        };
+        Test { args: self, mock, nodes, load: load.start() }.run().await
+    }
+
+    fn server(&self) -> Result<Server> {
+        Server::new(&Url { authority: self.listen.to_string(), path: "/".into() }, Some(&self.key))
+    }
+
+    /// Each run has topics, a group and a keyspace of its own.
+    fn write_config(&self, directory: &Path, run: u64, smtp: &str) -> Result<PathBuf> {
+        let config = CONFIG
+            .replace("KAFKA", &self.kafka)
+            .replace("CQL", &self.cql)
+            .replace("REDIS", &self.redis)
+            .replace("SMTP", smtp)
+            .replace("RUN", &format!("load_{run:x}"));
+        let path = directory.join("cluster.toml");
+        std::fs::write(&path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok(path)
+    }
+
+    async fn apply_schema(&self, config: &Path) -> Result<()> {
+        let mut command = Command::new(&self.binary);
+        let status = command.args(["schema", "apply", "--config"]).arg(config).status().await;
+        ensure!(status.context("cannot run the engine's program")?.success(), "`fanfare schema apply` failed");
+        Ok(())
+    }
+}
+
+impl Test<'_> {
+    async fn run(mut self) -> Result<Report> {
+        let mut progress = Progress::new(self.args.json);
+        self.load.set_up(true);
+        let before = self.nodes.processor_time();
+        let rounds = self.faults(&mut progress).await?;
+        let tally = self.load.finish().await?;
+        let settlement = settle(&self.mock, &tally.accepted, self.args.drain_timeout, &mut progress).await?;
+        let processor_time = self.nodes.processor_time().saturating_sub(before);
+        self.nodes.terminate_all().await?;
+        let total = self.mock.stats().await?.total();
+        Ok(Report {
+            fault: self.args.fault,
+            nodes: self.args.nodes,
+            accepted: tally.accepted.len(),
+            ambiguous: tally.ambiguous,
+            put_off: tally.put_off,
+            unresolved: tally.unresolved,
+            lost: settlement.missing.count(),
+            lost_ids: settlement.missing.names(),
+            duplicates: total.duplicates,
+            deduplicated: total.deduplicated,
+            processor_ms_per_thousand: (self.args.fault == Fault::None)
+                .then(|| processor_time.as_secs_f64() * 1e6 / tally.accepted.len().max(1) as f64),
+            rounds,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! The processes of a cluster: an API and several engines.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::ClusterArgs;
+use crate::engine::{EngineCommand, EngineProcess, processor_time};
+use crate::http_client::{Server, Url};
+
+/// How long a process may take to end after SIGTERM.
+const END_MAX: Duration = Duration::from_secs(60);
+
+pub(super) struct Nodes {
+    api: EngineCommand,
+    running_api: Option<EngineProcess>,
+    commands: Vec<EngineCommand>,
+    /// `None`: it does not run now.
+    pub(super) engines: Vec<Option<EngineProcess>>,
+}
+
+impl Nodes {
+    pub(super) fn new(args: &ClusterArgs, directory: &Path, config: &Path) -> Result<Self> {
+        let command = |name: &str, port: u16, role: &str| {
+            let mut address = args.listen;
+            address.set_port(port);
+            let url = Url { authority: address.to_string(), path: "/".into() };
+            let server = Server::new(&url, Some(&args.key))?;
+            let directory = directory.join(name);
+            let command = EngineCommand::new(&args.binary, Some(config), &directory, &url, &server, "")?;
+            Ok::<_, anyhow::Error>(command.with(&["--roles", role]))
+        };
+        let first = args.listen.port();
+        let commands: Result<Vec<_>> =
+            (1..=args.nodes).map(|number| command(&format!("engine-{number}"), first + number, "engine")).collect();
+        let commands = commands?;
+        let engines = commands.iter().map(|_| None).collect();
+        Ok(Self { api: command("api", first, "api")?, running_api: None, commands, engines })
+    }
+
+    /// Returns when all are ready.
+    pub(super) async fn start_all(&mut self) -> Result<()> {
+        for index in 0..self.commands.len() {
+            self.start(index).await?;
+        }
+        let mut api = self.api.start()?;
+        api.ready().await.context("the API process")?;
+        self.running_api = Some(api);
+        Ok(())
+    }
+
+    /// Starts an engine; how long it takes until it is ready.
+    pub(super) async fn start(&mut self, index: usize) -> Result<Duration> {
+        let mut engine = self.commands[index].start()?;
+        let ready = engine.ready().await.with_context(|| format!("engine {}", index + 1))?;
+        self.engines[index] = Some(engine);
+        Ok(ready)
+    }
+
+    pub(super) async fn kill(&mut self, index: usize) -> Result<()> {
+        match self.engines[index].take() {
+            Some(engine) => engine.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn terminate(&mut self, index: usize) -> Result<Duration> {
+        let engine = self.engines[index].take().context("it does not run")?;
+        let (status, took) = engine.terminate(END_MAX).await?;
+        ensure!(status.success(), "engine {} ended with {status} after SIGTERM", index + 1);
+        Ok(took)
+    }
+
+    pub(super) fn running(&self) -> Vec<usize> {
+        (0..self.engines.len()).filter(|index| self.engines[*index].is_some()).collect()
+    }
+
+    /// What the engines that run used so far; not the API.
+    pub(super) fn processor_time(&self) -> Duration {
+        let pids = self.engines.iter().flatten().filter_map(EngineProcess::pid);
+        pids.filter_map(|pid| processor_time(pid).ok()).sum()
+    }
+
+    pub(super) async fn terminate_all(&mut self) -> Result<()> {
+        if let Some(api) = self.running_api.take() {
+            api.terminate(END_MAX).await?;
+        }
+        for index in self.running() {
+            self.terminate(index).await?;
+        }
+        Ok(())
+    }
+}
