@@ -17,7 +17,7 @@ use super::watch::watch;
 use crate::api::{self, ApiParts};
 use crate::clock::SharedClock;
 use crate::config::{Config, CoordinationBackend, LogBackend, Roles, StoreBackend};
-use crate::coordination::{LocalCoordination, SharedCoordination};
+use crate::coordination::{LocalCoordination, RedisCoordination, SharedCoordination};
 use crate::disk::{Disk, DiskSettings, MachineSpace};
 use crate::intake::{AcceptedKeys, Acceptor};
 use crate::log::{EmbeddedLog, SharedLog};
@@ -54,7 +54,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
     let disk = open_disk(&config, &clock)?;
-    let (log, store, coordination) = open_backends(&config, &disk, &clock)?;
+    let (log, store, coordination) = open_backends(&config, &disk, &clock).await?;
     let renderer = Arc::new(Renderer::new(&config.templates).context("cannot load the templates")?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
@@ -171,7 +171,7 @@ fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> 
     Ok(disk?)
 }
 
-fn open_backends(
+async fn open_backends(
     config: &Config,
     disk: &Arc<Disk>,
     clock: &SharedClock,
@@ -185,7 +185,9 @@ fn open_backends(
         StoreBackend::Embedded => Measured::over(EmbeddedStore::open(disk.clone())?),
     };
     let coordination: SharedCoordination = match config.coordination.backend {
-        CoordinationBackend::Redis => anyhow::bail!("the coordination `redis` is not built in"),
+        CoordinationBackend::Redis => {
+            Arc::new(RedisCoordination::start(&config.coordination.redis, clock.clone()).await?)
+        }
         CoordinationBackend::Local => Arc::new(LocalCoordination::new(clock.clone())),
     };
     Ok((log, store, coordination))
