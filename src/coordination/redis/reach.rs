@@ -23,6 +23,10 @@ pub enum Unreachable {
     BadUrl,
     #[error("nothing answers at {address}: check that Redis runs there, and `coordination.redis.url`")]
     NobodyThere { address: String },
+    #[error(
+        "the certificate of {address} is not trusted: it must be for that name, and by an authority that this system trusts or that the file in `SSL_CERT_FILE` holds"
+    )]
+    Untrusted { address: String },
     #[error("{address} did not answer within {limit:?}")]
     NoAnswer { address: String, limit: Duration },
     #[error("{address} closed the connection")]
@@ -50,6 +54,7 @@ impl Unreachable {
                 | Self::WrongPassword { .. }
                 | Self::NotAllowed { .. }
                 | Self::TooOld { .. }
+                | Self::Untrusted { .. }
                 | Self::NotRedis { .. }
         )
     }
@@ -122,6 +127,8 @@ pub(super) fn explain(client: &Client, error: &RedisError) -> Unreachable {
         (ErrorKind::Io, _) if error.is_connection_dropped() && !error.is_connection_refusal() => {
             Unreachable::Closed { address }
         }
+        // The client keeps what TLS said as text only.
+        (ErrorKind::Io, _) if error.to_string().contains("certificate") => Unreachable::Untrusted { address },
         (ErrorKind::Io, _) => Unreachable::NobodyThere { address },
         _ => Unreachable::NotRedis { address, hint: ": is it another service, or does it want TLS (rediss://)?" },
     }
