@@ -1,8 +1,12 @@
-//! The coordination port: what nodes agree on quickly and may forget: shares of a rate, and who claimed what first.
+//! The coordination port: what nodes agree on quickly and may forget: shares of a rate, who claimed what first, who is
+//! connected where.
 //!
 //! Promise: its loss makes the engine slower or more careful, never wrong; what must be remembered stands in the store.
 
 mod local;
+mod memory;
+mod realtime;
+mod redis;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -13,6 +17,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use local::LocalCoordination;
+pub use realtime::{Fanout, Heard, PRESENCE_TTL, Presence, PresentOn, Subscription, UserKey};
+pub use redis::RedisCoordination;
 
 use crate::domain::{ClaimKey, Position};
 
@@ -36,7 +42,8 @@ pub struct Lease {
 #[async_trait]
 pub trait TokenLeases: Send + Sync + 'static {
     /// Asks for up to `wanted` tokens of the bucket `name`. `critical` may use the share that is kept for it (a fifth of the
-    /// rate) as well as the common one.
+    /// rate) as well as the common one. No window gives all nodes together more than its rate and one burst; a bucket that
+    /// nobody has used for a while has saved up one burst, and a new one may begin with less.
     async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease;
 
     /// Gives back what was leased and not spent.
@@ -59,9 +66,11 @@ pub trait Claims: Send + Sync + 'static {
     async fn release(&self, held: &[Wanted]);
 }
 
-pub trait Coordination: TokenLeases + Claims {}
-
-impl<T: TokenLeases + Claims> Coordination for T {}
+pub trait Coordination: TokenLeases + Claims + Presence + Fanout {
+    /// How many nodes share the rates now, this one counted: by it a node that is cut off takes its part. At least 1, which it
+    /// is until somebody says.
+    fn set_live_nodes(&self, _nodes: usize) {}
+}
 
 /// Coordination as it is handed around.
 pub type SharedCoordination = Arc<dyn Coordination>;

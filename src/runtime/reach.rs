@@ -8,7 +8,8 @@ use rustix::fs::{Access, access};
 
 use super::clock::SystemClock;
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::{Config, CoordinationBackend};
+use crate::coordination::RedisCoordination;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 
@@ -22,6 +23,10 @@ pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
         (format!("the embedded log and store in `{}`", data_dir.display()), data_dir_is_usable(data_dir)),
         ("the templates".to_owned(), Renderer::new(&config.templates).map(drop).map_err(|error| chain(&error))),
     ];
+    if config.coordination.backend == CoordinationBackend::Redis {
+        let outcome = RedisCoordination::check(&config.coordination.redis).await;
+        reached.push(("the coordination `redis`".to_owned(), outcome.map_err(|error| error.to_string())));
+    }
     match build_providers(config) {
         Ok(providers) => {
             for provider in providers {

@@ -71,10 +71,10 @@ impl Source {
             strings.retain(|(offset, _)| !(start..end).contains(offset));
             blank(&mut code, start, end);
             if let Some(module) = module {
-                let folder = match path.strip_suffix("/mod.rs") {
-                    Some(folder) => folder.to_owned(),
-                    None => path.trim_end_matches(".rs").to_owned(),
-                };
+                // These name their folder; any other file has one of its own name.
+                let faces = ["/mod.rs", "/lib.rs", "/main.rs"];
+                let folder = faces.iter().find_map(|face| path.strip_suffix(face));
+                let folder = folder.unwrap_or(path.trim_end_matches(".rs"));
                 test_modules.push(format!("{folder}/{module}.rs"));
                 test_modules.push(format!("{folder}/{module}/"));
             }

@@ -1,29 +1,36 @@
 //! Coordination within one process.
 
-mod bucket;
-mod claims;
-
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
-use super::{Claims, Lease, Rate, TokenLeases, Wanted};
+use super::memory::{Channels, InFlight, Present, SharedBucket};
+use super::{
+    Claims, Coordination, Fanout, Lease, Presence, PresentOn, Rate, Subscription, TokenLeases, UserKey, Wanted,
+};
 use crate::clock::SharedClock;
 use crate::domain::Position;
-use bucket::SharedBucket;
-use claims::InFlight;
 
-/// Coordination within one process: buckets and claims in memory. What must survive a crash stands in the store.
+/// Coordination within one process: all of it in memory. What must survive a crash stands in the store.
 pub struct LocalCoordination {
     clock: SharedClock,
     buckets: Mutex<HashMap<Box<str>, SharedBucket>>,
     claims: InFlight,
+    present: Present,
+    channels: Channels,
 }
 
 impl LocalCoordination {
     pub fn new(clock: SharedClock) -> Self {
-        Self { clock, buckets: Mutex::default(), claims: InFlight::default() }
+        Self {
+            clock,
+            buckets: Mutex::default(),
+            claims: InFlight::default(),
+            present: Present::default(),
+            channels: Channels::default(),
+        }
     }
 
     fn with_bucket<T>(&self, name: &str, rate: Rate, work: impl FnOnce(&mut SharedBucket) -> T) -> T {
@@ -60,6 +67,30 @@ impl Claims for LocalCoordination {
     }
 }
 
+#[async_trait]
+impl Presence for LocalCoordination {
+    async fn set_present(&self, node: &str, users: &[(UserKey, u32)]) {
+        self.present.set(node, users, self.clock.now());
+    }
+
+    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
+        self.present.nodes_of(users, self.clock.now())
+    }
+}
+
+#[async_trait]
+impl Fanout for LocalCoordination {
+    async fn publish(&self, node: &str, message: Bytes) -> bool {
+        self.channels.publish(node, &message)
+    }
+
+    async fn subscribe(&self, node: &str) -> Subscription {
+        self.channels.subscribe(node)
+    }
+}
+
+impl Coordination for LocalCoordination {}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -67,5 +98,5 @@ mod tests {
     use super::LocalCoordination;
     use crate::coordination::conformance::coordination_conformance;
 
-    coordination_conformance!(|clock| Arc::new(LocalCoordination::new(clock)));
+    coordination_conformance!(|clock| async { Some(Arc::new(LocalCoordination::new(clock))) });
 }

@@ -6,31 +6,39 @@ use crate::coordination::{Lease, Rate};
 use crate::domain::Timestamp;
 
 /// The share of a rate that only critical traffic may use.
-pub(super) const CRITICAL_SHARE: f64 = 0.2;
+pub(in crate::coordination) const CRITICAL_SHARE: f64 = 0.2;
 
 /// A rate in two buckets: one with all of it, which every token comes from, and one that bounds what others than critical
 /// traffic may take of it. So no window ever gives more than the rate and one burst, critical traffic may use all, and what
 /// the others leave untouched adds up for it.
 #[derive(Debug)]
-pub(super) struct SharedBucket {
+pub(in crate::coordination) struct SharedBucket {
     all: Bucket,
     common: Bucket,
 }
 
 impl SharedBucket {
-    pub(super) fn new(rate: Rate, now: Timestamp) -> Self {
+    pub(in crate::coordination) fn new(rate: Rate, now: Timestamp) -> Self {
         let (all, common) = split(rate);
         Self { all: Bucket::full(all, now), common: Bucket::full(common, now) }
     }
 
+    /// A bucket of which nobody knows what was taken lately: it begins with [`first_tokens`] and not with a whole burst.
+    pub(in crate::coordination) fn cautious(rate: Rate, now: Timestamp) -> Self {
+        let mut bucket = Self::new(rate, now);
+        bucket.all.tokens = first_tokens(bucket.all.rate);
+        bucket.common.tokens = first_tokens(bucket.common.rate);
+        bucket
+    }
+
     /// The configuration may have changed since.
-    pub(super) fn set_rate(&mut self, rate: Rate) {
+    pub(in crate::coordination) fn set_rate(&mut self, rate: Rate) {
         let (all, common) = split(rate);
         self.all.rate = all;
         self.common.rate = common;
     }
 
-    pub(super) fn lease(&mut self, wanted: u32, critical: bool, now: Timestamp) -> Lease {
+    pub(in crate::coordination) fn lease(&mut self, wanted: u32, critical: bool, now: Timestamp) -> Lease {
         self.all.fill(now);
         self.common.fill(now);
         let whole = if critical { self.all.whole() } else { self.all.whole().min(self.common.whole()) };
@@ -44,7 +52,7 @@ impl SharedBucket {
         Lease { granted, retry_after: if granted < wanted { until_more } else { Duration::ZERO } }
     }
 
-    pub(super) fn give_back(&mut self, tokens: u32, critical: bool) {
+    pub(in crate::coordination) fn give_back(&mut self, tokens: u32, critical: bool) {
         self.all.add(tokens);
         if !critical {
             self.common.add(tokens);
@@ -57,6 +65,14 @@ fn split(rate: Rate) -> (Rate, Rate) {
     // A bucket that cannot hold one whole token would never give one.
     let part = |share: f64| Rate { per_second: rate.per_second * share, burst: (rate.burst * share).max(1.0) };
     (part(1.0), part(1.0 - CRITICAL_SHARE))
+}
+
+/// What is lent at a time, by the callers of this port.
+const LEASE: Duration = Duration::from_millis(50);
+
+/// What a bucket that is not known yet begins with: one lease.
+pub(in crate::coordination) fn first_tokens(rate: Rate) -> f64 {
+    (rate.per_second * LEASE.as_secs_f64()).max(1.0).min(rate.burst.max(1.0))
 }
 
 #[derive(Debug)]
@@ -118,6 +134,15 @@ mod tests {
         let mut bucket = SharedBucket::new(RATE, Timestamp(0));
         assert_eq!(bucket.lease(1000, true, Timestamp(0)).granted, 100);
         assert_eq!(bucket.lease(1000, false, Timestamp(0)).granted, 0);
+    }
+
+    #[test]
+    fn a_cautious_bucket_begins_with_one_lease_and_fills_as_any_other() {
+        let mut bucket = SharedBucket::cautious(RATE, Timestamp(0));
+        assert_eq!(bucket.lease(1000, true, Timestamp(0)).granted, 5);
+        assert_eq!(bucket.lease(1000, true, Timestamp(100)).granted, 10);
+        let mut slow = SharedBucket::cautious(Rate { per_second: 0.1, burst: 1.0 }, Timestamp(0));
+        assert_eq!(slow.lease(1, false, Timestamp(0)).granted, 1, "never none at all");
     }
 
     #[test]

@@ -1,0 +1,99 @@
+//! Shares of a rate: one bucket in Redis for all nodes, and a part of it here while Redis is lost.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::Script;
+
+use super::link::{Link, NoAnswer};
+use super::metrics::Operation;
+use crate::coordination::memory::{CRITICAL_SHARE, SharedBucket, first_tokens};
+use crate::coordination::{Lease, Rate};
+
+static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/lease.lua")));
+static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/give_back.lua")));
+
+/// How much of its part of a rate a node uses while it is cut off. It does not know how many nodes there are now: a fifth is
+/// the room for that.
+const ALONE_SHARE: f64 = 0.8;
+
+/// When to ask again after one question without an answer: nothing may be granted for it, since Redis may have counted it.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The buckets of this node for as long as one outage lasts.
+#[derive(Default)]
+struct Alone {
+    /// After which connection they began.
+    since: u64,
+    buckets: HashMap<Box<str>, SharedBucket>,
+}
+
+pub(super) struct Leases {
+    live_nodes: AtomicUsize,
+    alone: Mutex<Alone>,
+}
+
+impl Leases {
+    pub(super) fn new() -> Self {
+        Self { live_nodes: AtomicUsize::new(1), alone: Mutex::default() }
+    }
+
+    pub(super) fn set_live_nodes(&self, nodes: usize) {
+        self.live_nodes.store(nodes.max(1), Ordering::Relaxed);
+    }
+
+    pub(super) async fn lease(&self, link: &Link, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease {
+        let (all, common) = parts(rate);
+        let mut script = LEASE.key(link.key("rate", name));
+        for part in [all, common] {
+            script.arg(part.per_second).arg(part.burst).arg(first_tokens(part));
+        }
+        script.arg(wanted).arg(u8::from(critical)).arg(link.script_time().unwrap_or_default());
+        match link.run::<(u32, u64)>(Operation::Lease, &script).await {
+            // Never more than was asked for, whatever answers there.
+            Ok((granted, micros)) => Lease { granted: granted.min(wanted), retry_after: Duration::from_micros(micros) },
+            Err(NoAnswer::Failed) => Lease { granted: 0, retry_after: ASK_AGAIN },
+            Err(NoAnswer::Lost) => {
+                let now = link.clock.now();
+                self.with_own_bucket(link, name, rate, |bucket| bucket.lease(wanted, critical, now))
+            }
+        }
+    }
+
+    pub(super) async fn give_back(&self, link: &Link, name: &str, rate: Rate, tokens: u32, critical: bool) {
+        let (all, common) = parts(rate);
+        let mut script = GIVE_BACK.key(link.key("rate", name));
+        script.arg(all.burst).arg(common.burst).arg(tokens).arg(u8::from(critical));
+        // Tokens that cannot be given back are lost, which is slower and never wrong.
+        if let Err(NoAnswer::Lost) = link.run::<u8>(Operation::GiveBack, &script).await {
+            self.with_own_bucket(link, name, rate, |bucket| bucket.give_back(tokens, critical));
+        }
+    }
+
+    /// Works on this node's own part. Each outage begins with small buckets: a Redis that comes and goes must not give a
+    /// burst each time.
+    fn with_own_bucket<T>(&self, link: &Link, name: &str, rate: Rate, work: impl FnOnce(&mut SharedBucket) -> T) -> T {
+        let share = ALONE_SHARE / self.live_nodes.load(Ordering::Relaxed) as f64;
+        let own = Rate { per_second: rate.per_second * share, burst: (rate.burst * share).max(1.0) };
+        let outage = link.connections();
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        if alone.since != outage {
+            alone.since = outage;
+            alone.buckets.clear();
+        }
+        if !alone.buckets.contains_key(name) {
+            alone.buckets.insert(name.into(), SharedBucket::cautious(own, link.clock.now()));
+        }
+        let bucket = alone.buckets.get_mut(name).expect("it was just put there");
+        bucket.set_rate(own);
+        work(bucket)
+    }
+}
+
+/// All of the rate, and the part that is not kept for critical traffic; a bucket holds one whole token at least.
+fn parts(rate: Rate) -> (Rate, Rate) {
+    let part = |share: f64| Rate { per_second: rate.per_second * share, burst: (rate.burst * share).max(1.0) };
+    (part(1.0), part(1.0 - CRITICAL_SHARE))
+}
