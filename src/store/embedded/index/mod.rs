@@ -17,7 +17,8 @@ mod pending;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::{keys, packed};
+use super::keys;
+use crate::store::packed;
 use crate::codec;
 use crate::disk::{Disk, DiskError, Keyspaces, Rider, Rows};
 use crate::domain::{BLOCK_OFFSETS, ClaimKey, Position, ShardId};
