@@ -31,6 +31,9 @@ pub(super) const DEAD_LETTERS: Duration = Duration::from_secs(30 * 86_400);
 /// Of a timer, from when it is due or was written.
 pub(super) const TIMER: Duration = Duration::from_secs(OPEN_MAX.as_secs() + KEPT.as_secs());
 
+/// How far ahead timers are looked for: further than any plan may ask for, with its retries.
+pub(super) const DUE_MAX: Duration = Duration::from_secs(2 * AHEAD_MAX.as_secs());
+
 /// Of the entry of a bucket of timers, from its end or from when it was written: a day more than a timer, so that it is written
 /// again only once in half a day.
 pub(super) const BUCKET: Duration = Duration::from_secs(TIMER.as_secs() + 2 * 86_400);

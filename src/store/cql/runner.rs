@@ -203,13 +203,20 @@ impl Runner {
         };
         let _place = places.acquire().await.expect("nobody closes it");
         let all = |result| (result, PagingStateResponse::NoMorePages);
-        match work {
+        let answer = match work {
             Work::One(statement, values) => self.session.execute_unpaged(statement, *values).await.map(all),
             Work::Page(statement, values, state) => {
                 self.session.execute_single_page(statement, *values, state.clone()).await
             }
             Work::Batch(batch, rows) => self.session.batch(batch, *rows).await.map(all),
+        }?;
+        for warning in answer.0.warnings() {
+            // Of tombstones and large batches: there must be none.
+            tracing::warn!(warning, "the database warns of a statement");
+            #[cfg(test)]
+            panic!("the database warns of a statement: {warning}");
         }
+        Ok(answer)
     }
 }
 

@@ -42,14 +42,14 @@ pub(super) const STEPS: &[Step] = steps! {
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS {keyspace}.schema_versions (
-    schema text,
+    program text,
     step int,
     name text,
     hash bigint,
-    PRIMARY KEY (schema, step)
+    PRIMARY KEY (program, step)
 )";
-const APPLIED: &str = "SELECT step, hash FROM {keyspace}.schema_versions WHERE schema = 'fanfare'";
-const NOTE: &str = "INSERT INTO {keyspace}.schema_versions (schema, step, name, hash) VALUES ('fanfare', ?, ?, ?)";
+const APPLIED: &str = "SELECT step, hash FROM {keyspace}.schema_versions WHERE program = 'fanfare'";
+const NOTE: &str = "INSERT INTO {keyspace}.schema_versions (program, step, name, hash) VALUES ('fanfare', ?, ?, ?)";
 
 /// The names that stand in the statements' places. Leases have a keyspace of their own.
 pub(super) struct Keyspaces {

@@ -41,8 +41,8 @@ statements! {
     buckets: "SELECT bucket FROM {keyspace}.timer_buckets WHERE shard = ? AND span = ? AND bucket >= ? AND bucket <= ?";
     add_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ?";
     claim: "SELECT body FROM {keyspace}.claims WHERE claim = ?";
-    add_history: "INSERT INTO {keyspace}.history (user, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
-    history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user = ? AND period = ? \
+    add_history: "INSERT INTO {keyspace}.history (user_hash, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
+    history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user_hash = ? AND period = ? \
               AND (accepted_at, shard, offset) < (?, ?, ?) LIMIT ?";
     add_dead_letter: "INSERT INTO {keyspace}.dead_letters (tenant, day, at, shard, offset, ordinal, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
     revive: "INSERT INTO {keyspace}.dead_letters (tenant, day, at, shard, offset, ordinal, revived) VALUES (?, ?, ?, ?, ?, ?, true)";
@@ -57,8 +57,8 @@ statements! {
     first_lease: "INSERT INTO {leases}.leases (shard, owner, epoch, released) VALUES (?, ?, ?, ?) IF NOT EXISTS";
     next_lease: "UPDATE {leases}.leases SET owner = ?, epoch = ?, released = ? WHERE shard = ? \
                  IF owner = ? AND epoch = ? AND released = ?";
-    beat: "INSERT INTO {keyspace}.node_beats (hour, node, count, at, address) VALUES (?, ?, ?, ?, ?)";
-    beats: "SELECT node, count, at, address FROM {keyspace}.node_beats WHERE hour = ?";
+    beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
+    beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }
 
 impl Statements {

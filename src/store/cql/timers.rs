@@ -95,7 +95,8 @@ impl CqlStore {
         // What was due earlier has expired.
         let oldest = timer_bucket(self.clock.now() - lifetimes::TIMER);
         let first = timer_bucket(after.due).max(oldest);
-        let last = timer_bucket(until);
+        // Nothing is due later, whatever is asked for.
+        let last = timer_bucket(until.min(self.clock.now() + lifetimes::DUE_MAX));
         let mut spans = stream::iter(first / SPAN_BUCKETS..=last / SPAN_BUCKETS)
             .map(|span| self.buckets(shard, span, first..=last))
             .buffered(ABREAST);
