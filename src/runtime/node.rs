@@ -24,7 +24,7 @@ use crate::log::{EmbeddedLog, SharedLog};
 use crate::planning::Policy;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
-use crate::store::{EmbeddedStore, Measured, SharedStore};
+use crate::store::{CqlStore, EmbeddedStore, Measured, SharedStore};
 use crate::telemetry::{self, Condition, Health};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
@@ -54,7 +54,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
     let disk = open_disk(&config, &clock)?;
-    let (log, store, coordination) = open_backends(&config, &disk, &clock)?;
+    let (log, store, coordination) = open_backends(&config, &disk, &clock).await?;
     let renderer = Arc::new(Renderer::new(&config.templates).context("cannot load the templates")?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
@@ -171,7 +171,7 @@ fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> 
     Ok(disk?)
 }
 
-fn open_backends(
+async fn open_backends(
     config: &Config,
     disk: &Arc<Disk>,
     clock: &SharedClock,
@@ -181,7 +181,7 @@ fn open_backends(
         LogBackend::Embedded => EmbeddedLog::open(disk.clone(), config.log.partitions)?,
     };
     let store: SharedStore = match config.store.backend {
-        StoreBackend::Cql => anyhow::bail!("the store `cql` is not built in"),
+        StoreBackend::Cql => Measured::over(CqlStore::open(&config.store.cql, clock.clone()).await?),
         StoreBackend::Embedded => Measured::over(EmbeddedStore::open(disk.clone())?),
     };
     let coordination: SharedCoordination = match config.coordination.backend {

@@ -230,7 +230,13 @@ pub(crate) async fn timers_come_in_order_and_in_pages(backend: &dyn StoreBackend
         endpoint: due as u32,
     };
     // In more than one bucket.
-    let mut timers = vec![timer(900_000, 1, 0, 1), timer(5000, 1, 0, 1), timer(1000, 2, 0, 1), timer(1000, 1, 1, 1), timer(1000, 1, 0, 2)];
+    let mut timers = vec![
+        timer(900_000, 1, 0, 1),
+        timer(5000, 1, 0, 1),
+        timer(1000, 2, 0, 1),
+        timer(1000, 1, 1, 1),
+        timer(1000, 1, 0, 2),
+    ];
     timers.extend((0..50).map(|offset| timer(3000, offset, 0, 1)));
     for half in timers.chunks(30) {
         let batch = WriteBatch { timers: half.to_vec(), ..WriteBatch::default() };
@@ -251,7 +257,10 @@ pub(crate) async fn timers_come_in_order_and_in_pages(backend: &dyn StoreBackend
     }
     assert_eq!(found, timers);
     let after = TimerKey { due: after_noon(4000), ..TimerKey::default() };
-    assert_eq!(store.timers(shard(0), after, FOREVER, 7).await.expect("read"), [timer(5000, 1, 0, 1), timer(900_000, 1, 0, 1)]);
+    assert_eq!(
+        store.timers(shard(0), after, FOREVER, 7).await.expect("read"),
+        [timer(5000, 1, 0, 1), timer(900_000, 1, 0, 1)]
+    );
     assert_eq!(store.timers(shard(0), after, after_noon(5000), 7).await.expect("read"), []);
     assert_eq!(store.timers(shard(0), after, after_noon(5001), 7).await.expect("read"), [timer(5000, 1, 0, 1)]);
 }

@@ -170,10 +170,7 @@ impl CqlStore {
 }
 
 fn furthest(one: Cursors, other: Cursors) -> Cursors {
-    Cursors {
-        task_block: one.task_block.max(other.task_block),
-        timer_bucket: one.timer_bucket.max(other.timer_bucket),
-    }
+    Cursors { task_block: one.task_block.max(other.task_block), timer_bucket: one.timer_bucket.max(other.timer_bucket) }
 }
 
 #[cfg(test)]

@@ -70,11 +70,8 @@ impl LeaseRows for CqlStore {
     async fn beats(&self) -> Result<Vec<Beat>, StoreError> {
         let now = self.clock.now();
         // The hour after as well: another node's clock may be ahead.
-        let (before, this, after) = tokio::try_join!(
-            self.beats_of(hour(now) - 1),
-            self.beats_of(hour(now)),
-            self.beats_of(hour(now) + 1)
-        )?;
+        let (before, this, after) =
+            tokio::try_join!(self.beats_of(hour(now) - 1), self.beats_of(hour(now)), self.beats_of(hour(now) + 1))?;
         let mut latest: BTreeMap<NodeName, Beat> = BTreeMap::new();
         for (beat, at) in before.into_iter().chain(this).chain(after) {
             let is_later = latest.get(&beat.node).is_none_or(|known| known.count < beat.count);
@@ -89,7 +86,8 @@ impl LeaseRows for CqlStore {
 impl CqlStore {
     async fn beats_of(&self, hour: i32) -> Result<Vec<(Beat, Timestamp)>, StoreError> {
         type Cells = (String, i64, i64, String);
-        let rows = self.runner.rows::<Cells>("read signs of life", &self.statements.beats, &[CqlValue::Int(hour)]).await?;
+        let rows =
+            self.runner.rows::<Cells>("read signs of life", &self.statements.beats, &[CqlValue::Int(hour)]).await?;
         let beats = rows.into_iter().map(|(node, count, at, address)| {
             let node = NodeName(Arc::from(node));
             (Beat { node, count: count as u64, address: address.into() }, Timestamp(at as u64))

@@ -22,8 +22,7 @@ const OPEN_MAX: Duration = Duration::from_secs(30 * 86_400);
 const AHEAD_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// The longest that an entry of the history may live: how far back it is looked for.
-pub(super) const HISTORY_MAX: Duration =
-    Duration::from_secs(AHEAD_MAX.as_secs() + OPEN_MAX.as_secs() + KEPT.as_secs());
+pub(super) const HISTORY_MAX: Duration = Duration::from_secs(AHEAD_MAX.as_secs() + OPEN_MAX.as_secs() + KEPT.as_secs());
 
 /// As in the schema: how far back dead letters are looked for.
 pub(super) const DEAD_LETTERS: Duration = Duration::from_secs(30 * 86_400);

@@ -144,7 +144,10 @@ mod tests {
         let events: Vec<Event> =
             [2000, 5, 3, 5].map(|offset| conformance::event(at(offset), 0, 1, EventKind::Sent)).into();
         let rows = of_events(&events, NOW);
-        assert_eq!(rows.iter().map(|row| (row.block, row.kind, row.window)).collect::<Vec<_>>(), [(0, 1, 0), (1, 1, 0)]);
+        assert_eq!(
+            rows.iter().map(|row| (row.block, row.kind, row.window)).collect::<Vec<_>>(),
+            [(0, 1, 0), (1, 1, 0)]
+        );
         let offsets: Vec<u64> = packed::unpack(&rows[0].body).map(|(offset, _)| offset).collect();
         assert_eq!(offsets, [5, 3, 5]);
     }

@@ -28,7 +28,7 @@ const BATCH_BYTES: usize = 32 << 10;
 const BATCH_ROWS: usize = 128;
 
 /// Statements of one operation under way at once.
-const ABREAST: usize = 16;
+const ABREAST: usize = 32;
 
 /// For whom a statement is: each kind has places of its own, so that none waits behind another's.
 #[derive(Debug, Clone, Copy)]
@@ -213,8 +213,7 @@ impl Runner {
         for warning in answer.0.warnings() {
             // Of tombstones and large batches: there must be none.
             tracing::warn!(warning, "the database warns of a statement");
-            #[cfg(test)]
-            panic!("the database warns of a statement: {warning}");
+            assert!(!cfg!(test), "the database warns of a statement: {warning}");
         }
         Ok(answer)
     }
@@ -224,10 +223,9 @@ impl Runner {
 fn is_final(error: &ExecutionError) -> bool {
     match error {
         ExecutionError::BadQuery(_) | ExecutionError::PrepareError(_) => true,
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => matches!(
-            error,
-            DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized | DbError::ConfigError
-        ),
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => {
+            matches!(error, DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized | DbError::ConfigError)
+        }
         _ => false,
     }
 }
@@ -290,7 +288,8 @@ mod tests {
     use super::*;
 
     fn sizes(rows: &[(u128, usize)]) -> Vec<usize> {
-        let rows = rows.iter().map(|(partition, bytes)| Row { partition: *partition, values: vec![blob(vec![0; *bytes])] });
+        let rows =
+            rows.iter().map(|(partition, bytes)| Row { partition: *partition, values: vec![blob(vec![0; *bytes])] });
         batches(rows.collect()).iter().map(Vec::len).collect()
     }
 

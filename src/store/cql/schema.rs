@@ -112,7 +112,9 @@ pub(super) async fn database(session: &Session) -> Result<Database, StoreError> 
 pub(super) async fn check(session: &Session, keyspaces: &Keyspaces) -> Result<(), StoreError> {
     let refused = |sentence: String| Err(StoreError::Unusable(sentence));
     let keyspace = &keyspaces.main;
-    if !exists(session, "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", (keyspace,)).await? {
+    if !exists(session, "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", (keyspace,))
+        .await?
+    {
         return refused(format!("the keyspace `{keyspace}` does not exist: run `fanfare schema apply`"));
     }
     let known = STEPS.len();
@@ -159,7 +161,8 @@ impl Step {
 
 /// The steps that were applied, with the hashes of their texts.
 async fn applied(session: &Session, keyspaces: &Keyspaces) -> Result<Vec<(i32, i64)>, StoreError> {
-    let table = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'schema_versions'";
+    let table =
+        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'schema_versions'";
     if !exists(session, table, (&keyspaces.main,)).await? {
         return Ok(Vec::new());
     }
@@ -245,7 +248,9 @@ async fn note(session: &Session, keyspaces: &Keyspaces, step: &Step) -> Result<(
     let mut statement = Statement::new(keyspaces.fill(NOTE));
     statement.set_is_idempotent(true);
     let noted = session.query_unpaged(statement, (step.number, step.name, step.hash())).await;
-    noted.map(drop).map_err(|error| StoreError::Failed(format!("the database did not note a step of the schema: {error}")))
+    noted
+        .map(drop)
+        .map_err(|error| StoreError::Failed(format!("the database did not note a step of the schema: {error}")))
 }
 
 async fn exists(
@@ -264,8 +269,9 @@ async fn rows<R>(
 where
     R: for<'row> scylla::deserialize::row::DeserializeRow<'row, 'row>,
 {
-    let failed =
-        |error: &dyn std::error::Error| StoreError::Failed(format!("the database did not say what its schema is: {error}"));
+    let failed = |error: &dyn std::error::Error| {
+        StoreError::Failed(format!("the database did not say what its schema is: {error}"))
+    };
     let result = session.query_unpaged(text, values).await.map_err(|error| failed(&error))?;
     let rows = result.into_rows_result().map_err(|error| failed(&error))?;
     let rows = rows.rows::<R>().map_err(|error| failed(&error))?.collect::<Result<Vec<R>, _>>();

@@ -48,7 +48,12 @@ impl KnownBuckets {
 }
 
 impl CqlStore {
-    pub(super) async fn add_timers(&self, shard: ShardId, timers: &[TimerRow], now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn add_timers(
+        &self,
+        shard: ShardId,
+        timers: &[TimerRow],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if timers.is_empty() {
             return Ok(());
         }
@@ -102,9 +107,8 @@ impl CqlStore {
             .buffered(ABREAST);
         let mut timers = Vec::new();
         while let Some(buckets) = spans.try_next().await? {
-            let mut found = stream::iter(buckets)
-                .map(|bucket| self.bucket(shard, bucket, after, until, limit))
-                .buffered(ABREAST);
+            let mut found =
+                stream::iter(buckets).map(|bucket| self.bucket(shard, bucket, after, until, limit)).buffered(ABREAST);
             while let Some(rows) = found.try_next().await? {
                 timers.extend(rows);
                 if timers.len() >= limit {

@@ -16,9 +16,9 @@ impl CqlStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
         let (now, traffic) = (self.clock.now(), Traffic::of(shard));
         let (runner, statements) = (&self.runner, &self.statements);
-        self.add_timers(shard, &batch.timers, now).await?;
         // Claims carry their owner, so one without its plan says nothing wrong: whoever plans again finds itself.
         tokio::try_join!(
+            self.add_timers(shard, &batch.timers, now),
             runner.write("write claims", traffic, &statements.add_claim, claims(&batch, now)),
             runner.write("write the history", traffic, &statements.add_history, history(&batch, now)),
         )?;
@@ -117,4 +117,3 @@ fn day_partition(key: &DeadLetterKey) -> u128 {
 pub(super) fn place(position: Position) -> [CqlValue; 2] {
     [shard_order(position.shard), big(position.offset)]
 }
-

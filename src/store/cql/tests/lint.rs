@@ -7,7 +7,17 @@ use super::super::statements::TEXTS;
 
 /// What the two databases do not share, cannot be repeated, or does not scale.
 const FORBIDDEN: &[&str] = &[
-    "COUNTER", "MATERIALIZED", "INDEX", "ALLOW FILTERING", " IN ", " IN(", "DELETE", "TRUNCATE", "LOGGED", "BYPASS", "USING TIMESTAMP",
+    "COUNTER",
+    "MATERIALIZED",
+    "INDEX",
+    "ALLOW FILTERING",
+    " IN ",
+    " IN(",
+    "DELETE",
+    "TRUNCATE",
+    "LOGGED",
+    "BYPASS",
+    "USING TIMESTAMP",
 ];
 
 /// Tables and their partition keys, from the schema.
@@ -15,7 +25,8 @@ fn partition_keys() -> BTreeMap<String, Vec<String>> {
     let columns = |text: &str| text.split(',').map(|column| column.trim().to_owned()).collect();
     let steps = STEPS.iter().map(|step| {
         let text = step.statement();
-        let table = text.split_once("EXISTS ").and_then(|(_, rest)| rest.split_once(' ')).expect("a table").0.to_owned();
+        let table =
+            text.split_once("EXISTS ").and_then(|(_, rest)| rest.split_once(' ')).expect("a table").0.to_owned();
         let key = text.split_once("PRIMARY KEY (").expect("a key").1;
         let partition = match key.strip_prefix('(') {
             Some(several) => several.split_once(')').expect("closed").0,

@@ -132,10 +132,7 @@ async fn who_takes_a_shard_over_goes_on_with_the_books_of_the_one_before() {
 async fn a_node_whose_clock_is_behind_still_writes_over_what_was_there() {
     let place = place!();
     let store = place.store().await;
-    let cursors = |task_block| WriteBatch {
-        cursors: Some(Cursors { task_block, timer_bucket: 0 }),
-        ..in_books(1)
-    };
+    let cursors = |task_block| WriteBatch { cursors: Some(Cursors { task_block, timer_bucket: 0 }), ..in_books(1) };
     store.write(shard(0), cursors(1)).await.expect("written");
     let behind = ManualClock::starting_at(NOON - Duration::from_secs(3600));
     let late = CqlStore::open(&place.settings, behind).await.expect("opened");
