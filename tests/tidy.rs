@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("disk", &["domain", "codec", "clock"]),
     ("log", &["domain", "codec", "disk"]),
-    ("store", &["domain", "codec", "disk"]),
+    ("store", &["domain", "codec", "clock", "disk"]),
     ("coordination", &["domain", "clock"]),
     ("providers", &["domain", "clock"]),
     // The stages, in the order of the data: the ports, and the faces of the stages after them.

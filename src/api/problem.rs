@@ -174,7 +174,7 @@ impl From<AcceptError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full { .. } | StoreError::Failed(_) => {
+            StoreError::Full { .. } | StoreError::Failed(_) | StoreError::Unusable(_) => {
                 tracing::warn!(%error, "a request could not be answered");
                 Self::unavailable("the store cannot be used at the moment", Duration::from_secs(5))
             }

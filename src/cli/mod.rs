@@ -8,6 +8,7 @@ mod serve;
 mod check;
 mod send;
 mod dlq;
+mod schema;
 mod client;
 
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ enum Command {
     /// Dead letters: see them, send them again
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    /// The tables of the store `cql`: see them, create them
+    #[command(subcommand)]
+    Schema(schema::Schema),
 }
 
 /// Runs the program.
@@ -70,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Check(check) => check.run().await,
             Command::Send(send) => send.run().await,
             Command::Dlq(dlq) => dlq.run().await,
+            Command::Schema(schema) => schema.run().await,
         }
     })
 }

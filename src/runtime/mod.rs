@@ -11,9 +11,11 @@ mod adapters;
 mod watch;
 mod node;
 mod reach;
+mod schema;
 
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
 pub use node::run;
 pub use reach::reach;
+pub use schema::{apply_schema, print_schema};
 pub use supervisor::Fatal;

@@ -8,10 +8,11 @@ use rustix::fs::{Access, access};
 
 use super::clock::SystemClock;
 use crate::clock::SharedClock;
-use crate::config::{Config, CoordinationBackend};
+use crate::config::{Config, CoordinationBackend, StoreBackend};
 use crate::coordination::RedisCoordination;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
+use crate::store::CqlStore;
 
 /// The longest one provider may take.
 const REACH_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -23,6 +24,14 @@ pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
         (format!("the embedded log and store in `{}`", data_dir.display()), data_dir_is_usable(data_dir)),
         ("the templates".to_owned(), Renderer::new(&config.templates).map(drop).map_err(|error| chain(&error))),
     ];
+    if config.store.backend == StoreBackend::Cql {
+        let found = CqlStore::check(&config.store.cql, Arc::new(SystemClock)).await;
+        let nodes = config.store.cql.nodes.join(", ");
+        reached.push(match found {
+            Ok(database) => (format!("the store in {database} at `{nodes}`, with its schema"), Ok(())),
+            Err(error) => (format!("the store at `{nodes}`"), Err(error.to_string())),
+        });
+    }
     if config.coordination.backend == CoordinationBackend::Redis {
         let outcome = RedisCoordination::check(&config.coordination.redis).await;
         reached.push(("the coordination `redis`".to_owned(), outcome.map_err(|error| error.to_string())));

@@ -18,7 +18,7 @@ use crate::domain::{
 /// A place where a store is kept; each test has its own.
 #[async_trait]
 pub(crate) trait StoreBackend: Send + Sync {
-    /// Opens the store over what is there. The one before must have been dropped.
+    /// Opens the store over what is there, with a clock an hour past [`NOON`] if it has one. The one before must have been dropped.
     async fn open(&self) -> SharedStore;
 }
 
@@ -52,7 +52,12 @@ pub(crate) use store_conformance;
 
 /// Later than any timer: 400 days after [`NOON`].
 const FOREVER: Timestamp = Timestamp(NOON.0 + 400 * 86_400_000);
-const NOON: Timestamp = Timestamp(1_800_000_000_000);
+pub(crate) const NOON: Timestamp = Timestamp(1_800_000_000_000);
+
+/// Rows expire in some backends, so all times are around those of their clock.
+fn after_noon(millis: u64) -> Timestamp {
+    NOON + Duration::from_millis(millis)
+}
 
 pub(crate) fn shard(partition: u16) -> ShardId {
     ShardId { generation: 0, lane: Priority::Normal, partition }
@@ -220,11 +225,18 @@ pub(crate) async fn events_may_come_before_their_plan(backend: &dyn StoreBackend
 pub(crate) async fn timers_come_in_order_and_in_pages(backend: &dyn StoreBackend) {
     let store = backend.open().await;
     let timer = |due: u64, offset, ordinal, attempt| TimerRow {
-        key: TimerKey { due: Timestamp(due), offset, ordinal, attempt },
+        key: TimerKey { due: after_noon(due), offset, ordinal, attempt },
         channel: Channel::Sms,
         endpoint: due as u32,
     };
-    let mut timers = vec![timer(5000, 1, 0, 1), timer(1000, 2, 0, 1), timer(1000, 1, 1, 1), timer(1000, 1, 0, 2)];
+    // In more than one bucket.
+    let mut timers = vec![
+        timer(900_000, 1, 0, 1),
+        timer(5000, 1, 0, 1),
+        timer(1000, 2, 0, 1),
+        timer(1000, 1, 1, 1),
+        timer(1000, 1, 0, 2),
+    ];
     timers.extend((0..50).map(|offset| timer(3000, offset, 0, 1)));
     for half in timers.chunks(30) {
         let batch = WriteBatch { timers: half.to_vec(), ..WriteBatch::default() };
@@ -244,10 +256,13 @@ pub(crate) async fn timers_come_in_order_and_in_pages(backend: &dyn StoreBackend
         found.extend(page);
     }
     assert_eq!(found, timers);
-    let after = TimerKey { due: Timestamp(4000), ..TimerKey::default() };
-    assert_eq!(store.timers(shard(0), after, FOREVER, 7).await.expect("read"), [timer(5000, 1, 0, 1)]);
-    assert_eq!(store.timers(shard(0), after, Timestamp(5000), 7).await.expect("read"), []);
-    assert_eq!(store.timers(shard(0), after, Timestamp(5001), 7).await.expect("read"), [timer(5000, 1, 0, 1)]);
+    let after = TimerKey { due: after_noon(4000), ..TimerKey::default() };
+    assert_eq!(
+        store.timers(shard(0), after, FOREVER, 7).await.expect("read"),
+        [timer(5000, 1, 0, 1), timer(900_000, 1, 0, 1)]
+    );
+    assert_eq!(store.timers(shard(0), after, after_noon(5000), 7).await.expect("read"), []);
+    assert_eq!(store.timers(shard(0), after, after_noon(5001), 7).await.expect("read"), [timer(5000, 1, 0, 1)]);
 }
 
 pub(crate) async fn claims_come_in_the_order_asked_for_and_the_later_holder_counts(backend: &dyn StoreBackend) {
@@ -302,7 +317,7 @@ pub(crate) async fn dead_letters_are_newest_first_and_leave_when_revived(backend
     let letter = |tenant: &str, time: u64, offset, cause| {
         let task = TaskId { position: at(offset), ordinal: 0 };
         DeadLetter {
-            key: DeadLetterKey { tenant: tenant.into(), at: Timestamp(time), task },
+            key: DeadLetterKey { tenant: tenant.into(), at: after_noon(time), task },
             reason: "refused".into(),
             cause,
         }

@@ -4,18 +4,24 @@
 //! Promise: every write is idempotent, nothing on the hot path reads before it writes, and a batch becomes visible as a
 //! whole or, where a backend cannot do that, in the order of its fields.
 
+mod assemble;
+mod cql;
 mod embedded;
 mod leases;
 mod measured;
+mod packed;
 mod rows;
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod conformance_leases;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use cql::{CqlStore, apply_schema, print_schema};
 pub use embedded::EmbeddedStore;
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
@@ -24,6 +30,7 @@ pub use rows::{
     TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
 
+use crate::codec::CodecError;
 use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
 
 /// Why the store did not do what was asked.
@@ -34,9 +41,18 @@ pub enum StoreError {
     Full { path: String },
     #[error("the store failed: {0}")]
     Failed(String),
+    /// It cannot be used as it is set up; the sentence says what to do.
+    #[error("{0}")]
+    Unusable(String),
     /// A row that this binary cannot read: written by a newer one, or damaged.
     #[error("cannot read a stored row: {0}")]
     Unreadable(String),
+}
+
+impl From<CodecError> for StoreError {
+    fn from(error: CodecError) -> Self {
+        StoreError::Unreadable(error.to_string())
+    }
 }
 
 /// Rows of one shard that belong together. The order of the fields is the order of the writes where a backend has no

@@ -142,6 +142,12 @@ impl Books {
         }
     }
 
+    /// What takes this change back.
+    pub fn negated(mut self) -> Self {
+        self.counts.iter_mut().flatten().for_each(|count| *count = -*count);
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.counts.iter().flatten().all(|count| *count == 0)
     }

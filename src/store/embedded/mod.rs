@@ -23,7 +23,6 @@
 
 mod index;
 mod keys;
-mod packed;
 mod shards;
 mod write;
 mod read;

@@ -7,20 +7,15 @@ use std::ops::Bound::{Excluded, Included};
 use async_trait::async_trait;
 use fjall::Slice;
 
-use super::{EmbeddedStore, keys, packed};
-use crate::codec::{self, CodecError};
+use super::{EmbeddedStore, keys};
+use crate::codec;
 use crate::disk::Disk;
-use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, TASKS_MAX, Timestamp};
+use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, Timestamp};
+use crate::store::assemble::{Offsets, add_events, is_loose};
 use crate::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
-    TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    TaskLog, TimerKey, TimerRow, Timers, WriteBatch, packed,
 };
-
-impl From<CodecError> for StoreError {
-    fn from(error: CodecError) -> Self {
-        StoreError::Unreadable(error.to_string())
-    }
-}
 
 impl EmbeddedStore {
     async fn beside<T: Send + 'static>(
@@ -51,7 +46,7 @@ impl TaskLog for EmbeddedStore {
 
     async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError> {
         let events = self.beside(move |disk| events(disk, shard, block, &Offsets::All)).await?;
-        Ok(events.into_iter().filter(|event| usize::from(event.task.ordinal) >= TASKS_MAX).collect())
+        Ok(events.into_iter().filter(is_loose).collect())
     }
 
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError> {
@@ -60,32 +55,6 @@ impl TaskLog for EmbeddedStore {
 
     async fn books(&self, shard: ShardId) -> Result<Books, StoreError> {
         Ok(self.shards.books(shard))
-    }
-}
-
-/// Which offsets of a block are asked for.
-enum Offsets {
-    All,
-    /// In order.
-    These(Vec<u64>),
-}
-
-impl Offsets {
-    fn contains(&self, offset: u64) -> bool {
-        match self {
-            Offsets::All => true,
-            Offsets::These(offsets) => offsets.binary_search(&offset).is_ok(),
-        }
-    }
-
-    /// Whether there may be one from `first` to `last`.
-    fn touch(&self, first: u64, last: u64) -> bool {
-        match self {
-            Offsets::All => true,
-            Offsets::These(offsets) => {
-                offsets.get(offsets.partition_point(|one| *one < first)).is_some_and(|one| *one <= last)
-            }
-        }
     }
 }
 
@@ -115,24 +84,7 @@ fn block_stories(
     // Events first: one that is written meanwhile belongs to a plan that is found, and is merely missed.
     let events = events(disk, shard, block, wanted)?;
     let mut stories = plans(disk, shard, block, wanted)?;
-    for event in events {
-        if let Some(story) = stories.get_mut(&event.task.position.offset) {
-            story.events.push(event);
-        }
-    }
-    for story in stories.values_mut() {
-        story.events.retain(|event| usize::from(event.task.ordinal) < TASKS_MAX);
-        // The sort keeps the order of the writes within a key.
-        story.events.sort_by_key(|event| (event.task.ordinal, event.sequence()));
-        // The same fact written twice, by a replay, is one row: the later one.
-        story.events.dedup_by(|later, earlier| {
-            let is_same = later.task == earlier.task && later.sequence() == earlier.sequence();
-            if is_same {
-                std::mem::swap(later, earlier);
-            }
-            is_same
-        });
-    }
+    add_events(&mut stories, events);
     Ok(stories)
 }
 

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use super::EmbeddedStore;
 use super::index::Entries;
 use super::keys;
-use super::packed::Packer;
 use super::shards::timer_floor;
 use crate::codec;
 use crate::disk::{Keyspaces, Rows, Traffic, Urgency};
 use crate::domain::{BLOCK_OFFSETS, Event, Plan, Priority, ShardId};
+use crate::store::packed::Packer;
 use crate::store::{StoreError, WriteBatch};
 
 /// Rows with their keys, ready to be put into the group.

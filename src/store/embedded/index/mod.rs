@@ -17,10 +17,11 @@ mod pending;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::{keys, packed};
+use super::keys;
 use crate::codec;
 use crate::disk::{Disk, DiskError, Keyspaces, Rider, Rows};
 use crate::domain::{BLOCK_OFFSETS, ClaimKey, Position, ShardId};
+use crate::store::packed;
 use crate::store::{ClaimRow, StoreError};
 pub(super) use pending::Entries;
 use pending::Pending;

@@ -24,6 +24,10 @@ impl Packer {
         self.bytes[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn done(self) -> Vec<u8> {
         self.bytes
     }

@@ -1,0 +1,99 @@
+//! The store in a CQL database: ScyllaDB, or Apache Cassandra, shared by all nodes.
+//!
+//! Rows are packed as in the embedded store, since a row costs both databases more than its bytes. What the tables are stands in
+//! `schema/`, why in docs/decisions/0012-rows-in-cql.md. In short:
+//!
+//! - Every row is written once and expires; nothing is deleted, so no read wades through tombstones. Only the books and cursors of
+//!   a shard and a claim's holder are written over, by the later cell.
+//! - Every statement names a whole partition key, may be sent twice, and is sent again a few times before its operation fails. Only
+//!   leases are changed by compare-and-set.
+//! - A batch is written table by table in the order of its fields. After a crash it may be there in part, and is written again by
+//!   whoever plans or settles again; the books alone may then miss it (see [`books`]).
+
+mod books;
+mod connect;
+mod leases;
+mod lifetimes;
+mod lists;
+mod numbers;
+mod read;
+mod rows;
+mod runner;
+mod schema;
+mod statements;
+mod timers;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::SharedClock;
+use crate::config::Cql;
+use crate::domain::ShardId;
+use crate::store::StoreError;
+use books::ShardBooks;
+use numbers::Numbers;
+use runner::Runner;
+use schema::Keyspaces;
+use statements::Statements;
+use timers::KnownBuckets;
+
+/// The longest that one change of the schema may take.
+const SCHEMA_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The store in a CQL database.
+pub struct CqlStore {
+    runner: Runner,
+    statements: Statements,
+    clock: SharedClock,
+    numbers: Arc<Numbers>,
+    books: ShardBooks,
+    known_buckets: KnownBuckets,
+}
+
+impl CqlStore {
+    /// Connects, and refuses a database whose schema is not that of this binary; never changes it.
+    pub async fn open(settings: &Cql, clock: SharedClock) -> Result<Arc<Self>, StoreError> {
+        let numbers = Numbers::new(clock.clone())?;
+        let session = connect::connect(settings, &numbers).await?;
+        let keyspaces = Keyspaces::new(settings);
+        schema::check(&session, &keyspaces).await?;
+        let statements = Statements::prepare(&session, &keyspaces, settings.datacenter.is_some()).await?;
+        Ok(Arc::new(Self {
+            runner: Runner::new(session, clock.clone()),
+            statements,
+            clock,
+            numbers,
+            books: ShardBooks::default(),
+            known_buckets: KnownBuckets::default(),
+        }))
+    }
+
+    /// Forgets what is held in memory of a shard's books and cursors: they are read again before they are next written. To be
+    /// called whenever this process gets a shard that another may have written meanwhile.
+    pub fn forget(&self, shard: ShardId) {
+        self.books.forget(shard);
+    }
+
+    /// Connects and looks whether everything is as it must be; says which database it is.
+    pub async fn check(settings: &Cql, clock: SharedClock) -> Result<String, StoreError> {
+        let session = connect::connect(settings, &Numbers::new(clock)?).await?;
+        let database = schema::database(&session).await?;
+        schema::check(&session, &Keyspaces::new(settings)).await?;
+        Ok(database.to_string())
+    }
+}
+
+/// Creates the keyspaces and tables that are not there yet; says which steps were applied. May run in several processes at once.
+pub async fn apply_schema(settings: &Cql, clock: SharedClock) -> Result<Vec<&'static str>, StoreError> {
+    let session = connect::connect(settings, &Numbers::new(clock)?).await?;
+    schema::apply(&session, settings).await
+}
+
+/// What [`apply_schema`] does, as CQL.
+pub fn print_schema(settings: &Cql) -> String {
+    schema::print(settings)
+}

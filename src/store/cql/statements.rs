@@ -1,0 +1,100 @@
+//! Every statement, prepared once. Each names the full partition key of its table; a test reads them all.
+
+use scylla::client::session::Session;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::statement::{Consistency, SerialConsistency, Statement};
+
+use super::schema::Keyspaces;
+use crate::store::StoreError;
+
+/// Rows of a page of the task log: each has up to 32 KiB.
+const LOG_PAGE: i32 = 64;
+/// Rows of other pages.
+const PAGE: i32 = 1000;
+
+macro_rules! statements {
+    ($($(#[$meta:meta])* $name:ident: $text:literal;)*) => {
+        pub(super) struct Statements {
+            $($(#[$meta])* pub(super) $name: PreparedStatement,)*
+        }
+
+        #[cfg(test)]
+        pub(super) const TEXTS: &[&str] = &[$($text),*];
+
+        impl Statements {
+            /// All but those about leases may be sent twice.
+            async fn prepare_all(session: &Session, keyspaces: &Keyspaces) -> Result<Self, StoreError> {
+                Ok(Self { $($name: prepare(session, keyspaces, $text).await?,)* })
+            }
+        }
+    };
+}
+
+statements! {
+    add_to_log: "INSERT INTO {keyspace}.task_log (shard, block, kind, window, write, body) VALUES (?, ?, ?, ?, ?, ?) USING TTL ?";
+    window: "SELECT body FROM {keyspace}.task_log WHERE shard = ? AND block = ? AND kind = ? AND window = ?";
+    kind: "SELECT body FROM {keyspace}.task_log WHERE shard = ? AND block = ? AND kind = ?";
+    add_timer: "INSERT INTO {keyspace}.timers (shard, bucket, due, offset, ordinal, attempt, body) VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?";
+    timers: "SELECT due, offset, ordinal, attempt, body FROM {keyspace}.timers WHERE shard = ? AND bucket = ? \
+             AND (due, offset, ordinal, attempt) > (?, ?, ?, ?) AND (due) < (?) LIMIT ?";
+    add_bucket: "INSERT INTO {keyspace}.timer_buckets (shard, span, bucket) VALUES (?, ?, ?) USING TTL ?";
+    buckets: "SELECT bucket FROM {keyspace}.timer_buckets WHERE shard = ? AND span = ? AND bucket >= ? AND bucket <= ?";
+    add_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ?";
+    claim: "SELECT body FROM {keyspace}.claims WHERE claim = ?";
+    add_history: "INSERT INTO {keyspace}.history (user_hash, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
+    history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user_hash = ? AND period = ? \
+              AND (accepted_at, shard, offset) < (?, ?, ?) LIMIT ?";
+    add_dead_letter: "INSERT INTO {keyspace}.dead_letters (tenant, day, at, shard, offset, ordinal, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    revive: "INSERT INTO {keyspace}.dead_letters (tenant, day, at, shard, offset, ordinal, revived) VALUES (?, ?, ?, ?, ?, ?, true)";
+    dead_letters: "SELECT at, shard, offset, ordinal, body, revived FROM {keyspace}.dead_letters WHERE tenant = ? AND day = ? \
+                   AND (at, shard, offset, ordinal) < (?, ?, ?, ?)";
+    dead_letter: "SELECT body, revived FROM {keyspace}.dead_letters WHERE tenant = ? AND day = ? AND at = ? AND shard = ? \
+                  AND offset = ? AND ordinal = ?";
+    write_books: "INSERT INTO {keyspace}.shard_state (shard, books) VALUES (?, ?)";
+    write_cursors: "INSERT INTO {keyspace}.shard_state (shard, cursors) VALUES (?, ?)";
+    shard_state: "SELECT books, WRITETIME(books), cursors, WRITETIME(cursors) FROM {keyspace}.shard_state WHERE shard = ?";
+    lease: "SELECT owner, epoch, released FROM {leases}.leases WHERE shard = ?";
+    first_lease: "INSERT INTO {leases}.leases (shard, owner, epoch, released) VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    next_lease: "UPDATE {leases}.leases SET owner = ?, epoch = ?, released = ? WHERE shard = ? \
+                 IF owner = ? AND epoch = ? AND released = ?";
+    beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
+    beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
+}
+
+impl Statements {
+    pub(super) async fn prepare(session: &Session, keyspaces: &Keyspaces, is_local: bool) -> Result<Self, StoreError> {
+        let mut statements = Self::prepare_all(session, keyspaces).await?;
+        for read in [&mut statements.window, &mut statements.kind] {
+            read.set_page_size(LOG_PAGE);
+        }
+        let (read, write) = serial(is_local);
+        statements.lease.set_consistency(read);
+        for swap in [&mut statements.first_lease, &mut statements.next_lease] {
+            // A second try would find what the first one left, and take it for another's.
+            swap.set_is_idempotent(false);
+            swap.set_serial_consistency(Some(write));
+        }
+        Ok(statements)
+    }
+}
+
+/// How leases are read and written: by agreement of the replicas of this data center, or of all.
+fn serial(is_local: bool) -> (Consistency, SerialConsistency) {
+    if is_local {
+        (Consistency::LocalSerial, SerialConsistency::LocalSerial)
+    } else {
+        (Consistency::Serial, SerialConsistency::Serial)
+    }
+}
+
+async fn prepare(session: &Session, keyspaces: &Keyspaces, text: &str) -> Result<PreparedStatement, StoreError> {
+    let text = keyspaces.fill(text);
+    let mut statement = session.prepare(Statement::new(&*text)).await.map_err(|error| {
+        StoreError::Unusable(format!(
+            "the database does not take the statement `{text}` ({error}): may this user read and write the keyspace?"
+        ))
+    })?;
+    statement.set_is_idempotent(true);
+    statement.set_page_size(PAGE);
+    Ok(statement)
+}

@@ -1,0 +1,126 @@
+//! Against a real database, whose address is in `FANFARE_TEST_CQL`; each test has a keyspace of its own. What needs none runs always.
+
+mod lint;
+mod promises;
+mod schema;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use super::CqlStore;
+use crate::clock::{Clock, Moment, SharedClock};
+use crate::config::{self, Cql};
+use crate::domain::Timestamp;
+use crate::store::conformance::{NOON, StoreBackend, store_conformance};
+use crate::store::conformance_leases::{LeaseBackend, lease_conformance};
+use crate::store::{LeaseRows, SharedStore, apply_schema};
+use crate::testing::service;
+
+/// An hour past [`NOON`] and going on, so that what the shared tests write is of today.
+struct Afternoon {
+    start: Instant,
+}
+
+impl Clock for Afternoon {
+    fn now(&self) -> Timestamp {
+        NOON + Duration::from_secs(3600) + self.start.elapsed()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.start.elapsed())
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+fn afternoon() -> SharedClock {
+    Arc::new(Afternoon { start: Instant::now() })
+}
+
+fn settings(address: &str, keyspace: &str) -> Cql {
+    let mut settings = config::defaults().store.cql;
+    settings.nodes = vec![address.to_owned()];
+    settings.keyspace = keyspace.to_owned();
+    // Tables are made beside what is measured.
+    settings.timeout = Duration::from_secs(15);
+    settings
+}
+
+/// A keyspace of its own, dropped at the end.
+struct Place {
+    settings: Cql,
+    clock: SharedClock,
+}
+
+impl Place {
+    /// None where there is no database to test against.
+    fn without_tables() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let address = service("FANFARE_TEST_CQL")?;
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let keyspace = format!("fanfare_test_{}_{number}", std::process::id());
+        Some(Self { settings: settings(&address, &keyspace), clock: afternoon() })
+    }
+
+    async fn new() -> Option<Self> {
+        let place = Self::without_tables()?;
+        apply_schema(&place.settings, place.clock.clone()).await.expect("applied");
+        Some(place)
+    }
+
+    async fn store(&self) -> Arc<CqlStore> {
+        CqlStore::open(&self.settings, self.clock.clone()).await.expect("opened")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let settings = self.settings.clone();
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(schema::drop_keyspaces(&settings));
+        });
+        // A test that has failed shall say so itself.
+        let _ = dropping.join();
+    }
+}
+
+#[async_trait]
+impl StoreBackend for Place {
+    async fn open(&self) -> SharedStore {
+        self.store().await
+    }
+}
+
+#[async_trait]
+impl LeaseBackend for Place {
+    async fn open(&self) -> Arc<dyn LeaseRows> {
+        self.store().await
+    }
+}
+
+/// A place, or the end of the test.
+macro_rules! place {
+    () => {
+        match Place::new().await {
+            Some(place) => place,
+            None => return,
+        }
+    };
+}
+use place;
+
+store_conformance!(place!());
+
+mod leases {
+    use super::*;
+
+    lease_conformance!(place!());
+}

@@ -1,0 +1,119 @@
+//! One write: the tables in the order of the batch's fields, the rows of a table at once. A table is begun when the one before
+//! is acknowledged, so that what relies on a row is never there without it.
+
+use scylla::value::CqlValue;
+
+use super::CqlStore;
+use super::lifetimes::{self, seconds};
+use super::lists;
+use super::rows::{self, LogRow};
+use super::runner::{Row, Traffic, big, blob, shard_key, shard_order};
+use crate::codec;
+use crate::domain::{NotificationId, Plan, Position, ShardId, Timestamp};
+use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, StoreError, WriteBatch};
+
+impl CqlStore {
+    pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
+        let (now, traffic) = (self.clock.now(), Traffic::of(shard));
+        let (runner, statements) = (&self.runner, &self.statements);
+        // Claims carry their owner, so one without its plan says nothing wrong: whoever plans again finds itself.
+        tokio::try_join!(
+            self.add_timers(shard, &batch.timers, now),
+            runner.write("write claims", traffic, &statements.add_claim, claims(&batch, now)),
+            runner.write("write the history", traffic, &statements.add_history, history(&batch, now)),
+        )?;
+        let plans = self.numbered(shard, rows::of_plans(&batch.plans, now));
+        runner.write("write plans", traffic, &statements.add_to_log, plans).await?;
+        let events = self.numbered(shard, rows::of_events(&batch.events, now));
+        runner.write("write events", traffic, &statements.add_to_log, events).await?;
+        let letters = batch.dead_letters.iter().map(|letter| {
+            let body = blob(codec::encode_dead_letter(letter));
+            Row { partition: day_partition(&letter.key), values: dead_letter(&letter.key, Some(body)) }
+        });
+        runner.write("write dead letters", traffic, &statements.add_dead_letter, letters.collect()).await?;
+        let revived = batch.revived.iter();
+        let revived = revived.map(|key| Row { partition: day_partition(key), values: dead_letter(key, None) });
+        runner.write("mark dead letters", traffic, &statements.revive, revived.collect()).await?;
+        if !batch.books.is_empty() {
+            self.add_to_books(shard, batch.books).await?;
+        }
+        if let Some(cursors) = batch.cursors {
+            self.advance(shard, cursors).await?;
+        }
+        Ok(())
+    }
+
+    /// Numbers the rows in their order: of two about the same thing the later has the higher number.
+    fn numbered(&self, shard: ShardId, rows: Vec<LogRow>) -> Vec<Row> {
+        let numbered = rows.into_iter().map(|row| Row {
+            partition: u128::from(row.block),
+            values: vec![
+                shard_key(shard),
+                big(row.block),
+                CqlValue::TinyInt(row.kind),
+                CqlValue::SmallInt(row.window),
+                blob(self.numbers.next_write()),
+                blob(row.body),
+                CqlValue::Int(seconds(row.lifetime)),
+            ],
+        });
+        numbered.collect()
+    }
+}
+
+fn claims(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for plan in &batch.plans {
+        for claim in &plan.claims {
+            let row = ClaimRow {
+                key: claim.key,
+                owner: plan.position,
+                body_hash: claim.body_hash,
+                expires_at: claim.expires_at,
+            };
+            rows.push(Row {
+                partition: claim.key.0,
+                values: vec![
+                    blob(claim.key.0.to_be_bytes()),
+                    blob(codec::encode_claim(&row)),
+                    CqlValue::Int(seconds(lifetimes::of_claim(&row, now))),
+                ],
+            });
+        }
+    }
+    rows
+}
+
+fn history(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {
+    let mut rows: Vec<Row> = batch.plans.iter().filter_map(|plan| history_row(plan, now)).collect();
+    rows.sort_by_key(|row| row.partition);
+    rows
+}
+
+fn history_row(plan: &Plan, now: Timestamp) -> Option<Row> {
+    let user = lists::user(&plan.tenant, plan.user_id.as_deref()?);
+    let entry = HistoryEntry { accepted_at: plan.accepted_at, notification: NotificationId(plan.position) };
+    let period = lists::period(entry.accepted_at);
+    let mut values = vec![blob(user.to_be_bytes()), CqlValue::Int(period)];
+    values.extend(lists::history_place(&entry));
+    values.push(CqlValue::Int(seconds(lifetimes::of_plan(plan, now))));
+    // Users with one hash differ in nothing here; periods of one user are seldom written together.
+    Some(Row { partition: user ^ period as u128, values })
+}
+
+/// The key of a dead letter, and its body if it has one.
+pub(super) fn dead_letter(key: &DeadLetterKey, body: Option<CqlValue>) -> Vec<CqlValue> {
+    let mut values = vec![CqlValue::Text(key.tenant.to_string()), CqlValue::Int(lists::day(key.at))];
+    values.extend(lists::dead_letter_place(key));
+    values.extend(body);
+    values
+}
+
+fn day_partition(key: &DeadLetterKey) -> u128 {
+    lists::user(&key.tenant, "") ^ lists::day(key.at) as u128
+}
+
+/// Where something stands in the log, as columns that keep its order.
+pub(super) fn place(position: Position) -> [CqlValue; 2] {
+    [shard_order(position.shard), big(position.offset)]
+}
