@@ -34,3 +34,6 @@ pub mod cli;
 pub mod config;
 pub mod telemetry;
 pub mod runtime;
+
+#[cfg(test)]
+mod testing;

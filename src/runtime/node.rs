@@ -20,7 +20,7 @@ use crate::config::{Config, CoordinationBackend, LogBackend, Roles, StoreBackend
 use crate::coordination::{LocalCoordination, SharedCoordination};
 use crate::disk::{Disk, DiskSettings, MachineSpace};
 use crate::intake::{AcceptedKeys, Acceptor};
-use crate::log::{EmbeddedLog, SharedLog};
+use crate::log::{EmbeddedLog, KafkaLog, SharedLog};
 use crate::planning::Policy;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
@@ -54,7 +54,7 @@ async fn run_until(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
     let disk = open_disk(&config, &clock)?;
-    let (log, store, coordination) = open_backends(&config, &disk, &clock)?;
+    let (log, store, coordination) = open_backends(&config, &disk, &clock).await?;
     let renderer = Arc::new(Renderer::new(&config.templates).context("cannot load the templates")?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
@@ -171,13 +171,13 @@ fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> 
     Ok(disk?)
 }
 
-fn open_backends(
+async fn open_backends(
     config: &Config,
     disk: &Arc<Disk>,
     clock: &SharedClock,
 ) -> anyhow::Result<(SharedLog, SharedStore, SharedCoordination)> {
     let log: SharedLog = match config.log.backend {
-        LogBackend::Kafka => anyhow::bail!("the log `kafka` is not built in"),
+        LogBackend::Kafka => KafkaLog::open(&config.log).await?,
         LogBackend::Embedded => EmbeddedLog::open(disk.clone(), config.log.partitions)?,
     };
     let store: SharedStore = match config.store.backend {
