@@ -1,4 +1,6 @@
-//! This node's membership in the group: two consumers, each polled by a thread of its own, whatever the engine does.
+//! This node's membership in the group: a consumer for each lane, each polled by a thread of its own, whatever the engine
+//! does. So bulk traffic has no hand on what critical is read by, and the group deals each lane out evenly: a consumer of
+//! several topics may get all partitions of one, which can be the one that is busy.
 //!
 //! A thread that polls always answers the group in time, so a slow engine is never taken for a dead one. What it does not
 //! read waits in bounded queues, one for each partition.
@@ -19,12 +21,6 @@ use super::rebalance::Rebalances;
 use super::{Parts, locked, settings};
 use crate::domain::{Priority, ShardId};
 use crate::log::{LogError, Membership, OwnershipChange};
-
-/// The lanes that one consumer reads: bulk traffic has no hand on what critical is read by.
-const CLASSES: [(&str, &[Priority]); 2] = [
-    ("fanfare-log-critical", &[Priority::Critical]),
-    ("fanfare-log-bulk", &[Priority::High, Priority::Normal, Priority::Low]),
-];
 
 /// The longest a thread waits for an event before it looks whether it is to stop or to commit.
 const POLL: Duration = Duration::from_millis(100);
@@ -77,18 +73,17 @@ pub(super) fn join(parts: &Arc<Parts>, desk: &Arc<Desk>) -> Result<Member, LogEr
     let (alive, ended) = sync_channel(1);
     // Dropped on an error, so that a first thread does not stay without its second.
     let member = Member { inbox: inbox.clone(), stop: stop.clone(), ended: Mutex::new(ended) };
-    for (name, lanes) in CLASSES {
-        let partitions: usize = lanes.iter().map(|lane| usize::from(parts.topics.partitions(*lane))).sum();
-        let config = settings::member(&parts.kafka, partitions);
+    let config = settings::member(&parts.kafka, parts.topics.shards().count());
+    for lane in Priority::ALL {
         let consumer = BaseConsumer::from_config_and_context(&config, Rebalances::new(parts, desk, &inbox))
             .map_err(|error| settings::failed("set up a consumer", &error))?;
         let consumer = Arc::new(consumer);
         consumer.context().belongs_to(&consumer);
-        let topics: Vec<&str> = lanes.iter().map(|lane| parts.topics.lane(*lane)).collect();
-        consumer.subscribe(&topics).map_err(|error| settings::failed("subscribe to the topics", &error))?;
+        let topic = parts.topics.lane(lane);
+        consumer.subscribe(&[topic]).map_err(|error| settings::failed("subscribe to a topic", &error))?;
         let (stop, alive) = (stop.clone(), alive.clone());
         std::thread::Builder::new()
-            .name(name.to_owned())
+            .name(format!("fanfare-log-{lane}"))
             .spawn(move || poll(consumer, &stop, alive))
             .map_err(|error| LogError::Failed(format!("cannot start a thread: {error}")))?;
     }

@@ -1,8 +1,8 @@
 //! The log on Kafka, shared by nodes and with other programs.
 //!
 //! A lane is a topic, a shard is one of its partitions, and an offset is Kafka's. Records are appended by two idempotent
-//! producers (`producer.rs`), read by two members of one consumer group (`member.rs`, `rebalance.rs`, `reader.rs`), and
-//! looked up by a consumer that belongs to no group (`desk.rs`): in each pair, critical traffic has one for itself.
+//! producers (`producer.rs`), read by four members of one consumer group (`member.rs`, `rebalance.rs`, `reader.rs`), and
+//! looked up by a consumer that belongs to no group (`desk.rs`). Critical traffic has a producer and a consumer for itself.
 //!
 //! Offsets are committed for whoever owns the partition next, and are no fence: who may plan and send, leases decide.
 //! See docs/decisions/0013-kafka.md.
@@ -24,6 +24,7 @@ mod admin;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rustc_hash::FxHashMap;
@@ -60,9 +61,24 @@ impl KafkaLog {
         let producers = Producers::new(&kafka, &contact)?;
         let parts = Arc::new(Parts { kafka, topics, contact, ends: Ends::default() });
         let desk = Arc::new(Desk::start(&parts)?);
-        desk.learn_ends().await?;
+        learn_ends(&desk).await?;
         Ok(Arc::new(Self { parts, producers, desk }))
     }
+}
+
+/// How often the ends are asked for: topics that were just created have no leader for a moment.
+const LOOKS_MAX: usize = 40;
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+async fn learn_ends(desk: &Desk) -> Result<(), LogError> {
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    for _ in 1..LOOKS_MAX {
+        looks.tick().await;
+        if desk.learn_ends().await.is_ok() {
+            return Ok(());
+        }
+    }
+    desk.learn_ends().await
 }
 
 #[async_trait]

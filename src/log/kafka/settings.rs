@@ -23,7 +23,7 @@ const SESSION_MS: u32 = 12_000;
 /// How often a member asks whether the partitions are being dealt out anew.
 const HEARTBEAT_MS: u32 = 1_000;
 
-/// Memory for what was fetched and is not read yet, of all partitions that one consumer may own.
+/// Memory for what was fetched and is not read yet, of all partitions of all lanes.
 const PREFETCH_BYTES: usize = 48 << 20;
 
 /// The longest that a request to a broker may take.
@@ -67,7 +67,7 @@ pub(super) fn producer(kafka: &Kafka, records_max: usize, kib_max: usize) -> Cli
     with_options(config, kafka)
 }
 
-/// A member of the group. What it prefetches is bounded for `partitions` partitions together.
+/// A member of the group. What all members of a node prefetch is bounded for `partitions` partitions together.
 pub(super) fn member(kafka: &Kafka, partitions: usize) -> ClientConfig {
     // A partition holds up to the bound and one fetch more.
     let prefetch_kib = (PREFETCH_BYTES / 2 / 1024 / partitions.max(1)).clamp(128, 4096);

@@ -1,7 +1,6 @@
 //! Records that other programs write.
 
 use rdkafka::admin::{NewTopic, TopicReplication};
-use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use super::*;
@@ -86,5 +85,4 @@ async fn dead_letters_take_what_came_byte_for_byte_up_to_their_bound() {
         .expect("told");
     let refused = log.tell(vec![told(Outlet::DeadLetters, settings::DEAD_LETTER_BYTES_MAX + (1 << 20))]).await;
     assert!(matches!(refused, Err(LogError::Failed(_))), "{refused:?}");
-    let _ = OwnedHeaders::new();
 }
