@@ -8,7 +8,11 @@ mod serve;
 mod check;
 mod send;
 mod dlq;
+mod topics;
+mod publish;
+mod tail;
 mod client;
+mod kafka;
 
 use std::process::ExitCode;
 
@@ -34,6 +38,13 @@ enum Command {
     /// Dead letters: see them, send them again
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    /// The topics on Kafka: see, create and delete them
+    #[command(subcommand)]
+    Topics(topics::Topics),
+    /// Write one notification request to Kafka, as another program would
+    Publish(publish::Publish),
+    /// Print what the engine tells of its work on Kafka, as it comes
+    Tail(tail::Tail),
 }
 
 /// Runs the program.
@@ -70,6 +81,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Check(check) => check.run().await,
             Command::Send(send) => send.run().await,
             Command::Dlq(dlq) => dlq.run().await,
+            Command::Topics(topics) => topics.run().await,
+            Command::Publish(publish) => publish.run().await,
+            Command::Tail(tail) => tail.run().await,
         }
     })
 }

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use embedded::EmbeddedLog;
-pub use kafka::KafkaLog;
+pub use kafka::{KafkaAdmin, KafkaLog, KafkaTail, Publication, TopicState};
 
 use crate::domain::{Position, Priority, ShardId, Timestamp};
 

@@ -23,7 +23,7 @@ pub(super) struct Contact {
 #[derive(Debug, Default)]
 struct Reasons {
     /// The last that was heard of a connection.
-    connection: Option<String>,
+    connection: Option<(RDKafkaErrorCode, String)>,
     stale: Option<String>,
 }
 
@@ -34,14 +34,14 @@ impl Contact {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.lost(),
             Some(
-                RDKafkaErrorCode::Authentication
+                code @ (RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::SSL
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::UnsupportedFeature
-                | RDKafkaErrorCode::Fatal,
-            ) => locked(&self.reasons).connection = Some(text.to_owned()),
+                | RDKafkaErrorCode::Fatal),
+            ) => locked(&self.reasons).connection = Some((code, text.to_owned())),
             _ => {}
         }
     }
@@ -49,7 +49,7 @@ impl Contact {
     /// No broker answers.
     pub(super) fn lost(&self) {
         if !self.is_down.swap(true, Ordering::Relaxed) {
-            tracing::warn!(reason = self.connection(), "no broker answers");
+            tracing::warn!(reason = self.connection().map(|(_, text)| text), "no broker answers");
         }
     }
 
@@ -65,7 +65,7 @@ impl Contact {
     }
 
     /// The last that was heard of a connection.
-    pub(super) fn connection(&self) -> Option<String> {
+    pub(super) fn connection(&self) -> Option<(RDKafkaErrorCode, String)> {
         locked(&self.reasons).connection.clone()
     }
 
@@ -90,7 +90,7 @@ impl Contact {
         if !self.is_down() {
             return Ok(());
         }
-        let last = self.connection().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let last = self.connection().map(|(_, reason)| format!(": {reason}")).unwrap_or_default();
         Err(LogError::Failed(format!("no broker answers: check `log.kafka.brokers`{last}")))
     }
 }

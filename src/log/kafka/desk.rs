@@ -6,12 +6,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
-use super::topics::{Onlooker, onlook};
+use super::topics::{Onlooker, Topics, onlook};
 use super::{Parts, record, settings};
 use crate::domain::{Position, ShardId};
 use crate::log::{LogError, Record};
@@ -154,7 +154,7 @@ impl Clerk {
                 list.add_partition(parts.topics.lane(shard.lane), i32::from(shard.partition));
             }
         }
-        for (shard, end) in offsets(&self.onlooker, parts, &list, Offset::End, ANSWER_WAIT_MAX)? {
+        for (shard, end) in offsets(&self.onlooker, &parts.topics, &list, Offset::End, ANSWER_WAIT_MAX)? {
             parts.ends.raise(std::iter::once((shard, end)));
         }
         parts.contact.answered();
@@ -208,14 +208,26 @@ impl Clerk {
     }
 }
 
-/// The offsets at one end of partitions; those that the brokers did not say are left out. Blocks.
-pub(super) fn offsets<C: rdkafka::consumer::ConsumerContext>(
+/// The offsets at one end of shards; those that the brokers did not say are left out. Blocks.
+pub(super) fn offsets<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
-    parts: &Parts,
+    topics: &Topics,
     partitions: &TopicPartitionList,
     which: Offset,
     wait: Duration,
 ) -> Result<Vec<(ShardId, u64)>, KafkaError> {
+    let found = offsets_of_any(consumer, partitions, which, wait)?;
+    let shard = |(topic, number, offset): (String, i32, u64)| Some((topics.shard(&topic, number)?, offset));
+    Ok(found.into_iter().filter_map(shard).collect())
+}
+
+/// The same of partitions of any topics.
+pub(super) fn offsets_of_any<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    partitions: &TopicPartitionList,
+    which: Offset,
+    wait: Duration,
+) -> Result<Vec<(String, i32, u64)>, KafkaError> {
     if partitions.count() == 0 {
         return Ok(Vec::new());
     }
@@ -225,9 +237,8 @@ pub(super) fn offsets<C: rdkafka::consumer::ConsumerContext>(
     let mut found = Vec::with_capacity(list.count());
     for element in list.elements() {
         element.error()?;
-        let shard = parts.topics.shard(element.topic(), element.partition());
-        if let (Some(shard), Offset::Offset(offset)) = (shard, element.offset()) {
-            found.push((shard, u64::try_from(offset).unwrap_or(0)));
+        if let Offset::Offset(offset) = element.offset() {
+            found.push((element.topic().to_owned(), element.partition(), u64::try_from(offset).unwrap_or(0)));
         }
     }
     Ok(found)

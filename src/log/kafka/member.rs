@@ -49,8 +49,7 @@ impl Inbox {
     pub(super) fn withdraw(&self, shard: ShardId, going: OwnershipChange) {
         let unseen = {
             let mut changes = locked(&self.changes);
-            let is_coming =
-                |change: &OwnershipChange| matches!(change, OwnershipChange::Assigned(reader) if reader.shard() == shard);
+            let is_coming = |change: &OwnershipChange| matches!(change, OwnershipChange::Assigned(reader) if reader.shard() == shard);
             let place = changes.iter().position(is_coming);
             place.and_then(|place| changes.remove(place))
         };

@@ -29,6 +29,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rustc_hash::FxHashMap;
 
+pub use admin::{KafkaAdmin, KafkaTail, Publication, TopicState};
+
 use super::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::config;
 use crate::domain::{Position, ShardId};

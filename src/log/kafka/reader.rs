@@ -69,12 +69,13 @@ impl Reader {
             };
             let partition = self.partition.clone();
             let number = i32::from(partition.shard.partition);
-            let sought =
-                blocking(move || consumer.seek(&partition.topic, number, offset, SEEK_WAIT_MAX)).await?;
+            let sought = blocking(move || consumer.seek(&partition.topic, number, offset, SEEK_WAIT_MAX)).await?;
             tried += 1;
             match sought {
                 Ok(()) => break,
-                Err(error) if tried >= SEEKS_MAX => return Err(settings::failed("read from an earlier record", &error)),
+                Err(error) if tried >= SEEKS_MAX => {
+                    return Err(settings::failed("read from an earlier record", &error));
+                }
                 Err(_) => {}
             }
         }

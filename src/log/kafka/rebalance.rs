@@ -45,9 +45,15 @@ pub(super) struct Rebalances {
 pub(super) enum Start {
     At(u64),
     /// So many records were deleted before anybody read them.
-    AfterDeleted { at: u64, deleted: u64 },
+    AfterDeleted {
+        at: u64,
+        deleted: u64,
+    },
     /// The topic was made anew: it has not grown to what was committed.
-    MadeAnew { committed: u64, end: u64 },
+    MadeAnew {
+        committed: u64,
+        end: u64,
+    },
 }
 
 /// Decides from where to read: from the committed offset, if it lies within what the log holds.
@@ -90,8 +96,10 @@ impl Rebalances {
                         let _ = element.set_offset(Offset::Offset(i64::try_from(at).unwrap_or(i64::MAX)));
                     }
                 }
-                let readers: Vec<Reader> =
-                    starts.into_iter().filter_map(|((topic, number), start)| self.own(topic, number, start, true)).collect();
+                let readers: Vec<Reader> = starts
+                    .into_iter()
+                    .filter_map(|((topic, number), start)| self.own(topic, number, start, true))
+                    .collect();
                 self.take(consumer, partitions);
                 self.announce(readers);
             }
@@ -141,8 +149,8 @@ impl Rebalances {
         partitions: &TopicPartitionList,
     ) -> KafkaResult<Vec<((String, i32), Start)>> {
         let committed = consumer.committed_offsets(partitions.clone(), OFFSETS_WAIT_MAX)?;
-        let firsts = offsets(consumer, &self.parts, partitions, Offset::Beginning, OFFSETS_WAIT_MAX)?;
-        let ends = offsets(consumer, &self.parts, partitions, Offset::End, OFFSETS_WAIT_MAX)?;
+        let firsts = offsets(consumer, &self.parts.topics, partitions, Offset::Beginning, OFFSETS_WAIT_MAX)?;
+        let ends = offsets(consumer, &self.parts.topics, partitions, Offset::End, OFFSETS_WAIT_MAX)?;
         self.parts.ends.raise(ends.iter().copied());
         let (firsts, ends): (FxHashMap<_, _>, FxHashMap<_, _>) =
             (firsts.into_iter().collect(), ends.into_iter().collect());
@@ -194,7 +202,10 @@ impl Rebalances {
             .filter_map(|one| self.parts.topics.shard(one.topic(), one.partition()))
             .collect();
         if consumer.assignment_lost() {
-            tracing::warn!(partitions = named.len(), "the brokers took this node for gone, and gave its partitions away");
+            tracing::warn!(
+                partitions = named.len(),
+                "the brokers took this node for gone, and gave its partitions away"
+            );
             self.lose(&named);
         } else {
             self.release(consumer, &named);
@@ -276,12 +287,7 @@ impl ClientContext for Rebalances {
 }
 
 impl ConsumerContext for Rebalances {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        error: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assigned(consumer, partitions),
             _ => self.revoked(consumer, partitions),

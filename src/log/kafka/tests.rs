@@ -1,6 +1,7 @@
 //! Against a real broker, whose address is in `FANFARE_TEST_KAFKA`; what brokers do that go away, against one in this process.
 
 mod groups;
+mod operators;
 mod foreign;
 mod outages;
 

@@ -31,6 +31,13 @@ pub(super) struct Topics {
     dead_letters: String,
 }
 
+/// Whether topics are created, or the brokers only asked if they would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creation {
+    Asked,
+    Done,
+}
+
 /// Answers questions about topics.
 pub(super) type Onlooker = BaseConsumer<Plain>;
 
@@ -41,7 +48,7 @@ impl Topics {
         let onlooker = Arc::new(onlook(kafka, contact)?);
         let missing = topics.missing(&onlooker, contact).await?;
         if !missing.is_empty() {
-            topics.create(kafka, &missing, partitions, contact).await?;
+            topics.create(kafka, &missing, partitions, contact, Creation::Done).await?;
             topics.wait_until_seen(&onlooker, contact).await?;
         }
         Ok(topics)
@@ -115,7 +122,8 @@ impl Topics {
         Ok(())
     }
 
-    async fn missing(&self, onlooker: &Arc<Onlooker>, contact: &Contact) -> Result<Vec<String>, LogError> {
+    /// The topics that are not there; the partitions of the others are counted.
+    pub(super) async fn missing(&self, onlooker: &Arc<Onlooker>, contact: &Contact) -> Result<Vec<String>, LogError> {
         let mut missing = Vec::new();
         for topic in self.all() {
             let (onlooker, name) = (onlooker.clone(), topic.to_owned());
@@ -132,25 +140,14 @@ impl Topics {
         Ok(missing)
     }
 
-    /// Creates topics; those that another node created meanwhile are as good.
+    /// Creates topics, or only asks whether they could be. Those that another node created meanwhile are as good.
     pub(super) async fn create(
         &self,
         kafka: &Kafka,
         names: &[String],
         partitions: u16,
         contact: &Arc<Contact>,
-    ) -> Result<(), LogError> {
-        self.ask_to_create(kafka, names, partitions, contact, false).await
-    }
-
-    /// Asks whether the topics could be created, or has it done.
-    pub(super) async fn ask_to_create(
-        &self,
-        kafka: &Kafka,
-        names: &[String],
-        partitions: u16,
-        contact: &Arc<Contact>,
-        only_asking: bool,
+        creation: Creation,
     ) -> Result<(), LogError> {
         let admin = AdminClient::from_config_and_context(&settings::onlooker(kafka), Plain(contact.clone()))
             .map_err(|error| settings::failed("set up a client", &error))?;
@@ -170,7 +167,7 @@ impl Topics {
         let options = AdminOptions::new()
             .request_timeout(Some(ANSWER_WAIT_MAX))
             .operation_timeout(Some(ANSWER_WAIT_MAX))
-            .validate_only(only_asking);
+            .validate_only(creation == Creation::Asked);
         let outcomes = admin.create_topics(&topics, &options).await;
         for outcome in outcomes.map_err(|error| unreachable(&error, contact))? {
             if let Err((topic, code)) = outcome
@@ -183,7 +180,7 @@ impl Topics {
     }
 
     /// Waits until each topic has its partitions.
-    async fn wait_until_seen(&self, onlooker: &Arc<Onlooker>, contact: &Contact) -> Result<(), LogError> {
+    pub(super) async fn wait_until_seen(&self, onlooker: &Arc<Onlooker>, contact: &Contact) -> Result<(), LogError> {
         let deadline = Instant::now() + CREATION_WAIT_MAX;
         let mut looks = tokio::time::interval(Duration::from_millis(100));
         loop {
@@ -194,7 +191,9 @@ impl Topics {
             }
             if Instant::now() > deadline {
                 let names = missing.join("`, `");
-                return Err(LogError::Failed(format!("the topics `{names}` were created and are not seen: look at the brokers")));
+                return Err(LogError::Failed(format!(
+                    "the topics `{names}` were created and are not seen: look at the brokers"
+                )));
             }
         }
     }
@@ -227,14 +226,24 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 /// Why a first question found no answer, with what was heard of the connection.
 pub(super) fn unreachable(error: &KafkaError, contact: &Contact) -> LogError {
-    let last = contact.connection().map(|heard| format!(" ({heard})")).unwrap_or_default();
-    let advice = match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-            "give the user in `log.kafka.options` the right to the topics"
+    let heard = contact.connection();
+    let (said, advice) = match (error.rdkafka_error_code(), heard.as_ref().map(|(code, _)| *code)) {
+        (Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed), _) => {
+            ("the brokers refuse the user of `log.kafka.options`", "give it the right to the topics")
         }
-        _ => "check `log.kafka.brokers` and `log.kafka.options`",
+        (_, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)) => {
+            ("the brokers refuse the credentials", "check the `sasl.` settings in `log.kafka.options`")
+        }
+        (_, Some(RDKafkaErrorCode::SSL)) => {
+            ("no TLS connection to the brokers comes about", "check the `ssl.` settings in `log.kafka.options`")
+        }
+        (_, Some(RDKafkaErrorCode::UnsupportedFeature)) => {
+            ("the brokers are too old", "they must be Kafka 1.0 or later")
+        }
+        _ => ("the brokers do not answer", "check `log.kafka.brokers` and `log.kafka.options`"),
     };
-    LogError::Failed(format!("the brokers do not answer: {}{last}: {advice}", settings::reason(error)))
+    let why = heard.map_or_else(|| settings::reason(error), |(_, text)| text);
+    LogError::Failed(format!("{said} ({why}): {advice}"))
 }
 
 fn not_created(topic: &str, code: RDKafkaErrorCode, replication: u16) -> String {
@@ -243,7 +252,8 @@ fn not_created(topic: &str, code: RDKafkaErrorCode, replication: u16) -> String 
             format!("the cluster has fewer than {replication} brokers: lower `log.kafka.replication`")
         }
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "the user may not: give it the right, or create the topics with `fanfare topics create` as one who may".into()
+            "the user may not: give it the right, or create the topics with `fanfare topics create` as one who may"
+                .into()
         }
         code => code.to_string(),
     };

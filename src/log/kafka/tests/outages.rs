@@ -39,10 +39,7 @@ async fn an_append_fails_in_bounded_time_without_brokers_and_works_again_by_itse
         }
     })
     .await;
-    in_time("appending again", async {
-        while log.append(numbered(Priority::Normal, 0..10)).await.is_err() {}
-    })
-    .await;
+    in_time("appending again", async { while log.append(numbered(Priority::Normal, 0..10)).await.is_err() {} }).await;
 }
 
 #[tokio::test]
