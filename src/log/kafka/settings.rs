@@ -69,7 +69,8 @@ pub(super) fn producer(kafka: &Kafka, records_max: usize, kib_max: usize) -> Cli
 
 /// A member of the group. What all members of a node prefetch is bounded for `partitions` partitions together.
 pub(super) fn member(kafka: &Kafka, partitions: usize) -> ClientConfig {
-    // A partition holds up to the bound and one fetch more.
+    // A partition holds up to the bound and one fetch more. Small records are bounded by their number: each costs librdkafka
+    // some 300 bytes besides.
     let prefetch_kib = (PREFETCH_BYTES / 2 / 1024 / partitions.max(1)).clamp(128, 4096);
     let mut config = client(kafka);
     config
@@ -82,7 +83,7 @@ pub(super) fn member(kafka: &Kafka, partitions: usize) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         // The bounds are per partition where partitions have queues of their own.
-        .set("queued.min.messages", "20000")
+        .set("queued.min.messages", (prefetch_kib * 4).to_string())
         .set("queued.max.messages.kbytes", prefetch_kib.to_string())
         .set("max.partition.fetch.bytes", (prefetch_kib * 1024).to_string())
         // A full queue is looked at again after this; the default of one second would be a second without records.
@@ -104,7 +105,7 @@ pub(super) fn onlooker(kafka: &Kafka) -> ClientConfig {
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
         // The next look-up goes behind the fetch under way.
-        .set("fetch.wait.max.ms", "10")
+        .set("fetch.wait.max.ms", "2")
         .set("fetch.error.backoff.ms", "50")
         .set("queued.max.messages.kbytes", "1024")
         .set("max.partition.fetch.bytes", "65536");

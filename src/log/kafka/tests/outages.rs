@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
 
@@ -78,4 +79,20 @@ async fn a_setting_that_is_refused_is_named_without_its_value() {
     broker.settings.kafka.options.insert("session.timeout.ms".into(), config::Secret::new("hunter2"));
     let error = KafkaLog::open(&broker.settings).await.err().expect("it is refused").to_string();
     assert!(!error.contains("hunter2") && error.contains("log.kafka.options"), "{error}");
+}
+
+#[tokio::test]
+async fn partitions_whose_offsets_cannot_be_asked_for_are_given_to_the_engine_later() {
+    let (cluster, broker) = cluster();
+    let log = broker.log(2).await;
+    log.append(numbered(Priority::Normal, 0..10)).await.expect("appended");
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 4];
+    cluster.request_errors(RDKafkaApiKey::OffsetFetch, &refusals);
+    let mut membership = log.join().await.expect("joined");
+    for mut reader in several(&mut *membership, 8).await {
+        if reader.shard().lane == Priority::Normal {
+            let records = in_time("reading", reader.read(0, ALL)).await.expect("read");
+            assert_eq!(records[0].position.offset, 0);
+        }
+    }
 }
