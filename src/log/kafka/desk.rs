@@ -193,9 +193,10 @@ impl Clerk {
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             match self.onlooker.poll(left) {
                 Some(Ok(message)) => {
+                    let shard = parts.topics.shard(message.topic(), message.partition());
+                    let record = record::take(&message, position.shard);
                     // A gap, or what was deleted, ends at a later one.
-                    if parts.topics.shard(message.topic(), message.partition()) == Some(position.shard) {
-                        let record = record::take(&message, position.shard);
+                    if shard == Some(position.shard) && record.position.offset >= position.offset {
                         return Ok((record.position == position).then_some(record));
                     }
                 }

@@ -142,7 +142,6 @@ impl Rebalances {
     }
 
     /// From where each partition is read. Blocks.
-    #[expect(clippy::type_complexity, reason = "a list of places and where to begin at them")]
     fn starts(
         &self,
         consumer: &BaseConsumer<Rebalances>,
