@@ -54,7 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "insight",
         ],
     ),
-    ("cli", &["domain", "clock", "store", "api", "providers", "rendering", "runtime"]),
+    ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "runtime"]),
     // Plain structs and names: configuration reads channels; the metrics page keeps itself small by the clock.
     ("config", &["domain"]),
     ("telemetry", &["domain", "clock"]),

@@ -9,7 +9,11 @@ mod check;
 mod send;
 mod dlq;
 mod schema;
+mod topics;
+mod publish;
+mod tail;
 mod client;
+mod kafka;
 
 use std::process::ExitCode;
 
@@ -38,6 +42,13 @@ enum Command {
     /// The tables of the store `cql`: see them, create them
     #[command(subcommand)]
     Schema(schema::Schema),
+    /// The topics on Kafka: see, create and delete them
+    #[command(subcommand)]
+    Topics(topics::Topics),
+    /// Write one notification request to Kafka, as another program would
+    Publish(publish::Publish),
+    /// Print what the engine tells of its work on Kafka, as it comes
+    Tail(tail::Tail),
 }
 
 /// Runs the program.
@@ -75,6 +86,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Send(send) => send.run().await,
             Command::Dlq(dlq) => dlq.run().await,
             Command::Schema(schema) => schema.run().await,
+            Command::Topics(topics) => topics.run().await,
+            Command::Publish(publish) => publish.run().await,
+            Command::Tail(tail) => tail.run().await,
         }
     })
 }

@@ -5,6 +5,7 @@
 //! and each partition has one owner at a time.
 
 mod embedded;
+mod kafka;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use embedded::EmbeddedLog;
+pub use kafka::{KafkaAdmin, KafkaLog, KafkaTail, Publication, TopicState};
 
 use crate::domain::{Position, Priority, ShardId, Timestamp};
 

@@ -6,10 +6,10 @@ use futures_util::future::pending;
 
 use crate::clock::SharedClock;
 use crate::config::{Config, CoordinationBackend, LogBackend, StoreBackend};
-use crate::coordination::{LocalCoordination, SharedCoordination};
+use crate::coordination::{LocalCoordination, RedisCoordination, SharedCoordination};
 use crate::disk::{Disk, DiskSettings, MachineSpace};
-use crate::log::{EmbeddedLog, SharedLog};
-use crate::store::{EmbeddedStore, LeaseRows, Measured, SharedStore};
+use crate::log::{EmbeddedLog, KafkaLog, SharedLog};
+use crate::store::{CqlStore, EmbeddedStore, LeaseRows, Measured, SharedStore};
 
 /// The ports of a node.
 pub(super) struct Backends {
@@ -25,7 +25,9 @@ pub(super) struct Backends {
 impl Backends {
     pub(super) async fn open(config: &Config, clock: &SharedClock) -> anyhow::Result<Self> {
         let coordination: SharedCoordination = match config.coordination.backend {
-            CoordinationBackend::Redis => anyhow::bail!("the coordination `redis` is not built in"),
+            CoordinationBackend::Redis => {
+                Arc::new(RedisCoordination::start(&config.coordination.redis, clock.clone()).await?)
+            }
             CoordinationBackend::Local => Arc::new(LocalCoordination::new(clock.clone())),
         };
         // Other pairs were refused with the configuration.
@@ -36,7 +38,13 @@ impl Backends {
                 let store: SharedStore = Measured::over(EmbeddedStore::open(disk.clone())?);
                 Ok(Self { log, store, coordination, leases: None, disk: Some(disk) })
             }
-            _ => anyhow::bail!("the log `kafka` is not built in"),
+            (LogBackend::Kafka, StoreBackend::Cql) => {
+                let store = CqlStore::open(&config.store.cql, clock.clone()).await?;
+                let log: SharedLog = KafkaLog::open(&config.log).await?;
+                let leases: Arc<dyn LeaseRows> = store.clone();
+                Ok(Self { log, store: Measured::over(store), coordination, leases: Some(leases), disk: None })
+            }
+            _ => anyhow::bail!("`log.backend` and `store.backend` do not go together"),
         }
     }
 

@@ -347,7 +347,9 @@ impl Builder {
 
     /// Gives this node's signs of life, beside everything else so that nothing delays them.
     fn beats(&self, keeper: Arc<LeaseKeeper>) -> Child {
-        let arguments = BeatArguments { keeper, clock: self.parts.clock.clone(), on_nodes: Arc::new(|_| ()) };
+        let coordination = self.parts.coordination.clone();
+        let on_nodes = Arc::new(move |nodes| coordination.set_live_nodes(nodes));
+        let arguments = BeatArguments { keeper, clock: self.parts.clock.clone(), on_nodes };
         Child {
             kind: "beat",
             name: "beat".into(),

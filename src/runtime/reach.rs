@@ -8,8 +8,9 @@ use rustix::fs::{Access, access};
 
 use super::clock::SystemClock;
 use crate::clock::SharedClock;
-use crate::config::{Config, CoordinationBackend, StoreBackend};
+use crate::config::{Config, CoordinationBackend, LogBackend, StoreBackend};
 use crate::coordination::RedisCoordination;
+use crate::log::KafkaAdmin;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::CqlStore;
@@ -19,11 +20,13 @@ const REACH_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// What was tried, and what came of it, in the order of the data.
 pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
-    let data_dir = &config.store.embedded.data_dir;
-    let mut reached = vec![
-        (format!("the embedded log and store in `{}`", data_dir.display()), data_dir_is_usable(data_dir)),
-        ("the templates".to_owned(), Renderer::new(&config.templates).map(drop).map_err(|error| chain(&error))),
-    ];
+    let mut reached = Vec::new();
+    if config.log.backend == LogBackend::Kafka {
+        match KafkaAdmin::new(&config.log) {
+            Ok(admin) => reached.extend(admin.check().await),
+            Err(error) => reached.push(("Kafka".to_owned(), Err(error.to_string()))),
+        }
+    }
     if config.store.backend == StoreBackend::Cql {
         let found = CqlStore::check(&config.store.cql, Arc::new(SystemClock)).await;
         let nodes = config.store.cql.nodes.join(", ");
@@ -36,6 +39,12 @@ pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
         let outcome = RedisCoordination::check(&config.coordination.redis).await;
         reached.push(("the coordination `redis`".to_owned(), outcome.map_err(|error| error.to_string())));
     }
+    if config.log.backend == LogBackend::Embedded {
+        let data_dir = &config.store.embedded.data_dir;
+        reached.push((format!("the embedded log and store in `{}`", data_dir.display()), data_dir_is_usable(data_dir)));
+    }
+    let templates = Renderer::new(&config.templates).map(drop).map_err(|error| chain(&error));
+    reached.push(("the templates".to_owned(), templates));
     match build_providers(config) {
         Ok(providers) => {
             for provider in providers {

@@ -27,7 +27,7 @@ impl LogBackend for InDirectory {
     }
 }
 
-log_conformance!(InDirectory::new());
+log_conformance!(Some(InDirectory::new()));
 
 fn records(count: u64) -> Vec<NewRecord> {
     (0..count).map(|key| NewRecord { lane: Priority::Normal, key, body: Bytes::from(key.to_string()) }).collect()

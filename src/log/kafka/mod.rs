@@ -1,0 +1,149 @@
+//! The log on Kafka, shared by nodes and with other programs.
+//!
+//! A lane is a topic, a shard is one of its partitions, and an offset is Kafka's. Records are appended by two idempotent
+//! producers (`producer.rs`), read by four members of one consumer group (`member.rs`, `rebalance.rs`, `reader.rs`), and
+//! looked up by a consumer that belongs to no group (`desk.rs`). Critical traffic has a producer and a consumer for itself.
+//!
+//! Offsets are committed for whoever owns the partition next, and are no fence: who may plan and send, leases decide.
+//! See docs/decisions/0013-kafka.md.
+
+mod producer;
+mod completion;
+mod member;
+mod rebalance;
+mod partition;
+mod reader;
+mod record;
+mod desk;
+mod topics;
+mod contact;
+mod settings;
+mod admin;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustc_hash::FxHashMap;
+
+pub use admin::{KafkaAdmin, KafkaTail, Publication, TopicState};
+
+use super::{Log, LogError, Membership, NewRecord, Record, Told};
+use crate::config;
+use crate::domain::{Position, ShardId};
+use contact::Contact;
+use desk::Desk;
+use producer::Producers;
+use topics::Topics;
+
+/// The log on Kafka.
+pub struct KafkaLog {
+    parts: Arc<Parts>,
+    producers: Producers,
+    desk: Arc<Desk>,
+}
+
+/// What producers, members and look-ups share.
+struct Parts {
+    kafka: config::Kafka,
+    topics: Topics,
+    contact: Arc<Contact>,
+    ends: Ends,
+}
+
+impl KafkaLog {
+    /// Reaches the brokers, and creates the topics that are missing with so many partitions for each priority.
+    pub async fn open(settings: &config::Log) -> Result<Arc<Self>, LogError> {
+        let kafka = settings.kafka.clone();
+        let contact = Arc::new(Contact::default());
+        let topics = Topics::open(&kafka, settings.partitions, &contact).await?;
+        let producers = Producers::new(&kafka, &contact)?;
+        let parts = Arc::new(Parts { kafka, topics, contact, ends: Ends::default() });
+        let desk = Arc::new(Desk::start(&parts)?);
+        learn_ends(&desk).await?;
+        Ok(Arc::new(Self { parts, producers, desk }))
+    }
+}
+
+/// How often the ends are asked for: topics that were just created have no leader for a moment.
+const LOOKS_MAX: usize = 40;
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+async fn learn_ends(desk: &Desk) -> Result<(), LogError> {
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    for _ in 1..LOOKS_MAX {
+        looks.tick().await;
+        if desk.learn_ends().await.is_ok() {
+            return Ok(());
+        }
+    }
+    desk.learn_ends().await
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, LogError> {
+        self.parts.contact.usable()?;
+        let topics = &self.parts.topics;
+        let shards: Vec<ShardId> = records.iter().map(|record| topics.choose(record.lane, record.key)).collect();
+        let offsets = self.producers.append(&records, &shards, topics).await?;
+        let positions = shards.into_iter().zip(offsets).map(|(shard, offset)| Position::new(shard, offset));
+        let positions: Vec<Position> = positions.collect();
+        self.parts.ends.raise(positions.iter().map(|position| (position.shard, position.offset + 1)));
+        Ok(positions)
+    }
+
+    async fn record(&self, position: Position) -> Result<Option<Record>, LogError> {
+        if !self.parts.topics.has(position.shard) {
+            return Ok(None);
+        }
+        self.desk.record(position).await
+    }
+
+    fn end(&self, shard: ShardId) -> u64 {
+        self.parts.ends.of(shard)
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        Ok(Box::new(member::join(&self.parts, &self.desk)?))
+    }
+
+    fn writable(&self) -> Result<(), LogError> {
+        self.parts.contact.writable()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn tell(&self, records: Vec<Told>) -> Result<(), LogError> {
+        self.producers.tell(&records, &self.parts.topics).await
+    }
+}
+
+/// The ends of partitions as far as this node knows: from its own appends, from what it read, and from asking now and then.
+#[derive(Debug, Default)]
+struct Ends(Mutex<FxHashMap<ShardId, u64>>);
+
+impl Ends {
+    fn of(&self, shard: ShardId) -> u64 {
+        locked(&self.0).get(&shard).copied().unwrap_or(0)
+    }
+
+    /// An end never goes back.
+    fn raise(&self, known: impl Iterator<Item = (ShardId, u64)>) {
+        let mut ends = locked(&self.0);
+        for (shard, end) in known {
+            let held = ends.entry(shard).or_default();
+            *held = end.max(*held);
+        }
+    }
+}
+
+/// What a lock guards is whole at each step, so that a panic elsewhere does not spoil it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
