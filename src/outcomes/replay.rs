@@ -49,6 +49,8 @@ impl Replays {
         let Some(letter) = self.store.dead_letter(key).await? else { return Ok(Replay::NotReplayable) };
         match &letter.cause {
             DeadLetterCause::Task { .. } => self.replay_task(&letter).await,
+            // It is written again by whoever wrote it, or from where the log tells of dead letters.
+            DeadLetterCause::Foreign(_) => Ok(Replay::NotReplayable),
             DeadLetterCause::Record { body } => {
                 let shard = key.task.position.shard;
                 let record = NewRecord { lane: shard.lane, key: u64::from(shard.partition), body: body.clone() };

@@ -28,7 +28,7 @@ use crate::dispatch::{
     UnservedActor,
 };
 use crate::domain::{BLOCK_OFFSETS, Channel};
-use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, remember_unplanned};
+use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, Reading, remember_unplanned};
 use crate::log::{OwnershipChange, PartitionReader, ReadLimit, SharedLog};
 use crate::outcomes::{Cancellations, Replays, RetryPolicy, SettlerActor, SettlerArguments, SettlerHandle};
 use crate::ownership::{Ownership, Shard};
@@ -350,6 +350,11 @@ impl Builder {
                 records: self.parts.config.intake.batch_records,
                 bytes: self.parts.config.intake.batch_bytes.as_usize(),
             },
+            reading: Arc::new(Reading {
+                contents: self.parts.renderer.clone(),
+                body_max: self.parts.config.http.max_body.as_usize(),
+            }),
+            log: self.parts.log.clone(),
             policy: self.parts.policy.clone(),
             clock: self.parts.clock.clone(),
             store: store.clone(),
