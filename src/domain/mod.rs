@@ -12,12 +12,14 @@ mod request;
 mod decision;
 mod task;
 mod event;
+mod history;
 mod message;
 mod outcome;
 
 pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use event::{Event, EventKind};
+pub use history::WHOLE;
 pub use ids::{BLOCK_OFFSETS, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
 pub use message::{Address, Message, Parts};
 pub use outcome::Outcome;

@@ -26,6 +26,7 @@ use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Source, Story, TaskId, TaskState, Timestamp};
 use crate::log::{PartitionReader, ReadLimit, Record, SharedLog};
+use crate::outcomes::Deliveries;
 use crate::ownership::Shard;
 use crate::planning::{self, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
@@ -54,6 +55,8 @@ pub struct PartitionArguments {
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
     pub accepted_keys: Arc<AcceptedKeys>,
+    /// Whom others are told through, if there are any.
+    pub deliveries: Option<Arc<Deliveries>>,
     /// Told when the node stops: the batch in hand is finished, and no other begun.
     pub stop: CancellationToken,
 }
@@ -163,6 +166,10 @@ impl PartitionState {
     /// Hands on what is open and not waiting for a timer, of what was planned before.
     fn adopt(&self, stories: &[Story]) {
         let arguments = &self.arguments;
+        // Who planned them may not have told others of them.
+        if let Some(deliveries) = &arguments.deliveries {
+            deliveries.tell_blocks(arguments.shard.id(), stories);
+        }
         let now = arguments.clock.now();
         let mut open = Vec::new();
         for story in stories {
@@ -297,6 +304,9 @@ impl PartitionState {
     /// Everything is durable: what may go now goes to dispatch, what waits to the timers.
     fn hand_on(&self, plans: &[Arc<Plan>], timers: Vec<TimerRow>, now: Timestamp) {
         let arguments = &self.arguments;
+        if let Some(deliveries) = &arguments.deliveries {
+            deliveries.tell_plans(arguments.shard.id(), plans);
+        }
         let mut ready = Vec::with_capacity(plans.len());
         for plan in plans {
             let first = if plan.routing == Routing::Fallback { 1 } else { plan.tasks().len() };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::deliveries::Deliveries;
 use super::finish::Finisher;
 use crate::clock::SharedClock;
 use crate::domain::{Event, EventKind, TaskState};
@@ -28,13 +29,29 @@ pub struct Replays {
     log: SharedLog,
     clock: SharedClock,
     timers: Arc<TimersHandle>,
+    /// Whom others are told through, if there are any.
+    deliveries: Option<Arc<Deliveries>>,
     finisher: Finisher,
     one_at_a_time: Mutex<()>,
 }
 
 impl Replays {
-    pub fn new(store: SharedStore, log: SharedLog, clock: SharedClock, timers: Arc<TimersHandle>) -> Arc<Self> {
-        Arc::new(Self { store, log, clock, timers, finisher: Finisher::new(), one_at_a_time: Mutex::new(()) })
+    pub fn new(
+        store: SharedStore,
+        log: SharedLog,
+        clock: SharedClock,
+        timers: Arc<TimersHandle>,
+        deliveries: Option<Arc<Deliveries>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            log,
+            clock,
+            timers,
+            deliveries,
+            finisher: Finisher::new(),
+            one_at_a_time: Mutex::new(()),
+        })
     }
 
     /// A task gets one more attempt, at once; a record is appended to the log again, untouched. Durable on return, and
@@ -85,13 +102,16 @@ impl Replays {
         let timer = TimerRow { key: timer_key, channel: spec.channel, endpoint: spec.endpoint };
         let mut batch = WriteBatch {
             timers: vec![timer],
-            events: vec![event],
+            events: vec![event.clone()],
             revived: vec![letter.key.clone()],
             ..WriteBatch::default()
         };
         batch.books.shift(story.plan.source, Some(column), Some(BookColumn::Scheduled), 1);
         let _expected = self.timers.expect(task.position.shard, &mut batch.timers);
         self.store.write(task.position.shard, batch).await?;
+        if let Some(deliveries) = &self.deliveries {
+            deliveries.tell(task.position.shard, [(&story.plan, &event)]);
+        }
         self.timers.add(task.position.shard, vec![timer]);
         Ok(Replay::Requeued)
     }

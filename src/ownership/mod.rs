@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 
-pub use shard::{Begin, Expected, Mark, Shard, Stage};
+pub use shard::{Barrier, Begin, Expected, Mark, Shard, Stage, Ticket};
 
 use crate::domain::{ShardId, TaskId};
 use crate::store::TimerRow;

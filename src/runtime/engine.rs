@@ -3,7 +3,7 @@
 //! ```text
 //! root ─┬─ partitions ── partition[shard]
 //!       ├─ channels ──── channel[channel, class] ── sender[i]
-//!       ├─ outcomes ──── settler[class]
+//!       ├─ outcomes ──── settler[class], deliveries (where others read the log)
 //!       ├─ timers ────── timer[shard]
 //!       └─ sweeper
 //! ```
@@ -30,16 +30,22 @@ use crate::dispatch::{
 use crate::domain::{BLOCK_OFFSETS, Channel};
 use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, Reading, remember_unplanned};
 use crate::log::{OwnershipChange, PartitionReader, ReadLimit, SharedLog};
-use crate::outcomes::{Cancellations, Replays, RetryPolicy, SettlerActor, SettlerArguments, SettlerHandle};
+use crate::outcomes::{
+    Cancellations, Deliveries, DeliveriesActor, DeliveriesArguments, Replays, RetryPolicy, SettlerActor,
+    SettlerArguments, SettlerHandle,
+};
 use crate::ownership::{Ownership, Shard};
 use crate::planning::Policy;
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
-use crate::store::{SharedStore, WriteBatch};
+use crate::store::{Cursors, SharedStore, WriteBatch};
 use crate::timers::{SweepActor, SweepArguments, TimerActor, TimerArguments, TimersHandle};
 
 /// The longest a stage may take to end after its last message.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The longest a stop waits for others to be told.
+const TELL_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -68,6 +74,7 @@ pub struct Engine {
     pub log: SharedLog,
     clock: SharedClock,
     settlers: [SettlerHandle; 2],
+    deliveries: Option<Arc<Deliveries>>,
     stop: CancellationToken,
     drain_timeout: Duration,
     /// In the order in which they are stopped.
@@ -99,16 +106,30 @@ impl Engine {
                 tracing::error!("outcomes could not be written in time: their tasks are sent again at the next start");
             }
         }
+        if let Some(deliveries) = &self.deliveries
+            && tokio::time::timeout(TELL_WAIT_MAX, deliveries.done()).await.is_err()
+        {
+            tracing::warn!("others could not be told of everything in time: the next start tells them");
+        }
         for supervisor in supervisors {
             stop(supervisor).await;
         }
         for shard in self.ownership.shards() {
-            if let Some(cursors) = shard.advance() {
+            if let Some(cursors) = self.last_cursors(&shard) {
                 let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
                 if let Err(error) = self.store.write(shard.id(), batch).await {
                     tracing::warn!(%error, shard = %shard.id(), "cannot write cursors: the next start scans more");
                 }
             }
+        }
+    }
+
+    /// The cursors to be written last. They may have moved before they could be written, for what others were to be told.
+    fn last_cursors(&self, shard: &Shard) -> Option<Cursors> {
+        let moved = shard.advance();
+        match self.deliveries {
+            None => moved,
+            Some(_) => shard.is_told(shard.barrier()).then(|| shard.cursors()),
         }
     }
 
@@ -132,6 +153,8 @@ struct Builder {
     timers: Arc<TimersHandle>,
     settlers: [SettlerHandle; 2],
     cancellations: Arc<Cancellations>,
+    /// None where nobody else reads the log.
+    deliveries: Option<Arc<Deliveries>>,
     fatal: Arc<Fatal>,
     stop: CancellationToken,
 }
@@ -145,8 +168,14 @@ impl Builder {
         };
         let ownership = Arc::new(Ownership::default());
         let dispatch = Arc::new(DispatchHandle::new(room));
-        let cancellations =
-            Cancellations::new(parts.store.clone(), parts.clock.clone(), ownership.clone(), dispatch.clone());
+        let deliveries = parts.log.is_shared().then(|| Deliveries::new(ownership.clone()));
+        let cancellations = Cancellations::new(
+            parts.store.clone(),
+            parts.clock.clone(),
+            ownership.clone(),
+            dispatch.clone(),
+            deliveries.clone(),
+        );
         Self {
             parts,
             ownership,
@@ -154,6 +183,7 @@ impl Builder {
             timers: Arc::default(),
             settlers: [SettlerHandle::new(), SettlerHandle::new()],
             cancellations,
+            deliveries,
             fatal: Arc::default(),
             stop: CancellationToken::new(),
         }
@@ -161,7 +191,7 @@ impl Builder {
 
     /// Starts in the reverse order of the data, so that whoever hands something on finds somebody there.
     async fn start(self) -> anyhow::Result<Engine> {
-        let outcomes = self.supervise("outcomes", Class::ALL.map(|class| self.settler(class)).into()).await?;
+        let outcomes = self.supervise("outcomes", self.outcomes()).await?;
         let channels = self.supervise("channels", self.channels()).await?;
         let timers = self.supervise("timers", Vec::new()).await?;
         let sweeper = self.supervise("sweeper", vec![self.sweeper()]).await?;
@@ -175,7 +205,13 @@ impl Builder {
             }
         }
         let parts = &self.parts;
-        let replays = Replays::new(parts.store.clone(), parts.log.clone(), parts.clock.clone(), self.timers.clone());
+        let replays = Replays::new(
+            parts.store.clone(),
+            parts.log.clone(),
+            parts.clock.clone(),
+            self.timers.clone(),
+            self.deliveries.clone(),
+        );
         Ok(Engine {
             ownership: self.ownership,
             dispatch: self.dispatch,
@@ -186,6 +222,7 @@ impl Builder {
             log: self.parts.log,
             clock: self.parts.clock,
             settlers: self.settlers,
+            deliveries: self.deliveries,
             stop: self.stop,
             drain_timeout: self.parts.config.dispatch.drain_timeout,
             supervisors: vec![partitions, channels, outcomes, timers, sweeper],
@@ -220,6 +257,26 @@ impl Builder {
         }
     }
 
+    fn outcomes(&self) -> Vec<Child> {
+        let settlers = Class::ALL.into_iter().map(|class| self.settler(class));
+        settlers.chain(self.deliveries.as_ref().map(|deliveries| self.deliveries(deliveries))).collect()
+    }
+
+    fn deliveries(&self, deliveries: &Arc<Deliveries>) -> Child {
+        let arguments = DeliveriesArguments {
+            deliveries: deliveries.clone(),
+            log: self.parts.log.clone(),
+            store: self.parts.store.clone(),
+            clock: self.parts.clock.clone(),
+        };
+        Child {
+            kind: "deliveries",
+            name: "all".into(),
+            start: start_with::<DeliveriesActor>(move |_| arguments.clone()),
+            runtime: Handle::current(),
+        }
+    }
+
     fn settler(&self, class: Class) -> Child {
         let arguments = SettlerArguments {
             handle: self.settlers[class as usize].clone(),
@@ -229,6 +286,7 @@ impl Builder {
             ownership: self.ownership.clone(),
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
+            deliveries: self.deliveries.clone(),
         };
         Child {
             kind: "settler",
@@ -297,6 +355,7 @@ impl Builder {
             renderer: self.parts.renderer.clone(),
             settler: self.settlers[class as usize].clone(),
             dispatch: self.dispatch.clone(),
+            deliveries: self.deliveries.clone(),
         }
     }
 
@@ -362,6 +421,7 @@ impl Builder {
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
             accepted_keys: self.parts.accepted_keys.clone(),
+            deliveries: self.deliveries.clone(),
             stop: self.stop.clone(),
         };
         partitions.cast(SupervisorMessage::Add(Child {
