@@ -4,6 +4,7 @@
 //! it: [`Decision`]s and [`TaskSpec`]s. What happens to a task is an [`Event`], and [`Story::state`] folds the events
 //! into its one [`TaskState`]. Rendering makes a [`Message`], and a provider's answer is an [`Outcome`].
 
+mod text;
 mod channel;
 mod priority;
 mod time;
@@ -26,4 +27,5 @@ pub use outcome::Outcome;
 pub use priority::Priority;
 pub use request::{ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source};
 pub use task::{Disposition, Plan, PlanClaim, Story, TaskSpec, TaskState};
+pub use text::cut;
 pub use time::Timestamp;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::retry_key;
 use super::validate::{ContentCheck, Envelope, FieldProblem, check_decoded, limits, read_request};
 use crate::codec;
-use crate::domain::{Idempotency, NotificationRequest, Priority, Source, Timestamp};
+use crate::domain::{Idempotency, NotificationRequest, Priority, Source, Timestamp, cut};
 use crate::log::Foreign;
 
 /// What is needed to judge a record of another program.
@@ -111,9 +111,7 @@ fn reason(problems: &[FieldProblem]) -> String {
         "" => problem.detail.clone(),
         pointer => format!("{pointer} {}", problem.detail),
     });
-    let mut reason = lines.collect::<Vec<_>>().join("; ");
-    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
-    reason
+    cut(&lines.collect::<Vec<_>>().join("; "), REASON_BYTES_MAX).to_owned()
 }
 
 #[cfg(test)]

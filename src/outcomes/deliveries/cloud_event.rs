@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::domain::{Event, NotificationId, Plan, WHOLE};
+use crate::domain::{Event, NotificationId, Plan, WHOLE, cut};
 use crate::log::{Outlet, Told};
 
 /// The content type of the structured mode (CloudEvents, JSON event format, 3).
@@ -81,7 +81,7 @@ pub(super) fn told(plan: &Plan, event: &Event) -> Told {
             provider: event.provider.as_deref(),
             provider_message_id: event.provider_message_id.as_deref(),
             attempt: Some(event.attempt).filter(|attempt| *attempt > 0),
-            reason: event.reason.as_deref().map(|reason| &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]),
+            reason: event.reason.as_deref().map(|reason| cut(reason, REASON_BYTES_MAX)),
             due_at: event.due.map(|due| due.to_string()),
             metadata: metadata(plan),
         },

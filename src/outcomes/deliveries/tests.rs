@@ -99,7 +99,8 @@ fn what_does_not_fit_is_kept_as_its_block_and_read_from_the_store() {
     for _ in 0..1000 {
         deliveries.tell_plans(shard.id(), &[plan(far)]);
     }
-    assert_eq!((deliveries.queue().events(), deliveries.queue().blocks()), (events, 1));
+    let blocks = deliveries.queue().blocks();
+    assert_eq!((deliveries.queue().events(), blocks), (events, 1));
     let barrier = shard.barrier();
     let mut read = 0;
     loop {
