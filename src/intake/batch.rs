@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::foreign::Reading;
 use super::rejects::Reject;
 use crate::codec;
-use crate::domain::{Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, Source, Timestamp};
+use crate::domain::{
+    ClaimKey, Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, Source, Timestamp,
+};
 use crate::log::Record;
 use crate::planning::Facts;
 use crate::store::{BookColumn, BookDelta, TimerKey, TimerRow, WriteBatch};
@@ -15,15 +17,23 @@ use crate::store::{BookColumn, BookDelta, TimerKey, TimerRow, WriteBatch};
 #[derive(Debug, Default)]
 pub(super) struct Decoded {
     pub(super) requests: Vec<(Position, NotificationRequest)>,
+    /// The retry keys of those that our own doors took in.
+    pub(super) keys: Vec<ClaimKey>,
     pub(super) rejected: Vec<Reject>,
 }
 
 /// Decodes each record by itself: one that cannot be read spoils no other, and its bytes are kept as they are.
 pub(super) fn decode(records: &[Record], reading: &Reading, now: Timestamp) -> Decoded {
-    let mut decoded = Decoded { requests: Vec::with_capacity(records.len()), rejected: Vec::new() };
+    let mut decoded = Decoded { requests: Vec::with_capacity(records.len()), ..Decoded::default() };
     for record in records {
         match request(record, reading, now) {
-            Ok(request) => decoded.requests.push((record.position, request)),
+            Ok(request) => {
+                // A key that came with another program's record was never held at a door.
+                if let Some(retry) = request.idempotency.filter(|_| record.foreign.is_none()) {
+                    decoded.keys.extend(retry.keys());
+                }
+                decoded.requests.push((record.position, request));
+            }
             Err(reason) => decoded.rejected.push(Reject::new(record, reason, now)),
         }
     }

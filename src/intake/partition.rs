@@ -24,7 +24,7 @@ use super::rejects;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Source, Story, TaskId, TaskState, Timestamp};
+use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, TaskId, TaskState, Timestamp};
 use crate::log::{PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::Shard;
@@ -224,11 +224,7 @@ impl PartitionState {
         let now = arguments.clock.now();
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
         let (first, next) = (first.position.offset, last.position.offset + 1);
-        let Decoded { mut requests, mut rejected } = batch::decode(&records, &arguments.reading, now);
-        // The keys of other programs' records were never held here.
-        let own = requests.iter().filter(|(_, request)| request.source != Source::Kafka);
-        let retries = own.filter_map(|(_, request)| request.idempotency);
-        let keys: Vec<_> = retries.flat_map(|retry| retry.keys()).collect();
+        let Decoded { mut requests, keys, mut rejected } = batch::decode(&records, &arguments.reading, now);
         let planned_before = self.planned_before(first, next).await?;
         let arguments = &self.arguments;
         let mut cancelled = arguments.shard.begin_planning(first, next);

@@ -17,6 +17,6 @@ mod metrics;
 pub use answer::{Answer, AnswerKind};
 pub use cancel::{Cancellation, Cancellations};
 pub use deliveries::{Deliveries, DeliveriesActor, DeliveriesArguments, TellOthers};
-pub use replay::{Replay, Replays};
+pub use replay::{ReadAgain, Replay, Replays};
 pub use retry::{RetryPolicy, throttle_pause};
 pub use settler::{SettlerActor, SettlerArguments, SettlerHandle};

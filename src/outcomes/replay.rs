@@ -7,10 +7,11 @@ use tokio::sync::Mutex;
 use super::deliveries::Deliveries;
 use super::finish::Finisher;
 use crate::clock::SharedClock;
-use crate::domain::{Event, EventKind, TaskState};
+use crate::domain::{Event, EventKind, Priority, TaskState};
 use crate::log::{NewRecord, SharedLog};
 use crate::store::{
-    BookColumn, DeadLetter, DeadLetterCause, DeadLetterKey, SharedStore, StoreError, TimerKey, TimerRow, WriteBatch,
+    BookColumn, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter, SharedStore, StoreError, TimerKey, TimerRow,
+    WriteBatch,
 };
 use crate::timers::TimersHandle;
 
@@ -23,6 +24,9 @@ pub enum Replay {
     NotReplayable,
 }
 
+/// Reads the record of another program again; `None`: it still cannot be used.
+pub type ReadAgain = Arc<dyn Fn(&ForeignLetter, Priority) -> Option<NewRecord> + Send + Sync>;
+
 /// Carries replays out, each to its end, and one at a time per node: two of one dead letter must not both count.
 pub struct Replays {
     store: SharedStore,
@@ -31,6 +35,7 @@ pub struct Replays {
     timers: Arc<TimersHandle>,
     /// Whom others are told through, if there are any.
     deliveries: Option<Arc<Deliveries>>,
+    read_again: ReadAgain,
     finisher: Finisher,
     one_at_a_time: Mutex<()>,
 }
@@ -42,6 +47,7 @@ impl Replays {
         clock: SharedClock,
         timers: Arc<TimersHandle>,
         deliveries: Option<Arc<Deliveries>>,
+        read_again: ReadAgain,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -49,6 +55,7 @@ impl Replays {
             clock,
             timers,
             deliveries,
+            read_again,
             finisher: Finisher::new(),
             one_at_a_time: Mutex::new(()),
         })
@@ -66,17 +73,23 @@ impl Replays {
         let Some(letter) = self.store.dead_letter(key).await? else { return Ok(Replay::NotReplayable) };
         match &letter.cause {
             DeadLetterCause::Task { .. } => self.replay_task(&letter).await,
-            // It is written again by whoever wrote it, or from where the log tells of dead letters.
-            DeadLetterCause::Foreign(_) => Ok(Replay::NotReplayable),
+            DeadLetterCause::Foreign(foreign) => match (self.read_again)(foreign, key.task.position.shard.lane) {
+                Some(record) => self.append(key, record).await,
+                None => Ok(Replay::NotReplayable),
+            },
             DeadLetterCause::Record { body } => {
                 let shard = key.task.position.shard;
                 let record = NewRecord { lane: shard.lane, key: u64::from(shard.partition), body: body.clone() };
-                self.log.append(vec![record]).await.map_err(|error| StoreError::Failed(error.to_string()))?;
-                let batch = WriteBatch { revived: vec![key.clone()], ..WriteBatch::default() };
-                self.store.write(shard, batch).await?;
-                Ok(Replay::Requeued)
+                self.append(key, record).await
             }
         }
+    }
+
+    async fn append(&self, key: &DeadLetterKey, record: NewRecord) -> Result<Replay, StoreError> {
+        self.log.append(vec![record]).await.map_err(|error| StoreError::Failed(error.to_string()))?;
+        let batch = WriteBatch { revived: vec![key.clone()], ..WriteBatch::default() };
+        self.store.write(key.task.position.shard, batch).await?;
+        Ok(Replay::Requeued)
     }
 
     async fn replay_task(&self, letter: &DeadLetter) -> Result<Replay, StoreError> {

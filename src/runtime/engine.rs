@@ -31,7 +31,7 @@ use crate::domain::{BLOCK_OFFSETS, Channel};
 use crate::intake::{AcceptedKeys, PartitionActor, PartitionArguments, Reading, remember_unplanned};
 use crate::log::{OwnershipChange, PartitionReader, ReadLimit, SharedLog};
 use crate::outcomes::{
-    Cancellations, Deliveries, DeliveriesActor, DeliveriesArguments, Replays, RetryPolicy, SettlerActor,
+    Cancellations, Deliveries, DeliveriesActor, DeliveriesArguments, ReadAgain, Replays, RetryPolicy, SettlerActor,
     SettlerArguments, SettlerHandle,
 };
 use crate::ownership::{Ownership, Shard};
@@ -153,6 +153,7 @@ struct Builder {
     timers: Arc<TimersHandle>,
     settlers: [SettlerHandle; 2],
     cancellations: Arc<Cancellations>,
+    reading: Arc<Reading>,
     /// None where nobody else reads the log.
     deliveries: Option<Arc<Deliveries>>,
     fatal: Arc<Fatal>,
@@ -168,6 +169,8 @@ impl Builder {
         };
         let ownership = Arc::new(Ownership::default());
         let dispatch = Arc::new(DispatchHandle::new(room));
+        let reading =
+            Arc::new(Reading { contents: parts.renderer.clone(), body_max: parts.config.http.max_body.as_usize() });
         let deliveries = parts.log.is_shared().then(|| Deliveries::new(ownership.clone()));
         let cancellations = Cancellations::new(
             parts.store.clone(),
@@ -183,6 +186,7 @@ impl Builder {
             timers: Arc::default(),
             settlers: [SettlerHandle::new(), SettlerHandle::new()],
             cancellations,
+            reading,
             deliveries,
             fatal: Arc::default(),
             stop: CancellationToken::new(),
@@ -211,6 +215,7 @@ impl Builder {
             parts.clock.clone(),
             self.timers.clone(),
             self.deliveries.clone(),
+            self.read_again(),
         );
         Ok(Engine {
             ownership: self.ownership,
@@ -227,6 +232,11 @@ impl Builder {
             drain_timeout: self.parts.config.dispatch.drain_timeout,
             supervisors: vec![partitions, channels, outcomes, timers, sweeper],
         })
+    }
+
+    fn read_again(&self) -> ReadAgain {
+        let (reading, clock) = (self.reading.clone(), self.parts.clock.clone());
+        Arc::new(move |letter, lane| reading.read_again(letter, lane, clock.now()))
     }
 
     async fn supervise(&self, name: &'static str, children: Vec<Child>) -> anyhow::Result<ActorRef<SupervisorMessage>> {
@@ -409,10 +419,7 @@ impl Builder {
                 records: self.parts.config.intake.batch_records,
                 bytes: self.parts.config.intake.batch_bytes.as_usize(),
             },
-            reading: Arc::new(Reading {
-                contents: self.parts.renderer.clone(),
-                body_max: self.parts.config.http.max_body.as_usize(),
-            }),
+            reading: self.reading.clone(),
             log: self.parts.log.clone(),
             policy: self.parts.policy.clone(),
             clock: self.parts.clock.clone(),

@@ -111,6 +111,39 @@ async fn what_was_not_told_before_a_stop_is_told_after_it() {
 }
 
 #[tokio::test]
+async fn what_a_timer_did_before_a_stop_is_told_when_the_timer_is_found_again() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    provider.script([Script::transient()]);
+    let retried = world.send(mail()).await;
+    world.expect_states(retried, &["scheduled"]).await;
+    // Its block is done with, and the cursor passes it.
+    let accepted = world.acceptor.accept((0..1100).map(|_| mail()).collect()).await.expect("accepted");
+    world.expect_states(accepted.last().expect("one").id, &["sent"]).await;
+    world.balances().await;
+    let shard = retried.0.shard;
+    world
+        .until(async || {
+            world.advance(Duration::from_millis(10)).await;
+            (world.store.cursors(shard).await.expect("read").task_block == 1).then_some(())
+        })
+        .await;
+    others.refuse(true);
+    world.expect_states(retried, &["scheduled"]).await;
+    world.advance(Duration::from_secs(61)).await;
+    world.expect_states(retried, &["sent"]).await;
+    let world = world.restart().await;
+    others.refuse(false);
+    world
+        .until(async || {
+            world.advance(Duration::from_millis(200)).await;
+            expected(&world, &[retried]).await.is_subset(&distinct(&others)).then_some(())
+        })
+        .await;
+    assert_eq!(provider.taken().len(), 1 + 1100 + 1, "it is told again, not sent again");
+}
+
+#[tokio::test]
 async fn who_tells_may_crash() {
     let (world, others) = World::start_shared(vec![TestProvider::new("mail", &[Channel::Email])]).await;
     others.panic_once();

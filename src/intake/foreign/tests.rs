@@ -82,6 +82,26 @@ fn a_retry_key_is_that_of_the_same_call_at_the_api() {
 }
 
 #[test]
+fn a_dead_letter_is_read_again_once_it_can_be_used() {
+    let letter = |body: &str, is_whole| ForeignLetter {
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        size: body.len() as u64,
+        content_type: None,
+        idempotency_key: Some(Bytes::from_static(b"once")),
+        tenant: Some(Bytes::from_static(b"acme")),
+        is_whole,
+    };
+    let reading = Reading { contents: Arc::new(Known), body_max: 1 << 20 };
+    let again = |letter| reading.read_again(&letter, Priority::High, NOW);
+    let record = again(letter(MAIL, true)).expect("its template is known");
+    let request = codec::decode_request(&record.body).expect("our own encoding");
+    assert_eq!((&*request.tenant, request.accepted_at, record.lane), ("acme", NOW, Priority::High));
+    assert!(request.idempotency.is_some());
+    assert!(again(letter(&MAIL.replace("known", "unknown"), true)).is_none());
+    assert!(again(letter(MAIL, false)).is_none(), "what is not whole cannot be read");
+}
+
+#[test]
 fn rubbish_is_refused_with_a_reason_and_nothing_panics() {
     let deep = format!(
         r#"{{"to":{{"email":"a@example.com"}},"template":"known","data":{}{}}}"#,
