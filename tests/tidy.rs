@@ -28,7 +28,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ownership", &["domain", "clock", "store"]),
     (
         "intake",
-        &["domain", "codec", "clock", "log", "store", "coordination", "ownership", "planning", "dispatch", "timers"],
+        &[
+            "domain",
+            "codec",
+            "clock",
+            "log",
+            "store",
+            "coordination",
+            "ownership",
+            "planning",
+            "dispatch",
+            "outcomes",
+            "timers",
+        ],
     ),
     ("planning", &["domain", "store", "coordination"]),
     ("rendering", &["domain"]),
@@ -64,7 +76,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CLOSING_ARROWS: &[(&str, &str, &str)] = &[
     ("timers", "dispatch", "what is due goes into the lanes again"),
     ("outcomes", "dispatch", "the next channel of a fallback goes into its lane as soon as the one before is settled"),
-    ("outcomes", "log", "a dead record that is replayed enters where it entered before"),
+    (
+        "outcomes",
+        "log",
+        "a dead record that is replayed enters where it entered before, and others read there what happened",
+    ),
 ];
 
 /// Words that are not used outside tests: the word, the paths where it may stand, and what to do instead.

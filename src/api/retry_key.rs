@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use ring::digest::{Context, SHA256};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::problem::{Kind, Problem};
 use crate::clock::SharedClock;
 use crate::domain::{ClaimKey, Idempotency, Timestamp};
-use crate::intake::limits;
+use crate::intake::{hashed_key, limits};
 
 /// The header, hashed with whose it is and what it is for.
 #[derive(Debug, Clone, Copy)]
@@ -35,14 +34,7 @@ impl RetryKey {
             let detail = format!("`Idempotency-Key` must have 1 to {} bytes", limits::IDEMPOTENCY_KEY_BYTES_MAX);
             return Err(Problem::new(Kind::BadRequest, detail));
         }
-        let mut context = Context::new(&SHA256);
-        for part in [tenant.as_bytes(), call.as_bytes(), value] {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let mut base = [0; 16];
-        base.copy_from_slice(&context.finish().as_ref()[..16]);
-        Ok(Some(Self { base: u128::from_be_bytes(base), body_hash: xxh3_64(body) }))
+        Ok(Some(Self { base: hashed_key(tenant, call, value), body_hash: xxh3_64(body) }))
     }
 
     /// The key of one item of a batch. The hashes of two headers are as far apart as two random numbers, so that no batch

@@ -14,13 +14,15 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
 use crate::domain::{Event, NotificationRequest, Plan, Position};
-use crate::store::{Books, ClaimRow, Cursors, DeadLetter, DeadLetterKey, TimerKey, TimerRow};
+use crate::store::{Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// The most one value may make the decoder allocate.
 const LENGTH_MAX: usize = 16 << 20;
 const VERSION: u8 = 1;
 /// The version of requests that carry the key of their batch.
 const REQUEST_OF_BATCH: u8 = 2;
+/// The version of dead letters about records of other programs.
+const FOREIGN_LETTER: u8 = 2;
 
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<LENGTH_MAX>> =
     bincode::config::standard().with_limit::<LENGTH_MAX>();
@@ -89,13 +91,25 @@ pub fn decode_claim(key: crate::domain::ClaimKey, bytes: &[u8]) -> Result<ClaimR
 /// A dead letter; its key is the row's key and not in the bytes.
 pub fn encode_dead_letter(letter: &DeadLetter) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode(&v1::DeadLetterOut::from(letter), &mut bytes);
+    let reason = &letter.reason;
+    match &letter.cause {
+        DeadLetterCause::Task { channel, attempt } => {
+            encode(&v1::DeadLetterOut::of_task(reason, *channel, *attempt), &mut bytes);
+        }
+        DeadLetterCause::Record { body } => encode(&v1::DeadLetterOut::of_record(reason, body), &mut bytes),
+        DeadLetterCause::Foreign(foreign) => {
+            encode_as(FOREIGN_LETTER, &v2::ForeignOut::new(reason, foreign), &mut bytes);
+        }
+    }
     bytes
 }
 
 /// Reads what [`encode_dead_letter`] wrote under `key`.
 pub fn decode_dead_letter(key: DeadLetterKey, bytes: &[u8]) -> Result<DeadLetter, CodecError> {
-    decode::<v1::DeadLetter>(bytes)?.into_domain(key)
+    match bytes.first() {
+        Some(&FOREIGN_LETTER) => Ok(decode_as::<v2::Foreign>(FOREIGN_LETTER, bytes)?.into_domain(key)),
+        _ => decode::<v1::DeadLetter>(bytes)?.into_domain(key),
+    }
 }
 
 /// A timer; its key is the row's key and not in the bytes.

@@ -7,7 +7,7 @@ use crate::domain::{
     Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency, NotificationId, PlanClaim,
     Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskId, TaskSpec, Timestamp, Verdict,
 };
-use crate::store::{BookColumn, DeadLetterCause};
+use crate::store::{BookColumn, DeadLetterCause, ForeignLetter};
 
 fn place() -> Position {
     Position::new(ShardId { generation: 1, lane: Priority::High, partition: 3 }, 4711)
@@ -172,6 +172,18 @@ fn what_version_2_wrote_is_read_and_written_the_same() {
     request.idempotency = request.idempotency.map(|retry| Idempotency { batch: Some(ClaimKey(1 << 90)), ..retry });
     let golden = check_golden("request_v2.bin", &encode_request(&request));
     assert_eq!(decode_request(&golden), Ok(request));
+
+    let foreign = ForeignLetter {
+        body: vec![b'{', 0, 255].into(),
+        size: 10 << 20,
+        content_type: Some("application/json".into()),
+        idempotency_key: Some(vec![1, 2].into()),
+        tenant: None,
+        is_whole: false,
+    };
+    let letter = letter(DeadLetterCause::Foreign(Box::new(foreign)));
+    let golden = check_golden("dead_letter_foreign_v2.bin", &encode_dead_letter(&letter));
+    assert_eq!(decode_dead_letter(letter_key(), &golden), Ok(letter));
 }
 
 #[test]

@@ -544,15 +544,13 @@ pub(super) struct DeadLetter {
     cause: CauseIn,
 }
 
-impl<'a> From<&'a store::DeadLetter> for DeadLetterOut<'a> {
-    fn from(letter: &'a store::DeadLetter) -> Self {
-        let cause = match &letter.cause {
-            DeadLetterCause::Task { channel, attempt } => {
-                CauseOut::Task { channel: channel.index() as u8, attempt: *attempt }
-            }
-            DeadLetterCause::Record { body } => CauseOut::Record { body },
-        };
-        Self { reason: &letter.reason, cause }
+impl<'a> DeadLetterOut<'a> {
+    pub(super) fn of_task(reason: &'a str, channel: Channel, attempt: u8) -> Self {
+        Self { reason, cause: CauseOut::Task { channel: channel.index() as u8, attempt } }
+    }
+
+    pub(super) fn of_record(reason: &'a str, body: &'a [u8]) -> Self {
+        Self { reason, cause: CauseOut::Record { body } }
     }
 }
 

@@ -1,10 +1,12 @@
-//! Version 2 of the record of a request, frozen: version 1 and the key of the batch that it carries. A request that carries
-//! none, as nearly all do, is still written as version 1.
+//! Version 2, frozen. Of the record of a request: version 1 and the key of the batch that it carries; a request that carries
+//! none, as nearly all do, is still written as version 1. Of a dead letter: a record that another program wrote; every
+//! other cause is still written as version 1.
 
 use bincode::{Decode, Encode};
 
 use super::{CodecError, v1};
 use crate::domain::{ClaimKey, NotificationRequest};
+use crate::store::{self, DeadLetterCause, DeadLetterKey, ForeignLetter};
 
 #[derive(Encode)]
 pub(super) struct RequestOut<'a> {
@@ -32,5 +34,55 @@ impl Request {
             None => return Err(CodecError::Damaged("it holds the key of a batch and none of its own".into())),
         }
         Ok(request)
+    }
+}
+
+#[derive(Encode)]
+pub(super) struct ForeignOut<'a> {
+    reason: &'a str,
+    body: &'a [u8],
+    size: u64,
+    content_type: Option<&'a str>,
+    idempotency_key: Option<&'a [u8]>,
+    tenant: Option<&'a [u8]>,
+    is_whole: bool,
+}
+
+impl<'a> ForeignOut<'a> {
+    pub(super) fn new(reason: &'a str, letter: &'a ForeignLetter) -> Self {
+        Self {
+            reason,
+            body: &letter.body,
+            size: letter.size,
+            content_type: letter.content_type.as_deref(),
+            idempotency_key: letter.idempotency_key.as_deref(),
+            tenant: letter.tenant.as_deref(),
+            is_whole: letter.is_whole,
+        }
+    }
+}
+
+#[derive(Decode)]
+pub(super) struct Foreign {
+    reason: Box<str>,
+    body: Vec<u8>,
+    size: u64,
+    content_type: Option<Box<str>>,
+    idempotency_key: Option<Vec<u8>>,
+    tenant: Option<Vec<u8>>,
+    is_whole: bool,
+}
+
+impl Foreign {
+    pub(super) fn into_domain(self, key: DeadLetterKey) -> store::DeadLetter {
+        let letter = ForeignLetter {
+            body: self.body.into(),
+            size: self.size,
+            content_type: self.content_type,
+            idempotency_key: self.idempotency_key.map(Into::into),
+            tenant: self.tenant.map(Into::into),
+            is_whole: self.is_whole,
+        };
+        store::DeadLetter { key, reason: self.reason, cause: DeadLetterCause::Foreign(Box::new(letter)) }
     }
 }

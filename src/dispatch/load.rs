@@ -30,6 +30,11 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
     let mut loaded = Vec::with_capacity(handles.len());
     for (mut ready, story) in handles.into_iter().zip(stories) {
         let state = story.as_ref().and_then(|story| story.state(usize::from(ready.task.ordinal)));
+        if let (Some(deliveries), Some(story)) = (&context.deliveries, &story)
+            && has_moved_on(&ready, state, now)
+        {
+            deliveries.tell_story(story);
+        }
         match (state, story) {
             (Some(TaskState::Scheduled { attempt, due }), _) if due > now => {
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
@@ -48,6 +53,15 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
         }
     }
     loaded
+}
+
+/// Whether the task is not where its handle says. After a crash, others may not know what happened in between.
+fn has_moved_on(ready: &Ready, state: Option<TaskState>, now: Timestamp) -> bool {
+    match state {
+        Some(TaskState::Pending { attempt }) => attempt != ready.attempt,
+        Some(TaskState::Scheduled { attempt, due }) => attempt != ready.attempt || due > now,
+        _ => true,
+    }
 }
 
 fn timer(ready: &Ready, attempt: u8, due: Timestamp) -> TimerRow {

@@ -19,7 +19,7 @@ use super::metrics::SendMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
 use crate::clock::SharedClock;
 use crate::domain::{Outcome, Priority, Timestamp};
-use crate::outcomes::{Answer, AnswerKind, SettlerHandle};
+use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
@@ -35,6 +35,8 @@ pub struct SenderContext {
     pub renderer: Arc<Renderer>,
     pub settler: SettlerHandle,
     pub dispatch: Arc<DispatchHandle>,
+    /// Whom others are told through, if there are any.
+    pub deliveries: Option<Arc<Deliveries>>,
 }
 
 /// One task with the provider it goes to. It holds one of the provider's slots.

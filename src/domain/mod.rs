@@ -4,6 +4,7 @@
 //! it: [`Decision`]s and [`TaskSpec`]s. What happens to a task is an [`Event`], and [`Story::state`] folds the events
 //! into its one [`TaskState`]. Rendering makes a [`Message`], and a provider's answer is an [`Outcome`].
 
+mod text;
 mod channel;
 mod priority;
 mod time;
@@ -12,16 +13,19 @@ mod request;
 mod decision;
 mod task;
 mod event;
+mod history;
 mod message;
 mod outcome;
 
 pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use event::{Event, EventKind};
+pub use history::WHOLE;
 pub use ids::{BLOCK_OFFSETS, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
 pub use message::{Address, Message, Parts};
 pub use outcome::Outcome;
 pub use priority::Priority;
 pub use request::{ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source};
 pub use task::{Disposition, Plan, PlanClaim, Story, TaskSpec, TaskState};
+pub use text::cut;
 pub use time::Timestamp;

@@ -267,7 +267,7 @@ async fn records(requests: impl Iterator<Item = &NotificationRequest>) -> Vec<Ne
     records
 }
 
-fn record(request: &NotificationRequest) -> NewRecord {
+pub(super) fn record(request: &NotificationRequest) -> NewRecord {
     NewRecord { lane: request.priority, key: partition_key(request), body: Bytes::from(codec::encode_request(request)) }
 }
 

@@ -3,45 +3,60 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::foreign::Reading;
+use super::rejects::Reject;
 use crate::codec;
-use crate::domain::{Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, TaskId, Timestamp};
+use crate::domain::{
+    ClaimKey, Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, Source, Timestamp,
+};
 use crate::log::Record;
 use crate::planning::Facts;
-use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow, WriteBatch};
+use crate::store::{BookColumn, BookDelta, TimerKey, TimerRow, WriteBatch};
 
 /// Records as requests, and those that are none.
 #[derive(Debug, Default)]
 pub(super) struct Decoded {
     pub(super) requests: Vec<(Position, NotificationRequest)>,
-    pub(super) rejected: Vec<DeadLetter>,
+    /// The retry keys of those that our own doors took in.
+    pub(super) keys: Vec<ClaimKey>,
+    pub(super) rejected: Vec<Reject>,
 }
 
-/// The ordinal of a dead letter about a record that was never planned.
-const RECORD: u8 = u8::MAX;
-
 /// Decodes each record by itself: one that cannot be read spoils no other, and its bytes are kept as they are.
-pub(super) fn decode(records: &[Record], now: Timestamp) -> Decoded {
-    let mut decoded = Decoded { requests: Vec::with_capacity(records.len()), rejected: Vec::new() };
+pub(super) fn decode(records: &[Record], reading: &Reading, now: Timestamp) -> Decoded {
+    let mut decoded = Decoded { requests: Vec::with_capacity(records.len()), ..Decoded::default() };
     for record in records {
-        match codec::decode_request(&record.body) {
-            Ok(request) => decoded.requests.push((record.position, request)),
-            Err(error) => decoded.rejected.push(reject(record, format!("cannot be decoded: {error}").into(), now)),
+        match request(record, reading, now) {
+            Ok(request) => {
+                // A key that came with another program's record was never held at a door.
+                if let Some(retry) = request.idempotency.filter(|_| record.foreign.is_none()) {
+                    decoded.keys.extend(retry.keys());
+                }
+                decoded.requests.push((record.position, request));
+            }
+            Err(reason) => decoded.rejected.push(Reject::new(record, reason, now)),
         }
     }
     decoded
 }
 
-fn reject(record: &Record, reason: Box<str>, at: Timestamp) -> DeadLetter {
-    let task = TaskId { position: record.position, ordinal: RECORD };
-    let key = DeadLetterKey { tenant: "".into(), at, task };
-    DeadLetter { key, reason, cause: DeadLetterCause::Record { body: record.body.clone() } }
+/// What was accepted at a door was checked there; what another program wrote is checked here.
+fn request(record: &Record, reading: &Reading, now: Timestamp) -> Result<NotificationRequest, String> {
+    match &record.foreign {
+        None => codec::decode_request(&record.body).map_err(|error| format!("cannot be decoded: {error}")),
+        Some(foreign) => {
+            let read = || reading.read(&record.body, foreign, record.position.shard.lane, now);
+            catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("reading it failed".to_owned()))
+        }
+    }
 }
 
 /// Plans a batch whose planning panicked, each item by itself: the one that is to blame becomes a dead letter.
 pub(super) fn plan_one_by_one(
     records: &[Record],
     facts: &Facts,
-    rejected: &mut Vec<DeadLetter>,
+    reading: &Reading,
+    rejected: &mut Vec<Reject>,
     now: Timestamp,
     plan: impl Fn((Position, NotificationRequest), &Facts) -> Vec<Arc<Plan>>,
 ) -> Vec<Arc<Plan>> {
@@ -49,18 +64,18 @@ pub(super) fn plan_one_by_one(
     let mut candidates = facts.candidates.iter();
     for record in records {
         // Those that cannot be decoded were rejected before, and have no facts.
-        let Ok(request) = codec::decode_request(&record.body) else { continue };
+        let Ok(request) = request(record, reading, now) else { continue };
         let facts = Facts { candidates: candidates.next().cloned().into_iter().collect(), claimed: Vec::new() };
         match catch_unwind(AssertUnwindSafe(|| plan((record.position, request), &facts))) {
             Ok(planned) => plans.extend(planned),
-            Err(_) => rejected.push(reject(record, "planning failed on it".into(), now)),
+            Err(_) => rejected.push(Reject::new(record, "planning failed on it".to_owned(), now)),
         }
     }
     plans
 }
 
 /// The rows of a batch, and the timers among them.
-pub(super) fn rows(plans: &[Arc<Plan>], rejected: Vec<DeadLetter>) -> (WriteBatch, Vec<TimerRow>) {
+pub(super) fn rows(plans: &[Arc<Plan>], rejected: &[Reject]) -> (WriteBatch, Vec<TimerRow>) {
     let mut timers = Vec::new();
     let mut books = BookDelta::default();
     for plan in plans {
@@ -73,13 +88,14 @@ pub(super) fn rows(plans: &[Arc<Plan>], rejected: Vec<DeadLetter>) -> (WriteBatc
             }
         }
     }
-    for _ in &rejected {
-        books.add(crate::domain::Source::Http, BookColumn::Rejected, 1);
+    for reject in rejected {
+        let source = if reject.is_foreign() { Source::Kafka } else { Source::Http };
+        books.add(source, BookColumn::Rejected, 1);
     }
     let batch = WriteBatch {
         timers: timers.clone(),
         plans: plans.to_vec(),
-        dead_letters: rejected,
+        dead_letters: rejected.iter().map(|reject| reject.letter.clone()).collect(),
         books,
         ..WriteBatch::default()
     };

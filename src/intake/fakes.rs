@@ -1,7 +1,7 @@
 //! A log, a store and a clock in memory, for tests of what stands before them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Moment};
 use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
-use crate::log::{Log, LogError, Membership, NewRecord, Record};
+use crate::log::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
     TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
@@ -50,6 +50,24 @@ impl Clock for StoppedClock {
     }
 }
 
+/// A clock that waits for nothing.
+#[derive(Debug)]
+pub(crate) struct InstantClock;
+
+impl Clock for InstantClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::default()
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        tokio::task::yield_now().boxed()
+    }
+}
+
 /// A log in memory, one partition per lane; it can be full, and appends can be held up.
 #[derive(Debug)]
 pub(crate) struct FakeLog {
@@ -59,11 +77,30 @@ pub(crate) struct FakeLog {
     pub(crate) gate: Semaphore,
     pub(crate) appends: AtomicU64,
     waiting: AtomicU64,
+    is_shared: bool,
+    told: Mutex<Vec<Told>>,
+    /// So many more calls to tell fail.
+    refusals: AtomicU64,
+    /// Larger ones are never taken.
+    pub(crate) told_bytes_max: AtomicUsize,
 }
 
 impl FakeLog {
     pub(crate) fn open() -> Arc<Self> {
+        Self::build(false)
+    }
+
+    /// One that others read.
+    pub(crate) fn shared() -> Arc<Self> {
+        Self::build(true)
+    }
+
+    fn build(is_shared: bool) -> Arc<Self> {
         Arc::new(Self {
+            is_shared,
+            told: Mutex::default(),
+            refusals: AtomicU64::new(0),
+            told_bytes_max: AtomicUsize::new(usize::MAX),
             records: Mutex::default(),
             full: false.into(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -85,6 +122,16 @@ impl FakeLog {
 
     pub(crate) fn len(&self) -> usize {
         lock(&self.records).len()
+    }
+
+    /// What others were told.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        lock(&self.told).clone()
+    }
+
+    /// The next calls to tell fail.
+    pub(crate) fn refuse_told(&self, calls: u64) {
+        self.refusals.store(calls, Ordering::SeqCst);
     }
 
     /// As after planning: the log need not hold the record any longer.
@@ -126,6 +173,21 @@ impl Log for FakeLog {
 
     fn end(&self, _: ShardId) -> u64 {
         self.len() as u64
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    async fn tell(&self, told: Vec<Told>) -> Result<(), LogError> {
+        let refused =
+            self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let is_large = |told: &Told| told.body.len() > self.told_bytes_max.load(Ordering::SeqCst);
+        if refused || told.iter().any(is_large) {
+            return Err(LogError::Failed("it takes nothing".to_owned()));
+        }
+        lock(&self.told).extend(told);
+        Ok(())
     }
 
     fn writable(&self) -> Result<(), LogError> {

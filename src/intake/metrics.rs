@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::rejects::Reject;
 use crate::domain::{Disposition, Plan, ShardId, Source, Verdict};
 use crate::telemetry::{Counter, CounterMetric, Gauge, GaugeMetric};
 
 /// Requests by what became of them, each once: at the door (`repeated`, `conflict`, `refused`, `unavailable`) or else in
-/// planning. Worry about `unavailable`, and when `duplicate` or `no_address` take a larger share than usual.
+/// planning (`rejected`: another program's record that could not be used). Worry about `unavailable`, and when `duplicate` or `no_address` take a larger share than usual.
 pub(super) const REQUESTS: CounterMetric<3> = CounterMetric::new(
     "fanfare_requests_total",
     "Requests by source, priority and what became of them, at the door or in planning.",
@@ -47,8 +48,12 @@ impl PartitionMetrics {
     }
 
     /// Counts a batch that was planned: each series once per batch.
-    pub(super) fn observe(&mut self, plans: &[Arc<Plan>], rejected: usize) {
+    pub(super) fn observe(&mut self, plans: &[Arc<Plan>], rejected: &[Reject]) {
         let mut requests: HashMap<(Source, &'static str), u64> = HashMap::new();
+        let foreign = rejected.iter().filter(|reject| reject.is_foreign()).count();
+        if foreign > 0 {
+            requests.insert((Source::Kafka, "rejected"), foreign as u64);
+        }
         let mut decisions: HashMap<(&'static str, &'static str), u64> = HashMap::new();
         for plan in plans {
             let outcome = match &plan.disposition {
@@ -74,7 +79,7 @@ impl PartitionMetrics {
             let counter = self.decisions.entry((step, outcome));
             counter.or_insert_with(|| DECISIONS.with([step, outcome])).increment(count);
         }
-        self.rejected.increment(rejected as u64);
+        self.rejected.increment(rejected.len() as u64);
     }
 
     pub(super) fn observe_lag(&self, records: u64) {

@@ -9,6 +9,9 @@ mod accepted_keys;
 mod accept;
 mod partition;
 mod batch;
+mod foreign;
+mod rejects;
+mod retry_key;
 mod unplanned;
 mod metrics;
 
@@ -18,7 +21,9 @@ pub(crate) mod fakes;
 pub use accept::{AcceptError, Accepted, Acceptor};
 pub(crate) use accept::{refused_counter, repeated_counter};
 pub use accepted_keys::AcceptedKeys;
+pub use foreign::Reading;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
+pub use retry_key::{NOTIFY, hashed_key};
 pub use unplanned::remember_unplanned;
 pub use validate::{
     ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, json_fields, json_value, limits,

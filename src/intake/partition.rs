@@ -18,12 +18,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::AcceptedKeys;
 use super::batch::{self, Decoded};
+use super::foreign::Reading;
 use super::metrics::PartitionMetrics;
+use super::rejects;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, TaskId, TaskState, Timestamp};
-use crate::log::{PartitionReader, ReadLimit, Record};
+use crate::log::{PartitionReader, ReadLimit, Record, SharedLog};
+use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::planning::{self, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
@@ -43,6 +46,9 @@ pub struct PartitionArguments {
     pub shard: Arc<Shard>,
     pub ownership: Arc<Ownership>,
     pub limit: ReadLimit,
+    /// How records of other programs are judged.
+    pub reading: Arc<Reading>,
+    pub log: SharedLog,
     pub policy: Arc<Policy>,
     pub clock: SharedClock,
     pub store: SharedStore,
@@ -50,6 +56,8 @@ pub struct PartitionArguments {
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
     pub accepted_keys: Arc<AcceptedKeys>,
+    /// Whom others are told through, if there are any.
+    pub deliveries: Option<Arc<Deliveries>>,
     /// Told when the node stops or lets the partition go: the batch in hand is finished, and no other begun.
     pub stop: CancellationToken,
 }
@@ -159,6 +167,10 @@ impl PartitionState {
     /// Hands on what is open and not waiting for a timer, of what was planned before.
     fn adopt(&self, stories: &[Story]) {
         let arguments = &self.arguments;
+        // Who planned them may not have told others of them.
+        if let Some(deliveries) = &arguments.deliveries {
+            deliveries.tell_blocks(arguments.shard.id(), stories);
+        }
         let now = arguments.clock.now();
         let mut open = Vec::new();
         for story in stories {
@@ -183,7 +195,7 @@ impl PartitionState {
         let Some(records) = self.read().await? else { return Ok(()) };
         let Some(last) = records.last() else { return Ok(()) };
         let next = last.position.offset + 1;
-        let cancelled = self.plan_and_write(records).await?;
+        let Some(cancelled) = self.plan_and_write(records).await? else { return Ok(()) };
         self.arguments.shard.set_planned(next);
         for offset in cancelled {
             self.arguments.shard.end_cancel(offset);
@@ -207,14 +219,13 @@ impl PartitionState {
     }
 
     /// Returns the offsets that were planned as cancelled. A cancellation that comes from now on finds the tasks instead.
-    async fn plan_and_write(&mut self, records: Vec<Record>) -> Result<HashSet<u64>, ActorProcessingErr> {
+    /// `None`: the node stops, and nothing was written.
+    async fn plan_and_write(&mut self, mut records: Vec<Record>) -> Result<Option<HashSet<u64>>, ActorProcessingErr> {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
-        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(HashSet::new()) };
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
         let (first, next) = (first.position.offset, last.position.offset + 1);
-        let Decoded { mut requests, mut rejected } = batch::decode(&records, now);
-        let retries = requests.iter().filter_map(|(_, request)| request.idempotency);
-        let keys: Vec<_> = retries.flat_map(|retry| retry.keys()).collect();
+        let Decoded { mut requests, keys, mut rejected } = batch::decode(&records, &arguments.reading, now);
         let planned_before = self.planned_before(first, next).await?;
         let arguments = &self.arguments;
         let mut cancelled = arguments.shard.begin_planning(first, next);
@@ -225,6 +236,7 @@ impl PartitionState {
             let is_planned =
                 |offset: u64| planned_before.binary_search_by_key(&offset, |story| story.plan.position.offset).is_ok();
             requests.retain(|(position, _)| !is_planned(position.offset));
+            records.retain(|record| !is_planned(record.position.offset));
         }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
         let sources =
@@ -232,19 +244,23 @@ impl PartitionState {
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
-            batch::plan_one_by_one(&records, &facts, &mut rejected, now, |one, facts| {
+            batch::plan_one_by_one(&records, &facts, &arguments.reading, &mut rejected, now, |one, facts| {
                 planning::plan_batch(vec![one], facts, &arguments.policy, now)
             })
         });
-        let (mut write, timers) = batch::rows(&plans, rejected);
+        if !rejects::tell(&rejected, &arguments.log, &arguments.clock, &arguments.stop).await {
+            arguments.coordination.release(&facts.claimed).await;
+            return Ok(None);
+        }
+        let (mut write, timers) = batch::rows(&plans, &rejected);
         let _expected = arguments.shard.expect_timers(&mut write.timers);
-        self.metrics.observe(&plans, write.dead_letters.len());
+        self.metrics.observe(&plans, &rejected);
         self.write(write).await?;
         let arguments = &self.arguments;
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
         self.hand_on(&plans, timers, now);
-        Ok(cancelled)
+        Ok(Some(cancelled))
     }
 
     /// What an earlier owner planned of the offsets from `first` to `next`: a plan is never made twice, since what it was made
@@ -297,6 +313,9 @@ impl PartitionState {
     /// Everything is durable: what may go now goes to dispatch, what waits to the timers.
     fn hand_on(&self, plans: &[Arc<Plan>], timers: Vec<TimerRow>, now: Timestamp) {
         let arguments = &self.arguments;
+        if let Some(deliveries) = &arguments.deliveries {
+            deliveries.tell_plans(arguments.shard.id(), plans);
+        }
         let mut ready = Vec::with_capacity(plans.len());
         for plan in plans {
             let first = if plan.routing == Routing::Fallback { 1 } else { plan.tasks().len() };

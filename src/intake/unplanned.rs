@@ -17,8 +17,10 @@ pub async fn remember_unplanned(
     while from < reader.end() {
         let records = reader.read(from, LIMIT).await?;
         for record in &records {
-            // What cannot be decoded has no key, and goes to the dead letters when its turn comes.
-            if let Ok(request) = codec::decode_request(&record.body)
+            // What cannot be decoded has no key, and goes to the dead letters when its turn comes. What another program wrote was
+            // answered by nobody, so there is no answer to repeat.
+            if record.foreign.is_none()
+                && let Ok(request) = codec::decode_request(&record.body)
                 && let Some(retry) = request.idempotency
             {
                 for key in retry.keys() {

@@ -79,6 +79,17 @@ pub fn read_request(text: &str, envelope: &Envelope<'_>) -> Result<NotificationR
     checked(wire, envelope)
 }
 
+/// Checks a request that somebody else encoded as if it had come as JSON.
+pub(super) fn check_decoded(
+    request: &NotificationRequest,
+    envelope: &Envelope<'_>,
+) -> Result<NotificationRequest, Vec<FieldProblem>> {
+    let wire = WireRequest::of(request).map_err(|error| {
+        vec![FieldProblem::new("", format!("`data` or `metadata` is no JSON: {}", json::plain(&error)))]
+    })?;
+    checked(wire, envelope)
+}
+
 /// Reads one item of a batch.
 pub fn read_item(
     text: &str,

@@ -110,6 +110,11 @@ pub trait Log: Send + Sync + 'static {
         false
     }
 
+    /// The name that others know a lane by: where a record of it stands.
+    fn topic(&self, lane: Priority) -> String {
+        format!("fanfare.notifications.{}", lane.name())
+    }
+
     /// Tells others; durable on return. On an error none, some or all of them may have been told, and may be told again.
     async fn tell(&self, _: Vec<Told>) -> Result<(), LogError> {
         Ok(())

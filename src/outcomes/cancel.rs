@@ -9,10 +9,13 @@ use futures_util::FutureExt;
 use futures_util::future::select;
 use tokio::sync::Notify;
 
+use super::deliveries::Deliveries;
 use super::finish::Finisher;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Disposition, Event, EventKind, NotificationId, Routing, SkipReason, Story, TaskId, TaskState};
+use crate::domain::{
+    Disposition, Event, EventKind, NotificationId, Routing, SkipReason, Story, TaskId, TaskState, WHOLE,
+};
 use crate::ownership::{Ownership, Shard, Stage};
 use crate::store::{BookColumn, SharedStore, StoreError, WriteBatch};
 
@@ -34,6 +37,8 @@ pub struct Cancellations {
     clock: SharedClock,
     ownership: Arc<Ownership>,
     dispatch: Arc<DispatchHandle>,
+    /// Whom others are told through, if there are any.
+    deliveries: Option<Arc<Deliveries>>,
     finisher: Finisher,
     under_way: Mutex<HashSet<NotificationId>>,
     /// Told when one ends.
@@ -45,18 +50,16 @@ const SEND_WAIT_MAX: Duration = Duration::from_secs(15);
 /// The pause before the store is asked again.
 const READ_PAUSE: Duration = Duration::from_secs(1);
 
-/// The ordinal of an event about a notification that was not planned yet.
-pub(crate) const WHOLE: u8 = u8::MAX;
-
 impl Cancellations {
     pub fn new(
         store: SharedStore,
         clock: SharedClock,
         ownership: Arc<Ownership>,
         dispatch: Arc<DispatchHandle>,
+        deliveries: Option<Arc<Deliveries>>,
     ) -> Arc<Self> {
         let (finisher, under_way, ended) = (Finisher::new(), Mutex::default(), Notify::new());
-        Arc::new(Self { store, clock, ownership, dispatch, finisher, under_way, ended })
+        Arc::new(Self { store, clock, ownership, dispatch, deliveries, finisher, under_way, ended })
     }
 
     /// Marks the notification, so that no send of it starts; waits for one that has started; and writes what remains open
@@ -130,7 +133,11 @@ impl Cancellations {
         let (batch, stopped) = if is_left { Default::default() } else { self.rows(story, &states, is_held) };
         let before = states.iter().filter(|state| **state == TaskState::Cancelled).count();
         if !stopped.is_empty() {
+            let events = batch.events.clone();
             self.store.write(shard.id(), batch).await?;
+            if let Some(deliveries) = &self.deliveries {
+                deliveries.tell(shard.id(), events.iter().map(|event| (&story.plan, event)));
+            }
         }
         let count = before + stopped.len();
         shard.release_all(stopped.into_iter());
@@ -263,7 +270,7 @@ mod tests {
         let room = Room { backlog: Backlog::new(100), payloads: PayloadBudget::new(0) };
         let dispatch = Arc::new(DispatchHandle::new(room));
         let clock = ManualClock::starting_at(Timestamp(1_800_000_000_000));
-        let cancellations = Cancellations::new(store.clone(), clock, ownership, dispatch);
+        let cancellations = Cancellations::new(store.clone(), clock, ownership, dispatch, None);
         World { _dir: dir, store, shard, cancellations }
     }
 

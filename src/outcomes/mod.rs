@@ -1,13 +1,14 @@
 //! Outcomes: a provider's answer becomes events, a timer or a dead letter.
 //!
 //! In: [`Answer`]s from the senders. Out: rows in the store; then tasks that go on (a retry to the timers, the next channel of
-//! a fallback to dispatch). Promise: an answer is durable before its task is let go; what is in doubt is a state of its own;
+//! a fallback to dispatch); and, on a log that others read, every event ([`Deliveries`]). Promise: an answer is durable before its task is let go; what is in doubt is a state of its own;
 //! an answer that cannot be written is kept and tried again, and the senders wait meanwhile.
 
 mod answer;
 mod retry;
 mod settle;
 mod settler;
+mod deliveries;
 mod finish;
 mod cancel;
 mod replay;
@@ -15,6 +16,7 @@ mod metrics;
 
 pub use answer::{Answer, AnswerKind};
 pub use cancel::{Cancellation, Cancellations};
-pub use replay::{Replay, Replays};
+pub use deliveries::{Deliveries, DeliveriesActor, DeliveriesArguments, TellOthers};
+pub use replay::{ReadAgain, Replay, Replays};
 pub use retry::{RetryPolicy, throttle_pause};
 pub use settler::{SettlerActor, SettlerArguments, SettlerHandle};

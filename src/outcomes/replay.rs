@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::deliveries::Deliveries;
 use super::finish::Finisher;
 use crate::clock::SharedClock;
-use crate::domain::{Event, EventKind, TaskState};
+use crate::domain::{Event, EventKind, Priority, TaskState};
 use crate::log::{NewRecord, SharedLog};
 use crate::store::{
-    BookColumn, DeadLetter, DeadLetterCause, DeadLetterKey, SharedStore, StoreError, TimerKey, TimerRow, WriteBatch,
+    BookColumn, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter, SharedStore, StoreError, TimerKey, TimerRow,
+    WriteBatch,
 };
 use crate::timers::TimersHandle;
 
@@ -22,19 +24,41 @@ pub enum Replay {
     NotReplayable,
 }
 
+/// Reads the record of another program again; `None`: it still cannot be used.
+pub type ReadAgain = Arc<dyn Fn(&ForeignLetter, Priority) -> Option<NewRecord> + Send + Sync>;
+
 /// Carries replays out, each to its end, and one at a time per node: two of one dead letter must not both count.
 pub struct Replays {
     store: SharedStore,
     log: SharedLog,
     clock: SharedClock,
     timers: Arc<TimersHandle>,
+    /// Whom others are told through, if there are any.
+    deliveries: Option<Arc<Deliveries>>,
+    read_again: ReadAgain,
     finisher: Finisher,
     one_at_a_time: Mutex<()>,
 }
 
 impl Replays {
-    pub fn new(store: SharedStore, log: SharedLog, clock: SharedClock, timers: Arc<TimersHandle>) -> Arc<Self> {
-        Arc::new(Self { store, log, clock, timers, finisher: Finisher::new(), one_at_a_time: Mutex::new(()) })
+    pub fn new(
+        store: SharedStore,
+        log: SharedLog,
+        clock: SharedClock,
+        timers: Arc<TimersHandle>,
+        deliveries: Option<Arc<Deliveries>>,
+        read_again: ReadAgain,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            log,
+            clock,
+            timers,
+            deliveries,
+            read_again,
+            finisher: Finisher::new(),
+            one_at_a_time: Mutex::new(()),
+        })
     }
 
     /// A task gets one more attempt, at once; a record is appended to the log again, untouched. Durable on return, and
@@ -49,15 +73,23 @@ impl Replays {
         let Some(letter) = self.store.dead_letter(key).await? else { return Ok(Replay::NotReplayable) };
         match &letter.cause {
             DeadLetterCause::Task { .. } => self.replay_task(&letter).await,
+            DeadLetterCause::Foreign(foreign) => match (self.read_again)(foreign, key.task.position.shard.lane) {
+                Some(record) => self.append(key, record).await,
+                None => Ok(Replay::NotReplayable),
+            },
             DeadLetterCause::Record { body } => {
                 let shard = key.task.position.shard;
                 let record = NewRecord { lane: shard.lane, key: u64::from(shard.partition), body: body.clone() };
-                self.log.append(vec![record]).await.map_err(|error| StoreError::Failed(error.to_string()))?;
-                let batch = WriteBatch { revived: vec![key.clone()], ..WriteBatch::default() };
-                self.store.write(shard, batch).await?;
-                Ok(Replay::Requeued)
+                self.append(key, record).await
             }
         }
+    }
+
+    async fn append(&self, key: &DeadLetterKey, record: NewRecord) -> Result<Replay, StoreError> {
+        self.log.append(vec![record]).await.map_err(|error| StoreError::Failed(error.to_string()))?;
+        let batch = WriteBatch { revived: vec![key.clone()], ..WriteBatch::default() };
+        self.store.write(key.task.position.shard, batch).await?;
+        Ok(Replay::Requeued)
     }
 
     async fn replay_task(&self, letter: &DeadLetter) -> Result<Replay, StoreError> {
@@ -83,13 +115,16 @@ impl Replays {
         let timer = TimerRow { key: timer_key, channel: spec.channel, endpoint: spec.endpoint };
         let mut batch = WriteBatch {
             timers: vec![timer],
-            events: vec![event],
+            events: vec![event.clone()],
             revived: vec![letter.key.clone()],
             ..WriteBatch::default()
         };
         batch.books.shift(story.plan.source, Some(column), Some(BookColumn::Scheduled), 1);
         let _expected = self.timers.expect(task.position.shard, &mut batch.timers);
         self.store.write(task.position.shard, batch).await?;
+        if let Some(deliveries) = &self.deliveries {
+            deliveries.tell(task.position.shard, [(&story.plan, &event)]);
+        }
         self.timers.add(task.position.shard, vec![timer]);
         Ok(Replay::Requeued)
     }

@@ -14,6 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::Answer;
+use super::deliveries::Deliveries;
 use super::metrics::SettleMetrics;
 use super::retry::RetryPolicy;
 use super::settle::settle;
@@ -158,6 +159,8 @@ pub struct SettlerArguments {
     pub ownership: Arc<Ownership>,
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
+    /// Whom others are told through, if there are any.
+    pub deliveries: Option<Arc<Deliveries>>,
 }
 
 pub struct SettlerState {
@@ -207,6 +210,8 @@ struct Group {
     /// The tasks of fallbacks whose turn it is, each with its timer row.
     next: Vec<(Arc<Plan>, TimerRow)>,
     settled: Vec<TaskId>,
+    /// The plan of each of the events, where others are told of them.
+    told_of: Vec<Arc<Plan>>,
 }
 
 impl SettlerState {
@@ -215,6 +220,9 @@ impl SettlerState {
         for answer in answers {
             let group = groups.entry(answer.task.position.shard).or_default();
             let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
+            if self.arguments.deliveries.is_some() {
+                group.told_of.extend(settlement.events.iter().map(|_| answer.plan.clone()));
+            }
             group.batch.events.extend(settlement.events);
             group.batch.timers.extend(settlement.timer);
             match settlement.timer {
@@ -238,7 +246,7 @@ impl SettlerState {
 
     /// Writes a group, again and again until it is durable, and then lets its tasks go on.
     async fn write(&self, shard: ShardId, group: Group) {
-        let Group { mut batch, timers, next, settled } = group;
+        let Group { mut batch, timers, next, settled, told_of } = group;
         let owned = self.arguments.ownership.shard(shard);
         let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
@@ -247,6 +255,9 @@ impl SettlerState {
             self.arguments.handle.0.failing.send_replace(true);
             self.arguments.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        if let Some(deliveries) = &self.arguments.deliveries {
+            deliveries.tell(shard, told_of.iter().map(|plan| &**plan).zip(&batch.events));
         }
         let Some(owned) = &owned else { return };
         // The next channel is tracked before the one before is let go, so that no cursor passes between the two.

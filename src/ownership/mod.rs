@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 
 pub use beats::{BeatActor, BeatArguments, BeatMessage};
 pub use leases::{LeaseKeeper, WRITE_WAIT_MAX};
-pub use shard::{Begin, Expected, Mark, Shard, Stage};
+pub use shard::{Barrier, Begin, Expected, Mark, Shard, Stage, Ticket};
 pub use standing::Standing;
 
 use crate::domain::{ShardId, TaskId};

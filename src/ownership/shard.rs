@@ -2,6 +2,7 @@
 
 mod cancel;
 mod timers;
+mod untold;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
@@ -15,6 +16,7 @@ use crate::store::{Cursors, TimerRow};
 
 pub use cancel::{Mark, Stage};
 pub use timers::Expected;
+pub use untold::{Barrier, Ticket};
 
 /// What is known of one owned shard. Written by its partition actor (planning), the senders (begin, put back), the
 /// settler (release), its timers and cancellations; every method is short and never waits.
@@ -26,6 +28,7 @@ pub struct Shard {
     let_go: Notify,
     /// Told when a batch is planned and handed on, for the same reason; and when the shard is closed.
     was_planned: Notify,
+    untold: untold::Untold,
 }
 
 /// Whether a send may start.
@@ -108,7 +111,13 @@ impl Shard {
     /// above it is found by scanning, which moves it.
     pub fn new(id: ShardId, planned: u64, cursors: Cursors) -> Self {
         let state = State { planned, begun: planned, cursors, timer_floor: cursors.timer_bucket, ..State::default() };
-        Self { id, state: Mutex::new(state), let_go: Notify::new(), was_planned: Notify::new() }
+        Self {
+            id,
+            state: Mutex::new(state),
+            let_go: Notify::new(),
+            was_planned: Notify::new(),
+            untold: Default::default(),
+        }
     }
 
     pub fn id(&self) -> ShardId {

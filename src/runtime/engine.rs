@@ -3,7 +3,7 @@
 //! ```text
 //! root ─┬─ partitions ── partition[shard]
 //!       ├─ channels ──── channel[channel, class] ── sender[i]
-//!       ├─ outcomes ──── settler[class]
+//!       ├─ outcomes ──── settler[class], deliveries (where others read the log)
 //!       ├─ timers ────── timer[shard]
 //!       └─ sweeper
 //! ```
@@ -30,9 +30,12 @@ use crate::dispatch::{
     UnservedActor,
 };
 use crate::domain::Channel;
-use crate::intake::AcceptedKeys;
+use crate::intake::{AcceptedKeys, Reading};
 use crate::log::{Membership, SharedLog};
-use crate::outcomes::{Cancellations, Replays, RetryPolicy, SettlerActor, SettlerArguments, SettlerHandle};
+use crate::outcomes::{
+    Cancellations, Deliveries, DeliveriesActor, DeliveriesArguments, ReadAgain, Replays, RetryPolicy, SettlerActor,
+    SettlerArguments, SettlerHandle,
+};
 use crate::ownership::{BeatActor, BeatArguments, LeaseKeeper, Ownership, Standing};
 use crate::planning::Policy;
 use crate::providers::SharedProvider;
@@ -42,6 +45,9 @@ use crate::timers::{SweepActor, SweepArguments, TimersHandle};
 
 /// The longest a stage may take to end after its last message.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The longest a stop waits for others to be told.
+const TELL_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -72,6 +78,7 @@ pub struct Engine {
     pub log: SharedLog,
     clock: SharedClock,
     settlers: [SettlerHandle; 2],
+    deliveries: Option<Arc<Deliveries>>,
     stop: CancellationToken,
     drain_timeout: Duration,
     shards: Arc<Shards>,
@@ -106,6 +113,11 @@ impl Engine {
                 tracing::error!("outcomes could not be written in time: their tasks are sent again at the next start");
             }
         }
+        if let Some(deliveries) = &self.deliveries
+            && tokio::time::timeout(TELL_WAIT_MAX, deliveries.done()).await.is_err()
+        {
+            tracing::warn!("others could not be told of everything in time: the next start tells them");
+        }
         for supervisor in supervisors {
             stop(supervisor).await;
         }
@@ -139,6 +151,9 @@ struct Builder {
     timers: Arc<TimersHandle>,
     settlers: [SettlerHandle; 2],
     cancellations: Arc<Cancellations>,
+    reading: Arc<Reading>,
+    /// None where nobody else reads the log.
+    deliveries: Option<Arc<Deliveries>>,
     fatal: Arc<Fatal>,
     stop: CancellationToken,
 }
@@ -153,8 +168,16 @@ impl Builder {
         let standing = parts.leases.as_ref().map(|keeper| keeper.standing().clone());
         let ownership = Arc::new(Ownership::new(standing.unwrap_or_else(|| Arc::new(Standing::for_ever()))));
         let dispatch = Arc::new(DispatchHandle::new(room));
-        let cancellations =
-            Cancellations::new(parts.store.clone(), parts.clock.clone(), ownership.clone(), dispatch.clone());
+        let reading =
+            Arc::new(Reading { contents: parts.renderer.clone(), body_max: parts.config.http.max_body.as_usize() });
+        let deliveries = parts.log.is_shared().then(|| Deliveries::new(ownership.clone()));
+        let cancellations = Cancellations::new(
+            parts.store.clone(),
+            parts.clock.clone(),
+            ownership.clone(),
+            dispatch.clone(),
+            deliveries.clone(),
+        );
         Self {
             parts,
             ownership,
@@ -162,6 +185,8 @@ impl Builder {
             timers: Arc::default(),
             settlers: [SettlerHandle::new(), SettlerHandle::new()],
             cancellations,
+            reading,
+            deliveries,
             fatal: Arc::default(),
             stop: CancellationToken::new(),
         }
@@ -169,7 +194,7 @@ impl Builder {
 
     /// Starts in the reverse order of the data, so that whoever hands something on finds somebody there.
     async fn start(self) -> anyhow::Result<Engine> {
-        let outcomes = self.supervise("outcomes", Class::ALL.map(|class| self.settler(class)).into()).await?;
+        let outcomes = self.supervise("outcomes", self.outcomes()).await?;
         let channels = self.supervise("channels", self.channels()).await?;
         let timers = self.supervise("timers", Vec::new()).await?;
         let sweeper = self.supervise("sweeper", vec![self.sweeper()]).await?;
@@ -180,7 +205,14 @@ impl Builder {
         }
         let membership = self.parts.log.join().await.context("cannot join the consumers of the log")?;
         let parts = &self.parts;
-        let replays = Replays::new(parts.store.clone(), parts.log.clone(), parts.clock.clone(), self.timers.clone());
+        let replays = Replays::new(
+            parts.store.clone(),
+            parts.log.clone(),
+            parts.clock.clone(),
+            self.timers.clone(),
+            self.deliveries.clone(),
+            self.read_again(),
+        );
         let (store, log, clock) = (parts.store.clone(), parts.log.clone(), parts.clock.clone());
         let drain_timeout = parts.config.dispatch.drain_timeout;
         let (taken, mut all_taken) = watch::channel(0);
@@ -190,6 +222,8 @@ impl Builder {
             ownership: self.ownership.clone(),
             dispatch: self.dispatch.clone(),
             timers: self.timers,
+            reading: self.reading,
+            deliveries: self.deliveries.clone(),
             fatal: self.fatal.clone(),
             stop: self.stop.clone(),
             partitions,
@@ -215,12 +249,18 @@ impl Builder {
             log,
             clock,
             settlers: self.settlers,
+            deliveries: self.deliveries,
             stop: self.stop,
             drain_timeout,
             shards,
             following: Mutex::new(Some(following)),
             supervisors,
         })
+    }
+
+    fn read_again(&self) -> ReadAgain {
+        let (reading, clock) = (self.reading.clone(), self.parts.clock.clone());
+        Arc::new(move |letter, lane| reading.read_again(letter, lane, clock.now()))
     }
 
     async fn supervise(&self, name: &'static str, children: Vec<Child>) -> anyhow::Result<ActorRef<SupervisorMessage>> {
@@ -246,6 +286,27 @@ impl Builder {
         }
     }
 
+    fn outcomes(&self) -> Vec<Child> {
+        let settlers = Class::ALL.into_iter().map(|class| self.settler(class));
+        settlers.chain(self.deliveries.as_ref().map(|deliveries| self.deliveries(deliveries))).collect()
+    }
+
+    fn deliveries(&self, deliveries: &Arc<Deliveries>) -> Child {
+        let arguments = DeliveriesArguments {
+            deliveries: deliveries.clone(),
+            log: self.parts.log.clone(),
+            store: self.parts.store.clone(),
+            clock: self.parts.clock.clone(),
+        };
+        Child {
+            kind: "deliveries",
+            name: "all".into(),
+            start: start_with::<DeliveriesActor>(move |_| arguments.clone()),
+            runtime: Handle::current(),
+            stop: self.stop.child_token(),
+        }
+    }
+
     fn settler(&self, class: Class) -> Child {
         let arguments = SettlerArguments {
             handle: self.settlers[class as usize].clone(),
@@ -255,6 +316,7 @@ impl Builder {
             ownership: self.ownership.clone(),
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
+            deliveries: self.deliveries.clone(),
         };
         Child {
             kind: "settler",
@@ -325,6 +387,7 @@ impl Builder {
             renderer: self.parts.renderer.clone(),
             settler: self.settlers[class as usize].clone(),
             dispatch: self.dispatch.clone(),
+            deliveries: self.deliveries.clone(),
         }
     }
 

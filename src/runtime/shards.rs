@@ -19,8 +19,9 @@ use super::engine::EngineParts;
 use super::supervisor::{Child, Fatal, Start, SupervisorMessage};
 use crate::dispatch::{Class, DispatchHandle};
 use crate::domain::{BLOCK_OFFSETS, ShardId};
-use crate::intake::{PartitionActor, PartitionArguments, remember_unplanned};
+use crate::intake::{PartitionActor, PartitionArguments, Reading, remember_unplanned};
 use crate::log::{Membership, OwnershipChange, PartitionReader, ReadLimit};
+use crate::outcomes::Deliveries;
 use crate::ownership::{LeaseKeeper, Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{StoreError, WriteBatch};
 use crate::timers::{TimerActor, TimerArguments, TimersHandle};
@@ -39,6 +40,9 @@ pub(super) struct Shards {
     pub(super) ownership: Arc<Ownership>,
     pub(super) dispatch: Arc<DispatchHandle>,
     pub(super) timers: Arc<TimersHandle>,
+    pub(super) reading: Arc<Reading>,
+    /// `None`: nobody else reads the log.
+    pub(super) deliveries: Option<Arc<Deliveries>>,
     /// `None`: nobody else could have them.
     pub(super) keeper: Option<Arc<LeaseKeeper>>,
     pub(super) fatal: Arc<Fatal>,
@@ -232,6 +236,8 @@ impl Shards {
                 records: parts.config.intake.batch_records,
                 bytes: parts.config.intake.batch_bytes.as_usize(),
             },
+            reading: self.reading.clone(),
+            log: parts.log.clone(),
             policy: parts.policy.clone(),
             clock: parts.clock.clone(),
             store: parts.store.clone(),
@@ -239,6 +245,7 @@ impl Shards {
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
             accepted_keys: parts.accepted_keys.clone(),
+            deliveries: self.deliveries.clone(),
             stop: tenure.clone(),
         };
         let partition = child("partition", start_with::<PartitionActor>(move |_| partition.clone()));
@@ -276,7 +283,13 @@ impl Shards {
         if !self.ownership.standing().holds(&*self.parts.clock, WRITE_WAIT_MAX) {
             return Ok(());
         }
-        let Some(cursors) = shard.advance() else { return Ok(()) };
+        let moved = shard.advance();
+        // They may have moved before they could be written, for what others were to be told.
+        let cursors = match self.deliveries {
+            None => moved,
+            Some(_) => shard.is_told(shard.barrier()).then(|| shard.cursors()),
+        };
+        let Some(cursors) = cursors else { return Ok(()) };
         let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
         self.parts.store.write(shard.id(), batch).await
     }

@@ -26,8 +26,8 @@ pub use embedded::EmbeddedStore;
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
 pub use rows::{
-    BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, HistoryEntry,
-    TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
+    BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter,
+    HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
 
 use crate::codec::CodecError;

@@ -201,4 +201,28 @@ pub enum DeadLetterCause {
     Task { channel: Channel, attempt: u8 },
     /// A record that could not be used: its bytes, untouched.
     Record { body: Bytes },
+    /// The same of a record that another program wrote.
+    Foreign(Box<ForeignLetter>),
+}
+
+/// A record of another program, as far as it is kept; all of it is where the log tells of dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignLetter {
+    /// The first [`ForeignLetter::BODY_BYTES_MAX`] of its bytes, untouched.
+    pub body: Bytes,
+    /// How many bytes it has in all.
+    pub size: u64,
+    /// Its headers, none of them if not all of them could be kept.
+    pub content_type: Option<Box<str>>,
+    pub idempotency_key: Option<Bytes>,
+    pub tenant: Option<Bytes>,
+    /// Whether all of it is here: only then it can be read again.
+    pub is_whole: bool,
+}
+
+impl ForeignLetter {
+    /// Bytes kept of a body: a row is read whole, and a list of a hundred of them as well.
+    pub const BODY_BYTES_MAX: usize = 256 * 1024;
+    /// Bytes kept of each header.
+    pub const HEADER_BYTES_MAX: usize = 1024;
 }

@@ -13,8 +13,8 @@ use super::wheel::Wheel;
 use crate::clock::{Moment, SharedClock};
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Position, TaskId, Timestamp};
-use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::store::{SharedStore, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
+use crate::ownership::{Barrier, Ownership, Shard, WRITE_WAIT_MAX};
+use crate::store::{Cursors, SharedStore, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
 use crate::telemetry::InMailbox;
 
 #[derive(Debug, Default)]
@@ -44,6 +44,8 @@ pub struct TimerState {
     /// The earliest look that is arranged.
     look_at: Option<Moment>,
     cursors_at: Moment,
+    /// Cursors that may be written once others were told of everything from before that moment.
+    pending: Option<(Cursors, Barrier)>,
 }
 
 /// How far ahead rows are read; half of it later, more are read.
@@ -70,7 +72,7 @@ impl Actor for TimerActor {
         let from = TimerKey { due: Timestamp(bucket * TIMER_BUCKET.as_millis() as u64), ..TimerKey::default() };
         let now = arguments.clock.moment();
         myself.cast(TimerMessage::Look(now))?;
-        Ok(TimerState { wheel: Wheel::starting_at(from), look_at: None, cursors_at: now, arguments })
+        Ok(TimerState { wheel: Wheel::starting_at(from), look_at: None, cursors_at: now, pending: None, arguments })
     }
 
     async fn handle(
@@ -140,15 +142,16 @@ impl TimerState {
         let unfired = self.wheel.next_due().unwrap_or(self.wheel.read_to().due).min(now);
         self.arguments.shard.set_timer_floor(timer_bucket(unfired));
         let moment = self.arguments.clock.moment();
-        if moment.since(self.cursors_at) < CURSOR_INTERVAL {
-            return;
+        let shard = &self.arguments.shard;
+        if self.pending.is_none() && moment.since(self.cursors_at) >= CURSOR_INTERVAL {
+            self.cursors_at = moment;
+            self.pending = shard.advance().map(|cursors| (cursors, shard.barrier()));
         }
-        self.cursors_at = moment;
         // A cursor is true under one owner only.
         if !self.arguments.ownership.standing().holds(&*self.arguments.clock, WRITE_WAIT_MAX) {
             return;
         }
-        let Some(cursors) = self.arguments.shard.advance() else { return };
+        let Some((cursors, _)) = self.pending.take_if(|(_, barrier)| shard.is_told(*barrier)) else { return };
         let batch = WriteBatch { cursors: Some(cursors), ..WriteBatch::default() };
         if let Err(error) = self.arguments.store.write(self.arguments.shard.id(), batch).await {
             // The next one will do: a cursor that lags costs a scan after a crash, no more.

@@ -16,3 +16,5 @@ mod clock_steps;
 mod full_disk;
 mod node;
 mod metrics;
+mod foreign;
+mod deliveries;

@@ -57,7 +57,7 @@ struct DeadLetterView {
     attempt: Option<u8>,
     /// Of the record, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<usize>,
+    size: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -250,7 +250,7 @@ impl Filter {
     fn fits(&self, letter: &DeadLetter) -> bool {
         let channel = match &letter.cause {
             DeadLetterCause::Task { channel, .. } => Some(*channel),
-            DeadLetterCause::Record { .. } => None,
+            DeadLetterCause::Record { .. } | DeadLetterCause::Foreign(_) => None,
         };
         letter.key.at < self.until && (self.channel.is_none() || self.channel == channel)
     }
@@ -286,7 +286,8 @@ impl DeadLetterView {
         let id = DeadLetterId::of(&letter.key);
         let (kind, channel, attempt, size) = match &letter.cause {
             DeadLetterCause::Task { channel, attempt } => ("task", Some(channel.name()), Some(*attempt), None),
-            DeadLetterCause::Record { body } => ("record", None, None, Some(body.len())),
+            DeadLetterCause::Record { body } => ("record", None, None, Some(body.len() as u64)),
+            DeadLetterCause::Foreign(foreign) => ("record", None, None, Some(foreign.size)),
         };
         Self {
             id: id.to_string(),

@@ -23,7 +23,7 @@ use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::codec;
 use crate::domain::{EventKind, Idempotency, NotificationId, NotificationRequest, Source, Story, Timestamp};
-use crate::intake::{Envelope, FieldProblem, read_request};
+use crate::intake::{Envelope, FieldProblem, NOTIFY, read_request};
 use crate::store::HistoryEntry;
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,7 +42,7 @@ pub(in crate::api) async fn create(
 ) -> Answer {
     let CreateQuery { dry_run } = query(parameters)?;
     let (head, body) = body::read(&api, request, api.parts.http.max_body.as_usize()).await?;
-    let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/notifications", &body.bytes)?;
+    let key = RetryKey::read(&head.headers, &caller.tenant, NOTIFY, &body.bytes)?;
     let idempotency = key.map(|key| key.item(0));
     if let Some(id) = find(&api, idempotency).await?.filter(|_| !dry_run) {
         api.repeated.increment(1);

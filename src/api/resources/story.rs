@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use crate::api::operations::Operations;
 use crate::domain::{
-    Content, Decision, Disposition, Event, EventKind, NotificationRequest, Position, SkipReason, Story, TaskState,
-    Verdict,
+    Content, Decision, Disposition, Event, NotificationRequest, Position, SkipReason, Story, TaskState, Verdict,
 };
 
 #[derive(Debug, Serialize)]
@@ -184,58 +183,38 @@ impl TaskView {
         let spec = story.plan.tasks().get(ordinal)?;
         let id = story.plan.task_id(ordinal);
         let state = story.state(ordinal)?;
-        let mut events: Vec<&Event> =
-            story.events.iter().filter(|event| usize::from(event.task.ordinal) == ordinal).collect();
-        events.sort_by_key(|event| (event.at, event.sequence()));
+        let events = story.history(ordinal);
         // Who took it, or else who was tried last.
         let taken = events.iter().rev().find(|event| event.provider_message_id.is_some());
         let tried = events.iter().rev().find(|event| event.provider.is_some());
-        let accepted = EventView::accepted(story);
         let provider = taken.or(tried).and_then(|event| event.provider.clone());
         let provider_message_id = taken.and_then(|event| event.provider_message_id.clone());
-        let has_accepted = events.iter().any(|event| event.kind == EventKind::Accepted);
         Some(Self {
             id: id.to_string(),
             notification_id: id.notification().to_string(),
             channel: spec.channel.name(),
             to: spec.address.as_str().into(),
             status: if operations.is_sending(id) { "sending" } else { state.name() },
-            attempt: attempt(state).unwrap_or_else(|| events.iter().map(|event| event.attempt).max().unwrap_or(1)),
+            attempt: attempt(state)
+                .unwrap_or_else(|| events.iter().map(|event| event.attempt).max().unwrap_or(1).max(1)),
             due_at: match state {
                 TaskState::Scheduled { due, .. } => Some(due.to_string()),
                 _ => None,
             },
             provider,
             provider_message_id,
-            events: (!has_accepted)
-                .then_some(accepted)
-                .into_iter()
-                .chain(events.into_iter().map(EventView::new))
-                .collect(),
+            events: events.iter().map(EventView::new).collect(),
         })
     }
 }
 
 impl EventView {
-    /// Every task's first event: it is not stored for each, because the plan says it.
-    fn accepted(story: &Story) -> Self {
-        Self {
-            r#type: EventKind::Accepted.name(),
-            at: story.plan.accepted_at.to_string(),
-            attempt: None,
-            channel: None,
-            provider: None,
-            provider_message_id: None,
-            reason: None,
-            due_at: None,
-        }
-    }
-
     fn new(event: &Event) -> Self {
         Self {
             r#type: event.kind.name(),
             at: event.at.to_string(),
-            attempt: Some(event.attempt),
+            // What planning did is about no attempt.
+            attempt: Some(event.attempt).filter(|attempt| *attempt > 0),
             channel: event.channel.map(|channel| channel.name()),
             provider: event.provider.clone(),
             provider_message_id: event.provider_message_id.clone(),

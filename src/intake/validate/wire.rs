@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::{Channel, Priority, Routing, Timestamp};
+use crate::domain::{Channel, Content, NotificationRequest, Priority, Routing, Timestamp};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +74,31 @@ pub(super) struct WireContent {
 }
 
 impl<'a> WireRequest<'a> {
+    /// A request that was not written as JSON, to be checked as if it were. Its lane is its topic's to say.
+    pub(super) fn of(request: &'a NotificationRequest) -> Result<Self, serde_json::Error> {
+        let (template, content) = match request.content.clone() {
+            Content::Template { code } => (Some(code), None),
+            Content::Inline { title, body, html, sms } => (None, Some(Object(WireContent { title, body, html, sms }))),
+        };
+        let to = request.to.clone();
+        Ok(Self {
+            user_id: request.user_id.clone(),
+            to: Some(Object(WireTo { email: to.email, phone: to.phone, push_token: to.push_token, url: to.url })),
+            template,
+            content,
+            data: Some(serde_json::from_str(&request.data)?),
+            category: request.category.clone(),
+            channels: Some(request.channels.iter().copied().map(Named).collect()),
+            routing: Some(Named(request.routing)),
+            deliver_at: request.deliver_at.map(Named),
+            expires_at: request.expires_at.map(Named),
+            dedup_key: request.dedup_key.clone(),
+            dedup_window_seconds: request.dedup_window_seconds.map(u64::from),
+            metadata: Some(serde_json::from_str(&request.metadata)?),
+            ..Self::default()
+        })
+    }
+
     /// Every field that is missing here, from `defaults`.
     pub(super) fn or(self, defaults: &WireRequest<'a>) -> WireRequest<'a> {
         let says_what = self.template.is_some() || self.content.is_some();

@@ -1,5 +1,6 @@
 //! What every test shares: an engine on the embedded backends, providers that do as they are told, and a clock to move.
 
+mod others;
 mod provider;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use fanfare::runtime::{Engine, EngineParts};
 use fanfare::store::{BookColumn, Cursors, EmbeddedStore, Measured, SharedStore};
 use tokio::runtime::Handle;
 
+pub use others::Others;
 pub use provider::{Script, TestProvider};
 
 /// Noon of a day in 2026.
@@ -54,6 +56,8 @@ pub struct World {
     pub engine: Engine,
     pub acceptor: Acceptor,
     pub space: Arc<Space>,
+    /// The programs that share the log, if there are any.
+    pub others: Option<Arc<Others>>,
     dir: Arc<tempfile::TempDir>,
     providers: Vec<Arc<TestProvider>>,
     config: Config,
@@ -69,8 +73,21 @@ impl World {
     }
 
     pub async fn start_with(config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
+        Self::start_beside(config, providers, None).await
+    }
+
+    /// The same on a log that other programs write to and read.
+    pub async fn start_shared(providers: Vec<Arc<TestProvider>>) -> (Self, Arc<Others>) {
+        let mut config = config::defaults();
+        config.log.partitions = 1;
+        config.retry.jitter = 0.0;
+        let others = Arc::new(Others::default());
+        (Self::start_beside(config, providers, Some(others.clone())).await, others)
+    }
+
+    async fn start_beside(config: Config, providers: Vec<Arc<TestProvider>>, others: Option<Arc<Others>>) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        Self::open(config, providers, ManualClock::starting_at(NOON), dir).await
+        Self::open(config, providers, ManualClock::starting_at(NOON), dir, others).await
     }
 
     async fn open(
@@ -78,6 +95,7 @@ impl World {
         providers: Vec<Arc<TestProvider>>,
         clock: Arc<ManualClock>,
         dir: Arc<tempfile::TempDir>,
+        others: Option<Arc<Others>>,
     ) -> Self {
         let shared: SharedClock = clock.clone();
         let space = Arc::new(Space::default());
@@ -92,7 +110,11 @@ impl World {
             clock: shared.clone(),
         })
         .expect("the database opens");
-        let log = EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens");
+        let log: SharedLog = EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens");
+        let log: SharedLog = match &others {
+            Some(others) => Arc::new(others::OthersLog { inner: log, others: others.clone() }),
+            None => log,
+        };
         let store = Measured::over(EmbeddedStore::open(disk).expect("the store opens"));
         let mut has_provider = [false; 7];
         for channel in providers.iter().flat_map(|provider| provider.served()) {
@@ -117,7 +139,7 @@ impl World {
         .await
         .expect("the engine starts");
         let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
-        Self { clock, store, log, engine, acceptor, space, dir, providers, config }
+        Self { clock, store, log, engine, acceptor, space, others, dir, providers, config }
     }
 
     /// Stops in order and starts again over the same data.
@@ -138,12 +160,12 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, dir, providers: _, config } = self;
+        let Self { clock, store, log, engine, acceptor, space: _, others, dir, providers: _, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
         drop((engine, store, log, acceptor));
         clock.advance(pause);
-        Self::open(config, providers, clock, dir).await
+        Self::open(config, providers, clock, dir, others).await
     }
 
     pub async fn send(&self, request: NotificationRequest) -> NotificationId {

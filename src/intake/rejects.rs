@@ -1,0 +1,129 @@
+//! Records that could not be used: their rows, and the telling of them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::domain::{NotificationId, TaskId, Timestamp};
+use crate::log::{Foreign, Outlet, Record, SharedLog, Told};
+use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter};
+
+/// The ordinal of a dead letter about a record that was never planned.
+const RECORD: u8 = u8::MAX;
+
+/// Tries with the whole record before a shorter one is told instead: it may be larger than what the log takes.
+const WHOLE_TRIES: u32 = 5;
+/// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// A record that could not be used.
+#[derive(Debug)]
+pub(super) struct Reject {
+    pub(super) letter: DeadLetter,
+    record: Record,
+}
+
+impl Reject {
+    /// Read again, a record of another program gives the same row.
+    pub(super) fn new(record: &Record, mut reason: String, now: Timestamp) -> Self {
+        let task = TaskId { position: record.position, ordinal: RECORD };
+        let (at, cause) = match &record.foreign {
+            None => (now, DeadLetterCause::Record { body: record.body.clone() }),
+            Some(foreign) => {
+                let letter = foreign_letter(&record.body, foreign);
+                if letter.body.len() < record.body.len() {
+                    reason.push_str(" (only the first 256 KiB are kept here)");
+                }
+                (foreign.appended_at, DeadLetterCause::Foreign(Box::new(letter)))
+            }
+        };
+        let letter = DeadLetter { key: DeadLetterKey { tenant: "".into(), at, task }, reason: reason.into(), cause };
+        Self { letter, record: record.clone() }
+    }
+
+    pub(super) fn is_foreign(&self) -> bool {
+        self.record.foreign.is_some()
+    }
+
+    /// The record byte for byte, with the reason and where it stands.
+    fn told(&self, log: &SharedLog) -> Told {
+        let position = self.record.position;
+        let text = |text: String| Bytes::from(text);
+        Told {
+            outlet: Outlet::DeadLetters,
+            key: text(NotificationId(position).to_string()),
+            body: self.record.body.clone(),
+            headers: vec![
+                ("error", text(self.letter.reason.to_string())),
+                ("source-topic", text(log.topic(position.shard.lane))),
+                ("source-partition", text(position.shard.partition.to_string())),
+                ("source-offset", text(position.offset.to_string())),
+            ],
+        }
+    }
+}
+
+fn foreign_letter(body: &Bytes, foreign: &Foreign) -> ForeignLetter {
+    let Foreign { content_type, idempotency_key, tenant, appended_at: _ } = foreign;
+    let lengths = [
+        content_type.as_ref().map(|text| text.len()),
+        idempotency_key.as_ref().map(Bytes::len),
+        tenant.as_ref().map(Bytes::len),
+    ];
+    let keeps_headers = lengths.into_iter().flatten().all(|length| length <= ForeignLetter::HEADER_BYTES_MAX);
+    let kept = body.len().min(ForeignLetter::BODY_BYTES_MAX);
+    ForeignLetter {
+        // Copied: a slice would hold on to all of it.
+        body: Bytes::copy_from_slice(&body[..kept]),
+        size: body.len() as u64,
+        content_type: content_type.clone().filter(|_| keeps_headers),
+        idempotency_key: idempotency_key.clone().filter(|_| keeps_headers),
+        tenant: tenant.clone().filter(|_| keeps_headers),
+        is_whole: keeps_headers && kept == body.len(),
+    }
+}
+
+/// Tells others of the records, again and again until it is done; `false`: the node stops, and they are not all told.
+pub(super) async fn tell(rejects: &[Reject], log: &SharedLog, clock: &SharedClock, stop: &CancellationToken) -> bool {
+    if rejects.is_empty() || !log.is_shared() {
+        return true;
+    }
+    let all = rejects.iter().map(|reject| reject.told(log)).collect();
+    match log.tell(all).await {
+        Ok(()) => return true,
+        Err(error) => tracing::warn!(%error, "cannot tell of records that could not be used: one by one"),
+    }
+    for reject in rejects {
+        if !tell_one(reject, log, clock, stop).await {
+            return false;
+        }
+    }
+    true
+}
+
+/// A record that cannot be told as it is must not hold its partition for ever: its first bytes are told then, and the rest is
+/// where the headers say.
+async fn tell_one(reject: &Reject, log: &SharedLog, clock: &SharedClock, stop: &CancellationToken) -> bool {
+    let (mut pause, mut tries) = (PAUSE, 0);
+    loop {
+        tries += 1;
+        let mut told = reject.told(log);
+        if tries > WHOLE_TRIES && tries % 2 == 0 && told.body.len() > ForeignLetter::BODY_BYTES_MAX {
+            told.headers.push(("truncated-from", Bytes::from(told.body.len().to_string())));
+            told.body.truncate(ForeignLetter::BODY_BYTES_MAX);
+        }
+        let Err(error) = log.tell(vec![told]).await else { return true };
+        tracing::error!(%error, shard = %reject.record.position.shard, "cannot tell of a record that could not be used: the partition waits");
+        tokio::select! {
+            () = clock.sleep(pause) => {}
+            () = stop.cancelled() => return false,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! The actor that tells others. Started and watched by the outcomes' supervisor; what it is at stays in the queue outside it
+//! until it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::queue::Step;
+use super::{Deliveries, cloud_event};
+use crate::clock::SharedClock;
+use crate::domain::Story;
+use crate::log::{SharedLog, Told};
+use crate::store::SharedStore;
+use crate::telemetry::{Counter, CounterMetric};
+
+/// Worry when it stands still while tasks are sent.
+const TOLD: CounterMetric<0> =
+    CounterMetric::new("fanfare_deliveries_told_total", "Events of tasks that were told to others.", []);
+
+/// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// There is something to tell.
+#[derive(Debug)]
+pub struct TellOthers;
+
+#[derive(Debug, Default)]
+pub struct DeliveriesActor;
+
+#[derive(Clone)]
+pub struct DeliveriesArguments {
+    pub deliveries: Arc<Deliveries>,
+    pub log: SharedLog,
+    pub store: SharedStore,
+    pub clock: SharedClock,
+}
+
+pub struct DeliveriesState {
+    arguments: DeliveriesArguments,
+    pause: Duration,
+    told: Counter,
+}
+
+impl Actor for DeliveriesActor {
+    type Msg = TellOthers;
+    type State = DeliveriesState;
+    type Arguments = DeliveriesArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<TellOthers>,
+        arguments: DeliveriesArguments,
+    ) -> Result<DeliveriesState, ActorProcessingErr> {
+        arguments.deliveries.actor.store(Some(Arc::new(myself.clone())));
+        myself.cast(TellOthers)?;
+        Ok(DeliveriesState { arguments, pause: PAUSE, told: TOLD.with([]) })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<TellOthers>,
+        _: TellOthers,
+        state: &mut DeliveriesState,
+    ) -> Result<(), ActorProcessingErr> {
+        let deliveries = state.arguments.deliveries.clone();
+        deliveries.told.store(false, Ordering::Release);
+        if let Err(reason) = state.step().await {
+            tracing::warn!(reason, "cannot tell others of what happened to tasks: trying again");
+            // Nobody else wakes it meanwhile.
+            deliveries.told.store(true, Ordering::Release);
+            arrange(myself, state.arguments.clock.sleep(state.pause));
+            state.pause = (state.pause * 2).min(PAUSE_MAX);
+            return Ok(());
+        }
+        state.pause = PAUSE;
+        let queue = deliveries.queue();
+        deliveries.show(&queue);
+        let is_done = queue.is_empty();
+        drop(queue);
+        match is_done {
+            true => deliveries.is_done.notify_waiters(),
+            false => deliveries.wake(),
+        }
+        Ok(())
+    }
+}
+
+fn arrange(myself: ActorRef<TellOthers>, pause: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async move {
+        pause.await;
+        // A closed mailbox means a restart, and the next incarnation looks by itself.
+        let _ = myself.cast(TellOthers);
+    });
+}
+
+impl DeliveriesState {
+    async fn step(&self) -> Result<(), String> {
+        let DeliveriesArguments { deliveries, log, store, .. } = &self.arguments;
+        let step = deliveries.queue().step(render);
+        match step {
+            Step::Nothing => {}
+            Step::Read(shard, block) => {
+                let stories = store.block(shard, block).await.map_err(|error| error.to_string())?;
+                deliveries.queue().was_read(stories);
+            }
+            Step::Tell(events) => {
+                log.tell(events.to_vec()).await.map_err(|error| error.to_string())?;
+                let count = deliveries.queue().was_told();
+                self.told.increment(count as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn render(story: &Story) -> Vec<Told> {
+    story.histories().iter().map(|event| cloud_event::told(&story.plan, event)).collect()
+}

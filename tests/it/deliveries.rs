@@ -1,0 +1,172 @@
+//! What other programs are told of the engine's work.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fanfare::domain::{Channel, NotificationId};
+use fanfare::log::Outlet;
+
+use crate::world::{Others, Script, TestProvider, World, mail};
+
+/// The ids of all that is held of the notifications.
+async fn expected(world: &World, ids: &[NotificationId]) -> BTreeSet<String> {
+    let mut expected = BTreeSet::new();
+    for id in ids {
+        for event in world.story(*id).await.expect("planned").histories() {
+            expected.insert(format!("{}-{}", event.task, event.sequence()));
+        }
+    }
+    expected
+}
+
+fn distinct(others: &Others) -> BTreeSet<String> {
+    others.ids().into_iter().collect()
+}
+
+/// Waits until all is told, moving the clock so that who waits tries again.
+async fn told(world: &World, others: &Others, ids: &[NotificationId]) {
+    world
+        .until(async || {
+            world.advance(Duration::from_millis(200)).await;
+            (distinct(others) == expected(world, ids).await).then_some(())
+        })
+        .await;
+}
+
+async fn sent(world: &World, count: usize) -> Vec<NotificationId> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let mut request = mail();
+        request.user_id = Some(format!("user{number}").into());
+        request.metadata = r#"{"order":7}"#.into();
+        ids.push(world.send(request).await);
+    }
+    for id in &ids {
+        world.states_when(*id, |states| states.iter().all(|state| *state == "sent")).await;
+    }
+    ids
+}
+
+#[tokio::test]
+async fn every_event_is_told_once_in_a_quiet_run_and_says_nothing_of_addresses() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    provider.script([Script::transient()]);
+    let (world, others) = World::start_shared(vec![provider]).await;
+    let mut request = mail();
+    request.user_id = Some("alice".into());
+    let retried = world.send(request).await;
+    world.expect_states(retried, &["scheduled"]).await;
+    world.advance(Duration::from_secs(61)).await;
+    world.expect_states(retried, &["sent"]).await;
+    let mut ids = sent(&world, 20).await;
+    ids.push(retried);
+    let mut late = mail();
+    late.deliver_at = Some(world.now() + Duration::from_secs(3600));
+    late.dedup_key = Some("late".into());
+    let late = world.send(late).await;
+    world.expect_states(late, &["scheduled"]).await;
+    world.engine.cancellations.cancel(late).await.expect("cancelled");
+    ids.push(late);
+    told(&world, &others, &ids).await;
+    assert_eq!(others.ids().len(), distinct(&others).len(), "once");
+
+    let first = others.told(Outlet::Deliveries);
+    for told in &first {
+        let text = std::str::from_utf8(&told.body).expect("JSON");
+        assert!(!text.contains("example.com") && !text.contains("Hello"), "{text}");
+    }
+    let sent: serde_json::Value = first
+        .iter()
+        .map(|told| serde_json::from_slice(&told.body).expect("JSON"))
+        .find(|json: &serde_json::Value| json["type"] == "fanfare.task.sent" && json["data"]["user_id"] == "alice")
+        .expect("it was sent");
+    assert_eq!((&sent["specversion"], &sent["source"]), (&"1.0".into(), &"fanfare".into()));
+    assert_eq!(sent["data"]["attempt"], 2);
+    assert_eq!(sent["data"]["provider"], "mail");
+}
+
+#[tokio::test]
+async fn sends_go_on_while_nobody_takes_anything_and_everything_is_told_later() {
+    let (world, others) = World::start_shared(vec![TestProvider::new("mail", &[Channel::Email])]).await;
+    others.refuse(true);
+    let ids = sent(&world, 30).await;
+    let before = world.store.cursors(ids[0].0.shard).await.expect("read");
+    world.advance(Duration::from_secs(30)).await;
+    assert!(others.ids().is_empty());
+    assert_eq!(world.store.cursors(ids[0].0.shard).await.expect("read"), before, "no cursor passes what is untold");
+    others.refuse(false);
+    told(&world, &others, &ids).await;
+    assert_eq!(others.ids().len(), distinct(&others).len());
+}
+
+#[tokio::test]
+async fn what_was_not_told_before_a_stop_is_told_after_it() {
+    let (world, others) = World::start_shared(vec![TestProvider::new("mail", &[Channel::Email])]).await;
+    others.refuse(true);
+    let ids = sent(&world, 10).await;
+    let world = world.restart().await;
+    assert!(others.ids().is_empty());
+    others.refuse(false);
+    told(&world, &others, &ids).await;
+}
+
+#[tokio::test]
+async fn what_a_timer_did_before_a_stop_is_told_when_the_timer_is_found_again() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    provider.script([Script::transient()]);
+    let retried = world.send(mail()).await;
+    world.expect_states(retried, &["scheduled"]).await;
+    // Its block is done with, and the cursor passes it.
+    let accepted = world.acceptor.accept((0..1100).map(|_| mail()).collect()).await.expect("accepted");
+    world.expect_states(accepted.last().expect("one").id, &["sent"]).await;
+    world.balances().await;
+    let shard = retried.0.shard;
+    world
+        .until(async || {
+            world.advance(Duration::from_millis(10)).await;
+            (world.store.cursors(shard).await.expect("read").task_block == 1).then_some(())
+        })
+        .await;
+    others.refuse(true);
+    world.expect_states(retried, &["scheduled"]).await;
+    world.advance(Duration::from_secs(61)).await;
+    world.expect_states(retried, &["sent"]).await;
+    let world = world.restart().await;
+    others.refuse(false);
+    world
+        .until(async || {
+            world.advance(Duration::from_millis(200)).await;
+            expected(&world, &[retried]).await.is_subset(&distinct(&others)).then_some(())
+        })
+        .await;
+    assert_eq!(provider.taken().len(), 1 + 1100 + 1, "it is told again, not sent again");
+}
+
+#[tokio::test]
+async fn who_tells_may_crash() {
+    let (world, others) = World::start_shared(vec![TestProvider::new("mail", &[Channel::Email])]).await;
+    others.panic_once();
+    let ids = sent(&world, 10).await;
+    told(&world, &others, &ids).await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_memory_is_read_again() {
+    let (world, others) = World::start_shared(vec![TestProvider::with_slots("mail", &[Channel::Email], 512)]).await;
+    others.refuse(true);
+    let requests = (0..12_000).map(|_| mail()).collect();
+    let accepted = world.acceptor.accept(requests).await.expect("accepted");
+    let ids: Vec<NotificationId> = accepted.iter().map(|accepted| accepted.id).collect();
+    world.expect_states(*ids.last().expect("one"), &["sent"]).await;
+    world.balances().await;
+    others.refuse(false);
+    // Two events each: more than the queue holds.
+    world
+        .until(async || {
+            world.advance(Duration::from_millis(200)).await;
+            (others.told(Outlet::Deliveries).len() >= 24_000).then_some(())
+        })
+        .await;
+    told(&world, &others, &ids).await;
+}

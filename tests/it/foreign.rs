@@ -1,0 +1,111 @@
+//! Records that other programs write into the log.
+
+use bytes::Bytes;
+use fanfare::domain::{Channel, Disposition, Position, Priority, SkipReason, Source, Story};
+use fanfare::log::{Foreign, Outlet};
+use fanfare::store::{BookColumn, DeadLetter, DeadLetterCause};
+
+use crate::world::{NOON, Others, TestProvider, World};
+
+const MAIL: &str =
+    r#"{"user_id":"u","to":{"email":"a@example.com"},"content":{"title":"t","body":"b"},"channels":["email"]}"#;
+
+fn headers() -> Foreign {
+    Foreign { appended_at: NOON, ..Foreign::default() }
+}
+
+async fn write(world: &World, others: &Others, body: impl Into<Bytes>, headers: Foreign) -> Position {
+    others.write(&world.log, Priority::High, body, headers).await
+}
+
+async fn planned(world: &World, position: Position) -> Story {
+    world.until(async || world.story(fanfare::domain::NotificationId(position)).await).await
+}
+
+async fn dead_letters(world: &World, count: usize) -> Vec<DeadLetter> {
+    world
+        .until(async || {
+            let letters = world.store.dead_letters("", None, 100).await.expect("the store reads");
+            (letters.len() == count).then_some(letters)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_record_of_another_program_is_sent_as_a_request_of_the_api() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    let tenant = Some(Bytes::from_static(b"acme"));
+    let position = write(&world, &others, MAIL, Foreign { tenant, ..headers() }).await;
+    let story = planned(&world, position).await;
+    world.expect_states(story.plan.id(), &["sent"]).await;
+    assert_eq!((&*story.plan.tenant, story.plan.source, story.plan.accepted_at), ("acme", Source::Kafka, NOON));
+    assert_eq!(story.plan.priority(), Priority::High);
+    assert_eq!(provider.taken().len(), 1);
+    world.balances().await;
+}
+
+#[tokio::test]
+async fn a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_says() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    let keyed = || Foreign { idempotency_key: Some(Bytes::from_static(b"once")), ..headers() };
+    let first = write(&world, &others, MAIL, keyed()).await;
+    world.expect_states(planned(&world, first).await.plan.id(), &["sent"]).await;
+    let other_body = MAIL.replace("\"b\"", "\"c\"");
+    for body in [MAIL, &other_body] {
+        let again = write(&world, &others, body.to_owned(), keyed()).await;
+        let expected = SkipReason::Duplicate { of: fanfare::domain::NotificationId(first) };
+        assert_eq!(planned(&world, again).await.plan.disposition, Disposition::Skipped(expected));
+    }
+    assert_eq!(provider.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up() {
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    others.refuse(true);
+    let large = vec![b'x'; 10 << 20];
+    let unknown = r#"{"user_id":"u","to":{"email":"a@example.com"},"template":"unknown"}"#;
+    let text = Foreign { content_type: Some("text/plain".into()), ..headers() };
+    for (body, headers) in [
+        (Bytes::from_static(b"\0rubbish"), headers()),
+        (Bytes::from(large.clone()), headers()),
+        (Bytes::from_static(unknown.as_bytes()), headers()),
+        (Bytes::from_static(MAIL.as_bytes()), text),
+    ] {
+        write(&world, &others, body, headers).await;
+    }
+    let good = write(&world, &others, MAIL, headers()).await;
+    // The clock stands still, and so does who tries again.
+    tokio::task::yield_now().await;
+    assert!(others.commits().is_empty(), "nothing is committed that nobody was told of");
+    others.refuse(false);
+    let story = world
+        .until(async || {
+            world.advance(std::time::Duration::from_secs(5)).await;
+            world.story(fanfare::domain::NotificationId(good)).await
+        })
+        .await;
+    world.expect_states(story.plan.id(), &["sent"]).await;
+
+    let told = others.told(Outlet::DeadLetters);
+    assert!(told.iter().any(|told| told.body == large), "byte for byte");
+    for told in &told {
+        let names: Vec<&str> = told.headers.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["error", "source-topic", "source-partition", "source-offset"]);
+    }
+    let committed = world.until(async || others.commits().last().copied()).await;
+    assert!(committed.1 == 5 && committed.2 >= 4, "{committed:?}");
+    let letters = dead_letters(&world, 4).await;
+    let kept = |letter: &DeadLetter| match &letter.cause {
+        DeadLetterCause::Foreign(letter) => (letter.body.len(), letter.size),
+        other => panic!("{other:?}"),
+    };
+    assert!(letters.iter().any(|letter| kept(letter) == (256 << 10, 10 << 20)));
+    assert!(letters.iter().all(|letter| letter.key.at == NOON));
+    assert!(letters.iter().any(|letter| letter.reason.contains("unknown")));
+    assert_eq!(world.column(BookColumn::Rejected).await, 4);
+    world.balances().await;
+}
