@@ -133,9 +133,9 @@ impl Cancellations {
         let (batch, stopped) = if is_left { Default::default() } else { self.rows(story, &states, is_held) };
         let before = states.iter().filter(|state| **state == TaskState::Cancelled).count();
         if !stopped.is_empty() {
-            let events = batch.events.clone();
+            let events = self.deliveries.as_ref().map(|_| batch.events.clone());
             self.store.write(shard.id(), batch).await?;
-            if let Some(deliveries) = &self.deliveries {
+            if let (Some(deliveries), Some(events)) = (&self.deliveries, &events) {
                 deliveries.tell(shard.id(), events.iter().map(|event| (&story.plan, event)));
             }
         }
