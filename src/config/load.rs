@@ -23,8 +23,6 @@ pub enum ConfigError {
     UnknownKey { place: String, key: String, nearest: Option<String> },
     #[error("{place}: `{key}`: {detail}")]
     Value { place: String, key: String, detail: String },
-    #[error("`{key}` = \"{backend}\" is not in this build yet: use \"{instead}\"")]
-    MissingBackend { key: &'static str, backend: &'static str, instead: &'static str },
     /// Values that are fine each and do not fit together.
     #[error("{0}")]
     Unfit(String),
@@ -75,7 +73,6 @@ pub fn load_from(
                 detail,
             })?;
         }
-        refuse_missing_backends(&table)?;
         match Config::deserialize(Reader(Value::Table(table.clone()))) {
             Ok(config) => break (config, table),
             // A password of digits reads as a number; its key says that it is a text.
@@ -115,17 +112,6 @@ fn merge(base: &mut Table, over: Table) {
             }
         }
     }
-}
-
-/// Backends that the configuration knows and this build does not have.
-fn refuse_missing_backends(table: &Table) -> Result<(), ConfigError> {
-    let later = [("log", "log.backend", "kafka", "embedded"), ("store", "store.backend", "cql", "embedded")];
-    for (section, key, backend, instead) in later {
-        if table.get(section).and_then(|section| section.get("backend")).and_then(Value::as_str) == Some(backend) {
-            return Err(ConfigError::MissingBackend { key, backend, instead });
-        }
-    }
-    Ok(())
 }
 
 fn located(misfit: Misfit, file: Option<(&str, &str)>, variables: &[Variable]) -> ConfigError {

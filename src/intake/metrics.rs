@@ -37,10 +37,11 @@ pub(super) struct PartitionMetrics {
 }
 
 impl PartitionMetrics {
-    pub(super) fn new(shard: ShardId) -> Self {
+    /// `topic`: the name of its lane.
+    pub(super) fn new(shard: ShardId, topic: &str) -> Self {
         Self {
             shard,
-            lag: LAG.with([&format!("fanfare.notifications.{}", shard.lane.name()), &shard.partition.to_string()]),
+            lag: LAG.with([topic, &shard.partition.to_string()]),
             requests: HashMap::new(),
             decisions: HashMap::new(),
             rejected: REJECTED.with(["none"]),
@@ -97,7 +98,7 @@ mod tests {
     fn the_lag_is_that_of_a_topic() {
         let page = telemetry::install();
         let shard = ShardId { generation: 0, lane: Priority::Critical, partition: 77 };
-        PartitionMetrics::new(shard).observe_lag(3);
+        PartitionMetrics::new(shard, "fanfare.notifications.critical").observe_lag(3);
         let expected = r#"fanfare_partition_lag{topic="fanfare.notifications.critical",partition="77"} 3"#;
         assert!(page.render().contains(expected), "`{expected}` is not in:\n{}", page.render());
     }

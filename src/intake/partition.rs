@@ -97,7 +97,12 @@ impl Actor for PartitionActor {
         drop(reader);
         let block = arguments.shard.planned() / BLOCK_OFFSETS;
         myself.cast(PartitionMessage::TakeUp { block })?;
-        Ok(PartitionState { metrics: PartitionMetrics::new(id), committed, replayed_below, arguments })
+        Ok(PartitionState {
+            metrics: PartitionMetrics::new(id, &arguments.log.topic(id.lane)),
+            committed,
+            replayed_below,
+            arguments,
+        })
     }
 
     async fn handle(

@@ -33,7 +33,7 @@ pub use admin::{KafkaAdmin, KafkaTail, Publication, TopicState};
 
 use super::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::config;
-use crate::domain::{Position, ShardId};
+use crate::domain::{Position, Priority, ShardId};
 use contact::Contact;
 use desk::Desk;
 use producer::Producers;
@@ -117,6 +117,10 @@ impl Log for KafkaLog {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn topic(&self, lane: Priority) -> String {
+        self.parts.topics.lane(lane).to_owned()
     }
 
     async fn tell(&self, records: Vec<Told>) -> Result<(), LogError> {

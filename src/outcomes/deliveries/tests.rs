@@ -2,7 +2,7 @@ use super::queue::{EVENTS_MAX, Step};
 use super::*;
 use crate::domain::{Disposition, EventKind, Position, SkipReason, Timestamp};
 use crate::log::Told;
-use crate::ownership::Shard;
+use crate::ownership::{Shard, Standing};
 use crate::store::Cursors;
 use crate::store::conformance::{plans, shard};
 

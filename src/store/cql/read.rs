@@ -25,6 +25,11 @@ impl TaskLog for CqlStore {
         self.write_batch(shard, batch).await
     }
 
+    async fn take_over(&self, shard: ShardId) -> Result<(), StoreError> {
+        self.forget(shard);
+        Ok(())
+    }
+
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
         let mut by_block: BTreeMap<(ShardId, u64), Vec<usize>> = BTreeMap::new();
         for (index, position) in positions.iter().enumerate() {
