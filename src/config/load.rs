@@ -120,7 +120,6 @@ fn merge(base: &mut Table, over: Table) {
 /// Backends that the configuration knows and this build does not have.
 fn refuse_missing_backends(table: &Table) -> Result<(), ConfigError> {
     let later = [
-        ("log", "log.backend", "kafka", "embedded"),
         ("store", "store.backend", "cql", "embedded"),
         ("coordination", "coordination.backend", "redis", "local"),
     ];

@@ -71,7 +71,7 @@ impl Source {
             strings.retain(|(offset, _)| !(start..end).contains(offset));
             blank(&mut code, start, end);
             if let Some(module) = module {
-                let folder = match path.strip_suffix("/mod.rs") {
+                let folder = match path.strip_suffix("/mod.rs").or(path.strip_suffix("/lib.rs")) {
                     Some(folder) => folder.to_owned(),
                     None => path.trim_end_matches(".rs").to_owned(),
                 };

@@ -141,7 +141,6 @@ fn sections_of_backends_to_come_are_read_and_the_backends_refused() {
     with_file("[log.kafka]\nbrokers = \"k:9092\"\n[store.cql]\nnodes = [\"a:1\"]\n[coordination.redis]\nurl = \"redis://r\"\n")
         .expect("these sections are legal with the embedded backends");
     for (text, key) in [
-        ("[log]\nbackend = \"kafka\"\n", "log.backend"),
         ("[store]\nbackend = \"cql\"\n", "store.backend"),
         ("[coordination]\nbackend = \"redis\"\n", "coordination.backend"),
     ] {
