@@ -119,10 +119,8 @@ fn merge(base: &mut Table, over: Table) {
 
 /// Backends that the configuration knows and this build does not have.
 fn refuse_missing_backends(table: &Table) -> Result<(), ConfigError> {
-    let later = [
-        ("store", "store.backend", "cql", "embedded"),
-        ("coordination", "coordination.backend", "redis", "local"),
-    ];
+    let later =
+        [("store", "store.backend", "cql", "embedded"), ("coordination", "coordination.backend", "redis", "local")];
     for (section, key, backend, instead) in later {
         if table.get(section).and_then(|section| section.get("backend")).and_then(Value::as_str) == Some(backend) {
             return Err(ConfigError::MissingBackend { key, backend, instead });
