@@ -21,6 +21,9 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long new topics may take to be seen by all brokers.
 const CREATION_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// Events of a client that are listened to after a failure.
+const EVENTS_MAX: usize = 32;
+
 pub(super) struct Topics {
     generation: u8,
     lanes: [String; 4],
@@ -207,7 +210,12 @@ pub(super) fn onlook(kafka: &Kafka, contact: &Arc<Contact>) -> Result<Onlooker, 
 
 /// 0: there is no such topic.
 pub(super) fn count_partitions(onlooker: &Onlooker, topic: &str, wait: Duration) -> Result<u16, KafkaError> {
-    let metadata = onlooker.fetch_metadata(Some(topic), wait)?;
+    let metadata = onlooker.fetch_metadata(Some(topic), wait).inspect_err(|_| {
+        // What was heard of the connections meanwhile says why.
+        for _ in 0..EVENTS_MAX {
+            let _ = onlooker.poll(Duration::from_millis(1));
+        }
+    })?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(0) };
     match found.error().map(RDKafkaErrorCode::from) {
         None => Ok(u16::try_from(found.partitions().len()).unwrap_or(u16::MAX)),

@@ -113,4 +113,5 @@ async fn a_check_without_brokers_ends_and_says_so() {
     let checked = KafkaAdmin::new(&broker.settings).expect("set up").check().await;
     let reason = checked[0].1.as_ref().expect_err("nobody is there");
     assert!(checked.len() == 1 && reason.contains("log.kafka.brokers"), "{checked:?}");
+    assert!(reason.contains("refused"), "{reason}");
 }
