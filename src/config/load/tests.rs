@@ -140,21 +140,12 @@ fn what_is_risky_is_warned_of() {
 fn a_log_that_nodes_share_goes_with_a_store_that_they_share() {
     with_file("[log.kafka]\nbrokers = \"k:9092\"\n[store.cql]\nnodes = [\"a:1\"]\n[coordination.redis]\nurl = \"redis://r\"\n")
         .expect("these sections are legal with the embedded backends");
-<<<<<<< HEAD
     with_file("[coordination]\nbackend = \"redis\"\n").expect("Redis may coordinate, whatever keeps the log");
     let both = "[log]\nbackend = \"kafka\"\n[store]\nbackend = \"cql\"\n";
     let warnings = with_file(both).expect("they go together").warnings;
     assert!(warnings.iter().any(|warning| warning.contains("coordination.backend")), "{warnings:?}");
     for one in ["[log]\nbackend = \"kafka\"\n", "[store]\nbackend = \"cql\"\n"] {
         assert!(message(with_file(one)).contains("both be embedded, or be kafka and cql"), "{one}");
-=======
-    for (text, key) in [
-        ("[store]\nbackend = \"cql\"\n", "store.backend"),
-        ("[coordination]\nbackend = \"redis\"\n", "coordination.backend"),
-    ] {
-        let message = message(with_file(text));
-        assert!(message.contains(key) && message.contains("not in this build yet"), "{message}");
->>>>>>> wt-kafka
     }
     let short = format!("{both}[cluster]\nlease = \"15s\"\n");
     assert!(message(with_file(&short)).contains("`cluster.lease` must be at least 20s"), "the sandbox may take 10 s");
