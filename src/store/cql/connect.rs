@@ -17,6 +17,7 @@ use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::statement::Consistency;
 
 use super::numbers::{CellTimes, Numbers};
+use super::schema::Keyspaces;
 use crate::config::Cql;
 use crate::store::StoreError;
 
@@ -28,6 +29,8 @@ const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// All nodes must know a change of the schema within this time.
 const AGREEMENT_WAIT_MAX: Duration = Duration::from_secs(60);
+
+const AGREEMENT_LOOK: Duration = Duration::from_millis(50);
 
 /// Connects; a failure says whether nobody answers, or who asks is not let in.
 pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Session, StoreError> {
@@ -50,6 +53,10 @@ pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Se
         .keepalive_timeout(KEEPALIVE)
         .tcp_keepalive_interval(KEEPALIVE)
         .schema_agreement_timeout(AGREEMENT_WAIT_MAX)
+        .schema_agreement_interval(AGREEMENT_LOOK)
+        // Where replicas are is read of our keyspaces only, and not after each change of the schema.
+        .keyspaces_to_fetch(Keyspaces::new(settings).names())
+        .refresh_metadata_on_auto_schema_agreement(false)
         .timestamp_generator(Arc::new(CellTimes(numbers.clone())))
         .default_execution_profile_handle(profile.into_handle());
     if let (Some(username), Some(password)) = (&settings.username, &settings.password) {
