@@ -70,6 +70,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Plain structs and names: configuration reads channels; the metrics page keeps itself small by the clock.
     ("config", &["domain"]),
     ("telemetry", &["domain", "clock"]),
+    // What tests share.
+    ("testing", &[]),
 ];
 
 /// The ring that the stages form is closed by these, each through a handle that stays while actors come and go.

@@ -4,11 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
-use scylla::client::session::{Session, TlsContext};
+use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::errors::{
     ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError, NewSessionError,
@@ -17,6 +15,7 @@ use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::statement::Consistency;
 
 use super::numbers::{CellTimes, Numbers};
+use super::schema::Keyspaces;
 use crate::config::Cql;
 use crate::store::StoreError;
 
@@ -29,8 +28,11 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// All nodes must know a change of the schema within this time.
 const AGREEMENT_WAIT_MAX: Duration = Duration::from_secs(60);
 
+const AGREEMENT_LOOK: Duration = Duration::from_millis(50);
+
 /// Connects; a failure says whether nobody answers, or who asks is not let in.
 pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Session, StoreError> {
+    refuse_tls(settings)?;
     let mut policy = DefaultPolicy::builder().token_aware(true);
     let mut consistency = Consistency::Quorum;
     if let Some(datacenter) = &settings.datacenter {
@@ -50,13 +52,14 @@ pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Se
         .keepalive_timeout(KEEPALIVE)
         .tcp_keepalive_interval(KEEPALIVE)
         .schema_agreement_timeout(AGREEMENT_WAIT_MAX)
+        .schema_agreement_interval(AGREEMENT_LOOK)
+        // Where replicas are is read of our keyspaces only, and not after each change of the schema.
+        .keyspaces_to_fetch(Keyspaces::new(settings).names())
+        .refresh_metadata_on_auto_schema_agreement(false)
         .timestamp_generator(Arc::new(CellTimes(numbers.clone())))
         .default_execution_profile_handle(profile.into_handle());
     if let (Some(username), Some(password)) = (&settings.username, &settings.password) {
         builder = builder.user(username, password.expose());
-    }
-    if settings.tls {
-        builder = builder.tls_context(Some(TlsContext::Rustls023(tls(settings)?)));
     }
     let nodes = settings.nodes.join(", ");
     let connecting = tokio::time::timeout(CONNECT_WAIT_MAX, builder.build()).await;
@@ -67,26 +70,16 @@ pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Se
     Ok(session)
 }
 
-fn tls(settings: &Cql) -> Result<Arc<rustls::ClientConfig>, StoreError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = &settings.tls_ca {
-        let unusable = |error: &dyn std::fmt::Display| {
-            StoreError::Unusable(format!("cannot use the PEM file `{}` of `store.cql.tls_ca`: {error}", path.display()))
-        };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
-            roots.add(certificate.map_err(|error| unusable(&error))?).map_err(|error| unusable(&error))?;
-        }
-        if roots.is_empty() {
-            return Err(unusable(&"it has no certificate"));
-        }
-    } else {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+/// The driver's TLS brings a second crypto library, which is not let in; and a setting that asks for TLS is never answered without it.
+fn refuse_tls(settings: &Cql) -> Result<(), StoreError> {
+    if !settings.tls {
+        return Ok(());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| StoreError::Unusable(format!("cannot set up TLS for the database: {error}")))?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    Err(StoreError::Unusable(
+        "`store.cql.tls` is on, and this build cannot speak TLS to the database: turn it off, and reach the nodes through a \
+         network or tunnel that encrypts"
+            .to_owned(),
+    ))
 }
 
 fn unreachable(nodes: &str, reason: &str) -> StoreError {

@@ -4,6 +4,7 @@
 //! change of the schema is an operator's decision, made once for all nodes.
 
 use scylla::client::session::Session;
+use scylla::errors::ExecutionError;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::Statement;
 use xxhash_rust::xxh3::xxh3_64;
@@ -64,6 +65,10 @@ impl Keyspaces {
         // In lower case as the database has names without quotes.
         let main = settings.keyspace.to_lowercase();
         Self { leases: format!("{main}_leases"), main, ttl_only: "" }
+    }
+
+    pub(super) fn names(&self) -> [&str; 2] {
+        [&self.main, &self.leases]
     }
 
     pub(super) fn fill(&self, text: &str) -> String {
@@ -233,13 +238,14 @@ async fn change(session: &Session, text: String) -> Result<(), StoreError> {
     }
     // Made on a busy machine: creating a table may take longer than any other statement.
     statement.set_request_timeout(Some(super::SCHEMA_WAIT_MAX));
+    // The driver waits until all nodes agree.
     let changed = session.query_unpaged(statement, ()).await;
-    changed.map_err(|error| StoreError::Failed(format!("the database did not change the schema: {error}")))?;
-    let agreed = session.await_schema_agreement().await;
-    agreed.map_err(|error| {
-        StoreError::Failed(format!(
-            "the nodes of the database do not agree on the schema ({error}): are all of them up? Then run `fanfare schema apply` again"
-        ))
+    changed.map_err(|error| match error {
+        ExecutionError::SchemaAgreementError(error) => StoreError::Failed(format!(
+            "the nodes of the database do not agree on the schema ({error}): are all of them up? Then run \
+             `fanfare schema apply` again"
+        )),
+        error => StoreError::Failed(format!("the database did not change the schema: {error}")),
     })?;
     Ok(())
 }
