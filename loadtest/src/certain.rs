@@ -102,6 +102,11 @@ impl RunningLoad {
         self.shared.tally().accepted.len()
     }
 
+    /// What was accepted up to now.
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.shared.tally().accepted.clone()
+    }
+
     /// Sends nothing new, and returns when every request is answered.
     pub(crate) async fn finish(mut self) -> Result<Tally> {
         self.shared.stop.store(true, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::ids::ShortId;
 
 /// The ids of accepted notifications. 32 bytes each.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     ids: Vec<ShortId>,
 }

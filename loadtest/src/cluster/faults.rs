@@ -11,7 +11,8 @@ use super::{Fault, Test};
 use crate::progress::Progress;
 use crate::random::Dice;
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// All ids that arrived are fetched and compared.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest that a cluster may take to get over a fault before the next is done to it.
 const RECOVERY_MAX: Duration = Duration::from_secs(120);
@@ -19,7 +20,6 @@ const RECOVERY_MAX: Duration = Duration::from_secs(120);
 impl Test<'_> {
     pub(super) async fn faults(&mut self, progress: &mut Progress) -> Result<Vec<Round>> {
         if self.args.fault == Fault::None {
-            tokio::time::sleep(self.args.duration).await;
             return Ok(Vec::new());
         }
         let dice = Dice::new(self.args.seed);
@@ -96,11 +96,11 @@ impl Test<'_> {
         Ok(running[dice.roll() as usize % running.len()])
     }
 
-    /// How long it takes until as many notifications have arrived as are accepted now.
+    /// How long it takes until everything has arrived that is accepted now.
     async fn recovered(&self) -> Result<Option<Duration>> {
-        let (accepted, began) = (self.load.accepted(), Instant::now());
+        let (accepted, began) = (self.load.ledger(), Instant::now());
         loop {
-            if self.mock.stats().await?.total().distinct >= accepted {
+            if accepted.missing(&self.mock.ids().await?).count() == 0 {
                 return Ok(Some(began.elapsed()));
             }
             if began.elapsed() > RECOVERY_MAX {

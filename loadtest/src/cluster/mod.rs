@@ -8,7 +8,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -24,7 +24,10 @@ use crate::mock_process::MockHandle;
 use crate::progress::Progress;
 use crate::settle::settle;
 use nodes::Nodes;
-use report::Report;
+use report::{Report, Steady};
+
+/// Before a rate is looked at: the bucket's burst is gone.
+const WARM_UP: Duration = Duration::from_secs(5);
 
 const CONFIG: &str = include_str!("../../cluster.toml");
 
@@ -137,7 +140,8 @@ impl ClusterArgs {
     }
 
     async fn measure(&self, directory: &Path) -> Result<Report> {
-        let mut options = vec!["--http", "127.0.0.1:9190", "--smtp", "127.0.0.1:2625", "--latency", &self.latency];
+        let mut options = vec!["--http", "127.0.0.1:9190", "--smtp", "127.0.0.1:2625", "--latency-from-body"];
+        options.extend(["--latency", &self.latency]);
         if self.honour_ids {
             options.push("--honour-ids");
         }
@@ -198,6 +202,10 @@ impl Test<'_> {
         let mut progress = Progress::new(self.args.json);
         self.load.set_up(true);
         let before = self.nodes.processor_time();
+        let steady = match self.args.fault {
+            Fault::None => Some(self.steady().await?),
+            _ => None,
+        };
         let rounds = self.faults(&mut progress).await?;
         let tally = self.load.finish().await?;
         let settlement = settle(&self.mock, &tally.accepted, self.args.drain_timeout, &mut progress).await?;
@@ -213,11 +221,28 @@ impl Test<'_> {
             unresolved: tally.unresolved,
             lost: settlement.missing.count(),
             lost_ids: settlement.missing.names(),
+            latest_ms: settlement.stats.latency.map_or(0.0, |latency| latency.max_us as f64 / 1000.0),
             duplicates: total.duplicates,
             deduplicated: total.deduplicated,
             processor_ms_per_thousand: (self.args.fault == Fault::None)
                 .then(|| processor_time.as_secs_f64() * 1e6 / tally.accepted.len().max(1) as f64),
+            steady,
             rounds,
+        })
+    }
+
+    /// Lets the cluster work undisturbed, and looks at how fast it delivers, and who does.
+    async fn steady(&self) -> Result<Steady> {
+        tokio::time::sleep(WARM_UP).await;
+        let (began, before) = (Instant::now(), self.mock.stats().await?.total().accepted);
+        let sent_before = self.nodes.sent().await?;
+        tokio::time::sleep(self.args.duration).await;
+        let (took, after) = (began.elapsed().as_secs_f64(), self.mock.stats().await?.total().accepted);
+        let sent = self.nodes.sent().await?;
+        Ok(Steady {
+            seconds: took,
+            per_second: (after - before) as f64 / took,
+            of_each_node: sent.iter().zip(sent_before).map(|(after, before)| (after - before) / took).collect(),
         })
     }
 }

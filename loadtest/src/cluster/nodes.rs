@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::ClusterArgs;
 use crate::engine::{EngineCommand, EngineProcess, processor_time};
-use crate::http_client::{Server, Url};
+use crate::http_client::{Server, Url, fetch};
 
 /// How long a process may take to end after SIGTERM.
 const END_MAX: Duration = Duration::from_secs(60);
@@ -16,6 +16,8 @@ pub(super) struct Nodes {
     api: EngineCommand,
     running_api: Option<EngineProcess>,
     commands: Vec<EngineCommand>,
+    /// Of each engine.
+    servers: Vec<Server>,
     /// `None`: it does not run now.
     pub(super) engines: Vec<Option<EngineProcess>>,
 }
@@ -29,14 +31,15 @@ impl Nodes {
             let server = Server::new(&url, Some(&args.key))?;
             let directory = directory.join(name);
             let command = EngineCommand::new(&args.binary, Some(config), &directory, &url, &server, "")?;
-            Ok::<_, anyhow::Error>(command.with(&["--roles", role]))
+            Ok::<_, anyhow::Error>((command.with(&["--roles", role]), server))
         };
         let first = args.listen.port();
-        let commands: Result<Vec<_>> =
+        let nodes: Result<Vec<_>> =
             (1..=args.nodes).map(|number| command(&format!("engine-{number}"), first + number, "engine")).collect();
-        let commands = commands?;
+        let (commands, servers): (Vec<_>, Vec<_>) = nodes?.into_iter().unzip();
         let engines = commands.iter().map(|_| None).collect();
-        Ok(Self { api: command("api", first, "api")?, running_api: None, commands, engines })
+        let (api, _) = command("api", first, "api")?;
+        Ok(Self { api, running_api: None, commands, servers, engines })
     }
 
     /// Returns when all are ready.
@@ -82,6 +85,18 @@ impl Nodes {
         pids.filter_map(|pid| processor_time(pid).ok()).sum()
     }
 
+    /// How many messages each engine has sent since it was started.
+    pub(super) async fn sent(&self) -> Result<Vec<f64>> {
+        let mut sent = Vec::new();
+        for (index, engine) in self.engines.iter().enumerate() {
+            sent.push(match engine {
+                Some(_) => sent_in(&String::from_utf8_lossy(&fetch(&self.servers[index], "/metrics").await?)),
+                None => 0.0,
+            });
+        }
+        Ok(sent)
+    }
+
     pub(super) async fn terminate_all(&mut self) -> Result<()> {
         if let Some(api) = self.running_api.take() {
             api.terminate(END_MAX).await?;
@@ -90,5 +105,27 @@ impl Nodes {
             self.terminate(index).await?;
         }
         Ok(())
+    }
+}
+
+/// Of a page of metrics, over all channels and providers.
+fn sent_in(metrics: &str) -> f64 {
+    let series = metrics
+        .lines()
+        .filter(|line| line.starts_with("fanfare_deliveries_total{") && line.contains(r#"outcome="sent""#));
+    series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_added_up_over_channels() {
+        let page = "# HELP fanfare_deliveries_total x\n\
+            fanfare_deliveries_total{channel=\"email\",provider=\"a\",outcome=\"sent\"} 3\n\
+            fanfare_deliveries_total{channel=\"email\",provider=\"a\",outcome=\"failed\"} 5\n\
+            fanfare_deliveries_total{channel=\"webhook\",provider=\"b\",outcome=\"sent\"} 4\n";
+        assert!((sent_in(page) - 7.0).abs() < 1e-9);
     }
 }

@@ -43,12 +43,24 @@ pub(super) struct Report {
     pub(super) unresolved: u64,
     pub(super) lost: u64,
     pub(super) lost_ids: Vec<String>,
+    /// From the request to its delivery, the longest of all.
+    pub(super) latest_ms: f64,
     pub(super) duplicates: u64,
     /// Repeated, but recognized by a mock that honours ids.
     pub(super) deduplicated: u64,
     /// Of all engines together, without the API; only where no node was ended.
     pub(super) processor_ms_per_thousand: Option<f64>,
+    /// With `--fault none`.
+    pub(super) steady: Option<Steady>,
     pub(super) rounds: Vec<Round>,
+}
+
+/// What was delivered while nothing was done to the cluster.
+#[derive(Debug, Serialize)]
+pub(super) struct Steady {
+    pub(super) seconds: f64,
+    pub(super) per_second: f64,
+    pub(super) of_each_node: Vec<f64>,
 }
 
 /// The duplicates that are allowed: one in a thousand.
@@ -83,7 +95,13 @@ impl fmt::Display for Report {
         let worst = self.rounds.iter().filter_map(|round| round.recovered).max();
         writeln!(f, "fault        {:?}, {} rounds, {} engines", self.fault, self.rounds.len(), self.nodes)?;
         writeln!(f, "recovered    in {} at the most", shown(worst))?;
+        writeln!(f, "latest       {} after its request", millis(self.latest_ms))?;
         writeln!(f, "accepted     {} ({} posted again, {} put off)", self.accepted, self.ambiguous, self.put_off)?;
+        if let Some(steady) = &self.steady {
+            let each: Vec<String> = steady.of_each_node.iter().map(|rate| format!("{rate:.1}")).collect();
+            let Steady { seconds, per_second, .. } = steady;
+            writeln!(f, "delivered    {per_second:.1}/s over {seconds:.1} s; by node: {}", each.join(", "))?;
+        }
         if self.unresolved > 0 {
             writeln!(f, "unresolved   {}", self.unresolved)?;
         }
