@@ -45,9 +45,6 @@ pub trait TokenLeases: Send + Sync + 'static {
     /// rate) as well as the common one. No window gives all nodes together more than its rate and one burst; a bucket that
     /// nobody has used for a while has saved up one burst, and a new one may begin with less.
     async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease;
-
-    /// Gives back what was leased and not spent.
-    async fn give_back(&self, name: &str, rate: Rate, tokens: u32, critical: bool);
 }
 
 /// One claim that is wanted.

@@ -28,7 +28,7 @@ impl Test<'_> {
             let text = format!("round {} of {}: {} accepted", number + 1, self.args.rounds, self.load.accepted());
             progress.show(f64::from(number) / f64::from(self.args.rounds), &text);
             // Another moment within a beat each time.
-            tokio::time::sleep(self.args.pause.mul_f64(0.5 + dice.share())).await;
+            self.wait(self.args.pause.mul_f64(0.5 + dice.share())).await?;
             let duplicates = self.mock.stats().await?.total().duplicates;
             let mut round = match self.args.fault {
                 Fault::None => return Ok(rounds),
@@ -57,10 +57,10 @@ impl Test<'_> {
         engine.signal(Signal::STOP)?;
         let began = Instant::now();
         let recovered = self.recovered().await?;
-        tokio::time::sleep(self.args.outage.saturating_sub(began.elapsed())).await;
+        self.wait(self.args.outage.saturating_sub(began.elapsed())).await?;
         let engine = self.nodes.engines[index].as_ref().context("it does not run")?;
         engine.signal(Signal::CONT)?;
-        tokio::time::sleep(self.args.pause).await;
+        self.wait(self.args.pause).await?;
         Ok(Round { node: Some(index + 1), what: "stopped", recovered, ..Round::default() })
     }
 
@@ -83,7 +83,7 @@ impl Test<'_> {
     async fn outage(&mut self) -> Result<Round> {
         shell(self.args.stop_command.as_deref().unwrap_or_default()).await?;
         let accepted = self.load.accepted();
-        tokio::time::sleep(self.args.outage).await;
+        self.wait(self.args.outage).await?;
         let meanwhile = self.load.accepted() - accepted;
         shell(self.args.start_command.as_deref().unwrap_or_default()).await?;
         let recovered = self.recovered().await?;

@@ -29,6 +29,8 @@ use report::{Report, Steady};
 /// Before a rate is looked at: the bucket's burst is gone.
 const WARM_UP: Duration = Duration::from_secs(5);
 
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 const CONFIG: &str = include_str!("../../cluster.toml");
 
 /// Maltreats several engines that share the work, and looks for losses and duplicates.
@@ -231,12 +233,22 @@ impl Test<'_> {
         })
     }
 
+    /// Waits, and keeps the connection to the mock, which closes idle ones.
+    async fn wait(&self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            tokio::time::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now()))).await;
+            self.mock.stats().await?;
+        }
+        Ok(())
+    }
+
     /// Lets the cluster work undisturbed, and looks at how fast it delivers, and who does.
     async fn steady(&self) -> Result<Steady> {
-        tokio::time::sleep(WARM_UP).await;
+        self.wait(WARM_UP).await?;
         let (began, before) = (Instant::now(), self.mock.stats().await?.total().accepted);
         let sent_before = self.nodes.sent().await?;
-        tokio::time::sleep(self.args.duration).await;
+        self.wait(self.args.duration).await?;
         let (took, after) = (began.elapsed().as_secs_f64(), self.mock.stats().await?.total().accepted);
         let sent = self.nodes.sent().await?;
         Ok(Steady {

@@ -50,10 +50,6 @@ impl TokenLeases for LocalCoordination {
         let now = self.clock.now();
         self.with_bucket(name, rate, |bucket| bucket.lease(wanted, critical, now))
     }
-
-    async fn give_back(&self, name: &str, rate: Rate, tokens: u32, critical: bool) {
-        self.with_bucket(name, rate, |bucket| bucket.give_back(tokens, critical));
-    }
 }
 
 #[async_trait]

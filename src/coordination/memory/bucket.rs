@@ -5,86 +5,41 @@ use std::time::Duration;
 use crate::coordination::{Lease, Rate};
 use crate::domain::Timestamp;
 
-/// The share of a rate that only critical traffic may use.
-pub(in crate::coordination) const CRITICAL_SHARE: f64 = 0.2;
+/// The share of a burst that is left for critical traffic.
+const CRITICAL_SHARE: f64 = 0.2;
 
-/// A rate in two buckets: one with all of it, which every token comes from, and one that bounds what others than critical
-/// traffic may take of it. So no window ever gives more than the rate and one burst, critical traffic may use all, and what
-/// the others leave untouched adds up for it.
+/// A rate in one bucket, of which others than critical traffic leave a part untouched. So they may use all of the rate, as long
+/// as nobody else does; critical traffic finds that part whenever it comes, and what refills it goes to nobody else.
 #[derive(Debug)]
 pub(in crate::coordination) struct SharedBucket {
-    all: Bucket,
-    common: Bucket,
-}
-
-impl SharedBucket {
-    pub(in crate::coordination) fn new(rate: Rate, now: Timestamp) -> Self {
-        let (all, common) = split(rate);
-        Self { all: Bucket::full(all, now), common: Bucket::full(common, now) }
-    }
-
-    /// A bucket of which nobody knows what was taken lately: it begins with [`first_tokens`] and not with a whole burst.
-    pub(in crate::coordination) fn cautious(rate: Rate, now: Timestamp) -> Self {
-        let mut bucket = Self::new(rate, now);
-        bucket.all.tokens = first_tokens(bucket.all.rate);
-        bucket.common.tokens = first_tokens(bucket.common.rate);
-        bucket
-    }
-
-    /// The configuration may have changed since.
-    pub(in crate::coordination) fn set_rate(&mut self, rate: Rate) {
-        let (all, common) = split(rate);
-        self.all.rate = all;
-        self.common.rate = common;
-    }
-
-    pub(in crate::coordination) fn lease(&mut self, wanted: u32, critical: bool, now: Timestamp) -> Lease {
-        self.all.fill(now);
-        self.common.fill(now);
-        let whole = if critical { self.all.whole() } else { self.all.whole().min(self.common.whole()) };
-        let granted = whole.min(wanted);
-        self.all.tokens -= f64::from(granted);
-        if !critical {
-            self.common.tokens -= f64::from(granted);
-        }
-        let until_more =
-            if critical { self.all.until_one() } else { self.all.until_one().max(self.common.until_one()) };
-        Lease { granted, retry_after: if granted < wanted { until_more } else { Duration::ZERO } }
-    }
-
-    pub(in crate::coordination) fn give_back(&mut self, tokens: u32, critical: bool) {
-        self.all.add(tokens);
-        if !critical {
-            self.common.add(tokens);
-        }
-    }
-}
-
-/// All of the rate, and the part that is not kept for critical traffic.
-fn split(rate: Rate) -> (Rate, Rate) {
-    // A bucket that cannot hold one whole token would never give one.
-    let part = |share: f64| Rate { per_second: rate.per_second * share, burst: (rate.burst * share).max(1.0) };
-    (part(1.0), part(1.0 - CRITICAL_SHARE))
-}
-
-/// What is lent at a time, by the callers of this port.
-const LEASE: Duration = Duration::from_millis(50);
-
-/// What a bucket that is not known yet begins with: one lease.
-pub(in crate::coordination) fn first_tokens(rate: Rate) -> f64 {
-    (rate.per_second * LEASE.as_secs_f64()).max(1.0).min(rate.burst.max(1.0))
-}
-
-#[derive(Debug)]
-struct Bucket {
     rate: Rate,
     tokens: f64,
     filled_at: Timestamp,
 }
 
-impl Bucket {
-    fn full(rate: Rate, now: Timestamp) -> Self {
+impl SharedBucket {
+    pub(in crate::coordination) fn new(rate: Rate, now: Timestamp) -> Self {
+        let rate = usable(rate);
         Self { rate, tokens: rate.burst, filled_at: now }
+    }
+
+    /// A bucket of which nobody knows what was taken lately: it begins with [`first_tokens`] and not with a whole burst.
+    pub(in crate::coordination) fn cautious(rate: Rate, now: Timestamp) -> Self {
+        Self { tokens: first_tokens(rate), ..Self::new(rate, now) }
+    }
+
+    /// The configuration may have changed since.
+    pub(in crate::coordination) fn set_rate(&mut self, rate: Rate) {
+        self.rate = usable(rate);
+    }
+
+    pub(in crate::coordination) fn lease(&mut self, wanted: u32, critical: bool, now: Timestamp) -> Lease {
+        self.fill(now);
+        let free = self.tokens - if critical { 0.0 } else { kept_for_critical(self.rate) };
+        let granted = whole(free).min(wanted);
+        self.tokens -= f64::from(granted);
+        let retry_after = if granted < wanted { self.until_one(free - f64::from(granted)) } else { Duration::ZERO };
+        Lease { granted, retry_after }
     }
 
     fn fill(&mut self, now: Timestamp) {
@@ -94,22 +49,37 @@ impl Bucket {
         self.tokens = (self.tokens + elapsed * self.rate.per_second).min(self.rate.burst);
     }
 
-    fn add(&mut self, tokens: u32) {
-        self.tokens = (self.tokens + f64::from(tokens)).min(self.rate.burst);
-    }
-
-    /// The whole tokens there are. A sum of fractions may miss a whole by a rounding error.
-    fn whole(&self) -> u32 {
-        (self.tokens + ROUNDING).floor() as u32
-    }
-
-    /// How long until there is a whole token.
-    fn until_one(&self) -> Duration {
-        let missing = (1.0 - self.tokens).max(0.0);
+    /// How long until there is a whole token, where so many are free now.
+    fn until_one(&self, free: f64) -> Duration {
+        let missing = (1.0 - free).max(0.0);
         // A rate of almost nothing is asked about again after a while.
         let seconds = (missing / self.rate.per_second.max(1e-9)).min(3600.0);
         Duration::from_secs_f64(seconds).max(Duration::from_millis(1))
     }
+}
+
+/// The whole tokens there are. A sum of fractions may miss a whole by a rounding error.
+fn whole(tokens: f64) -> u32 {
+    (tokens + ROUNDING).max(0.0).floor() as u32
+}
+
+/// A bucket that cannot hold one whole token would never give one.
+pub(in crate::coordination) fn usable(rate: Rate) -> Rate {
+    Rate { burst: rate.burst.max(1.0), ..rate }
+}
+
+/// What others leave in the bucket; they find one token at least in a full one.
+pub(in crate::coordination) fn kept_for_critical(rate: Rate) -> f64 {
+    let burst = usable(rate).burst;
+    (burst * CRITICAL_SHARE).min(burst - 1.0)
+}
+
+/// What is lent at a time, by the callers of this port.
+const LEASE: Duration = Duration::from_millis(50);
+
+/// What a bucket that is not known yet begins with: one lease.
+pub(in crate::coordination) fn first_tokens(rate: Rate) -> f64 {
+    (rate.per_second * LEASE.as_secs_f64()).max(1.0).min(rate.burst.max(1.0))
 }
 
 /// Far above what a day of additions rounds away, far below a token.
@@ -121,6 +91,14 @@ mod tests {
     use proptest::prelude::*;
 
     const RATE: Rate = Rate { per_second: 100.0, burst: 100.0 };
+
+    #[test]
+    fn others_may_use_the_whole_rate_while_there_is_no_critical_traffic() {
+        let mut bucket = SharedBucket::new(RATE, Timestamp(0));
+        bucket.lease(1000, false, Timestamp(0));
+        let granted: u32 = (1..=100).map(|tenth| bucket.lease(1000, false, Timestamp(tenth * 100)).granted).sum();
+        assert_eq!(granted, 1000);
+    }
 
     #[test]
     fn a_fifth_is_kept_for_critical_traffic() {
@@ -160,18 +138,16 @@ mod tests {
         fn no_window_gives_more_than_its_rate_and_one_burst(
             per_second in 1.0f64..5000.0,
             burst in 1.0f64..500.0,
-            steps in prop::collection::vec((0u64..500, 0u32..100, any::<bool>(), 0u32..100), 1..200),
+            steps in prop::collection::vec((0u64..500, 0u32..100, any::<bool>()), 1..200),
         ) {
             let rate = Rate { per_second, burst };
             let mut bucket = SharedBucket::new(rate, Timestamp(0));
             let mut now = 0;
             let mut given: Vec<(u64, u32)> = Vec::new();
-            for (wait, wanted, critical, unspent) in steps {
+            for (wait, wanted, critical) in steps {
                 now += wait;
                 let granted = bucket.lease(wanted, critical, Timestamp(now)).granted;
-                let unspent = unspent.min(granted);
-                bucket.give_back(unspent, critical);
-                given.push((now, granted - unspent));
+                given.push((now, granted));
             }
             for start in 0..given.len() {
                 let mut total = 0.0;

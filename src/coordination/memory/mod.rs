@@ -5,7 +5,7 @@ mod claims;
 mod fanout;
 mod presence;
 
-pub(super) use bucket::{CRITICAL_SHARE, SharedBucket, first_tokens};
+pub(super) use bucket::{SharedBucket, first_tokens, kept_for_critical, usable};
 pub(super) use claims::InFlight;
 pub(super) use fanout::Channels;
 pub(super) use presence::Present;

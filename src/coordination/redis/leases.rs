@@ -9,11 +9,10 @@ use redis::Script;
 
 use super::link::{Link, NoAnswer};
 use super::metrics::Operation;
-use crate::coordination::memory::{CRITICAL_SHARE, SharedBucket, first_tokens};
+use crate::coordination::memory::{SharedBucket, first_tokens, kept_for_critical, usable};
 use crate::coordination::{Lease, Rate};
 
 static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/lease.lua")));
-static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/give_back.lua")));
 
 /// How much of its part of a rate a node uses while it is cut off. It does not know how many nodes there are now: a fifth is
 /// the room for that.
@@ -45,12 +44,11 @@ impl Leases {
     }
 
     pub(super) async fn lease(&self, link: &Link, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease {
-        let (all, common) = parts(rate);
+        let rate = usable(rate);
+        let kept = if critical { 0.0 } else { kept_for_critical(rate) };
         let mut script = LEASE.key(link.key("rate", name));
-        for part in [all, common] {
-            script.arg(part.per_second).arg(part.burst).arg(first_tokens(part));
-        }
-        script.arg(wanted).arg(u8::from(critical)).arg(link.script_time().unwrap_or_default());
+        script.arg(rate.per_second).arg(rate.burst).arg(first_tokens(rate)).arg(kept);
+        script.arg(wanted).arg(link.script_time().unwrap_or_default());
         match link.run::<(u32, u64)>(Operation::Lease, &script).await {
             // Never more than was asked for, whatever answers there.
             Ok((granted, micros)) => Lease { granted: granted.min(wanted), retry_after: Duration::from_micros(micros) },
@@ -59,16 +57,6 @@ impl Leases {
                 let now = link.clock.now();
                 self.with_own_bucket(link, name, rate, |bucket| bucket.lease(wanted, critical, now))
             }
-        }
-    }
-
-    pub(super) async fn give_back(&self, link: &Link, name: &str, rate: Rate, tokens: u32, critical: bool) {
-        let (all, common) = parts(rate);
-        let mut script = GIVE_BACK.key(link.key("rate", name));
-        script.arg(all.burst).arg(common.burst).arg(tokens).arg(u8::from(critical));
-        // Tokens that cannot be given back are lost, which is slower and never wrong.
-        if let Err(NoAnswer::Lost) = link.run::<u8>(Operation::GiveBack, &script).await {
-            self.with_own_bucket(link, name, rate, |bucket| bucket.give_back(tokens, critical));
         }
     }
 
@@ -90,10 +78,4 @@ impl Leases {
         bucket.set_rate(own);
         work(bucket)
     }
-}
-
-/// All of the rate, and the part that is not kept for critical traffic; a bucket holds one whole token at least.
-fn parts(rate: Rate) -> (Rate, Rate) {
-    let part = |share: f64| Rate { per_second: rate.per_second * share, burst: (rate.burst * share).max(1.0) };
-    (part(1.0), part(1.0 - CRITICAL_SHARE))
 }

@@ -16,7 +16,6 @@ const FAILURES: CounterMetric<1> =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     Lease,
-    GiveBack,
     Claim,
     Release,
     Presence,
@@ -25,9 +24,8 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    const ALL: [(Operation, &'static str); 7] = [
+    const ALL: [(Operation, &'static str); 6] = [
         (Operation::Lease, "lease"),
-        (Operation::GiveBack, "give_back"),
         (Operation::Claim, "claim"),
         (Operation::Release, "release"),
         (Operation::Presence, "presence"),

@@ -80,10 +80,6 @@ impl TokenLeases for RedisCoordination {
     async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease {
         self.leases.lease(&self.link, name, rate, wanted, critical).await
     }
-
-    async fn give_back(&self, name: &str, rate: Rate, tokens: u32, critical: bool) {
-        self.leases.give_back(&self.link, name, rate, tokens, critical).await;
-    }
 }
 
 #[async_trait]
