@@ -111,7 +111,6 @@ const BANNED: &[(&str, &[&str], &str)] = &[
 
 /// Crates that must not come in, by their name in `Cargo.lock`.
 const BANNED_CRATES: &[(&str, &str)] = &[
-    ("openssl", "TLS is rustls with ring everywhere but in librdkafka"),
     ("native-tls", "TLS is rustls with ring everywhere"),
     ("aws-lc-sys", "TLS is rustls with ring everywhere: one crypto library, and no cmake to build it"),
     ("rsa", "RUSTSEC-2023-0071: ring signs"),

@@ -152,7 +152,7 @@ pub struct Cql {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub tls: bool,
-    /// A PEM file with the authorities to trust; none: those that are widely trusted.
+    /// A PEM file with the authorities to trust; none: those of the system.
     pub tls_ca: Option<PathBuf>,
     /// The longest that one statement may take.
     #[serde(with = "duration")]

@@ -131,6 +131,11 @@ impl Engine {
         }
     }
 
+    /// Why some shard that was assigned to this node is not worked on, if one is not.
+    pub fn stuck(&self) -> Option<String> {
+        self.shards.stuck.borrow().values().next().cloned()
+    }
+
     /// The clock the engine runs by.
     pub fn clock(&self) -> &SharedClock {
         &self.clock
@@ -230,6 +235,7 @@ impl Builder {
             timer_actors: timers,
             taking_over: Shards::take_overs(),
             taken,
+            stuck: watch::Sender::default(),
         });
         let following = tokio::spawn(shards.clone().follow(membership));
         if !log.is_shared() {

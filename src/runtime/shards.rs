@@ -4,7 +4,7 @@
 //! One that is to go stops planning first, so that the log may give it to another at once; then its sends in flight end and are
 //! written down, then its cursors, and last its lease is let go, for which the next owner waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::timers::{TimerActor, TimerArguments, TimersHandle};
 /// Shards that are taken over at once; those of the critical class do not wait for others.
 const TAKE_OVERS: usize = 8;
 /// The pause before a take-over that failed is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A reader as it outlives the actors that read by it.
 type SharedReader = Arc<Mutex<Box<dyn PartitionReader>>>;
@@ -52,6 +52,8 @@ pub(super) struct Shards {
     pub(super) taking_over: Semaphore,
     /// How many shards were taken over so far.
     pub(super) taken: watch::Sender<usize>,
+    /// Those that cannot be taken over, and why.
+    pub(super) stuck: watch::Sender<BTreeMap<ShardId, String>>,
 }
 
 /// A shard that was assigned, until it is let go.
@@ -166,17 +168,23 @@ impl Shards {
         };
         loop {
             match self.start(&reader, tenure).await {
-                Ok(shard) => return Some(shard),
+                Ok(shard) => {
+                    self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
+                    return Some(shard);
+                }
                 Err(error) if !self.parts.log.is_shared() => {
                     self.fatal.declare(format!("cannot take the shard {id} over: {error:#}"));
                     return None;
                 }
                 Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), shard = %id, "cannot take a shard over: trying again")
+                    let reason = format!("{error:#}");
+                    tracing::error!(reason, shard = %id, "cannot take a shard over: trying again");
+                    self.stuck.send_modify(|stuck| drop(stuck.insert(id, reason)));
                 }
             }
             tokio::select! {
                 () = tenure.cancelled() => {
+                    self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
                     self.release(id).await;
                     return None;
                 }
@@ -204,6 +212,12 @@ impl Shards {
         let id = reading.shard();
         parts.store.take_over(id).await?;
         let cursors = parts.store.cursors(id).await?;
+        let (done, end) = (cursors.task_block * BLOCK_OFFSETS, reading.latest_end().await?);
+        anyhow::ensure!(
+            done <= end,
+            "the log of {id} ends at {end}, and {done} records of it are done with: was the topic made anew? Then raise \
+             `log.kafka.generation` by one on all nodes, or ids that exist would come again"
+        );
         if !parts.log.is_shared() {
             remember_unplanned(&mut **reading, &parts.accepted_keys).await?;
         }

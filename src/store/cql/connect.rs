@@ -1,9 +1,11 @@
 //! The connection to the database: settings, and what is wrong where it cannot be had. Once it is there the driver keeps it:
 //! it connects again by itself, and follows nodes that come and go.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openssl::ssl::{SslContext, SslContextBuilder, SslMethod, SslVerifyMode};
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -32,7 +34,6 @@ const AGREEMENT_LOOK: Duration = Duration::from_millis(50);
 
 /// Connects; a failure says whether nobody answers, or who asks is not let in.
 pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Session, StoreError> {
-    refuse_tls(settings)?;
     let mut policy = DefaultPolicy::builder().token_aware(true);
     let mut consistency = Consistency::Quorum;
     if let Some(datacenter) = &settings.datacenter {
@@ -61,6 +62,11 @@ pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Se
     if let (Some(username), Some(password)) = (&settings.username, &settings.password) {
         builder = builder.user(username, password.expose());
     }
+    if settings.tls {
+        let context = tls(settings.tls_ca.as_deref())
+            .map_err(|error| StoreError::Unusable(format!("cannot set up TLS for the database: {error}")))?;
+        builder = builder.tls_context(Some(context));
+    }
     let nodes = settings.nodes.join(", ");
     let connecting = tokio::time::timeout(CONNECT_WAIT_MAX, builder.build()).await;
     let session = connecting
@@ -70,16 +76,18 @@ pub(super) async fn connect(settings: &Cql, numbers: &Arc<Numbers>) -> Result<Se
     Ok(session)
 }
 
-/// The driver's TLS brings a second crypto library, which is not let in; and a setting that asks for TLS is never answered without it.
-fn refuse_tls(settings: &Cql) -> Result<(), StoreError> {
-    if !settings.tls {
-        return Ok(());
+/// TLS through OpenSSL, which librdkafka brings along already: the driver's other way brings a third crypto library. Who answers
+/// must show a certificate of an authority that is trusted: of the file, or else of the system.
+fn tls(authorities: Option<&Path>) -> Result<SslContext, String> {
+    let mut context = SslContextBuilder::new(SslMethod::tls_client()).map_err(|error| error.to_string())?;
+    context.set_verify(SslVerifyMode::PEER);
+    match authorities {
+        Some(path) => context
+            .set_ca_file(path)
+            .map_err(|error| format!("cannot use the PEM file `{}` of `store.cql.tls_ca`: {error}", path.display()))?,
+        None => context.set_default_verify_paths().map_err(|error| error.to_string())?,
     }
-    Err(StoreError::Unusable(
-        "`store.cql.tls` is on, and this build cannot speak TLS to the database: turn it off, and reach the nodes through a \
-         network or tunnel that encrypts"
-            .to_owned(),
-    ))
+    Ok(context.build())
 }
 
 fn unreachable(nodes: &str, reason: &str) -> StoreError {

@@ -67,8 +67,21 @@ async fn a_database_that_wants_a_user_or_refuses_one_says_so_without_the_passwor
 
 #[tokio::test]
 async fn a_setting_that_asks_for_tls_is_never_answered_without_it() {
-    let mut settings = settings("127.0.0.1:1", "fanfare");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let mut settings = settings(&listener.local_addr().expect("bound").to_string(), "fanfare");
     settings.tls = true;
+    settings.tls_ca = Some("/nowhere/ca.pem".into());
     let refused = refusal(&settings).await;
-    assert!(refused.contains("`store.cql.tls` is on") && refused.contains("turn it off"), "{refused}");
+    assert!(refused.contains("`/nowhere/ca.pem` of `store.cql.tls_ca`"), "{refused}");
+    settings.tls_ca = None;
+    let greeted = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut first = [0; 2];
+        stream.read_exact(&mut first).await.expect("a greeting");
+        first
+    });
+    let refused = refusal(&settings).await;
+    assert!(refused.contains("are `store.cql.nodes` and `store.cql.tls` right"), "{refused}");
+    // A handshake record of TLS (RFC 8446, 5.1), and no frame of CQL.
+    assert_eq!(greeted.await.expect("it was greeted"), [0x16, 0x03]);
 }
