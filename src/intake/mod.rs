@@ -12,6 +12,11 @@ mod batch;
 mod unplanned;
 mod metrics;
 
+#[cfg(feature = "simulation")]
+pub mod broken;
+#[cfg(not(feature = "simulation"))]
+mod broken;
+
 #[cfg(test)]
 pub(crate) mod fakes;
 
