@@ -3,7 +3,7 @@
 //! One for critical traffic and one for the rest, each started and watched by the outcomes' supervisor. Answers stand in a
 //! queue outside the actor until they are durable, so a crash of the actor loses none: the next incarnation goes on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -211,7 +211,8 @@ struct Group {
 
 impl SettlerState {
     async fn settle_all(&mut self, answers: &[Answer]) {
-        let mut groups: HashMap<ShardId, Group> = HashMap::new();
+        // In the order of the shards, so that a run can be repeated.
+        let mut groups: BTreeMap<ShardId, Group> = BTreeMap::new();
         for answer in answers {
             let group = groups.entry(answer.task.position.shard).or_default();
             let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);

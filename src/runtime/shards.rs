@@ -4,7 +4,7 @@
 //! One that is to go stops planning first, so that the log may give it to another at once; then its sends in flight end and are
 //! written down, then its cursors, and last its lease is let go, for which the next owner waits.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Shards {
 
     /// Follows the log's changes until the node stops; gives the membership back, which ends when it is dropped.
     pub(super) async fn follow(self: Arc<Self>, mut membership: Box<dyn Membership>) -> Box<dyn Membership> {
-        let mut lives: HashMap<ShardId, Life> = HashMap::new();
+        let mut lives: BTreeMap<ShardId, Life> = BTreeMap::new();
         loop {
             let lost = OptionFuture::from(self.keeper.as_ref().map(|keeper| keeper.next_lost()));
             let change = tokio::select! {
