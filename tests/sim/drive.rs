@@ -147,7 +147,8 @@ impl Drive<'_> {
             Event::Start => {
                 self.start().await?;
                 // The log evens things out.
-                for _ in 0..self.world.rng().below(3) {
+                let moves = self.world.rng().below(3);
+                for _ in 0..moves {
                     self.move_one();
                 }
                 self.give_away();
