@@ -361,14 +361,13 @@ impl Drive<'_> {
         let Some((number, _)) = owner else { return };
         let (world, engine) = (self.world.clone(), self.nodes[number].engine.clone());
         let host = self.nodes[number].host.clone();
-        let asked_at = world.now();
         tokio::spawn(async move {
             let answer = engine.cancellations.cancel(id).await;
             host.pass().await;
             world.note(format_args!("cancel {} {}: {answer:?}", position.shard, position.offset));
             if let Ok(Cancellation::Cancelled { too_late, .. }) = answer {
                 let at = world.now();
-                world.cancelled.lock().expect("one thread").push(Cancelled { id, asked_at, at, too_late });
+                world.cancelled.lock().expect("one thread").push(Cancelled { id, at, too_late });
             }
         });
     }

@@ -37,7 +37,6 @@ pub struct Sent {
 #[derive(Debug, Clone, Copy)]
 pub struct Cancelled {
     pub id: NotificationId,
-    pub asked_at: Duration,
     pub at: Duration,
     pub too_late: usize,
 }
@@ -46,7 +45,6 @@ pub struct Cancelled {
 pub type ClaimTable = BTreeMap<ClaimKey, (Position, Duration)>;
 
 pub struct World {
-    pub seed: u64,
     pub variant: Variant,
     pub start: Instant,
     /// Whether anything may fail.
@@ -85,7 +83,6 @@ impl World {
     pub fn new(seed: u64, variant: Variant, is_printed: bool) -> Self {
         let mut rng = Rng::new(seed);
         Self {
-            seed,
             variant,
             start: Instant::now(),
             is_rough: AtomicBool::new(true),

@@ -20,6 +20,8 @@ struct Rows {
     beats: Mutex<BTreeMap<NodeName, Beat>>,
     /// So many of the next replacements take effect, and their answers are lost.
     answers_lost: Mutex<usize>,
+    /// So many of the next replacements fail and change nothing.
+    refused: Mutex<usize>,
     /// A beat waits until it is let go.
     held_back: Mutex<Option<Arc<Notify>>>,
 }
@@ -36,6 +38,11 @@ impl LeaseRows for Rows {
         seen: Option<&LeaseRow>,
         next: &LeaseRow,
     ) -> Result<bool, StoreError> {
+        let mut refused = self.refused.lock().expect("not poisoned");
+        if *refused > 0 {
+            *refused -= 1;
+            return Err(StoreError::Failed("out of reach".into()));
+        }
         let mut leases = self.leases.lock().expect("not poisoned");
         let is_seen = leases.get(&shard) == seen;
         if is_seen {
@@ -229,6 +236,47 @@ async fn a_beat_that_is_not_answered_in_time_extends_nothing() {
     world.clock.advance(WRITE_WAIT_MAX);
     assert!(beating.await.is_err());
     assert!(!node.standing().holds(&*world.clock, LENGTH - WRITE_WAIT_MAX - SECOND));
+}
+
+#[tokio::test]
+async fn a_lease_that_could_not_be_let_go_is_let_go_with_a_later_beat() {
+    let world = World::new();
+    let (owner, other) = (world.node("owner").await, world.node("other").await);
+    owner.acquire(SHARD).await;
+    *world.rows.refused.lock().expect("not poisoned") = 1;
+    owner.release(SHARD).await;
+    assert!(!world.row().released);
+    // It lives, so nobody else could have taken the lease, ever.
+    owner.beat().await.expect("the rows answer");
+    assert!(world.row().released);
+    other.acquire(SHARD).await;
+    assert_eq!(world.owner(), "other");
+}
+
+#[tokio::test]
+async fn a_lease_that_was_taken_for_somebody_who_went_away_is_let_go() {
+    let world = World::new();
+    let node = world.node("node").await;
+    *world.rows.answers_lost.lock().expect("not poisoned") = 1;
+    {
+        let mut acquiring = pin!(node.acquire(SHARD));
+        assert!((&mut acquiring).now_or_never().is_none());
+    }
+    assert!(!world.row().released);
+    node.beat().await.expect("the rows answer");
+    assert!(world.row().released);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_wanted_again_meanwhile_is_kept() {
+    let world = World::new();
+    let node = world.node("node").await;
+    node.acquire(SHARD).await;
+    *world.rows.refused.lock().expect("not poisoned") = 1;
+    node.release(SHARD).await;
+    node.acquire(SHARD).await;
+    node.beat().await.expect("the rows answer");
+    assert_eq!(world.row(), LeaseRow { owner: NodeName("node".into()), epoch: 2, released: false });
 }
 
 #[tokio::test]
