@@ -4,6 +4,8 @@
 //! ([`drive`], [`node`]), and at the end the [`oracle`] judges: nothing lost, nothing sent twice without a reason. The same
 //! seed gives the same run, so a failure is found again by its number.
 
+#![expect(unreachable_pub, reason = "a test binary has no outside, and `pub` is what its modules show each other")]
+
 mod arguments;
 mod cells;
 mod coordination;

@@ -48,7 +48,8 @@ impl SimStore {
             self.host.pass().await;
             return Err(StoreError::Failed(format!("as the simulation wants it: {what}")));
         }
-        let (wait, quorum) = (self.world.rng().millis(1, 4), self.quorum());
+        let quorum = self.quorum();
+        let wait = self.world.rng().millis(1, 4);
         tokio::time::sleep(wait).await;
         let seen = read(&self.world.tables(), quorum, self.world.now());
         self.host.pass().await;
