@@ -286,6 +286,9 @@ impl PartitionState {
                 () = standing => {}
                 () = arguments.stop.cancelled() => return Err("it was to stop before its plans were written".into()),
             }
+            if arguments.ownership.standing().is_lost(arguments.shard.id()) {
+                return Err("another node took the partition over before its plans were written".into());
+            }
             let Err(error) = arguments.store.write(arguments.shard.id(), batch.clone()).await else { return Ok(()) };
             tracing::error!(%error, shard = %arguments.shard.id(), "cannot write plans: the partition waits");
             tokio::select! {

@@ -273,7 +273,7 @@ impl Shards {
     }
 
     async fn write_cursors(&self, shard: &Shard) -> Result<(), StoreError> {
-        if !self.ownership.standing().holds(&*self.parts.clock, WRITE_WAIT_MAX) {
+        if !self.ownership.standing().holds_for(shard.id(), &*self.parts.clock, WRITE_WAIT_MAX) {
             return Ok(());
         }
         let Some(cursors) = shard.advance() else { return Ok(()) };

@@ -145,7 +145,8 @@ impl TimerState {
         }
         self.cursors_at = moment;
         // A cursor is true under one owner only.
-        if !self.arguments.ownership.standing().holds(&*self.arguments.clock, WRITE_WAIT_MAX) {
+        let (standing, id) = (self.arguments.ownership.standing(), self.arguments.shard.id());
+        if !standing.holds_for(id, &*self.arguments.clock, WRITE_WAIT_MAX) {
             return;
         }
         let Some(cursors) = self.arguments.shard.advance() else { return };
