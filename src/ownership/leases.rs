@@ -162,7 +162,8 @@ impl LeaseKeeper {
         let mut state = self.state();
         for beat in beats {
             match state.heard.get_mut(&beat.node) {
-                Some(heard) if heard.count == beat.count => heard.looked_at = looked_at,
+                // An older one comes up again where the last was not written to all replicas: that is no sign of life.
+                Some(heard) if beat.count <= heard.count => heard.looked_at = looked_at,
                 _ => {
                     // What was seen only now may have been written long ago; nobody is silent before a second look.
                     let now = self.clock.moment();
