@@ -19,8 +19,8 @@ use super::retry::RetryPolicy;
 use super::settle::settle;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Channel, Plan, ShardId, TaskId};
-use crate::ownership::Ownership;
+use crate::domain::{Channel, EventKind, Plan, ShardId, TaskId};
+use crate::ownership::{Ownership, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
 use crate::timers::TimersHandle;
@@ -237,13 +237,20 @@ impl SettlerState {
         join_all(groups.into_iter().map(|(shard, group)| self.write(shard, group))).await;
     }
 
-    /// Writes a group, again and again until it is durable, and then lets its tasks go on.
+    /// Writes a group, again and again until it is durable, and then lets its tasks go on. Of a shard that is another node's by now
+    /// only what was sent is written: it stays true, and what becomes of the rest is the other's to decide.
     async fn write(&self, shard: ShardId, group: Group) {
-        let Group { mut batch, timers, next, settled } = group;
+        let Group { mut batch, mut timers, mut next, settled } = group;
         let owned = self.arguments.ownership.shard(shard);
         let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
-        while let Err(error) = self.arguments.store.write(shard, batch.clone()).await {
+        loop {
+            if !self.until_ours(shard, &batch).await {
+                batch = sent_alone(&batch);
+                timers.clear();
+                next.clear();
+            }
+            let Err(error) = self.arguments.store.write(shard, batch.clone()).await else { break };
             tracing::error!(%error, %shard, "cannot write outcomes: senders wait until it works again");
             self.arguments.handle.0.failing.send_replace(true);
             self.arguments.clock.sleep(pause).await;
@@ -267,4 +274,26 @@ impl SettlerState {
             .collect();
         self.arguments.dispatch.hand_over(ready);
     }
+
+    /// Waits until it is known whose the shard is; whether it is this node's. What was sent is not kept waiting: the next owner
+    /// is to read it.
+    async fn until_ours(&self, shard: ShardId, batch: &WriteBatch) -> bool {
+        let SettlerArguments { ownership, clock, store, .. } = &self.arguments;
+        if !ownership.standing().holds(&**clock, WRITE_WAIT_MAX) {
+            let sent = sent_alone(batch);
+            if !sent.is_empty()
+                && let Err(error) = store.write(shard, sent).await
+            {
+                tracing::warn!(%error, %shard, "cannot write what was sent: it is tried again");
+            }
+            ownership.standing().until_holds(&**clock, WRITE_WAIT_MAX).await;
+        }
+        !ownership.standing().is_lost(shard) && ownership.shard(shard).is_some()
+    }
+}
+
+/// What of a batch is true whoever owns its shard.
+fn sent_alone(batch: &WriteBatch) -> WriteBatch {
+    let sent = batch.events.iter().filter(|event| event.kind == EventKind::Sent);
+    WriteBatch { events: sent.cloned().collect(), ..WriteBatch::default() }
 }

@@ -209,7 +209,8 @@ impl LeaseKeeper {
             return Ok(false);
         }
         // Above every row of ours that is to be let go: what lets that one go must not meet this one.
-        let unwanted = self.state().unwanted.range((shard, 0)..=(shard, u64::MAX)).next_back().map_or(0, |(row, _)| row.1);
+        let unwanted =
+            self.state().unwanted.range((shard, 0)..=(shard, u64::MAX)).next_back().map_or(0, |(row, _)| row.1);
         let next = self.row(seen.as_ref().map_or(0, |row| row.epoch).max(unwanted) + 1);
         attempts.insert(next.epoch);
         if !self.in_time(self.rows.replace_lease(shard, seen.as_ref(), &next)).await? {

@@ -23,8 +23,7 @@ const HELP: &str = "usage: simulate [--seeds N] [--first S] [--threads N] [--var
 impl Arguments {
     pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut arguments =
-            Self { seeds: 10_000, first: 0, seed: None, is_traced: false, variant: None, threads };
+        let mut arguments = Self { seeds: 10_000, first: 0, seed: None, is_traced: false, variant: None, threads };
         while let Some(word) = words.next() {
             if word == "--trace" {
                 arguments.is_traced = true;

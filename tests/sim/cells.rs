@@ -42,6 +42,18 @@ impl<V> Cell<V> {
         seen.max_by_key(|version| version.stamp).map(|version| &version.value)
     }
 
+    /// The same, and mends what differs: what a read saw is on both replicas from then on, so that the next one sees it too.
+    pub fn read_and_repair(&mut self, quorum: Quorum, now: Duration) -> Option<&V> {
+        for version in &mut self.0 {
+            if quorum.iter().any(|replica| version.arrivals[*replica] <= now) {
+                for replica in quorum {
+                    version.arrivals[replica] = version.arrivals[replica].min(now);
+                }
+            }
+        }
+        self.read(quorum, now)
+    }
+
     /// When the row was first on two replicas: from then on every read sees it.
     pub fn durable_at(&self) -> Duration {
         self.0.iter().map(|version| second(version.arrivals)).min().unwrap_or(NEVER)

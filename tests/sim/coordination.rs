@@ -35,10 +35,10 @@ impl SimCoordination {
         let mut claims = self.world.claims.lock().expect("one thread");
         match claims.get(&wanted.key) {
             Some((holder, until)) if now < *until => {
-                let is_refused = self.world.variant == Variant::Setnx;
                 // Who only knows that the key is there takes himself for somebody else.
+                let is_taken_for_another = self.world.variant == Variant::Setnx && *holder == wanted.owner;
                 let other = Position { offset: holder.offset + (1 << 40), ..*holder };
-                if is_refused { other } else { *holder }
+                if is_taken_for_another { other } else { *holder }
             }
             _ => {
                 claims.insert(wanted.key, (wanted.owner, now + CLAIM_TTL));

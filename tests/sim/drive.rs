@@ -394,4 +394,3 @@ impl Drive<'_> {
         self.after(Duration::from_secs(2), Event::Check);
     }
 }
-

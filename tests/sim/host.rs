@@ -1,6 +1,6 @@
 //! A machine that runs a node: its clock, and whether the node runs, stands still or is gone.
 
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fanfare::domain::{Position, ShardId};
-use fanfare::log::{
-    Log, LogError, Membership, NewRecord, OwnershipChange, PartitionReader, ReadLimit, Record,
-};
+use fanfare::log::{Log, LogError, Membership, NewRecord, OwnershipChange, PartitionReader, ReadLimit, Record};
 use tokio::sync::{Notify, mpsc};
 
 use super::host::Host;

@@ -40,7 +40,11 @@ impl Kit {
         config.log.partitions = 2;
         config.retry.delays = [2, 4, 6, 8, 8, 8, 8, 8, 8, 8].map(Duration::from_secs).to_vec();
         config.dispatch.drain_timeout = Duration::from_secs(10);
-        let provider = |name| toml::from_str(&format!("name = \"{name}\"\nkind = \"test\"\nmax_in_flight = 8\ntimeout = \"{SEND_TIMEOUT}\""));
+        let provider = |name| {
+            toml::from_str(&format!(
+                "name = \"{name}\"\nkind = \"test\"\nmax_in_flight = 8\ntimeout = \"{SEND_TIMEOUT}\""
+            ))
+        };
         config.providers = vec![provider("mail")?, provider("text")?];
         let renderer = Arc::new(Renderer::new(&config.templates)?);
         Ok(Self { config, renderer })
@@ -72,11 +76,8 @@ impl Node {
         };
         let clock: SharedClock = Arc::new(HostClock(host.clone()));
         let (changes, told) = mpsc::channel(CHANGES_MAX);
-        let log: SharedLog = Arc::new(SimLog {
-            world: world.clone(),
-            host: host.clone(),
-            changes: std::sync::Mutex::new(Some(told)),
-        });
+        let log: SharedLog =
+            Arc::new(SimLog { world: world.clone(), host: host.clone(), changes: std::sync::Mutex::new(Some(told)) });
         let mut config = kit.config.clone();
         let interval = if with_sweep { Duration::from_secs(20) } else { Duration::from_secs(86_400) };
         config.compensation.interval = interval;

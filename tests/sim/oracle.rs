@@ -68,7 +68,8 @@ impl Oracle {
             if self.done.contains(position) {
                 continue;
             }
-            let is_done = self.story(*position).is_some_and(|story| !story.states().iter().any(|state| state.is_open()));
+            let is_done =
+                self.story(*position).is_some_and(|story| !story.states().iter().any(|state| state.is_open()));
             if !is_done {
                 return false;
             }
@@ -83,7 +84,8 @@ impl Oracle {
         let committed: BTreeMap<_, u64> =
             self.world.topics.all().iter().map(|(shard, topic)| (*shard, topic.committed)).collect();
         for position in &self.records {
-            let cursors = self.world.tables().cursors.get(&position.shard).and_then(|cell| cell.read(QUORUM, now)).copied();
+            let cursors =
+                self.world.tables().cursors.get(&position.shard).and_then(|cell| cell.read(QUORUM, now)).copied();
             let cursors = cursors.unwrap_or_default();
             let Some(story) = self.story(*position) else {
                 if position.offset < committed.get(&position.shard).copied().unwrap_or_default() {

@@ -158,7 +158,10 @@ fn run_sound(arguments: &Arguments) -> anyhow::Result<bool> {
         if !run.verdict.is_well() {
             failed += 1;
             if failed <= 20 {
-                println!("seed {} failed: {:?} {:?} {:?}", run.seed, run.verdict.lost, run.verdict.unexplained, run.verdict.broken);
+                println!(
+                    "seed {} failed: {:?} {:?} {:?}",
+                    run.seed, run.verdict.lost, run.verdict.unexplained, run.verdict.broken
+                );
                 println!("    again, with its trace:  ./dev simulate --seed {} --trace", run.seed);
             }
         }

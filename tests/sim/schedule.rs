@@ -20,7 +20,10 @@ pub enum Incident {
     /// The log gives a partition to another node.
     Move,
     /// The store is out of reach: for all nodes, or for one of them.
-    Outage { for_all: bool, lasts: Duration },
+    Outage {
+        for_all: bool,
+        lasts: Duration,
+    },
     /// Coordination forgets everything.
     Flush,
     Cancel,

@@ -12,7 +12,7 @@ use fanfare::store::{
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
 use super::host::Host;
-use super::tables::{Part, Tables};
+use super::tables::{Part, Tables, block_range};
 use super::variant::Variant;
 use super::world::World;
 
@@ -40,7 +40,11 @@ impl SimStore {
         self.world.rng().pick(&QUORUMS).copied().unwrap_or(QUORUMS[0])
     }
 
-    async fn read<T>(&self, what: &str, read: impl FnOnce(&Tables, Quorum, Duration) -> T) -> Result<T, StoreError> {
+    async fn read<T>(
+        &self,
+        what: &str,
+        read: impl FnOnce(&mut Tables, Quorum, Duration) -> T,
+    ) -> Result<T, StoreError> {
         self.host.pass().await;
         if self.world.is_cut_off(self.host.number) || self.world.fails(0.01) {
             let wait = self.world.rng().millis(1, 1500);
@@ -51,7 +55,7 @@ impl SimStore {
         let quorum = self.quorum();
         let wait = self.world.rng().millis(1, 4);
         tokio::time::sleep(wait).await;
-        let seen = read(&self.world.tables(), quorum, self.world.now());
+        let seen = read(&mut self.world.tables(), quorum, self.world.now());
         self.host.pass().await;
         Ok(seen)
     }
@@ -155,22 +159,35 @@ impl TaskLog for SimStore {
 
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
         self.read("stories", |tables, quorum, now| {
-            positions.iter().map(|position| tables.story(*position, quorum, now)).collect()
+            let story = |position: &Position| {
+                let next = Position { offset: position.offset + 1, ..*position };
+                tables.repair(*position..next, quorum, now);
+                tables.story(*position, quorum, now)
+            };
+            positions.iter().map(story).collect()
         })
         .await
     }
 
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {
-        self.read("a block", |tables, quorum, now| tables.block(shard, block, quorum, now)).await
+        self.read("a block", |tables, quorum, now| {
+            tables.repair(block_range(shard, block), quorum, now);
+            tables.block(shard, block, quorum, now)
+        })
+        .await
     }
 
     async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError> {
-        self.read("loose events", |tables, quorum, now| tables.loose_events(shard, block, quorum, now)).await
+        self.read("loose events", |tables, quorum, now| {
+            tables.repair(block_range(shard, block), quorum, now);
+            tables.loose_events(shard, block, quorum, now)
+        })
+        .await
     }
 
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError> {
         let cursors = self.read("cursors", |tables, quorum, now| {
-            tables.cursors.get(&shard).and_then(|cell| cell.read(quorum, now)).copied()
+            tables.cursors.get_mut(&shard).and_then(|cell| cell.read_and_repair(quorum, now)).copied()
         });
         Ok(cursors.await?.unwrap_or_default())
     }
@@ -190,9 +207,10 @@ impl Timers for SimStore {
         limit: usize,
     ) -> Result<Vec<TimerRow>, StoreError> {
         self.read("timers", |tables, quorum, now| {
-            let rows = tables.timers.range((shard, after)..(shard, TimerKey { due: until, ..TimerKey::default() }));
+            let end = TimerKey { due: until, ..TimerKey::default() };
+            let rows = tables.timers.range_mut((shard, after)..(shard, end));
             let rows = rows.filter(|((_, key), _)| *key > after);
-            rows.filter_map(|(_, cell)| cell.read(quorum, now)).take(limit).copied().collect()
+            rows.filter_map(|(_, cell)| cell.read_and_repair(quorum, now)).take(limit).copied().collect()
         })
         .await
     }
@@ -202,7 +220,7 @@ impl Timers for SimStore {
 impl ClaimRows for SimStore {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
         self.read("claims", |tables, quorum, now| {
-            let row = |key| tables.claims.get(key).and_then(|cell| cell.read(quorum, now)).copied();
+            let row = |key| tables.claims.get_mut(key).and_then(|cell| cell.read_and_repair(quorum, now)).copied();
             keys.iter().map(row).collect()
         })
         .await
@@ -224,18 +242,13 @@ impl History for SimStore {
 
 #[async_trait]
 impl DeadLetters for SimStore {
-    async fn dead_letters(
-        &self,
-        _: &str,
-        _: Option<DeadLetterKey>,
-        _: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn dead_letters(&self, _: &str, _: Option<DeadLetterKey>, _: usize) -> Result<Vec<DeadLetter>, StoreError> {
         Ok(Vec::new())
     }
 
     async fn dead_letter(&self, key: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError> {
         self.read("a dead letter", |tables, quorum, now| {
-            tables.dead_letters.get(key).and_then(|cell| cell.read(quorum, now)).cloned().flatten()
+            tables.dead_letters.get_mut(key).and_then(|cell| cell.read_and_repair(quorum, now)).cloned().flatten()
         })
         .await
     }

@@ -1,11 +1,10 @@
 //! The tables of the store, and what any of its clients would read.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
-use fanfare::domain::{
-    BLOCK_OFFSETS, ClaimKey, Event, EventKind, Plan, Position, ShardId, Story, TaskId,
-};
+use fanfare::domain::{BLOCK_OFFSETS, ClaimKey, Event, EventKind, Plan, Position, ShardId, Story, TaskId};
 use fanfare::store::{
     Beat, ClaimRow, Cursors, DeadLetter, DeadLetterKey, LeaseRow, NodeName, TimerKey, TimerRow, WriteBatch,
 };
@@ -127,6 +126,16 @@ impl Tables {
         loose.filter_map(|(_, cell)| cell.read(quorum, now)).cloned().collect()
     }
 
+    /// What a read mends of some positions; see [`super::cells::Cell::read_and_repair`].
+    pub fn repair(&mut self, positions: Range<Position>, quorum: Quorum, now: Duration) {
+        for (_, cell) in self.plans.range_mut(positions.clone()) {
+            cell.read_and_repair(quorum, now);
+        }
+        for (_, cell) in self.events.range_mut((positions.start, 0, 0)..(positions.end, 0, 0)) {
+            cell.read_and_repair(quorum, now);
+        }
+    }
+
     /// When the event was written so that every read sees it.
     pub fn event_durable_at(&self, task: TaskId, kind: EventKind) -> Duration {
         let rows = self.events.range((task.position, task.ordinal, 0)..=(task.position, task.ordinal, u16::MAX));
@@ -149,6 +158,6 @@ impl Tables {
     }
 }
 
-fn block_range(shard: ShardId, block: u64) -> std::ops::Range<Position> {
+pub fn block_range(shard: ShardId, block: u64) -> Range<Position> {
     Position::new(shard, block * BLOCK_OFFSETS)..Position::new(shard, (block + 1) * BLOCK_OFFSETS)
 }
