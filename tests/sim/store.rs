@@ -104,6 +104,7 @@ impl SimStore {
             }
             Fate::Fails(arrivals) => {
                 if arrivals != [NEVER; 3] {
+                    self.are_late(batch);
                     self.world.tables().put(shard, part, batch, stamp, arrivals);
                 }
                 let wait = self.world.rng().millis(1, 2000);
@@ -113,6 +114,10 @@ impl SimStore {
                 Err(StoreError::Failed(format!("as the simulation wants it: {part:?}")))
             }
         }
+    }
+
+    fn are_late(&self, batch: &WriteBatch) {
+        self.world.late.lock().expect("one thread").extend(batch.events.iter().map(|event| event.task));
     }
 
     /// Cursors that the broken variants write.
@@ -135,6 +140,9 @@ impl SimStore {
 #[async_trait]
 impl TaskLog for SimStore {
     async fn write(&self, shard: ShardId, mut batch: WriteBatch) -> Result<(), StoreError> {
+        if !self.host.is_running() {
+            self.are_late(&batch);
+        }
         self.host.pass().await;
         let stamp = self.host.stamp();
         batch.cursors = self.untrue_cursors(&batch).or(batch.cursors);

@@ -1,6 +1,6 @@
 //! What all parts of a simulated world share: chance, time, the trace, and what there is outside the nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +58,8 @@ pub struct World {
     pub claims: Mutex<ClaimTable>,
     pub sent: Mutex<Vec<Sent>>,
     pub cancelled: Mutex<Vec<Cancelled>>,
+    /// Tasks of which something was written long after it was decided: by a node that stood still, or by a slow write.
+    pub late: Mutex<BTreeSet<TaskId>>,
     pub hosts: Mutex<Vec<Arc<Host>>>,
     /// Broken promises that were seen while the world ran.
     pub broken: Mutex<Vec<String>>,
@@ -93,6 +95,7 @@ impl World {
             claims: Mutex::default(),
             sent: Mutex::default(),
             cancelled: Mutex::default(),
+            late: Mutex::default(),
             hosts: Mutex::default(),
             broken: Mutex::default(),
             rng: Mutex::new(rng),
