@@ -8,6 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::runtime::Handle;
 
 use super::breaker::BreakerRule;
 use super::endpoints::Endpoints;
@@ -82,7 +83,8 @@ pub struct ChannelState {
     metrics: ChannelMetrics,
 }
 
-/// One for each core, up to this many: each carries out many jobs at a time, and no two of its jobs at the same instant.
+/// One for each thread of the runtime, up to this many: each carries out many jobs at a time, and no two of its jobs at the same
+/// instant.
 const SENDERS_MAX: usize = 16;
 
 impl Actor for ChannelActor {
@@ -106,8 +108,8 @@ impl Actor for ChannelActor {
             .collect();
         let slots: usize = providers.iter().map(ProviderSlots::slots).sum();
         let mut senders = Vec::new();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..cores.min(SENDERS_MAX).min(slots) {
+        let threads = Handle::current().metrics().num_workers();
+        for _ in 0..threads.min(SENDERS_MAX).min(slots) {
             let context = (arguments.context.clone(), myself.clone(), slots);
             let (sender, _) = Actor::spawn_linked(None, SenderActor, context, myself.get_cell()).await?;
             senders.push(sender);

@@ -15,6 +15,11 @@ mod retry_key;
 mod unplanned;
 mod metrics;
 
+#[cfg(feature = "simulation")]
+pub mod broken;
+#[cfg(not(feature = "simulation"))]
+mod broken;
+
 #[cfg(test)]
 pub(crate) mod fakes;
 

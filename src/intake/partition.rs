@@ -236,7 +236,9 @@ impl PartitionState {
         let mut cancelled = arguments.shard.begin_planning(first, next);
         if !planned_before.is_empty() {
             leave_to_who_cancels(&mut cancelled, &planned_before);
-            self.adopt(&planned_before);
+            if !super::broken::skips_replayed() {
+                self.adopt(&planned_before);
+            }
             // Both are in the order of the offsets.
             let is_planned =
                 |offset: u64| planned_before.binary_search_by_key(&offset, |story| story.plan.position.offset).is_ok();
@@ -304,6 +306,9 @@ impl PartitionState {
             tokio::select! {
                 () = standing => {}
                 () = arguments.stop.cancelled() => return Err("it was to stop before its plans were written".into()),
+            }
+            if arguments.ownership.standing().is_lost(arguments.shard.id()) {
+                return Err("another node took the partition over before its plans were written".into());
             }
             let Err(error) = arguments.store.write(arguments.shard.id(), batch.clone()).await else { return Ok(()) };
             tracing::error!(%error, shard = %arguments.shard.id(), "cannot write plans: the partition waits");

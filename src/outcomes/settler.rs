@@ -3,7 +3,7 @@
 //! One for critical traffic and one for the rest, each started and watched by the outcomes' supervisor. Answers stand in a
 //! queue outside the actor until they are durable, so a crash of the actor loses none: the next incarnation goes on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,8 @@ use super::retry::RetryPolicy;
 use super::settle::settle;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Channel, Plan, ShardId, TaskId};
-use crate::ownership::Ownership;
+use crate::domain::{Channel, EventKind, Plan, ShardId, TaskId};
+use crate::ownership::{Ownership, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
 use crate::timers::TimersHandle;
@@ -216,7 +216,8 @@ struct Group {
 
 impl SettlerState {
     async fn settle_all(&mut self, answers: &[Answer]) {
-        let mut groups: HashMap<ShardId, Group> = HashMap::new();
+        // In the order of the shards, so that a run can be repeated.
+        let mut groups: BTreeMap<ShardId, Group> = BTreeMap::new();
         for answer in answers {
             let group = groups.entry(answer.task.position.shard).or_default();
             let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
@@ -244,13 +245,22 @@ impl SettlerState {
         join_all(groups.into_iter().map(|(shard, group)| self.write(shard, group))).await;
     }
 
-    /// Writes a group, again and again until it is durable, and then lets its tasks go on.
+    /// Writes a group, again and again until it is durable, and then lets its tasks go on. Of a shard that is another node's by now
+    /// only what was sent is written: it stays true, and what becomes of the rest is the other's to decide.
     async fn write(&self, shard: ShardId, group: Group) {
-        let Group { mut batch, timers, next, settled, told_of } = group;
+        let Group { mut batch, mut timers, mut next, settled, mut told_of } = group;
         let owned = self.arguments.ownership.shard(shard);
         let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
-        while let Err(error) = self.arguments.store.write(shard, batch.clone()).await {
+        loop {
+            if !self.until_ours(shard, &batch).await {
+                batch = sent_alone(&batch);
+                timers.clear();
+                next.clear();
+                // The next owner tells of what it reads.
+                told_of.clear();
+            }
+            let Err(error) = self.arguments.store.write(shard, batch.clone()).await else { break };
             tracing::error!(%error, %shard, "cannot write outcomes: senders wait until it works again");
             self.arguments.handle.0.failing.send_replace(true);
             self.arguments.clock.sleep(pause).await;
@@ -277,4 +287,26 @@ impl SettlerState {
             .collect();
         self.arguments.dispatch.hand_over(ready);
     }
+
+    /// Waits until it is known whose the shard is; whether it is this node's. What was sent is not kept waiting: the next owner
+    /// is to read it.
+    async fn until_ours(&self, shard: ShardId, batch: &WriteBatch) -> bool {
+        let SettlerArguments { ownership, clock, store, .. } = &self.arguments;
+        if !ownership.standing().holds(&**clock, WRITE_WAIT_MAX) {
+            let sent = sent_alone(batch);
+            if !sent.is_empty()
+                && let Err(error) = store.write(shard, sent).await
+            {
+                tracing::warn!(%error, %shard, "cannot write what was sent: it is tried again");
+            }
+            ownership.standing().until_holds(&**clock, WRITE_WAIT_MAX).await;
+        }
+        !ownership.standing().is_lost(shard) && ownership.shard(shard).is_some()
+    }
+}
+
+/// What of a batch is true whoever owns its shard.
+fn sent_alone(batch: &WriteBatch) -> WriteBatch {
+    let sent = batch.events.iter().filter(|event| event.kind == EventKind::Sent);
+    WriteBatch { events: sent.cloned().collect(), ..WriteBatch::default() }
 }

@@ -8,7 +8,9 @@
 //! - a lease is taken from a node only whose beat was seen unchanged for that long and [`WRITE_WAIT_MAX`] more, by a look that
 //!   itself came after that time;
 //! - a node whose leases ran out takes each of them anew, by compare-and-set, before it goes on: either it or the one who
-//!   takes over wins, never both.
+//!   takes over wins, never both;
+//! - a row that may say that a shard is this node's, and that nobody here wants, is let go with the next beats: while the node
+//!   lives nobody else could take it.
 //!
 //! Only differences of the monotonic clock count, so clocks need not agree.
 
@@ -58,6 +60,10 @@ struct State {
     /// The epochs of the leases that are ours.
     held: BTreeMap<ShardId, u64>,
     lost: BTreeSet<ShardId>,
+    /// Shards that somebody waits for.
+    wanted: BTreeSet<ShardId>,
+    /// Rows by their epoch that may be ours and are to be let go, and since when.
+    unwanted: BTreeMap<(ShardId, u64), Moment>,
     heard: HashMap<NodeName, Heard>,
 }
 
@@ -117,6 +123,7 @@ impl LeaseKeeper {
         }
         self.state().beat_at = Some(began);
         self.standing.extend(began + self.length);
+        self.let_unwanted_go().await;
         self.listen().await
     }
 
@@ -132,9 +139,14 @@ impl LeaseKeeper {
             }
             let mut state = self.state();
             if is_ours {
-                state.held.entry(shard).and_modify(|held| *held = epoch + 1);
+                match state.held.get_mut(&shard) {
+                    Some(held) => *held = epoch + 1,
+                    // It was let go meanwhile.
+                    None => drop(state.unwanted.insert((shard, epoch + 1), self.clock.moment())),
+                }
             } else if state.held.remove(&shard).is_some() {
                 tracing::warn!(%shard, "another node took the shard over meanwhile");
+                self.standing.lose(shard);
                 state.lost.insert(shard);
                 drop(state);
                 self.was_lost.notify_waiters();
@@ -150,7 +162,8 @@ impl LeaseKeeper {
         let mut state = self.state();
         for beat in beats {
             match state.heard.get_mut(&beat.node) {
-                Some(heard) if heard.count == beat.count => heard.looked_at = looked_at,
+                // An older one comes up again where the last was not written to all replicas: that is no sign of life.
+                Some(heard) if beat.count <= heard.count => heard.looked_at = looked_at,
                 _ => {
                     // What was seen only now may have been written long ago; nobody is silent before a second look.
                     let now = self.clock.moment();
@@ -166,13 +179,14 @@ impl LeaseKeeper {
 
     /// Waits until the lease of the shard is ours. Safe to drop and call again.
     pub async fn acquire(&self, shard: ShardId) {
+        let mut attempts = Attempts::of(self, shard);
         let mut pause = LOOK_INTERVAL;
         // Of an owner that gives no sign at all, when that was first seen.
         let mut unheard: Option<(NodeName, Moment)> = None;
         loop {
             self.standing.until_holds(&*self.clock, WRITE_WAIT_MAX).await;
-            match self.try_acquire(shard, &mut unheard).await {
-                Ok(true) => return,
+            match self.try_acquire(shard, &mut unheard, &mut attempts.epochs).await {
+                Ok(true) => return attempts.succeed(),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, %shard, "cannot take a lease: trying again"),
             }
@@ -181,7 +195,12 @@ impl LeaseKeeper {
         }
     }
 
-    async fn try_acquire(&self, shard: ShardId, unheard: &mut Option<(NodeName, Moment)>) -> Result<bool, StoreError> {
+    async fn try_acquire(
+        &self,
+        shard: ShardId,
+        unheard: &mut Option<(NodeName, Moment)>,
+        attempts: &mut BTreeSet<u64>,
+    ) -> Result<bool, StoreError> {
         let lapses = self.state().lapses;
         let seen = self.in_time(self.rows.lease(shard)).await?;
         if let Some(row) = seen.as_ref().filter(|row| !row.released && row.owner != self.node)
@@ -189,7 +208,11 @@ impl LeaseKeeper {
         {
             return Ok(false);
         }
-        let next = self.row(seen.as_ref().map_or(0, |row| row.epoch) + 1);
+        // Above every row of ours that is to be let go: what lets that one go must not meet this one.
+        let unwanted =
+            self.state().unwanted.range((shard, 0)..=(shard, u64::MAX)).next_back().map_or(0, |(row, _)| row.1);
+        let next = self.row(seen.as_ref().map_or(0, |row| row.epoch).max(unwanted) + 1);
+        attempts.insert(next.epoch);
         if !self.in_time(self.rows.replace_lease(shard, seen.as_ref(), &next)).await? {
             return Ok(false);
         }
@@ -199,6 +222,8 @@ impl LeaseKeeper {
         if is_sure {
             state.held.insert(shard, next.epoch);
             state.lost.remove(&shard);
+            self.standing.regain(shard);
+            state.unwanted.retain(|(unwanted, _), _| *unwanted != shard);
         }
         Ok(is_sure)
     }
@@ -229,13 +254,45 @@ impl LeaseKeeper {
         })
     }
 
-    /// Lets a lease go, so that the next owner need not wait. What fails here costs that wait, no more.
+    /// Lets a lease go, so that the next owner need not wait. What fails here is tried again with the next beats.
     pub async fn release(&self, shard: ShardId) {
-        let Some(epoch) = self.state().held.remove(&shard) else { return };
-        let (seen, next) = (self.row(epoch), LeaseRow { released: true, ..self.row(epoch) });
-        if let Err(error) = self.in_time(self.rows.replace_lease(shard, Some(&seen), &next)).await {
-            tracing::warn!(%error, %shard, "cannot let a lease go: the next owner waits until it ends");
+        let now = self.clock.moment();
+        {
+            let mut state = self.state();
+            let Some(epoch) = state.held.remove(&shard) else { return };
+            state.unwanted.insert((shard, epoch), now);
         }
+        self.let_unwanted_go().await;
+    }
+
+    async fn let_unwanted_go(&self) {
+        let unwanted: Vec<(ShardId, u64)> = self.state().unwanted.keys().copied().collect();
+        for (shard, epoch) in unwanted {
+            if let Err(error) = self.let_go(shard, epoch).await {
+                tracing::warn!(%error, %shard, "cannot let a lease go: the next owner waits");
+            }
+        }
+    }
+
+    async fn let_go(&self, shard: ShardId, epoch: u64) -> Result<(), StoreError> {
+        let (seen, next) = (self.row(epoch), LeaseRow { released: true, ..self.row(epoch) });
+        if self.in_time(self.rows.replace_lease(shard, Some(&seen), &next)).await? {
+            self.state().unwanted.remove(&(shard, epoch));
+            return Ok(());
+        }
+        let row = self.in_time(self.rows.lease(shard)).await?;
+        let now = self.clock.moment();
+        let mut state = self.state();
+        // It may come to be there as long as the write that put it there may be under way.
+        if state.unwanted.get(&(shard, epoch)).is_some_and(|since| now.since(*since) > WRITE_WAIT_MAX * 2) {
+            state.unwanted.remove(&(shard, epoch));
+        }
+        let is_nobodys = !state.held.contains_key(&shard) && !state.wanted.contains(&shard);
+        if let Some(row) = row.filter(|row| row.owner == self.node && !row.released && is_nobodys) {
+            // A later one of ours, whose taking was not answered.
+            state.unwanted.entry((shard, row.epoch)).or_insert(now);
+        }
+        Ok(())
     }
 
     /// Waits for a lease that another node took, while this one was not heard of.
@@ -298,3 +355,33 @@ impl LeaseKeeper {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The epochs under which a lease may have become ours while it was waited for; whoever stops waiting lets them go.
+struct Attempts<'a> {
+    keeper: &'a LeaseKeeper,
+    shard: ShardId,
+    epochs: BTreeSet<u64>,
+}
+
+impl<'a> Attempts<'a> {
+    fn of(keeper: &'a LeaseKeeper, shard: ShardId) -> Self {
+        keeper.state().wanted.insert(shard);
+        Self { keeper, shard, epochs: BTreeSet::new() }
+    }
+
+    fn succeed(mut self) {
+        self.epochs.clear();
+    }
+}
+
+impl Drop for Attempts<'_> {
+    fn drop(&mut self) {
+        let now = self.keeper.clock.moment();
+        let mut state = self.keeper.state();
+        state.wanted.remove(&self.shard);
+        state.unwanted.extend(self.epochs.iter().map(|epoch| ((self.shard, *epoch), now)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,9 @@ impl Ownership {
 
     /// Asks whether the send of a task may start now; see [`Shard::begin`].
     pub fn begin(&self, task: TaskId) -> Begin {
+        if self.standing.is_lost(task.position.shard) {
+            return Begin::NotOurs;
+        }
         match self.shards.load().get(&task.position.shard) {
             Some(shard) => shard.begin(task),
             None => Begin::NotOurs,

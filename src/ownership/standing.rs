@@ -1,11 +1,14 @@
 //! Whether this node may plan and send at all: until when its leases certainly hold.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, Moment};
+use crate::domain::ShardId;
 
 /// The end of this node's leases, all of which are extended by one beat. Read before every send, without a lock.
 #[derive(Debug)]
@@ -13,17 +16,53 @@ pub struct Standing {
     /// In microseconds of the monotonic clock; `u64::MAX`: for ever.
     until: AtomicU64,
     extended: Notify,
+    /// Shards whose leases another node took, until they are this node's again. Written by the leases' keeper, before the others
+    /// are extended: whoever waits for that must not go on with one of these.
+    lost: ArcSwap<BTreeSet<ShardId>>,
 }
 
 impl Standing {
     /// Of a node that shares its shards with nobody.
     pub fn for_ever() -> Self {
-        Self { until: AtomicU64::new(u64::MAX), extended: Notify::new() }
+        Self::until(u64::MAX)
     }
 
     /// Of a node that has not been heard of yet.
     pub fn none() -> Self {
-        Self { until: AtomicU64::new(0), extended: Notify::new() }
+        Self::until(0)
+    }
+
+    fn until(micros: u64) -> Self {
+        Self { until: AtomicU64::new(micros), extended: Notify::new(), lost: ArcSwap::default() }
+    }
+
+    /// Another node has the shard.
+    pub fn lose(&self, shard: ShardId) {
+        self.lost.rcu(|lost| {
+            let mut lost = BTreeSet::clone(lost);
+            lost.insert(shard);
+            lost
+        });
+    }
+
+    /// The shard is this node's again.
+    pub fn regain(&self, shard: ShardId) {
+        if self.is_lost(shard) {
+            self.lost.rcu(|lost| {
+                let mut lost = BTreeSet::clone(lost);
+                lost.remove(&shard);
+                lost
+            });
+        }
+    }
+
+    pub fn is_lost(&self, shard: ShardId) -> bool {
+        self.lost.load().contains(&shard)
+    }
+
+    /// Whether the lease of a shard that was taken over holds for as long as `room` from now on.
+    pub fn holds_for(&self, shard: ShardId, clock: &dyn Clock, room: Duration) -> bool {
+        self.holds(clock, room) && !self.is_lost(shard)
     }
 
     pub fn extend(&self, until: Moment) {

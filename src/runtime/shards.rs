@@ -4,7 +4,7 @@
 //! One that is to go stops planning first, so that the log may give it to another at once; then its sends in flight end and are
 //! written down, then its cursors, and last its lease is let go, for which the next owner waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl Shards {
 
     /// Follows the log's changes until the node stops; gives the membership back, which ends when it is dropped.
     pub(super) async fn follow(self: Arc<Self>, mut membership: Box<dyn Membership>) -> Box<dyn Membership> {
-        let mut lives: HashMap<ShardId, Life> = HashMap::new();
+        let mut lives: BTreeMap<ShardId, Life> = BTreeMap::new();
         loop {
             let lost = OptionFuture::from(self.keeper.as_ref().map(|keeper| keeper.next_lost()));
             let change = tokio::select! {
@@ -294,7 +294,7 @@ impl Shards {
     }
 
     async fn write_cursors(&self, shard: &Shard) -> Result<(), StoreError> {
-        if !self.ownership.standing().holds(&*self.parts.clock, WRITE_WAIT_MAX) {
+        if !self.ownership.standing().holds_for(shard.id(), &*self.parts.clock, WRITE_WAIT_MAX) {
             return Ok(());
         }
         let moved = shard.advance();

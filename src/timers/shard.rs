@@ -41,6 +41,9 @@ pub enum TimerMessage {
 pub struct TimerState {
     arguments: TimerArguments,
     wheel: Wheel,
+    /// Due, and their notifications are not planned yet: an owner before was stopped between the two writes, or its plan is found
+    /// when the record is read again. Were they fired now, nothing would be found to send, and they would be given up.
+    early: Vec<TimerRow>,
     /// The earliest look that is arranged.
     look_at: Option<Moment>,
     cursors_at: Moment,
@@ -56,6 +59,8 @@ const FIRE_MAX: usize = 1024;
 const PAGE: usize = 4096;
 /// How often cursors are written; a crash re-reads as much.
 const CURSOR_INTERVAL: Duration = Duration::from_secs(5);
+/// How often timers that wait for their plans are looked at.
+const EARLY_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Actor for TimerActor {
     type Msg = TimerMessage;
@@ -72,7 +77,8 @@ impl Actor for TimerActor {
         let from = TimerKey { due: Timestamp(bucket * TIMER_BUCKET.as_millis() as u64), ..TimerKey::default() };
         let now = arguments.clock.moment();
         myself.cast(TimerMessage::Look(now))?;
-        Ok(TimerState { wheel: Wheel::starting_at(from), look_at: None, cursors_at: now, pending: None, arguments })
+        let (wheel, early) = (Wheel::starting_at(from), Vec::new());
+        Ok(TimerState { wheel, early, look_at: None, cursors_at: now, pending: None, arguments })
     }
 
     async fn handle(
@@ -91,6 +97,7 @@ impl Actor for TimerActor {
             }
         }
         state.arguments.shard.take_arriving().into_iter().for_each(|row| state.wheel.add(row));
+        std::mem::take(&mut state.early).into_iter().for_each(|row| state.wheel.add(row));
         state.fire().await;
         state.move_cursors().await;
         state.arrange(&myself);
@@ -121,7 +128,10 @@ impl TimerState {
         let arguments = &self.arguments;
         arguments.dispatch.room.backlog.room(arguments.shard.id().lane).await;
         let now = arguments.clock.now();
-        let rows = self.wheel.due(now, FIRE_MAX);
+        let planned = arguments.shard.planned();
+        let (rows, early): (Vec<_>, Vec<_>) =
+            self.wheel.due(now, FIRE_MAX).into_iter().partition(|row| row.key.offset < planned);
+        self.early.extend(early);
         if rows.is_empty() {
             return;
         }
@@ -140,6 +150,7 @@ impl TimerState {
     async fn move_cursors(&mut self) {
         let now = self.arguments.clock.now();
         let unfired = self.wheel.next_due().unwrap_or(self.wheel.read_to().due).min(now);
+        let unfired = self.early.iter().map(|row| row.key.due).fold(unfired, Timestamp::min);
         self.arguments.shard.set_timer_floor(timer_bucket(unfired));
         let moment = self.arguments.clock.moment();
         let shard = &self.arguments.shard;
@@ -148,7 +159,8 @@ impl TimerState {
             self.pending = shard.advance().map(|cursors| (cursors, shard.barrier()));
         }
         // A cursor is true under one owner only.
-        if !self.arguments.ownership.standing().holds(&*self.arguments.clock, WRITE_WAIT_MAX) {
+        let (standing, id) = (self.arguments.ownership.standing(), self.arguments.shard.id());
+        if !standing.holds_for(id, &*self.arguments.clock, WRITE_WAIT_MAX) {
             return;
         }
         let Some((cursors, _)) = self.pending.take_if(|(_, barrier)| shard.is_told(*barrier)) else { return };
@@ -164,7 +176,8 @@ impl TimerState {
     fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
         let clock = &self.arguments.clock;
         let now = clock.now();
-        let wait = self.wheel.look_at(HORIZON / 2).since(now).min(CURSOR_INTERVAL);
+        let longest = if self.early.is_empty() { CURSOR_INTERVAL } else { EARLY_INTERVAL };
+        let wait = self.wheel.look_at(HORIZON / 2).since(now).min(longest);
         let at = clock.moment() + wait;
         if self.look_at.is_some_and(|look_at| look_at <= at) {
             return;
