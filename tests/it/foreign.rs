@@ -5,7 +5,13 @@ use fanfare::domain::{Channel, Disposition, Position, Priority, SkipReason, Sour
 use fanfare::log::{Foreign, Outlet};
 use fanfare::store::{BookColumn, DeadLetter, DeadLetterCause};
 
-use crate::world::{NOON, Others, TestProvider, World};
+use crate::world::{NOON, Others, Place, TestProvider, World, on_both};
+
+on_both! {
+    a_record_of_another_program_is_sent_as_a_request_of_the_api
+    a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_says
+    what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up
+}
 
 const MAIL: &str =
     r#"{"user_id":"u","to":{"email":"a@example.com"},"content":{"title":"t","body":"b"},"channels":["email"]}"#;
@@ -25,16 +31,15 @@ async fn planned(world: &World, position: Position) -> Story {
 async fn dead_letters(world: &World, count: usize) -> Vec<DeadLetter> {
     world
         .until(async || {
-            let letters = world.store.dead_letters("", None, 100).await.expect("the store reads");
+            let letters = world.dead_letters("").await;
             (letters.len() == count).then_some(letters)
         })
         .await
 }
 
-#[tokio::test]
-async fn a_record_of_another_program_is_sent_as_a_request_of_the_api() {
+async fn a_record_of_another_program_is_sent_as_a_request_of_the_api(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
     let tenant = Some(Bytes::from_static(b"acme"));
     let position = write(&world, &others, MAIL, Foreign { tenant, ..headers() }).await;
     let story = planned(&world, position).await;
@@ -45,10 +50,9 @@ async fn a_record_of_another_program_is_sent_as_a_request_of_the_api() {
     world.balances().await;
 }
 
-#[tokio::test]
-async fn a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_says() {
+async fn a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_says(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
     let keyed = || Foreign { idempotency_key: Some(Bytes::from_static(b"once")), ..headers() };
     let first = write(&world, &others, MAIL, keyed()).await;
     world.expect_states(planned(&world, first).await.plan.id(), &["sent"]).await;
@@ -61,10 +65,9 @@ async fn a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_sa
     assert_eq!(provider.taken().len(), 1);
 }
 
-#[tokio::test]
-async fn what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up() {
+async fn what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
     others.refuse(true);
     let large = vec![b'x'; 10 << 20];
     let unknown = r#"{"user_id":"u","to":{"email":"a@example.com"},"template":"unknown"}"#;

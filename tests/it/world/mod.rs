@@ -1,7 +1,9 @@
-//! What every test shares: an engine on the embedded backends, providers that do as they are told, and a clock to move.
+//! What every test shares: an engine where the test takes place, providers that do as they are told, and a clock to move.
 
 mod others;
+mod place;
 mod provider;
+mod services;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,21 +12,22 @@ use std::time::Duration;
 
 use fanfare::clock::{Clock, ManualClock, SharedClock};
 use fanfare::config::{self, Config};
-use fanfare::coordination::LocalCoordination;
-use fanfare::disk::{Disk, DiskSettings, FreeSpace};
+use fanfare::disk::FreeSpace;
 use fanfare::domain::{
     Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
 };
 use fanfare::intake::{AcceptedKeys, Acceptor};
-use fanfare::log::{EmbeddedLog, SharedLog};
+use fanfare::log::SharedLog;
 use fanfare::planning::Policy;
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
-use fanfare::store::{BookColumn, Cursors, EmbeddedStore, Measured, SharedStore};
+use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use tokio::runtime::Handle;
 
 pub use others::Others;
+pub(crate) use place::on_both;
+pub use place::{Place, Ports};
 pub use provider::{Script, TestProvider};
 
 /// Noon of a day in 2026.
@@ -58,64 +61,64 @@ pub struct World {
     pub space: Arc<Space>,
     /// The programs that share the log, if there are any.
     pub others: Option<Arc<Others>>,
-    dir: Arc<tempfile::TempDir>,
+    pub place: Place,
     providers: Vec<Arc<TestProvider>>,
     config: Config,
 }
 
 impl World {
     /// An engine with one provider for each channel named.
-    pub async fn start(providers: Vec<Arc<TestProvider>>) -> Self {
+    pub async fn start(place: Place, providers: Vec<Arc<TestProvider>>) -> Self {
         let mut config = config::defaults();
-        config.log.partitions = 2;
+        config.log.partitions = if place.is_embedded() { 2 } else { 1 };
         config.retry.jitter = 0.0;
-        Self::start_with(config, providers).await
+        Self::start_with(place, config, providers).await
     }
 
-    pub async fn start_with(config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
-        Self::start_beside(config, providers, None).await
+    pub async fn start_with(place: Place, config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
+        Self::open(config, providers, ManualClock::starting_at(NOON), place, None).await
     }
 
     /// The same on a log that other programs write to and read.
-    pub async fn start_shared(providers: Vec<Arc<TestProvider>>) -> (Self, Arc<Others>) {
+    pub async fn start_shared(place: Place, providers: Vec<Arc<TestProvider>>) -> (Self, Arc<Others>) {
         let mut config = config::defaults();
         config.log.partitions = 1;
         config.retry.jitter = 0.0;
-        let others = Arc::new(Others::default());
-        (Self::start_beside(config, providers, Some(others.clone())).await, others)
-    }
-
-    async fn start_beside(config: Config, providers: Vec<Arc<TestProvider>>, others: Option<Arc<Others>>) -> Self {
-        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        Self::open(config, providers, ManualClock::starting_at(NOON), dir, others).await
+        let others = Arc::new(Others::new(&place));
+        let clock = ManualClock::starting_at(NOON);
+        (Self::open(config, providers, clock, place, Some(others.clone())).await, others)
     }
 
     async fn open(
+        config: Config,
+        providers: Vec<Arc<TestProvider>>,
+        clock: Arc<ManualClock>,
+        place: Place,
+        others: Option<Arc<Others>>,
+    ) -> Self {
+        let world = Self::join(config, providers, clock, place, others).await;
+        let shards = usize::from(world.config.log.partitions) * Priority::ALL.len();
+        world.until(async || (world.engine.ownership.shards().len() == shards).then_some(())).await;
+        world
+    }
+
+    /// A node, which need not have any shard yet.
+    async fn join(
         mut config: Config,
         providers: Vec<Arc<TestProvider>>,
         clock: Arc<ManualClock>,
-        dir: Arc<tempfile::TempDir>,
+        place: Place,
         others: Option<Arc<Others>>,
     ) -> Self {
         let shared: SharedClock = clock.clone();
         let space = Arc::new(Space::default());
         config.providers = providers.iter().map(|provider| provider.settings()).collect();
-        let disk = Disk::open(DiskSettings {
-            dir: dir.path().into(),
-            cache_bytes: 4 << 20,
-            write_buffer_bytes: 8 << 20,
-            group_commit_max: std::time::Duration::ZERO,
-            min_free_bytes: 4,
-            free_space: space.clone(),
-            clock: shared.clone(),
-        })
-        .expect("the database opens");
-        let log: SharedLog = EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens");
+        place.configure(&mut config);
+        let Ports { log, store, coordination, leases } = place.open(&config, &shared, space.clone()).await;
         let log: SharedLog = match &others {
             Some(others) => Arc::new(others::OthersLog { inner: log, others: others.clone() }),
             None => log,
         };
-        let store = Measured::over(EmbeddedStore::open(disk).expect("the store opens"));
         let mut has_provider = [false; 7];
         for channel in providers.iter().flat_map(|provider| provider.served()) {
             has_provider[channel.index()] = true;
@@ -127,19 +130,31 @@ impl World {
             clock: shared.clone(),
             log: log.clone(),
             store: store.clone(),
-            coordination: Arc::new(LocalCoordination::new(shared.clone())),
+            coordination,
             renderer: Arc::new(Renderer::new(&config.templates).expect("the templates load")),
             policy: Arc::new(Policy::new(&config.dedup, has_provider)),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
-            leases: None,
+            leases,
             config: config.clone(),
         })
         .await
         .expect("the engine starts");
         let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
-        Self { clock, store, log, engine, acceptor, space, others, dir, providers, config }
+        Self { clock, store, log, engine, acceptor, space, others, place, providers, config }
+    }
+
+    /// Another node at the same place and by the same clock, which need not have any shard yet.
+    pub async fn another(&self) -> Self {
+        Self::join(
+            self.config.clone(),
+            self.providers.clone(),
+            self.clock.clone(),
+            self.place.clone(),
+            self.others.clone(),
+        )
+        .await
     }
 
     /// Stops in order and starts again over the same data.
@@ -160,12 +175,12 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, others, dir, providers: _, config } = self;
+        let Self { clock, store, log, engine, acceptor, space: _, others, place, providers: _, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
         drop((engine, store, log, acceptor));
         clock.advance(pause);
-        Self::open(config, providers, clock, dir, others).await
+        Self::open(config, providers, clock, place, others).await
     }
 
     pub async fn send(&self, request: NotificationRequest) -> NotificationId {
@@ -230,6 +245,12 @@ impl World {
             total += Source::ALL.iter().map(|source| books.get(*source, column)).sum::<i64>();
         }
         total
+    }
+
+    /// The dead letters of a tenant that are of this test, newest first.
+    pub async fn dead_letters(&self, tenant: &str) -> Vec<DeadLetter> {
+        let letters = self.store.dead_letters(tenant, None, 1000).await.expect("the store reads");
+        letters.into_iter().filter(|letter| self.place.has(letter.key.task.position.shard)).collect()
     }
 
     /// Up to where the work of a notification's shard is known to be done.
