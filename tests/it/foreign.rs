@@ -13,8 +13,13 @@ on_both! {
     what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up
 }
 
-const MAIL: &str =
-    r#"{"user_id":"u","to":{"email":"a@example.com"},"content":{"title":"t","body":"b"},"channels":["email"]}"#;
+/// To a user that no other test has.
+fn mail_to_own(place: &Place) -> String {
+    let user = place.own("u");
+    format!(
+        r#"{{"user_id":"{user}","to":{{"email":"a@example.com"}},"content":{{"title":"t","body":"b"}},"channels":["email"]}}"#
+    )
+}
 
 fn headers() -> Foreign {
     Foreign { appended_at: NOON, ..Foreign::default() }
@@ -38,10 +43,11 @@ async fn dead_letters(world: &World, count: usize) -> Vec<DeadLetter> {
 }
 
 async fn a_record_of_another_program_is_sent_as_a_request_of_the_api(place: Place) {
+    let mail = mail_to_own(&place);
     let provider = TestProvider::new("mail", &[Channel::Email]);
     let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
     let tenant = Some(Bytes::from_static(b"acme"));
-    let position = write(&world, &others, MAIL, Foreign { tenant, ..headers() }).await;
+    let position = write(&world, &others, mail.clone(), Foreign { tenant, ..headers() }).await;
     let story = planned(&world, position).await;
     world.expect_states(story.plan.id(), &["sent"]).await;
     assert_eq!((&*story.plan.tenant, story.plan.source, story.plan.accepted_at), ("acme", Source::Kafka, NOON));
@@ -51,14 +57,16 @@ async fn a_record_of_another_program_is_sent_as_a_request_of_the_api(place: Plac
 }
 
 async fn a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_says(place: Place) {
+    let mail = mail_to_own(&place);
     let provider = TestProvider::new("mail", &[Channel::Email]);
     let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
-    let keyed = || Foreign { idempotency_key: Some(Bytes::from_static(b"once")), ..headers() };
-    let first = write(&world, &others, MAIL, keyed()).await;
+    let key = world.place.own("once");
+    let keyed = || Foreign { idempotency_key: Some(Bytes::from(key.clone())), ..headers() };
+    let first = write(&world, &others, mail.clone(), keyed()).await;
     world.expect_states(planned(&world, first).await.plan.id(), &["sent"]).await;
-    let other_body = MAIL.replace("\"b\"", "\"c\"");
-    for body in [MAIL, &other_body] {
-        let again = write(&world, &others, body.to_owned(), keyed()).await;
+    let other_body = mail.replace("\"b\"", "\"c\"");
+    for body in [&mail, &other_body] {
+        let again = write(&world, &others, body.clone(), keyed()).await;
         let expected = SkipReason::Duplicate { of: fanfare::domain::NotificationId(first) };
         assert_eq!(planned(&world, again).await.plan.disposition, Disposition::Skipped(expected));
     }
@@ -66,6 +74,7 @@ async fn a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_sa
 }
 
 async fn what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up(place: Place) {
+    let mail = mail_to_own(&place);
     let provider = TestProvider::new("mail", &[Channel::Email]);
     let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
     others.refuse(true);
@@ -76,11 +85,11 @@ async fn what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up(
         (Bytes::from_static(b"\0rubbish"), headers()),
         (Bytes::from(large.clone()), headers()),
         (Bytes::from_static(unknown.as_bytes()), headers()),
-        (Bytes::from_static(MAIL.as_bytes()), text),
+        (mail.clone().into(), text),
     ] {
         write(&world, &others, body, headers).await;
     }
-    let good = write(&world, &others, MAIL, headers()).await;
+    let good = write(&world, &others, mail.clone(), headers()).await;
     // The clock stands still, and so does who tries again.
     tokio::task::yield_now().await;
     assert!(others.commits().is_empty(), "nothing is committed that nobody was told of");

@@ -18,6 +18,7 @@ use fanfare::domain::{
 };
 use fanfare::intake::{AcceptedKeys, Acceptor};
 use fanfare::log::SharedLog;
+use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::Policy;
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
@@ -32,6 +33,9 @@ pub use provider::{Script, TestProvider};
 
 /// Noon of a day in 2026.
 pub const NOON: Timestamp = Timestamp(1_795_262_400_000);
+
+/// The longest that anything may take in a test.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A disk that is full when a test says so; the engine asks about it when the clock has moved.
 #[derive(Default)]
@@ -110,6 +114,7 @@ impl World {
         place: Place,
         others: Option<Arc<Others>>,
     ) -> Self {
+        show_logs();
         let shared: SharedClock = clock.clone();
         let space = Arc::new(Space::default());
         config.providers = providers.iter().map(|provider| provider.settings()).collect();
@@ -194,12 +199,14 @@ impl World {
 
     /// The names of the states of a notification's tasks once `wanted` says yes to them.
     pub async fn states_when(&self, id: NotificationId, wanted: impl Fn(&[&str]) -> bool) -> Vec<&'static str> {
-        self.until(async || {
+        let mut last = Vec::new();
+        let reached = self.in_time(async || {
             let story = self.story(id).await?;
-            let states: Vec<_> = story.states().iter().map(|state| state.name()).collect();
-            wanted(&states).then_some(states)
-        })
-        .await
+            last = story.states().iter().map(|state| state.name()).collect();
+            wanted(&last).then_some(())
+        });
+        assert!(reached.await.is_some(), "the states stay {last:?}");
+        last
     }
 
     /// The states once they are these.
@@ -208,7 +215,11 @@ impl World {
     }
 
     /// Asks again until there is an answer. The engine works in real time even where its clock stands still.
-    pub async fn until<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    pub async fn until<T>(&self, ask: impl AsyncFnMut() -> Option<T>) -> T {
+        self.in_time(ask).await.expect("what the test waits for happens")
+    }
+
+    async fn in_time<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
         let asking = async {
             loop {
                 if let Some(answer) = ask().await {
@@ -217,13 +228,16 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), asking).await.expect("what the test waits for happens")
+        tokio::time::timeout(PATIENCE, asking).await.ok()
     }
 
-    /// Moves the clock in steps, so that what is due in between happens in between.
+    /// Moves the clock, and waits until the node has its leases by it: a clock that is moved on and on while the services answer in
+    /// real time would leave it none to work in.
     pub async fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
         tokio::task::yield_now().await;
+        let held = self.engine.ownership.standing().until_holds(&*self.clock, WRITE_WAIT_MAX);
+        tokio::time::timeout(PATIENCE, held).await.expect("the node gets its leases back");
     }
 
     /// By how much the books do not balance once all is quiet.
@@ -265,6 +279,14 @@ impl World {
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+/// Shows the engine's logs if `FANFARE_TEST_LOG` says which, as `telemetry.log_filter` does.
+fn show_logs() {
+    if let Ok(filter) = std::env::var("FANFARE_TEST_LOG") {
+        let settings = config::Telemetry { log_filter: filter, ..config::defaults().telemetry };
+        fanfare::telemetry::start_logs(&settings).expect("a filter");
     }
 }
 
