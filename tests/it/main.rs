@@ -18,3 +18,4 @@ mod node;
 mod metrics;
 mod foreign;
 mod deliveries;
+mod nodes;
