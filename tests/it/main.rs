@@ -19,3 +19,4 @@ mod metrics;
 mod foreign;
 mod deliveries;
 mod nodes;
+mod topics;

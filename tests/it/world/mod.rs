@@ -26,10 +26,11 @@ use fanfare::runtime::{Engine, EngineParts};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use tokio::runtime::Handle;
 
-pub use others::Others;
+pub use others::{Others, Producer};
 pub(crate) use place::on_both;
-pub use place::{Place, Ports};
+pub use place::{Place, Ports, Spot};
 pub use provider::{Script, TestProvider};
+pub use services::skipped;
 
 /// Noon of a day in 2026.
 pub const NOON: Timestamp = Timestamp(1_795_262_400_000);
