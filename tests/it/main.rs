@@ -20,3 +20,4 @@ mod foreign;
 mod deliveries;
 mod nodes;
 mod topics;
+mod processes;

@@ -2,6 +2,7 @@
 
 mod others;
 mod place;
+mod process;
 mod provider;
 mod services;
 
@@ -29,6 +30,7 @@ use tokio::runtime::Handle;
 pub use others::{Others, Producer};
 pub(crate) use place::on_both;
 pub use place::{Place, Ports, Spot};
+pub use process::{LEASE, Process};
 pub use provider::{Script, TestProvider};
 pub use services::skipped;
 

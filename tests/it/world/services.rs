@@ -23,8 +23,8 @@ const STALE: Duration = Duration::from_secs(1800);
 /// What the tests of this process share.
 pub struct Services {
     pub kafka: String,
-    cql: String,
-    redis: String,
+    pub cql: String,
+    pub redis: String,
     /// Of the keyspace; every name of a test begins with it.
     pub name: String,
 }
