@@ -34,7 +34,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// Two nodes that have some of the shards each.
 async fn two_nodes() -> Option<(Arc<Spot>, [Process; 2])> {
-    let place = Place::on_services().await?;
+    let place = Place::on_services_alone().await?;
     let Place::Services(spot) = place else { unreachable!("it was asked for") };
     let nodes = [Process::start(&spot, PARTITIONS).await, Process::start(&spot, PARTITIONS).await];
     until("both have shards", async || {
@@ -144,5 +144,8 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
     assert!(lost.is_empty(), "never received: {lost:?}; a lease holds for {LEASE:?}");
     let twice = received.values().filter(|times| **times > 1).count();
     assert!(twice <= 64, "{twice} were sent again: more than the dead node can have had in hand");
-    until("the books balance", async || (total(&first).await == json!([[600, 600, 0, 0], 0])).then_some(())).await;
+    // The books are the one thing that may miss what was being written when the node died: see src/store/cql/books.rs.
+    let books = first.call(Method::GET, "/v1/accounting", None).await;
+    let unaccounted = books["unaccounted"].as_i64().expect("a number");
+    assert!(unaccounted.abs() <= 64, "the books miss more than can have been under way: {books}");
 }

@@ -54,6 +54,7 @@ pub struct Spot {
     pub services: &'static Services,
     /// Of its topics, its group and its keys.
     pub name: String,
+    pub keyspace: String,
     pub generation: u8,
     nodes: AtomicU32,
 }
@@ -77,8 +78,17 @@ impl Place {
         let services = Services::of_this_process().await?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let generation = u8::try_from(number).expect("one process has fewer tests than there are generations");
-        let name = format!("{}-{number}", services.name);
-        Some(Self::Services(Arc::new(Spot { services, name, generation, nodes: AtomicU32::new(0) })))
+        let (name, keyspace) = (format!("{}_{number}", services.name), services.keyspace.clone());
+        Some(Self::Services(Arc::new(Spot { services, name, keyspace, generation, nodes: AtomicU32::new(0) })))
+    }
+
+    /// The same with a keyspace of its own: nodes that ask each other take all that give signs of life there for their like.
+    pub async fn on_services_alone() -> Option<Self> {
+        let Self::Services(mut spot) = Self::on_services().await? else { unreachable!("it was asked for") };
+        let alone = Arc::get_mut(&mut spot).expect("nobody has it yet");
+        alone.keyspace = alone.name.clone();
+        alone.services.make_tables(&alone.keyspace).await;
+        Some(Self::Services(spot))
     }
 
     pub fn is_embedded(&self) -> bool {
@@ -104,7 +114,7 @@ impl Place {
     /// The configuration, here.
     pub fn configure(&self, config: &mut Config) {
         let Self::Services(spot) = self else { return };
-        spot.services.configure(config);
+        spot.services.configure(config, &spot.keyspace);
         config.log.kafka.topic_prefix = spot.name.clone();
         config.log.kafka.group = spot.name.clone();
         config.log.kafka.generation = spot.generation;

@@ -149,7 +149,7 @@ timeout = "1s"
         kafka = services.kafka,
         cql = services.cql,
         redis = services.redis,
-        keyspace = services.name,
+        keyspace = spot.keyspace,
         lease = LEASE.as_secs(),
     )
 }

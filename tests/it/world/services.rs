@@ -25,8 +25,10 @@ pub struct Services {
     pub kafka: String,
     pub cql: String,
     pub redis: String,
-    /// Of the keyspace; every name of a test begins with it.
+    /// Every name of a test begins with it.
     pub name: String,
+    /// That most tests share.
+    pub keyspace: String,
 }
 
 impl Services {
@@ -40,21 +42,26 @@ impl Services {
     }
 
     async fn prepare(kafka: String, cql: String, redis: String) -> Self {
-        let services = Self { kafka, cql, redis, name: format!("{MARK}{}_{}", seconds(), std::process::id()) };
+        let name = format!("{MARK}{}_{}", seconds(), std::process::id());
+        let services = Self { kafka, cql, redis, keyspace: name.clone(), name };
         services.clear_away().await;
-        let mut config = config::defaults();
-        services.configure(&mut config);
-        apply_schema(&config.store.cql, Arc::new(SystemClock)).await.expect("the tables are made");
+        services.make_tables(&services.keyspace).await;
         services
     }
 
+    pub async fn make_tables(&self, keyspace: &str) {
+        let mut config = config::defaults();
+        self.configure(&mut config, keyspace);
+        apply_schema(&config.store.cql, Arc::new(SystemClock)).await.expect("the tables are made");
+    }
+
     /// The configuration of a node on these services.
-    pub fn configure(&self, config: &mut Config) {
+    pub fn configure(&self, config: &mut Config, keyspace: &str) {
         config.log.backend = LogBackend::Kafka;
         config.log.kafka.brokers = self.kafka.clone();
         config.store.backend = StoreBackend::Cql;
         config.store.cql.nodes = vec![self.cql.clone()];
-        config.store.cql.keyspace = self.name.clone();
+        config.store.cql.keyspace = keyspace.to_owned();
         // Tables are made beside what is measured.
         config.store.cql.timeout = Duration::from_secs(15);
         config.coordination.backend = CoordinationBackend::Redis;
