@@ -36,7 +36,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 async fn two_nodes() -> Option<(Arc<Spot>, [Process; 2])> {
     let place = Place::on_services_alone().await?;
     let Place::Services(spot) = place else { unreachable!("it was asked for") };
-    let nodes = [Process::start(&spot, PARTITIONS).await, Process::start(&spot, PARTITIONS).await];
+    let nodes: [Process; 2] = tokio::join!(Process::start(&spot, PARTITIONS), Process::start(&spot, PARTITIONS)).into();
     until("both have shards", async || {
         let shards = [nodes[0].shards().await, nodes[1].shards().await];
         (shards.iter().sum::<usize>() == SHARDS && shards.iter().all(|count| *count > 0)).then_some(())
@@ -124,14 +124,14 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
     let Some((spot, [first, mut second])) = two_nodes().await else { return };
     let (receiver, address) = Receiver::start().await;
     let mut accepted = Vec::new();
-    for number in 0..600 {
+    for number in 0..300 {
         // What is under way when the node dies may be accepted or not: only what was answered counts.
-        let node = if number % 2 == 0 || number >= 300 { &first } else { &second };
+        let node = if number % 2 == 0 || number >= 150 { &first } else { &second };
         let answer = node.try_call(Method::POST, "/v1/notifications", Some(&webhook(&spot, address, number))).await;
         let (status, answer) = answer.expect("a node that lives answers");
         assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
         accepted.push(answer["id"].as_str().expect("an id").to_owned());
-        if number == 300 {
+        if number == 150 {
             second.kill();
         }
     }

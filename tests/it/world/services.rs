@@ -35,7 +35,7 @@ impl Services {
     /// `None`: one is missing, and that was said.
     pub async fn of_this_process() -> Option<&'static Self> {
         static SHARED: OnceCell<Services> = OnceCell::const_new();
-        // All are asked for, so that each that is missing is named once.
+        // The first that is missing is named: a test that is skipped is counted by its one line.
         let (kafka, cql, redis) =
             (service("FANFARE_TEST_KAFKA")?, service("FANFARE_TEST_CQL")?, service("FANFARE_TEST_REDIS")?);
         Some(SHARED.get_or_init(|| Self::prepare(kafka, cql, redis)).await)
@@ -72,8 +72,7 @@ impl Services {
     async fn clear_away(&self) {
         let session = SessionBuilder::new().known_node(&self.cql).build().await.expect("the database answers");
         let listed = session.query_unpaged("SELECT keyspace_name FROM system_schema.keyspaces", ()).await;
-        let listed = listed.and_then(|listed| Ok(listed.into_rows_result())).expect("keyspaces are listed");
-        let listed = listed.expect("rows");
+        let listed = listed.expect("keyspaces are listed").into_rows_result().expect("rows");
         for (name,) in listed.rows::<(String,)>().expect("names").flatten().filter(|(name,)| is_stale(name)) {
             // Another process may be clearing away as well.
             let _ = session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {name}"), ()).await;
