@@ -7,15 +7,20 @@ use fanfare::config;
 use fanfare::domain::{Channel, Event, EventKind, NotificationId, Outcome, Source, TaskId, Timestamp};
 use fanfare::store::{BookColumn, WriteBatch};
 
-use crate::world::{Script, TestProvider, World, mail};
+use crate::world::{Place, Script, TestProvider, World, mail, on_both};
+
+on_both! {
+    a_task_that_was_lost_before_a_restart_below_the_cursor_is_found
+    a_task_that_is_lost_when_its_block_was_audited_already_is_found_once_it_is_due
+}
 
 /// A world with one partition, in which a mail was refused whose block is long done with.
-async fn with_a_refused_mail_in_a_block_done_with() -> (World, Arc<TestProvider>, NotificationId) {
+async fn with_a_refused_mail_in_a_block_done_with(place: Place) -> (World, Arc<TestProvider>, NotificationId) {
     let mut config = config::defaults();
     config.log.partitions = 1;
     let provider = TestProvider::new("mail", &[Channel::Email]);
     provider.script([Script::Answer(Outcome::BadRequest { reason: "wrong".into() })]);
-    let world = World::start_with(config, vec![provider.clone()]).await;
+    let world = World::start_with(place, config, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["failed"]).await;
     world.acceptor.accept((0..1100).map(|_| mail()).collect()).await.expect("accepted");
@@ -47,18 +52,16 @@ async fn is_sent(world: &World, id: NotificationId) -> Option<()> {
     story.states().iter().all(|state| state.is_taken()).then_some(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_was_lost_before_a_restart_below_the_cursor_is_found() {
-    let (world, _, id) = with_a_refused_mail_in_a_block_done_with().await;
+async fn a_task_that_was_lost_before_a_restart_below_the_cursor_is_found(place: Place) {
+    let (world, _, id) = with_a_refused_mail_in_a_block_done_with(place).await;
     lose(&world, id, world.now()).await;
     let world = world.restart().await;
     advance_until(&world, async || is_sent(&world, id).await).await;
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_is_lost_when_its_block_was_audited_already_is_found_once_it_is_due() {
-    let (world, provider, id) = with_a_refused_mail_in_a_block_done_with().await;
+async fn a_task_that_is_lost_when_its_block_was_audited_already_is_found_once_it_is_due(place: Place) {
+    let (world, provider, id) = with_a_refused_mail_in_a_block_done_with(place).await;
     // Time enough for the block to be looked at.
     for _ in 0..5 {
         world.advance(Duration::from_secs(60)).await;

@@ -7,10 +7,16 @@ use fanfare::log::NewRecord;
 use fanfare::outcomes::Replay;
 use fanfare::store::{BookColumn, DeadLetterCause};
 
-use crate::world::{Script, TestProvider, World, mail};
+use crate::world::{Place, Script, TestProvider, World, mail, on_both};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_item_is_in_one_place_whatever_the_provider_answers() {
+on_both! {
+    every_item_is_in_one_place_whatever_the_provider_answers
+    a_dead_letter_that_is_replayed_gets_one_more_attempt
+    a_replay_whose_caller_goes_away_is_carried_out_all_the_same
+    a_record_that_cannot_be_read_goes_to_the_dead_letters_byte_for_byte_and_stops_nothing
+}
+
+async fn every_item_is_in_one_place_whatever_the_provider_answers(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     provider.script((0..200).map(|index| {
         Script::Answer(match index % 5 {
@@ -21,7 +27,7 @@ async fn every_item_is_in_one_place_whatever_the_provider_answers() {
             _ => Outcome::Unknown { reason: "no answer".into() },
         })
     }));
-    let world = World::start(vec![provider]).await;
+    let world = World::start(place, vec![provider]).await;
     let ids: Vec<_> = world.acceptor.accept((0..200).map(|_| mail()).collect()).await.expect("accepted");
     world.until(async || (world.column(BookColumn::Scheduled).await == 80).then_some(())).await;
     world.balances().await;
@@ -35,29 +41,27 @@ async fn every_item_is_in_one_place_whatever_the_provider_answers() {
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_that_is_replayed_gets_one_more_attempt() {
+async fn a_dead_letter_that_is_replayed_gets_one_more_attempt(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     provider.script([Script::Answer(Outcome::BadRequest { reason: "wrong".into() })]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["failed"]).await;
-    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    let letters = world.dead_letters("default").await;
     assert_eq!(world.engine.replays.replay(&letters[0].key).await.expect("the store writes"), Replay::Requeued);
     world.expect_states(id, &["sent"]).await;
-    assert!(world.store.dead_letters("default", None, 10).await.expect("the store reads").is_empty());
+    assert!(world.dead_letters("default").await.is_empty());
     assert_eq!(world.engine.replays.replay(&letters[0].key).await.expect("the store reads"), Replay::NotReplayable);
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_whose_caller_goes_away_is_carried_out_all_the_same() {
+async fn a_replay_whose_caller_goes_away_is_carried_out_all_the_same(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     provider.script([Script::Answer(Outcome::BadRequest { reason: "wrong".into() })]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["failed"]).await;
-    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    let letters = world.dead_letters("default").await;
     let mut replaying = Box::pin(world.engine.replays.replay(&letters[0].key));
     assert!(futures_util::poll!(&mut replaying).is_pending(), "it is durable only later");
     drop(replaying);
@@ -65,16 +69,15 @@ async fn a_replay_whose_caller_goes_away_is_carried_out_all_the_same() {
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_cannot_be_read_goes_to_the_dead_letters_byte_for_byte_and_stops_nothing() {
+async fn a_record_that_cannot_be_read_goes_to_the_dead_letters_byte_for_byte_and_stops_nothing(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let world = World::start(vec![provider]).await;
+    let world = World::start(place, vec![provider]).await;
     let rubbish = bytes::Bytes::from_static(b"\xff\x00rubbish");
     let lane = fanfare::domain::Priority::Normal;
     world.log.append(vec![NewRecord { lane, key: 0, body: rubbish.clone() }]).await.expect("appended");
     let letters = world
         .until(async || {
-            let letters = world.store.dead_letters("", None, 10).await.expect("the store reads");
+            let letters = world.dead_letters("").await;
             (!letters.is_empty()).then_some(letters)
         })
         .await;

@@ -7,19 +7,25 @@ use fanfare::config;
 use fanfare::domain::{Channel, NotificationId, Outcome};
 use fanfare::store::timer_bucket;
 
-use crate::world::{NOON, Script, TestProvider, World, mail};
+use crate::world::{NOON, Place, Script, TestProvider, World, mail, on_both};
+
+on_both! {
+    a_retry_that_waits_in_its_lane_is_sent_when_its_time_has_come_again
+    a_pause_that_a_provider_asked_for_ends_when_it_should
+    what_is_due_after_the_clock_was_set_back_is_found_after_a_restart
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A world whose provider asked for a pause of so many seconds a moment ago; a retry has come due since, and waits in its lane.
-async fn with_a_retry_behind_a_pause(seconds: u64) -> (World, Arc<TestProvider>, NotificationId) {
+async fn with_a_retry_behind_a_pause(place: Place, seconds: u64) -> (World, Arc<TestProvider>, NotificationId) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     let retry_after = Some(Duration::from_secs(seconds));
     provider.script([
         Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false }),
         Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after }),
     ]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let retry = world.send(mail()).await;
     world.expect_states(retry, &["scheduled"]).await;
     world.advance(Duration::from_secs(59)).await;
@@ -31,9 +37,8 @@ async fn with_a_retry_behind_a_pause(seconds: u64) -> (World, Arc<TestProvider>,
     (world, provider, retry)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retry_that_waits_in_its_lane_is_sent_when_its_time_has_come_again() {
-    let (world, provider, retry) = with_a_retry_behind_a_pause(5).await;
+async fn a_retry_that_waits_in_its_lane_is_sent_when_its_time_has_come_again(place: Place) {
+    let (world, provider, retry) = with_a_retry_behind_a_pause(place, 5).await;
     world.clock.set_back(HOUR);
     // The pause ends, and the handle is looked at.
     for _ in 0..5 {
@@ -49,23 +54,21 @@ async fn a_retry_that_waits_in_its_lane_is_sent_when_its_time_has_come_again() {
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pause_that_a_provider_asked_for_ends_when_it_should() {
-    let (world, _, _) = with_a_retry_behind_a_pause(5).await;
+async fn a_pause_that_a_provider_asked_for_ends_when_it_should(place: Place) {
+    let (world, _, _) = with_a_retry_behind_a_pause(place, 5).await;
     world.clock.set_back(HOUR);
     let other = world.send(mail()).await;
     world.advance(Duration::from_secs(5)).await;
     world.expect_states(other, &["sent"]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_due_after_the_clock_was_set_back_is_found_after_a_restart() {
+async fn what_is_due_after_the_clock_was_set_back_is_found_after_a_restart(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     let mut config = config::defaults();
     config.log.partitions = 1;
     // The audit must not be needed.
     config.compensation.interval = HOUR * 100;
-    let world = World::start_with(config, vec![provider.clone()]).await;
+    let world = World::start_with(place, config, vec![provider.clone()]).await;
     let first = world.send(mail()).await;
     world.expect_states(first, &["sent"]).await;
     world.advance(HOUR).await;

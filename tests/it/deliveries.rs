@@ -5,15 +5,28 @@ use std::time::Duration;
 
 use fanfare::domain::{Channel, NotificationId};
 use fanfare::log::Outlet;
+use fanfare::store::BookColumn;
 
-use crate::world::{Others, Script, TestProvider, World, mail};
+use crate::world::{Others, Place, Script, TestProvider, World, mail, on_both};
+
+on_both! {
+    every_event_is_told_once_in_a_quiet_run_and_says_nothing_of_addresses
+    sends_go_on_while_nobody_takes_anything_and_everything_is_told_later
+    what_was_not_told_before_a_stop_is_told_after_it
+    what_a_timer_did_before_a_stop_is_told_when_the_timer_is_found_again
+    who_tells_may_crash
+    what_does_not_fit_into_memory_is_read_again
+}
 
 /// The ids of all that is held of the notifications.
 async fn expected(world: &World, ids: &[NotificationId]) -> BTreeSet<String> {
     let mut expected = BTreeSet::new();
-    for id in ids {
-        for event in world.story(*id).await.expect("planned").histories() {
-            expected.insert(format!("{}-{}", event.task, event.sequence()));
+    for ids in ids.chunks(1024) {
+        let positions: Vec<_> = ids.iter().map(|id| id.0).collect();
+        for story in world.store.stories(&positions).await.expect("the store reads") {
+            for event in story.expect("planned").histories() {
+                expected.insert(format!("{}-{}", event.task, event.sequence()));
+            }
         }
     }
     expected
@@ -37,7 +50,7 @@ async fn sent(world: &World, count: usize) -> Vec<NotificationId> {
     let mut ids = Vec::new();
     for number in 0..count {
         let mut request = mail();
-        request.user_id = Some(format!("user{number}").into());
+        request.user_id = Some(world.place.own(&format!("user{number}")).into());
         request.metadata = r#"{"order":7}"#.into();
         ids.push(world.send(request).await);
     }
@@ -47,13 +60,12 @@ async fn sent(world: &World, count: usize) -> Vec<NotificationId> {
     ids
 }
 
-#[tokio::test]
-async fn every_event_is_told_once_in_a_quiet_run_and_says_nothing_of_addresses() {
+async fn every_event_is_told_once_in_a_quiet_run_and_says_nothing_of_addresses(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     provider.script([Script::transient()]);
-    let (world, others) = World::start_shared(vec![provider]).await;
+    let (world, others) = World::start_shared(place, vec![provider]).await;
     let mut request = mail();
-    request.user_id = Some("alice".into());
+    request.user_id = Some(world.place.own("alice").into());
     let retried = world.send(request).await;
     world.expect_states(retried, &["scheduled"]).await;
     world.advance(Duration::from_secs(61)).await;
@@ -62,7 +74,7 @@ async fn every_event_is_told_once_in_a_quiet_run_and_says_nothing_of_addresses()
     ids.push(retried);
     let mut late = mail();
     late.deliver_at = Some(world.now() + Duration::from_secs(3600));
-    late.dedup_key = Some("late".into());
+    late.dedup_key = Some(world.place.own("late").into());
     let late = world.send(late).await;
     world.expect_states(late, &["scheduled"]).await;
     world.engine.cancellations.cancel(late).await.expect("cancelled");
@@ -78,16 +90,17 @@ async fn every_event_is_told_once_in_a_quiet_run_and_says_nothing_of_addresses()
     let sent: serde_json::Value = first
         .iter()
         .map(|told| serde_json::from_slice(&told.body).expect("JSON"))
-        .find(|json: &serde_json::Value| json["type"] == "fanfare.task.sent" && json["data"]["user_id"] == "alice")
+        .find(|json: &serde_json::Value| {
+            json["type"] == "fanfare.task.sent" && json["data"]["user_id"] == world.place.own("alice")
+        })
         .expect("it was sent");
     assert_eq!((&sent["specversion"], &sent["source"]), (&"1.0".into(), &"fanfare".into()));
     assert_eq!(sent["data"]["attempt"], 2);
     assert_eq!(sent["data"]["provider"], "mail");
 }
 
-#[tokio::test]
-async fn sends_go_on_while_nobody_takes_anything_and_everything_is_told_later() {
-    let (world, others) = World::start_shared(vec![TestProvider::new("mail", &[Channel::Email])]).await;
+async fn sends_go_on_while_nobody_takes_anything_and_everything_is_told_later(place: Place) {
+    let (world, others) = World::start_shared(place, vec![TestProvider::new("mail", &[Channel::Email])]).await;
     others.refuse(true);
     let ids = sent(&world, 30).await;
     world.advance(Duration::from_secs(30)).await;
@@ -97,20 +110,21 @@ async fn sends_go_on_while_nobody_takes_anything_and_everything_is_told_later() 
     assert_eq!(others.ids().len(), distinct(&others).len());
 }
 
-#[tokio::test]
-async fn what_was_not_told_before_a_stop_is_told_after_it() {
-    let (world, others) = World::start_shared(vec![TestProvider::new("mail", &[Channel::Email])]).await;
+async fn what_was_not_told_before_a_stop_is_told_after_it(place: Place) {
+    let (world, others) = World::start_shared(place, vec![TestProvider::new("mail", &[Channel::Email])]).await;
     others.refuse(true);
     // More than a block, so that the cursors would pass it.
     let accepted = world.acceptor.accept((0..1100).map(|_| mail()).collect()).await.expect("accepted");
     let ids: Vec<NotificationId> = accepted.iter().map(|accepted| accepted.id).collect();
+    // All are done with before the first cursors are derived, since these are not derived anew until they are written.
+    world.until(async || (world.column(BookColumn::Sent).await == 1100).then_some(())).await;
+    world.balances().await;
     world
         .until(async || {
             world.advance(Duration::from_millis(500)).await;
             (world.cursors(ids[0]).task_block == 1).then_some(())
         })
         .await;
-    world.balances().await;
     let world = world.restart().await;
     assert!(others.ids().is_empty());
     assert_eq!(
@@ -122,10 +136,9 @@ async fn what_was_not_told_before_a_stop_is_told_after_it() {
     told(&world, &others, &ids).await;
 }
 
-#[tokio::test]
-async fn what_a_timer_did_before_a_stop_is_told_when_the_timer_is_found_again() {
+async fn what_a_timer_did_before_a_stop_is_told_when_the_timer_is_found_again(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let (world, others) = World::start_shared(vec![provider.clone()]).await;
+    let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
     provider.script([Script::transient()]);
     let retried = world.send(mail()).await;
     world.expect_states(retried, &["scheduled"]).await;
@@ -155,17 +168,16 @@ async fn what_a_timer_did_before_a_stop_is_told_when_the_timer_is_found_again() 
     assert_eq!(provider.taken().len(), 1 + 1100 + 1, "it is told again, not sent again");
 }
 
-#[tokio::test]
-async fn who_tells_may_crash() {
-    let (world, others) = World::start_shared(vec![TestProvider::new("mail", &[Channel::Email])]).await;
+async fn who_tells_may_crash(place: Place) {
+    let (world, others) = World::start_shared(place, vec![TestProvider::new("mail", &[Channel::Email])]).await;
     others.panic_once();
     let ids = sent(&world, 10).await;
     told(&world, &others, &ids).await;
 }
 
-#[tokio::test]
-async fn what_does_not_fit_into_memory_is_read_again() {
-    let (world, others) = World::start_shared(vec![TestProvider::with_slots("mail", &[Channel::Email], 512)]).await;
+async fn what_does_not_fit_into_memory_is_read_again(place: Place) {
+    let (world, others) =
+        World::start_shared(place, vec![TestProvider::with_slots("mail", &[Channel::Email], 512)]).await;
     others.refuse(true);
     let requests = (0..12_000).map(|_| mail()).collect();
     let accepted = world.acceptor.accept(requests).await.expect("accepted");

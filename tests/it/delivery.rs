@@ -4,12 +4,21 @@ use std::time::Duration;
 
 use fanfare::domain::{Channel, Outcome, Routing};
 
-use crate::world::{Script, TestProvider, World, mail};
+use crate::world::{Place, Script, TestProvider, World, mail, on_both};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_accepted_reaches_the_provider_once() {
+on_both! {
+    what_is_accepted_reaches_the_provider_once
+    a_send_that_failed_is_tried_again_after_one_two_and_four_minutes
+    a_fallback_goes_to_the_next_channel_when_one_refuses
+    a_provider_that_panics_leaves_its_task_in_doubt_and_not_lost
+    a_task_that_waits_for_its_time_is_sent_then_even_after_a_restart
+    tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_next
+    a_refused_task_waits_for_the_other_provider_and_asks_the_first_one_once
+}
+
+async fn what_is_accepted_reaches_the_provider_once(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["sent"]).await;
     let taken = provider.taken();
@@ -18,11 +27,10 @@ async fn what_is_accepted_reaches_the_provider_once() {
     assert_eq!(taken[0].task.notification(), id);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_failed_is_tried_again_after_one_two_and_four_minutes() {
+async fn a_send_that_failed_is_tried_again_after_one_two_and_four_minutes(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     provider.script([Script::transient(), Script::transient(), Script::transient(), Script::transient()]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     for (tries, minutes) in [(1, 1), (2, 2), (3, 4)] {
         world.expect_states(id, &["scheduled"]).await;
@@ -33,15 +41,14 @@ async fn a_send_that_failed_is_tried_again_after_one_two_and_four_minutes() {
         world.until(async || (provider.taken().len() == tries + 1).then_some(())).await;
     }
     world.expect_states(id, &["failed"]).await;
-    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    let letters = world.dead_letters("default").await;
     assert_eq!(letters.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fallback_goes_to_the_next_channel_when_one_refuses() {
+async fn a_fallback_goes_to_the_next_channel_when_one_refuses(place: Place) {
     let provider = TestProvider::new("all", &[Channel::Email, Channel::Sms]);
     provider.script([Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let mut request = mail();
     request.to.phone = Some("+491701234567".into());
     request.channels = vec![Channel::Email, Channel::Sms];
@@ -52,21 +59,19 @@ async fn a_fallback_goes_to_the_next_channel_when_one_refuses() {
     assert_eq!(channels, [Channel::Email, Channel::Sms]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_panics_leaves_its_task_in_doubt_and_not_lost() {
+async fn a_provider_that_panics_leaves_its_task_in_doubt_and_not_lost(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
     provider.script([Script::Panic]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["scheduled"]).await;
     world.advance(Duration::from_secs(60)).await;
     world.expect_states(id, &["sent"]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_waits_for_its_time_is_sent_then_even_after_a_restart() {
+async fn a_task_that_waits_for_its_time_is_sent_then_even_after_a_restart(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let mut request = mail();
     request.deliver_at = Some(world.now() + Duration::from_secs(3600));
     let id = world.send(request).await;
@@ -79,11 +84,10 @@ async fn a_task_that_waits_for_its_time_is_sent_then_even_after_a_restart() {
     assert_eq!(provider.taken().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_next() {
+async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_next(place: Place) {
     let mails = TestProvider::new("mail", &[Channel::Email]);
     let texts = TestProvider::new("text", &[Channel::Sms]);
-    let world = World::start(vec![mails.clone(), texts]).await;
+    let world = World::start(place, vec![mails.clone(), texts]).await;
     let later = Some(world.now() + Duration::from_secs(60));
     let mut request = mail();
     request.to.phone = Some("+491701234567".into());
@@ -100,20 +104,19 @@ async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_n
     world.advance(Duration::from_secs(61)).await;
     world.expect_states(fallback, &["failed", "sent"]).await;
     world.expect_states(alone, &["failed"]).await;
-    let letters = world.store.dead_letters("default", None, 10).await.expect("the store reads");
+    let letters = world.dead_letters("default").await;
     assert_eq!(letters.iter().map(|letter| letter.key.task.position).collect::<Vec<_>>(), [alone.0]);
     world.balances().await;
     world.until(async || world.engine.ownership.shards().iter().all(|shard| shard.tracked() == 0).then_some(())).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_task_waits_for_the_other_provider_and_asks_the_first_one_once() {
+async fn a_refused_task_waits_for_the_other_provider_and_asks_the_first_one_once(place: Place) {
     // One slot each for what is not critical; the second provider's is taken by the first message.
     let refusing = TestProvider::with_slots("first", &[Channel::Email], 2);
     let busy = TestProvider::with_slots("second", &[Channel::Email], 2);
     refusing.script((0..1000).map(|_| Script::transient()));
     busy.script([Script::Hang]);
-    let world = World::start(vec![refusing.clone(), busy.clone()]).await;
+    let world = World::start(place, vec![refusing.clone(), busy.clone()]).await;
     let first = world.send(mail()).await;
     world.until(async || (busy.taken().len() == 1).then_some(())).await;
     let mut waiting = Vec::new();

@@ -8,7 +8,14 @@ use fanfare::domain::{Channel, NotificationId, NotificationRequest, Outcome, Rou
 use fanfare::outcomes::Cancellation;
 use fanfare::store::BookColumn;
 
-use crate::world::{Script, TestProvider, World, mail};
+use crate::world::{Place, Script, TestProvider, World, mail, on_both};
+
+on_both! {
+    the_next_channel_is_found_after_a_restart_though_its_block_was_done_with
+    the_next_channel_of_what_waited_for_its_time_is_found_after_a_restart
+    the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_after_a_restart
+    a_next_channel_that_is_cancelled_while_it_waits_for_its_turn_leaves_the_books_balanced
+}
 
 fn gone() -> Script {
     Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })
@@ -25,14 +32,14 @@ fn fallback() -> NotificationRequest {
 
 /// A world with one partition, in which the provider of text messages has just asked for a pause of an hour: one text message
 /// waits for its end, and others stay in their lane.
-async fn with_text_messages_paused() -> (World, Arc<TestProvider>, Arc<TestProvider>) {
+async fn with_text_messages_paused(place: Place) -> (World, Arc<TestProvider>, Arc<TestProvider>) {
     let mut config = config::defaults();
     config.log.partitions = 1;
     config.retry.jitter = 0.0;
     let (mails, texts) = (TestProvider::new("mails", &[Channel::Email]), TestProvider::new("texts", &[Channel::Sms]));
     let pause = Some(Duration::from_secs(3600));
     texts.script([Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after: pause })]);
-    let world = World::start_with(config, vec![mails.clone(), texts.clone()]).await;
+    let world = World::start_with(place, config, vec![mails.clone(), texts.clone()]).await;
     let mut request = fallback();
     request.channels = vec![Channel::Sms];
     let first = world.send(request).await;
@@ -41,8 +48,8 @@ async fn with_text_messages_paused() -> (World, Arc<TestProvider>, Arc<TestProvi
 }
 
 /// A fallback that waited for its time, and whose first channel then failed; the next one waits for its turn.
-async fn first_channel_failed_when_due() -> (World, Arc<TestProvider>, NotificationId) {
-    let (world, mails, texts) = with_text_messages_paused().await;
+async fn first_channel_failed_when_due(place: Place) -> (World, Arc<TestProvider>, NotificationId) {
+    let (world, mails, texts) = with_text_messages_paused(place).await;
     mails.script([gone()]);
     let mut request = fallback();
     request.deliver_at = Some(world.now() + Duration::from_secs(60));
@@ -53,9 +60,8 @@ async fn first_channel_failed_when_due() -> (World, Arc<TestProvider>, Notificat
     (world, texts, id)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_next_channel_is_found_after_a_restart_though_its_block_was_done_with() {
-    let (world, mails, _) = with_text_messages_paused().await;
+async fn the_next_channel_is_found_after_a_restart_though_its_block_was_done_with(place: Place) {
+    let (world, mails, _) = with_text_messages_paused(place).await;
     mails.script([Script::transient()]);
     let id = world.send(fallback()).await;
     world.expect_states(id, &["scheduled", "pending"]).await;
@@ -81,17 +87,15 @@ async fn the_next_channel_is_found_after_a_restart_though_its_block_was_done_wit
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_next_channel_of_what_waited_for_its_time_is_found_after_a_restart() {
-    let (world, _, id) = first_channel_failed_when_due().await;
+async fn the_next_channel_of_what_waited_for_its_time_is_found_after_a_restart(place: Place) {
+    let (world, _, id) = first_channel_failed_when_due(place).await;
     let world = world.restart().await;
     world.expect_states(id, &["failed", "sent"]).await;
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_after_a_restart() {
-    let (world, texts, id) = first_channel_failed_when_due().await;
+async fn the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_after_a_restart(place: Place) {
+    let (world, texts, id) = first_channel_failed_when_due(place).await;
     world.balances().await;
     let pause = Some(Duration::from_secs(3600));
     texts.script([Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after: pause })]);
@@ -105,9 +109,8 @@ async fn the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_
     world.balances().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_next_channel_that_is_cancelled_while_it_waits_for_its_turn_leaves_the_books_balanced() {
-    let (world, mails, _) = with_text_messages_paused().await;
+async fn a_next_channel_that_is_cancelled_while_it_waits_for_its_turn_leaves_the_books_balanced(place: Place) {
+    let (world, mails, _) = with_text_messages_paused(place).await;
     mails.script([gone()]);
     let mut request = fallback();
     request.deliver_at = Some(world.now() + Duration::from_secs(60));

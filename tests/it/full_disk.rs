@@ -1,10 +1,11 @@
-//! A disk without room: nothing is lost, and nothing is sent whose outcome cannot be written.
+//! A disk without room: nothing is lost, and nothing is sent whose outcome cannot be written. The disk is that of the embedded
+//! backends.
 
 use std::time::Duration;
 
 use fanfare::domain::Channel;
 
-use crate::world::{Script, TestProvider, World, mail};
+use crate::world::{Place, Script, TestProvider, World, mail};
 
 /// More than a settler holds.
 const MAILS: usize = 12_000;
@@ -12,7 +13,7 @@ const MAILS: usize = 12_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn while_no_outcome_can_be_written_sending_stops_and_then_goes_on() {
     let mails = TestProvider::with_slots("mail", &[Channel::Email], 10);
-    let world = World::start(vec![mails.clone()]).await;
+    let world = World::start(Place::embedded(), vec![mails.clone()]).await;
     mails.script(std::iter::repeat_n(Script::Hang, 10));
     for _ in 0..MAILS / 2_000 {
         let requests = (0..2_000).map(|_| mail()).collect();

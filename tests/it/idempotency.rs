@@ -3,16 +3,23 @@
 use fanfare::domain::{Channel, ClaimKey, Idempotency, NotificationRequest, Source};
 use fanfare::intake::AcceptError;
 
-use crate::world::{TestProvider, World, mail};
+use crate::world::{Place, TestProvider, World, mail, on_both};
 
+on_both! {
+    a_retried_call_answers_the_same_and_sends_once_even_after_a_restart
+    a_retry_key_with_another_body_is_a_conflict
+    a_batch_holds_its_key_as_long_as_its_items_hold_theirs_even_after_a_restart
+    a_business_key_makes_the_second_notification_a_skipped_one
+}
+
+/// No two tests have the same: see [`Place`].
 fn retry(key: u128, body_hash: u64) -> Option<Idempotency> {
     Some(Idempotency { key: ClaimKey(key), body_hash, batch: None })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retried_call_answers_the_same_and_sends_once_even_after_a_restart() {
+async fn a_retried_call_answers_the_same_and_sends_once_even_after_a_restart(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let mut request = mail();
     request.idempotency = retry(1, 7);
     let first = world.send(request.clone()).await;
@@ -24,22 +31,20 @@ async fn a_retried_call_answers_the_same_and_sends_once_even_after_a_restart() {
     assert_eq!(provider.taken().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retry_key_with_another_body_is_a_conflict() {
+async fn a_retry_key_with_another_body_is_a_conflict(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let world = World::start(vec![provider]).await;
+    let world = World::start(place, vec![provider]).await;
     let mut request = mail();
-    request.idempotency = retry(1, 7);
+    request.idempotency = retry(2, 7);
     world.send(request.clone()).await;
-    request.idempotency = retry(1, 8);
+    request.idempotency = retry(2, 8);
     let again = world.acceptor.accept(vec![request]).await;
     assert!(matches!(again, Err(AcceptError::Conflict { index: 0 })), "{again:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_holds_its_key_as_long_as_its_items_hold_theirs_even_after_a_restart() {
+async fn a_batch_holds_its_key_as_long_as_its_items_hold_theirs_even_after_a_restart(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let world = World::start(vec![provider]).await;
+    let world = World::start(place, vec![provider]).await;
     let accept = async |world: &World, item: u128, body_hash: u64| {
         let request = NotificationRequest { idempotency: retry(100 + item, body_hash), ..mail() };
         world.acceptor.accept_batch(vec![request], retry(99, body_hash)).await
@@ -57,12 +62,11 @@ async fn a_batch_holds_its_key_as_long_as_its_items_hold_theirs_even_after_a_res
     assert!(!accept(&world, 1, 7).await.expect("accepted")[0].repeated);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_business_key_makes_the_second_notification_a_skipped_one() {
+async fn a_business_key_makes_the_second_notification_a_skipped_one(place: Place) {
     let provider = TestProvider::new("mail", &[Channel::Email]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let mut request = mail();
-    request.dedup_key = Some("order-1".into());
+    request.dedup_key = Some(world.place.own("order-1").into());
     let first = world.send(request.clone()).await;
     world.expect_states(first, &["sent"]).await;
     let second = world.send(request).await;

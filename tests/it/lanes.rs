@@ -3,7 +3,12 @@
 use fanfare::config;
 use fanfare::domain::{Channel, NotificationRequest, Priority, Recipient};
 
-use crate::world::{Script, TestProvider, World, mail};
+use crate::world::{Place, Script, TestProvider, World, mail, on_both};
+
+on_both! {
+    critical_tasks_pass_a_backlog_that_a_hanging_provider_holds
+    a_full_backlog_stays_in_the_log_and_drains_when_there_is_room
+}
 
 fn webhook(url: &str, priority: Priority) -> NotificationRequest {
     let mut request = mail();
@@ -13,10 +18,9 @@ fn webhook(url: &str, priority: Priority) -> NotificationRequest {
     request
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn critical_tasks_pass_a_backlog_that_a_hanging_provider_holds() {
+async fn critical_tasks_pass_a_backlog_that_a_hanging_provider_holds(place: Place) {
     let provider = TestProvider::new("hooks", &[Channel::Webhook]);
-    let world = World::start(vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     provider.script(std::iter::repeat_n(Script::Hang, 60));
     let backlog = (0..500).map(|_| webhook("http://slow.example/", Priority::Low)).collect();
     world.acceptor.accept(backlog).await.expect("accepted");
@@ -31,14 +35,13 @@ async fn critical_tasks_pass_a_backlog_that_a_hanging_provider_holds() {
     assert_eq!(provider.taken().len(), held + 2, "the hanging endpoint was given no more than its share");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_backlog_stays_in_the_log_and_drains_when_there_is_room() {
+async fn a_full_backlog_stays_in_the_log_and_drains_when_there_is_room(place: Place) {
     let provider = TestProvider::new("hooks", &[Channel::Webhook]);
     let mut config = config::defaults();
     config.log.partitions = 1;
     config.dispatch.backlog_max = 1000;
     config.intake.batch_records = 100;
-    let world = World::start_with(config, vec![provider.clone()]).await;
+    let world = World::start_with(place, config, vec![provider.clone()]).await;
     provider.script(std::iter::repeat_n(Script::Hang, 60));
     let requests = |count: usize| (0..count).map(|_| webhook("http://slow.example/", Priority::Low)).collect();
     for _ in 0..4 {

@@ -18,3 +18,6 @@ mod node;
 mod metrics;
 mod foreign;
 mod deliveries;
+mod nodes;
+mod topics;
+mod processes;

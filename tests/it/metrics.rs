@@ -3,13 +3,16 @@
 use fanfare::domain::Channel;
 use fanfare::telemetry;
 
-use crate::world::{TestProvider, World, mail};
+use crate::world::{Place, TestProvider, World, mail, on_both};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_tells_of_the_store_the_mailboxes_and_the_waits_for_a_rate() {
+on_both! {
+    the_page_tells_of_the_store_the_mailboxes_and_the_waits_for_a_rate
+}
+
+async fn the_page_tells_of_the_store_the_mailboxes_and_the_waits_for_a_rate(place: Place) {
     let page = telemetry::install();
     let provider = TestProvider::with_rate("metered", &[Channel::Email], 1.0);
-    let world = World::start(vec![provider]).await;
+    let world = World::start(place, vec![provider]).await;
     let first = world.send(mail()).await;
     world.expect_states(first, &["sent"]).await;
     for _ in 0..3 {

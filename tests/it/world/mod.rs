@@ -1,7 +1,10 @@
-//! What every test shares: an engine on the embedded backends, providers that do as they are told, and a clock to move.
+//! What every test shares: an engine where the test takes place, providers that do as they are told, and a clock to move.
 
 mod others;
+mod place;
+mod process;
 mod provider;
+mod services;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,25 +13,32 @@ use std::time::Duration;
 
 use fanfare::clock::{Clock, ManualClock, SharedClock};
 use fanfare::config::{self, Config};
-use fanfare::coordination::LocalCoordination;
-use fanfare::disk::{Disk, DiskSettings, FreeSpace};
+use fanfare::disk::FreeSpace;
 use fanfare::domain::{
     Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
 };
 use fanfare::intake::{AcceptedKeys, Acceptor};
-use fanfare::log::{EmbeddedLog, SharedLog};
+use fanfare::log::SharedLog;
+use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::Policy;
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
-use fanfare::store::{BookColumn, Cursors, EmbeddedStore, Measured, SharedStore};
+use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use tokio::runtime::Handle;
 
-pub use others::Others;
+pub use others::{Others, Producer};
+pub(crate) use place::on_both;
+pub use place::{Place, Ports, Spot};
+pub use process::{LEASE, Process};
 pub use provider::{Script, TestProvider};
+pub use services::skipped;
 
 /// Noon of a day in 2026.
 pub const NOON: Timestamp = Timestamp(1_795_262_400_000);
+
+/// The longest that anything may take in a test.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A disk that is full when a test says so; the engine asks about it when the clock has moved.
 #[derive(Default)]
@@ -58,64 +68,65 @@ pub struct World {
     pub space: Arc<Space>,
     /// The programs that share the log, if there are any.
     pub others: Option<Arc<Others>>,
-    dir: Arc<tempfile::TempDir>,
+    pub place: Place,
     providers: Vec<Arc<TestProvider>>,
     config: Config,
 }
 
 impl World {
     /// An engine with one provider for each channel named.
-    pub async fn start(providers: Vec<Arc<TestProvider>>) -> Self {
+    pub async fn start(place: Place, providers: Vec<Arc<TestProvider>>) -> Self {
         let mut config = config::defaults();
-        config.log.partitions = 2;
+        config.log.partitions = if place.is_embedded() { 2 } else { 1 };
         config.retry.jitter = 0.0;
-        Self::start_with(config, providers).await
+        Self::start_with(place, config, providers).await
     }
 
-    pub async fn start_with(config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
-        Self::start_beside(config, providers, None).await
+    pub async fn start_with(place: Place, config: Config, providers: Vec<Arc<TestProvider>>) -> Self {
+        Self::open(config, providers, ManualClock::starting_at(NOON), place, None).await
     }
 
     /// The same on a log that other programs write to and read.
-    pub async fn start_shared(providers: Vec<Arc<TestProvider>>) -> (Self, Arc<Others>) {
+    pub async fn start_shared(place: Place, providers: Vec<Arc<TestProvider>>) -> (Self, Arc<Others>) {
         let mut config = config::defaults();
         config.log.partitions = 1;
         config.retry.jitter = 0.0;
-        let others = Arc::new(Others::default());
-        (Self::start_beside(config, providers, Some(others.clone())).await, others)
-    }
-
-    async fn start_beside(config: Config, providers: Vec<Arc<TestProvider>>, others: Option<Arc<Others>>) -> Self {
-        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        Self::open(config, providers, ManualClock::starting_at(NOON), dir, others).await
+        let others = Arc::new(Others::new(&place));
+        let clock = ManualClock::starting_at(NOON);
+        (Self::open(config, providers, clock, place, Some(others.clone())).await, others)
     }
 
     async fn open(
+        config: Config,
+        providers: Vec<Arc<TestProvider>>,
+        clock: Arc<ManualClock>,
+        place: Place,
+        others: Option<Arc<Others>>,
+    ) -> Self {
+        let world = Self::join(config, providers, clock, place, others).await;
+        let shards = usize::from(world.config.log.partitions) * Priority::ALL.len();
+        world.until(async || (world.engine.ownership.shards().len() == shards).then_some(())).await;
+        world
+    }
+
+    /// A node, which need not have any shard yet.
+    async fn join(
         mut config: Config,
         providers: Vec<Arc<TestProvider>>,
         clock: Arc<ManualClock>,
-        dir: Arc<tempfile::TempDir>,
+        place: Place,
         others: Option<Arc<Others>>,
     ) -> Self {
+        show_logs();
         let shared: SharedClock = clock.clone();
         let space = Arc::new(Space::default());
         config.providers = providers.iter().map(|provider| provider.settings()).collect();
-        let disk = Disk::open(DiskSettings {
-            dir: dir.path().into(),
-            cache_bytes: 4 << 20,
-            write_buffer_bytes: 8 << 20,
-            group_commit_max: std::time::Duration::ZERO,
-            min_free_bytes: 4,
-            free_space: space.clone(),
-            clock: shared.clone(),
-        })
-        .expect("the database opens");
-        let log: SharedLog = EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens");
+        place.configure(&mut config);
+        let Ports { log, store, coordination, leases } = place.open(&config, &shared, space.clone()).await;
         let log: SharedLog = match &others {
             Some(others) => Arc::new(others::OthersLog { inner: log, others: others.clone() }),
             None => log,
         };
-        let store = Measured::over(EmbeddedStore::open(disk).expect("the store opens"));
         let mut has_provider = [false; 7];
         for channel in providers.iter().flat_map(|provider| provider.served()) {
             has_provider[channel.index()] = true;
@@ -127,19 +138,31 @@ impl World {
             clock: shared.clone(),
             log: log.clone(),
             store: store.clone(),
-            coordination: Arc::new(LocalCoordination::new(shared.clone())),
+            coordination,
             renderer: Arc::new(Renderer::new(&config.templates).expect("the templates load")),
             policy: Arc::new(Policy::new(&config.dedup, has_provider)),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
-            leases: None,
+            leases,
             config: config.clone(),
         })
         .await
         .expect("the engine starts");
         let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
-        Self { clock, store, log, engine, acceptor, space, others, dir, providers, config }
+        Self { clock, store, log, engine, acceptor, space, others, place, providers, config }
+    }
+
+    /// Another node at the same place and by the same clock, which need not have any shard yet.
+    pub async fn another(&self) -> Self {
+        Self::join(
+            self.config.clone(),
+            self.providers.clone(),
+            self.clock.clone(),
+            self.place.clone(),
+            self.others.clone(),
+        )
+        .await
     }
 
     /// Stops in order and starts again over the same data.
@@ -160,12 +183,12 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, others, dir, providers: _, config } = self;
+        let Self { clock, store, log, engine, acceptor, space: _, others, place, providers: _, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
         drop((engine, store, log, acceptor));
         clock.advance(pause);
-        Self::open(config, providers, clock, dir, others).await
+        Self::open(config, providers, clock, place, others).await
     }
 
     pub async fn send(&self, request: NotificationRequest) -> NotificationId {
@@ -179,12 +202,14 @@ impl World {
 
     /// The names of the states of a notification's tasks once `wanted` says yes to them.
     pub async fn states_when(&self, id: NotificationId, wanted: impl Fn(&[&str]) -> bool) -> Vec<&'static str> {
-        self.until(async || {
+        let mut last = Vec::new();
+        let reached = self.in_time(async || {
             let story = self.story(id).await?;
-            let states: Vec<_> = story.states().iter().map(|state| state.name()).collect();
-            wanted(&states).then_some(states)
-        })
-        .await
+            last = story.states().iter().map(|state| state.name()).collect();
+            wanted(&last).then_some(())
+        });
+        assert!(reached.await.is_some(), "the states stay {last:?}");
+        last
     }
 
     /// The states once they are these.
@@ -193,7 +218,11 @@ impl World {
     }
 
     /// Asks again until there is an answer. The engine works in real time even where its clock stands still.
-    pub async fn until<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    pub async fn until<T>(&self, ask: impl AsyncFnMut() -> Option<T>) -> T {
+        self.in_time(ask).await.expect("what the test waits for happens")
+    }
+
+    async fn in_time<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
         let asking = async {
             loop {
                 if let Some(answer) = ask().await {
@@ -202,13 +231,16 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), asking).await.expect("what the test waits for happens")
+        tokio::time::timeout(PATIENCE, asking).await.ok()
     }
 
-    /// Moves the clock in steps, so that what is due in between happens in between.
+    /// Moves the clock, and waits until the node has its leases by it: a clock that is moved on and on while the services answer in
+    /// real time would leave it none to work in.
     pub async fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
         tokio::task::yield_now().await;
+        let held = self.engine.ownership.standing().until_holds(&*self.clock, WRITE_WAIT_MAX);
+        tokio::time::timeout(PATIENCE, held).await.expect("the node gets its leases back");
     }
 
     /// By how much the books do not balance once all is quiet.
@@ -232,6 +264,12 @@ impl World {
         total
     }
 
+    /// The dead letters of a tenant that are of this test, newest first.
+    pub async fn dead_letters(&self, tenant: &str) -> Vec<DeadLetter> {
+        let letters = self.store.dead_letters(tenant, None, 1000).await.expect("the store reads");
+        letters.into_iter().filter(|letter| self.place.has(letter.key.task.position.shard)).collect()
+    }
+
     /// Up to where the work of a notification's shard is known to be done.
     pub fn cursors(&self, id: NotificationId) -> Cursors {
         self.engine.ownership.shard(id.0.shard).expect("this node owns every shard").cursors()
@@ -244,6 +282,14 @@ impl World {
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+/// Shows the engine's logs if `FANFARE_TEST_LOG` says which, as `telemetry.log_filter` does.
+fn show_logs() {
+    if let Ok(filter) = std::env::var("FANFARE_TEST_LOG") {
+        let settings = config::Telemetry { log_filter: filter, ..config::defaults().telemetry };
+        fanfare::telemetry::start_logs(&settings).expect("a filter");
     }
 }
 

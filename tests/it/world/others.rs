@@ -1,7 +1,9 @@
-//! A log that other programs write to and read: the embedded one, and what they put in and were told.
+//! A log that other programs write to and read, and what they put in and were told. On Kafka they are real: what is told goes on
+//! to the topics, too. The embedded log is made to look as if.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,13 +12,20 @@ use fanfare::log::{
     Foreign, Log, LogError, Membership, NewRecord, Outlet, OwnershipChange, PartitionReader, ReadLimit, Record,
     SharedLog, Told,
 };
+use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::AsyncRuntime;
+
+use super::place::{Place, Spot};
 
 /// What a record of theirs begins with in the log; the number of the real one follows.
 const MARK: &[u8] = b"\xfftheirs:";
 
 /// The other programs. They outlive the node.
-#[derive(Default)]
 pub struct Others {
+    /// `None`: the log is embedded.
+    kafka: Option<Producer>,
     written: Mutex<Vec<(Bytes, Foreign)>>,
     told: Mutex<Vec<Told>>,
     refuses: AtomicBool,
@@ -25,7 +34,72 @@ pub struct Others {
     commits: Mutex<Vec<(ShardId, u64, usize)>>,
 }
 
+/// A program that writes to Kafka.
+pub struct Producer {
+    producer: FutureProducer<DefaultClientContext, OnTokio>,
+    spot: Arc<Spot>,
+}
+
+/// How a producer waits.
+struct OnTokio;
+
+impl AsyncRuntime for OnTokio {
+    type Delay = tokio::time::Sleep;
+
+    fn spawn<T: Future<Output = ()> + Send + 'static>(task: T) {
+        tokio::spawn(task);
+    }
+
+    fn delay_for(duration: Duration) -> Self::Delay {
+        tokio::time::sleep(duration)
+    }
+}
+
+impl Producer {
+    pub fn new(spot: &Arc<Spot>) -> Self {
+        let mut config = spot.services.client();
+        // The engine's own topics take a megabyte; what is larger unpacked comes in compressed.
+        config.set("compression.codec", "gzip").set("message.max.bytes", "16000000");
+        Self { producer: config.create().expect("a producer"), spot: spot.clone() }
+    }
+
+    /// Writes into the first partition of a lane.
+    pub async fn write(&self, lane: Priority, body: &[u8], foreign: &Foreign) -> Position {
+        let topic = format!("{}.notifications.{lane}", self.spot.name);
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in [
+            ("content-type", foreign.content_type.as_ref().map(|value| value.as_bytes())),
+            ("idempotency-key", foreign.idempotency_key.as_deref()),
+            ("tenant", foreign.tenant.as_deref()),
+        ] {
+            if value.is_some() {
+                headers = headers.insert(Header { key, value });
+            }
+        }
+        let at = i64::try_from(foreign.appended_at.millis()).expect("a time");
+        let record = FutureRecord::<(), _>::to(&topic).partition(0).payload(body).timestamp(at).headers(headers);
+        let written = self.producer.send(record, Duration::from_secs(20)).await.expect("the broker takes it");
+        let shard = ShardId { generation: self.spot.generation, lane, partition: 0 };
+        Position::new(shard, u64::try_from(written.offset).expect("an offset"))
+    }
+}
+
 impl Others {
+    pub fn new(place: &Place) -> Self {
+        let kafka = match place {
+            Place::Embedded(_) => None,
+            Place::Services(spot) => Some(Producer::new(spot)),
+        };
+        Self {
+            kafka,
+            written: Mutex::default(),
+            told: Mutex::default(),
+            refuses: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
+            commits: Mutex::default(),
+        }
+    }
+
     /// From now on nothing can be told, or again.
     pub fn refuse(&self, refuses: bool) {
         self.refuses.store(refuses, Ordering::SeqCst);
@@ -57,9 +131,13 @@ impl Others {
 
     /// Writes a record as another program does.
     pub async fn write(&self, log: &SharedLog, lane: Priority, body: impl Into<Bytes>, foreign: Foreign) -> Position {
+        let body = body.into();
+        if let Some(kafka) = &self.kafka {
+            return kafka.write(lane, &body, &foreign).await;
+        }
         let number = {
             let mut written = self.written.lock().expect("not poisoned");
-            written.push((body.into(), foreign));
+            written.push((body, foreign));
             written.len() - 1
         };
         let body = [MARK, &(number as u64).to_be_bytes()].concat();
@@ -110,8 +188,13 @@ impl Log for OthersLog {
         if self.others.refuses.load(Ordering::SeqCst) {
             return Err(LogError::Failed("nobody takes it".into()));
         }
+        self.inner.tell(told.clone()).await?;
         self.others.told.lock().expect("not poisoned").extend(told);
         Ok(())
+    }
+
+    fn topic(&self, lane: Priority) -> String {
+        self.inner.topic(lane)
     }
 }
 

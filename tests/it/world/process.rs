@@ -1,0 +1,155 @@
+//! A node as a process of its own: `fanfare serve`.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+
+use super::place::Spot;
+
+/// The longest that a process may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a node that is not heard of keeps its shards: the least that goes with the provider's limit below.
+pub const LEASE: Duration = Duration::from_secs(11);
+
+/// A running node, killed at the latest with the test.
+pub struct Process {
+    child: Child,
+    address: SocketAddr,
+    http: Client,
+    dir: tempfile::TempDir,
+}
+
+impl Process {
+    /// Starts a node that sends webhooks, with so many partitions of each lane.
+    pub async fn start(spot: &Arc<Spot>, partitions: u16) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // Free until now; nobody else is told of it.
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("bound");
+        drop(free);
+        let config = dir.path().join("fanfare.toml");
+        std::fs::write(&config, configuration(spot, partitions, address)).expect("written");
+        let log = File::create(dir.path().join("log")).expect("created");
+        let child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
+        let http = Client::builder().no_proxy().use_preconfigured_tls(tls.with_no_client_auth());
+        let http = http.timeout(PATIENCE).build().expect("a client");
+        let process = Self { child, address, http, dir };
+        process.until_ready().await;
+        process
+    }
+
+    async fn until_ready(&self) {
+        let ready = async {
+            while !matches!(self.try_call(Method::GET, "/readyz", None).await, Ok((StatusCode::OK, _))) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, ready).await;
+        assert!(in_time.is_ok(), "the node is not ready; its log:\n{}", self.log());
+    }
+
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).expect("readable")
+    }
+
+    /// Calls the API; an answer that is no JSON is given as a text.
+    pub async fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Result<(StatusCode, Value)> {
+        let mut request = self.http.request(method, format!("http://{}{path}", self.address)).bearer_auth("dev");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    /// The same of a node that must answer, and well.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.try_call(method, path, body).await.expect("the node answers");
+        assert!(status.is_success(), "{path}: {status} {answer}; its log:\n{}", self.log());
+        answer
+    }
+
+    /// How many shards it works on.
+    pub async fn shards(&self) -> usize {
+        let page = self.call(Method::GET, "/metrics", None).await;
+        let lines = page.as_str().expect("text").lines();
+        let value = lines.filter_map(|line| line.strip_prefix("fanfare_owned_shards ")).next();
+        value.map_or(0, |value| value.parse::<f64>().expect("a number") as usize)
+    }
+
+    /// Ends it at once, as SIGKILL does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it has ended");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configuration(spot: &Spot, partitions: u16, address: SocketAddr) -> String {
+    let (services, name, generation) = (spot.services, &spot.name, spot.generation);
+    format!(
+        r#"
+[http]
+listen = "{address}"
+[log]
+backend = "kafka"
+partitions = {partitions}
+[log.kafka]
+brokers = "{kafka}"
+topic_prefix = "{name}"
+group = "{name}"
+generation = {generation}
+options = {{ "heartbeat.interval.ms" = "200", "session.timeout.ms" = "6000" }}
+[store]
+backend = "cql"
+[store.cql]
+nodes = ["{cql}"]
+keyspace = "{keyspace}"
+[coordination]
+backend = "redis"
+[coordination.redis]
+url = "redis://{redis}"
+prefix = "{name}"
+[cluster]
+lease = "{lease}s"
+[security]
+allow_private_addresses = true
+[[providers]]
+name = "hooks"
+kind = "webhook"
+timeout = "1s"
+"#,
+        kafka = services.kafka,
+        cql = services.cql,
+        redis = services.redis,
+        keyspace = spot.keyspace,
+        lease = LEASE.as_secs(),
+    )
+}
