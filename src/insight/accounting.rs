@@ -14,6 +14,8 @@ pub struct Accounting {
     pub lines: Vec<AccountingLine>,
     /// By how much the books do not balance against what is really in hand; 0 when all is well.
     pub unaccounted: i64,
+    /// Nodes whose shards are missing here: they do not answer, and others are taking their shards over.
+    pub unreachable_nodes: usize,
 }
 
 /// Why items are skipped, each with its column.
@@ -31,6 +33,7 @@ impl Accounting {
             add(&mut self.lines, line);
         }
         self.unaccounted += other.unaccounted;
+        self.unreachable_nodes += other.unreachable_nodes;
     }
 }
 

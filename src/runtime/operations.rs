@@ -71,7 +71,7 @@ impl Operations for Everywhere {
             None => Accounting::default(),
         };
         if let Some(peers) = &self.peers {
-            for other in peers.accounting().await? {
+            for other in peers.accounting().await {
                 accounting.merge(other);
             }
         }

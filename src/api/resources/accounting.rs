@@ -1,4 +1,4 @@
-//! `GET /v1/accounting`: the books of this node, over all tenants.
+//! `GET /v1/accounting`: the books of all nodes, over all tenants.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,13 @@ struct AccountingView {
     /// By source and lane.
     lines: Vec<LineView>,
     unaccounted: i64,
+    /// Nodes that do not answer, whose shards are missing here until others have taken them over.
+    #[serde(skip_serializing_if = "is_zero")]
+    unreachable_nodes: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -58,6 +65,7 @@ pub(in crate::api) async fn show(State(api): State<Arc<Api>>) -> Answer {
         total,
         lines: accounting.lines.iter().map(line).collect(),
         unaccounted: accounting.unaccounted,
+        unreachable_nodes: accounting.unreachable_nodes,
     })
 }
 

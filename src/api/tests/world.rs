@@ -244,7 +244,7 @@ impl Operations for FakeEngine {
             scheduled: 1,
             rejected: 0,
         };
-        Ok(Accounting { lines: vec![line.clone(), line], unaccounted: 0 })
+        Ok(Accounting { lines: vec![line.clone(), line], unaccounted: 0, unreachable_nodes: 0 })
     }
 }
 

@@ -68,11 +68,17 @@ impl Peers {
         }
     }
 
-    /// The books of every other node's shards.
-    pub(super) async fn accounting(&self) -> Result<Vec<Accounting>, StoreError> {
+    /// The books of every other node's shards. A node that does not answer has crashed, most likely: its shards are being taken
+    /// over, and are missing until then.
+    pub(super) async fn accounting(&self) -> Vec<Accounting> {
         let peers: Vec<Peer> = self.keeper.peers().into_iter().filter_map(|address| Peer::parse(&address)).collect();
         let asked = peers.iter().map(|peer| answer::<AccountingWire>(peer.post(&self.http, "accounting")));
-        join_all(asked).await.into_iter().map(|answer| answer.map(AccountingWire::into_accounting)).collect()
+        let missing = |error: StoreError| {
+            tracing::warn!(%error, "the books lack another node's shards");
+            Accounting { unreachable_nodes: 1, ..Accounting::default() }
+        };
+        let answers = join_all(asked).await.into_iter();
+        answers.map(|answer| answer.map_or_else(missing, AccountingWire::into_accounting)).collect()
     }
 
     async fn owner_of(&self, id: NotificationId) -> Result<Peer, StoreError> {

@@ -112,6 +112,7 @@ impl AccountingWire {
                 rejected: line.rejected,
             })
         };
-        Accounting { lines: self.lines.into_iter().filter_map(line).collect(), unaccounted: self.unaccounted }
+        let lines = self.lines.into_iter().filter_map(line).collect();
+        Accounting { lines, unaccounted: self.unaccounted, unreachable_nodes: 0 }
     }
 }
