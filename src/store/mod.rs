@@ -127,6 +127,13 @@ pub trait Timers: Send + Sync + 'static {
 pub trait ClaimRows: Send + Sync + 'static {
     /// The row of each key, expired or not, in the order asked for.
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError>;
+
+    /// Writes the rows of records that are in the log and not planned yet, for other processes to see. A row that a plan came
+    /// with is never replaced, and writing twice changes nothing. A store that one process has for itself keeps none of them:
+    /// that process remembers its keys.
+    async fn hold(&self, _: &[ClaimRow]) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A user's notifications.

@@ -40,6 +40,8 @@ statements! {
     add_bucket: "INSERT INTO {keyspace}.timer_buckets (shard, span, bucket) VALUES (?, ?, ?) USING TTL ?";
     buckets: "SELECT bucket FROM {keyspace}.timer_buckets WHERE shard = ? AND span = ? AND bucket >= ? AND bucket <= ?";
     add_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ?";
+    /// The one statement that brings its own time: an earlier one than a plan's, so that whichever comes last, the plan's row stays.
+    hold_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ? AND TIMESTAMP ?";
     claim: "SELECT body FROM {keyspace}.claims WHERE claim = ?";
     add_history: "INSERT INTO {keyspace}.history (user_hash, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
     history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user_hash = ? AND period = ? \

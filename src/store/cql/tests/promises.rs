@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Place, place};
 use crate::clock::ManualClock;
-use crate::domain::{EventKind, Position, Source, TaskId, Timestamp};
+use crate::domain::{ClaimKey, EventKind, PlanClaim, Position, Source, TaskId, Timestamp};
 use crate::store::conformance::{NOON, event, plan, plans, shard};
 use crate::store::{
-    Beat, BookColumn, CqlStore, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters, History, LeaseRows,
-    NodeName, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Beat, BookColumn, ClaimRow, ClaimRows, CqlStore, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters,
+    History, LeaseRows, NodeName, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -101,6 +101,35 @@ async fn a_write_that_failed_is_written_again_and_counts_once() {
     }
     assert_eq!(count(&store).await, 15);
     assert_eq!(store.block(shard(0), 0).await.expect("read").len(), 15);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_held_is_seen_and_yields_to_that_of_a_plan_whichever_comes_last() {
+    let place = place!();
+    let store = place.store().await;
+    let now = place.clock.now();
+    let row = |key, offset, window| ClaimRow {
+        key: ClaimKey(key),
+        owner: Position::new(shard(0), offset),
+        body_hash: 7,
+        expires_at: now + window,
+    };
+    let planned = |row: &ClaimRow| {
+        let mut plan = plan(row.owner);
+        let ClaimRow { key, expires_at, body_hash, .. } = *row;
+        plan.claims = vec![PlanClaim { key, expires_at, body_hash }];
+        WriteBatch { plans: vec![Arc::new(plan)], ..WriteBatch::default() }
+    };
+    let holder = async |key| store.claims(&[ClaimKey(key)]).await.expect("read").pop().flatten();
+    let minute = Duration::from_secs(60);
+    for (key, window) in [(1, DAY), (10, minute)] {
+        store.hold(&[row(key, 1, window), row(key + 1, 2, window)]).await.expect("held");
+        assert_eq!(holder(key + 1).await, Some(row(key + 1, 2, window)));
+        store.write(shard(0), planned(&row(key, 3, window))).await.expect("written");
+        assert_eq!(holder(key).await, Some(row(key, 3, window)));
+        store.hold(&[row(key, 1, window)]).await.expect("held");
+        assert_eq!(holder(key).await, Some(row(key, 3, window)), "a plan's row is never replaced");
+    }
 }
 
 #[tokio::test]
