@@ -14,7 +14,7 @@ use crate::clock::{Moment, SharedClock};
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Position, TaskId, Timestamp};
 use crate::ownership::{Barrier, Ownership, Shard, WRITE_WAIT_MAX};
-use crate::store::{Cursors, SharedStore, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
+use crate::store::{Cursors, SharedStore, StoreError, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
 use crate::telemetry::InMailbox;
 
 #[derive(Debug, Default)]
@@ -46,6 +46,8 @@ pub struct TimerState {
     cursors_at: Moment,
     /// Cursors that may be written once others were told of everything from before that moment.
     pending: Option<(Cursors, Barrier)>,
+    /// Rows could not be read ahead.
+    is_behind: bool,
 }
 
 /// How far ahead rows are read; half of it later, more are read.
@@ -56,6 +58,8 @@ const FIRE_MAX: usize = 1024;
 const PAGE: usize = 4096;
 /// How often cursors are written; a crash re-reads as much.
 const CURSOR_INTERVAL: Duration = Duration::from_secs(5);
+/// The pause before rows that could not be read are read again; what is due fires this late at most meanwhile.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 impl Actor for TimerActor {
     type Msg = TimerMessage;
@@ -72,7 +76,14 @@ impl Actor for TimerActor {
         let from = TimerKey { due: Timestamp(bucket * TIMER_BUCKET.as_millis() as u64), ..TimerKey::default() };
         let now = arguments.clock.moment();
         myself.cast(TimerMessage::Look(now))?;
-        Ok(TimerState { wheel: Wheel::starting_at(from), look_at: None, cursors_at: now, pending: None, arguments })
+        Ok(TimerState {
+            wheel: Wheel::starting_at(from),
+            look_at: None,
+            cursors_at: now,
+            pending: None,
+            is_behind: false,
+            arguments,
+        })
     }
 
     async fn handle(
@@ -87,7 +98,14 @@ impl Actor for TimerActor {
                 if state.look_at.is_some_and(|look_at| look_at <= at) {
                     state.look_at = None;
                 }
-                state.read_ahead().await?;
+                state.is_behind = match state.read_ahead().await {
+                    Ok(()) => false,
+                    Err(error) => {
+                        // What is in the wheel still fires; an outage is no reason to restart.
+                        tracing::error!(%error, shard = %state.arguments.shard.id(), "cannot read timers: trying again");
+                        true
+                    }
+                };
             }
         }
         state.arguments.shard.take_arriving().into_iter().for_each(|row| state.wheel.add(row));
@@ -100,7 +118,7 @@ impl Actor for TimerActor {
 
 impl TimerState {
     /// Reads rows up to the horizon, or until memory holds enough.
-    async fn read_ahead(&mut self) -> Result<(), ActorProcessingErr> {
+    async fn read_ahead(&mut self) -> Result<(), StoreError> {
         let now = self.arguments.clock.now();
         let horizon = now + HORIZON;
         let beyond = horizon + Duration::from_millis(1);
@@ -164,7 +182,10 @@ impl TimerState {
     fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
         let clock = &self.arguments.clock;
         let now = clock.now();
-        let wait = self.wheel.look_at(HORIZON / 2).since(now).min(CURSOR_INTERVAL);
+        let wait = match self.is_behind {
+            true => RETRY_PAUSE,
+            false => self.wheel.look_at(HORIZON / 2).since(now).min(CURSOR_INTERVAL),
+        };
         let at = clock.moment() + wait;
         if self.look_at.is_some_and(|look_at| look_at <= at) {
             return;
