@@ -11,6 +11,7 @@ mod leases;
 mod measured;
 mod packed;
 mod rows;
+mod spill;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -29,6 +30,7 @@ pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter,
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
+pub use spill::SpillRows;
 
 use crate::codec::CodecError;
 use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};

@@ -20,6 +20,7 @@ mod read;
 mod rows;
 mod runner;
 mod schema;
+mod spill;
 mod statements;
 mod timers;
 mod write;

@@ -3,6 +3,7 @@
 mod lint;
 mod promises;
 mod schema;
+mod spill;
 mod wire;
 
 use std::sync::Arc;
