@@ -49,7 +49,7 @@ pub async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     run_until(config, roles, told).await
 }
 
-async fn run_until(config: Config, roles: Roles, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let metrics = telemetry::install();
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(test)]
+pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
 pub use embedded::EmbeddedStore;
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};

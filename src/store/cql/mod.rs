@@ -28,6 +28,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use tests::Place;
+
 use std::sync::Arc;
 use std::time::Duration;
 

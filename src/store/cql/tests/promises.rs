@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{Place, place};
 use crate::clock::ManualClock;
@@ -15,6 +13,7 @@ use crate::store::{
     Beat, BookColumn, ClaimRow, ClaimRows, CqlStore, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters,
     History, LeaseRows, NodeName, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
+use crate::testing::Wire;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -42,32 +41,6 @@ async fn a_batch_of_many_large_plans_is_read_back_whole() {
     found.extend(store.block(shard(0), 1).await.expect("read"));
     let found: Vec<_> = found.into_iter().map(|story| Arc::new(story.plan)).collect();
     assert_eq!(found, batch.plans);
-}
-
-/// Passes bytes on to the database, until it is cut.
-struct Wire {
-    address: String,
-    cut: CancellationToken,
-}
-
-impl Wire {
-    async fn lay(to: &str, at: &str) -> Self {
-        let listener = TcpListener::bind(at).await.expect("bound");
-        let address = listener.local_addr().expect("bound").to_string();
-        let (cut, to) = (CancellationToken::new(), to.to_owned());
-        let ended = cut.clone();
-        tokio::spawn(ended.run_until_cancelled_owned(async move {
-            // They end with the set.
-            let mut pairs = JoinSet::new();
-            while let Ok((mut here, _)) = listener.accept().await {
-                let mut there = TcpStream::connect(&to).await.expect("connected");
-                pairs.spawn(async move {
-                    let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
-                });
-            }
-        }));
-        Self { address, cut }
-    }
 }
 
 #[tokio::test]
