@@ -59,6 +59,8 @@ pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Answer {
             reasons.push(ReasonView::new(condition, error.to_string()));
         }
     } else if let Some(reason) = log.degraded() {
+        // The store would have to take them: if it is out as well, nothing does.
+        reasons.iter_mut().for_each(|reason| reason.lets_requests_in = false);
         reasons.push(ReasonView { lets_requests_in: true, ..ReasonView::new(Condition::Log, reason) });
     }
     if reasons.is_empty() {
