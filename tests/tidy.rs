@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Ports and what carries them: what things are, and how they are written down.
     ("clock", &["domain"]),
     ("disk", &["domain", "codec", "clock"]),
-    ("log", &["domain", "codec", "disk"]),
+    ("log", &["domain", "codec", "clock", "disk", "store"]),
     ("store", &["domain", "codec", "clock", "disk"]),
     ("coordination", &["domain", "clock"]),
     ("providers", &["domain", "clock"]),

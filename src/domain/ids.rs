@@ -18,6 +18,14 @@ pub struct ShardId {
 }
 
 impl ShardId {
+    /// The generation of what was accepted into the store while the log could not be written; no topic has it.
+    pub const SPILL: u8 = 255;
+
+    /// Whether it stands in the store and not in the log; its partition is then the slot of the process that wrote it.
+    pub fn is_spill(self) -> bool {
+        self.generation == Self::SPILL
+    }
+
     /// Packs the shard into four bytes whose order is that of the shards.
     pub fn to_u32(self) -> u32 {
         u32::from(self.generation) << 24 | u32::from(self.lane.index() as u8) << 16 | u32::from(self.partition)
@@ -32,7 +40,8 @@ impl ShardId {
 
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.lane, self.partition)
+        let spill = if self.is_spill() { "spill/" } else { "" };
+        write!(f, "{spill}{}/{}", self.lane, self.partition)
     }
 }
 

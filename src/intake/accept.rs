@@ -16,12 +16,15 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::accepted_keys::{AcceptedKeys, Holders, Reservation, Reserved};
+use super::cluster_keys::{ClusterHold, ClusterKeys};
 use super::metrics::REQUESTS;
 use crate::clock::SharedClock;
 use crate::codec;
-use crate::domain::{ClaimKey, Idempotency, NotificationId, NotificationRequest, Position, Priority, Source};
+use crate::domain::{
+    ClaimKey, Idempotency, NotificationId, NotificationRequest, Position, Priority, Source, Timestamp,
+};
 use crate::log::{LogError, NewRecord, SharedLog};
-use crate::store::SharedStore;
+use crate::store::{ClaimRow, SharedStore};
 use crate::telemetry::Counter;
 
 /// How long a retry waits for the call with the same key that is being appended.
@@ -55,6 +58,8 @@ pub struct Acceptor {
     store: SharedStore,
     clock: SharedClock,
     keys: Arc<AcceptedKeys>,
+    /// `None`: nobody else takes requests.
+    cluster: Option<Arc<ClusterKeys>>,
 }
 
 /// What becomes of one request of a call.
@@ -68,7 +73,12 @@ enum Fate {
 impl Acceptor {
     /// `keys` are shared with the partition actors, which forget those that were planned, and with recovery.
     pub fn new(log: SharedLog, store: SharedStore, clock: SharedClock, keys: Arc<AcceptedKeys>) -> Self {
-        Self { log, store, clock, keys }
+        Self { log, store, clock, keys, cluster: None }
+    }
+
+    /// The same where other processes take requests as well.
+    pub fn among(self, cluster: Arc<ClusterKeys>) -> Self {
+        Self { cluster: Some(cluster), ..self }
     }
 
     /// Accepts all requests or none of them; the answers stand in their order, and are given once all is durable.
@@ -125,6 +135,7 @@ impl Acceptor {
         let wanted: Vec<Idempotency> =
             batch.into_iter().chain(new.filter_map(|(request, _)| request.idempotency)).collect();
         let (held, mut known) = self.reserve(&wanted).await?;
+        let among_processes = self.reserve_among_processes(&wanted, &known).await?;
         self.ask_store(&wanted, &mut known).await?;
         let mut known = known.into_iter();
         let mut to_carry = None;
@@ -148,7 +159,7 @@ impl Acceptor {
         {
             retry.batch = to_carry;
         }
-        let appended = self.append_held(requests, &fates, held).await?;
+        let appended = self.append_held(requests, &fates, held, among_processes).await?;
         Ok(answers(&fates, appended))
     }
 
@@ -164,6 +175,23 @@ impl Acceptor {
         }
     }
 
+    /// The same among the processes, of the keys that this one knows nothing of. Before the store is asked: what another process
+    /// has let go of stands there.
+    async fn reserve_among_processes(
+        &self,
+        wanted: &[Idempotency],
+        known: &Holders,
+    ) -> Result<Option<ClusterHold>, AcceptError> {
+        let Some(cluster) = &self.cluster else { return Ok(None) };
+        let unknown = wanted.iter().zip(known).filter(|(_, known)| known.is_none());
+        let keys: Vec<ClaimKey> = unknown.map(|(one, _)| one.key).collect();
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let hold = cluster.reserve(keys, KEY_WAIT).await;
+        hold.map(Some).ok_or_else(|| unavailable("a request with the same retry key is still being written", 1))
+    }
+
     /// Fills in what the store knows of the keys that memory does not know.
     async fn ask_store(
         &self,
@@ -175,7 +203,10 @@ impl Acceptor {
             return Ok(());
         }
         let keys: Vec<ClaimKey> = unknown.iter().map(|index| wanted[*index].key).collect();
-        let rows = self.store.claims(&keys).await.map_err(|error| unavailable(&error.to_string(), 5))?;
+        let rows = match &self.cluster {
+            Some(cluster) => cluster.look(&keys).await,
+            None => self.store.claims(&keys).await.map_err(|error| unavailable(&error.to_string(), 5))?,
+        };
         let now = self.clock.now();
         for (index, row) in unknown.into_iter().zip(rows) {
             known[index] = row.filter(|row| row.expires_at > now).map(|row| (row.owner, row.body_hash));
@@ -189,6 +220,7 @@ impl Acceptor {
         requests: &[NotificationRequest],
         fates: &[Fate],
         held: Reservation,
+        among_processes: Option<ClusterHold>,
     ) -> Result<Vec<Position>, AcceptError> {
         let new =
             || requests.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Append)).map(|(request, _)| request);
@@ -196,11 +228,18 @@ impl Acceptor {
             return Ok(Vec::new());
         }
         let records = records(new()).await;
-        let keys: Vec<Option<Idempotency>> = new().map(|request| request.idempotency).collect();
-        let log = self.log.clone();
+        let keys: Vec<(Option<Idempotency>, Timestamp)> =
+            new().map(|request| (request.idempotency, request.accepted_at)).collect();
+        let (log, memory, cluster) = (self.log.clone(), self.keys.clone(), self.cluster.clone());
         let appending = tokio::spawn(async move {
             let positions = log.append(records).await?;
-            held.complete(keys.into_iter().zip(&positions).filter_map(|(key, position)| Some((key?, *position))));
+            let keyed =
+                || keys.iter().zip(&positions).filter_map(|((key, at), position)| Some(((*key)?, *at, *position)));
+            held.complete(keyed().map(|(key, _, position)| (key, position)));
+            if let Some(cluster) = cluster {
+                let rows = keyed().flat_map(|(key, at, position)| claim_rows(key, position, at + cluster.window()));
+                cluster.keep(rows.collect(), among_processes, &memory).await;
+            }
             Ok::<_, LogError>(positions)
         });
         Ok(appending.await.map_err(|_| unavailable("writing the log was interrupted", 1))??)
@@ -215,6 +254,11 @@ async fn wait_for(mut appending: watch::Receiver<()>, limit: &mut BoxFuture<'sta
         Either::Left(_) => Ok(()),
         Either::Right(_) => Err(unavailable("a request with the same retry key is still being written", 1)),
     }
+}
+
+/// The rows that the plan at this position will have for its retry keys.
+fn claim_rows(retry: Idempotency, owner: Position, expires_at: Timestamp) -> impl Iterator<Item = ClaimRow> {
+    retry.keys().map(move |key| ClaimRow { key, owner, body_hash: retry.body_hash, expires_at })
 }
 
 /// Finds keys that occur twice in one call: the later ones are answered as the first.

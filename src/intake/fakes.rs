@@ -203,6 +203,10 @@ impl Log for FakeLog {
 pub(crate) struct FakeStore {
     stories: Mutex<HashMap<Position, Story>>,
     claims: Mutex<HashMap<ClaimKey, ClaimRow>>,
+    /// Claims are neither read nor written; whoever asks is told so.
+    pub(crate) is_down: std::sync::atomic::AtomicBool,
+    /// It does not even say so.
+    pub(crate) is_silent: std::sync::atomic::AtomicBool,
     loose: Mutex<Vec<Event>>,
     dead: Mutex<Vec<DeadLetter>>,
 }
@@ -226,6 +230,16 @@ impl FakeStore {
 
     pub(crate) fn loose(&self, event: Event) {
         lock(&self.loose).push(event);
+    }
+
+    async fn answers(&self) -> Result<(), StoreError> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StoreError::Failed("it is down".to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -268,8 +282,18 @@ impl Timers for FakeStore {
 #[async_trait]
 impl ClaimRows for FakeStore {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
+        self.answers().await?;
         let claims = lock(&self.claims);
         Ok(keys.iter().map(|key| claims.get(key).copied()).collect())
+    }
+
+    async fn hold(&self, rows: &[ClaimRow]) -> Result<(), StoreError> {
+        self.answers().await?;
+        let mut claims = lock(&self.claims);
+        for row in rows {
+            claims.entry(row.key).or_insert(*row);
+        }
+        Ok(())
     }
 }
 

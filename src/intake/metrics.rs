@@ -14,6 +14,13 @@ pub(super) const REQUESTS: CounterMetric<3> = CounterMetric::new(
     "Requests by source, priority and what became of them, at the door or in planning.",
     ["source", "priority", "outcome"],
 );
+/// Retry keys that were taken without asking the store, because it did not answer: a retry may then be answered with another id,
+/// and one of the two records is skipped as a duplicate. Worry about any: the store is out.
+pub(super) const UNCHECKED_KEYS: CounterMetric<0> = CounterMetric::new(
+    "fanfare_unchecked_retry_keys_total",
+    "Retry keys that were taken without asking the store, which did not answer.",
+    [],
+);
 /// The verdicts of the gates.
 const DECISIONS: CounterMetric<2> =
     CounterMetric::new("fanfare_decisions_total", "Verdicts by gate and outcome.", ["step", "outcome"]);

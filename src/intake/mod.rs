@@ -6,6 +6,7 @@
 
 mod validate;
 mod accepted_keys;
+mod cluster_keys;
 mod accept;
 mod partition;
 mod batch;
@@ -26,6 +27,7 @@ pub(crate) mod fakes;
 pub use accept::{AcceptError, Accepted, Acceptor};
 pub(crate) use accept::{refused_counter, repeated_counter};
 pub use accepted_keys::AcceptedKeys;
+pub use cluster_keys::ClusterKeys;
 pub use foreign::Reading;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use retry_key::{NOTIFY, hashed_key};

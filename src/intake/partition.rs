@@ -36,6 +36,10 @@ use crate::timers::TimersHandle;
 /// others' tasks behind it must still come.
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
 
+/// The pause after a store failed; it doubles up to the other.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Default)]
 pub struct PartitionActor;
 
@@ -78,6 +82,8 @@ pub struct PartitionState {
     /// Records below this were in the log when this incarnation began: any of them may have been planned before, here or
     /// on another node, or cancelled.
     replayed_below: u64,
+    /// Before a store that failed is asked again.
+    pause: Duration,
 }
 
 impl Actor for PartitionActor {
@@ -91,6 +97,10 @@ impl Actor for PartitionActor {
         arguments: PartitionArguments,
     ) -> Result<PartitionState, ActorProcessingErr> {
         let id = arguments.shard.id();
+        let topic = match id.is_spill() {
+            true => format!("spill.{}", id.lane),
+            false => arguments.log.topic(id.lane),
+        };
         let mut reader = arguments.reader.lock().await;
         let committed = reader.committed();
         let replayed_below = reader.latest_end().await?;
@@ -98,9 +108,10 @@ impl Actor for PartitionActor {
         let block = arguments.shard.planned() / BLOCK_OFFSETS;
         myself.cast(PartitionMessage::TakeUp { block })?;
         Ok(PartitionState {
-            metrics: PartitionMetrics::new(id, &arguments.log.topic(id.lane)),
+            metrics: PartitionMetrics::new(id, &topic),
             committed,
             replayed_below,
+            pause: FIRST_PAUSE,
             arguments,
         })
     }
@@ -117,12 +128,14 @@ impl Actor for PartitionActor {
         }
         match message {
             PartitionMessage::TakeUp { block } if block * BLOCK_OFFSETS < state.committed => {
-                state.take_up(block).await?;
-                myself.cast(PartitionMessage::TakeUp { block: block + 1 })?;
+                let taken_up = state.take_up(block).await;
+                let next = if state.outlast(taken_up).await? { block + 1 } else { block };
+                myself.cast(PartitionMessage::TakeUp { block: next })?;
             }
             PartitionMessage::TakeUp { .. } => myself.cast(PartitionMessage::Next)?,
             PartitionMessage::Next => {
-                state.next_batch().await?;
+                let done = state.next_batch().await;
+                state.outlast(done).await?;
                 myself.cast(PartitionMessage::Next)?;
             }
         }
@@ -131,6 +144,27 @@ impl Actor for PartitionActor {
 }
 
 impl PartitionState {
+    /// Waits where a store that nodes share failed: the log keeps what comes, and an outage is no reason to restart. Returns
+    /// whether it was done; other failures are passed on.
+    async fn outlast(&mut self, outcome: Result<(), ActorProcessingErr>) -> Result<bool, ActorProcessingErr> {
+        let Err(error) = outcome else {
+            self.pause = FIRST_PAUSE;
+            return Ok(true);
+        };
+        match error.downcast_ref::<StoreError>() {
+            Some(StoreError::Failed(reason)) if self.arguments.log.is_shared() => {
+                tracing::error!(reason, shard = %self.arguments.shard.id(), "cannot read the store: the partition waits");
+            }
+            _ => return Err(error),
+        }
+        tokio::select! {
+            () = self.arguments.clock.sleep(self.pause) => {}
+            () = self.arguments.stop.cancelled() => {}
+        }
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(false)
+    }
+
     /// Waits for room in the backlog, unless the node stops meanwhile; and a moment for memory, so that contents need not be
     /// read again while the providers keep up.
     async fn room(&self) -> bool {
@@ -299,7 +333,7 @@ impl PartitionState {
             return Ok(());
         }
         let arguments = &self.arguments;
-        let mut pause = Duration::from_millis(100);
+        let mut pause = FIRST_PAUSE;
         loop {
             // A plan may be written by one owner only: the next one may plan the same record otherwise.
             let standing = arguments.ownership.standing().until_holds(&*arguments.clock, WRITE_WAIT_MAX);
@@ -316,7 +350,7 @@ impl PartitionState {
                 () = arguments.clock.sleep(pause) => {}
                 () = arguments.stop.cancelled() => return Err("it was to stop before its plans were written".into()),
             }
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod embedded;
 mod kafka;
+mod spill;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 
 pub use embedded::EmbeddedLog;
 pub use kafka::{KafkaAdmin, KafkaLog, KafkaTail, Publication, TopicState};
+pub use spill::SpillingLog;
 
 use crate::domain::{Position, Priority, ShardId, Timestamp};
 
@@ -105,6 +107,11 @@ pub trait Log: Send + Sync + 'static {
     /// Whether an append would be taken now; the reason if not.
     fn writable(&self) -> Result<(), LogError>;
 
+    /// Why appends are taken another way than they should be, if they are.
+    fn degraded(&self) -> Option<String> {
+        None
+    }
+
     /// Whether others read this log: if not, there is nobody to tell.
     fn is_shared(&self) -> bool {
         false
@@ -158,6 +165,11 @@ pub trait PartitionReader: Send + Sync {
 
     /// The same, asked of the log itself: no record below it was appended after the call.
     async fn latest_end(&mut self) -> Result<u64, LogError>;
+
+    /// This node works the partition from now on: where another one did before, how far that came is asked for.
+    async fn take_up(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// Reads records in order from `from`, waiting until there is one. Safe to drop and call again.
     async fn read(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError>;

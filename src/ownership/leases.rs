@@ -36,6 +36,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The same, of a lease that has been waited for for a while.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_millis(500);
 
+/// The same of the spill, whose shards are offered to every node and mostly have an owner and no work.
+const SPILL_LOOK_INTERVAL_MAX: Duration = Duration::from_secs(5);
+
 /// Beats in the time of one lease.
 const BEATS_PER_LEASE: u32 = 10;
 
@@ -191,7 +194,8 @@ impl LeaseKeeper {
                 Err(error) => tracing::warn!(%error, %shard, "cannot take a lease: trying again"),
             }
             self.clock.sleep(pause).await;
-            pause = (pause + LOOK_INTERVAL / 10).min(LOOK_INTERVAL_MAX);
+            let pause_max = if shard.is_spill() { SPILL_LOOK_INTERVAL_MAX } else { LOOK_INTERVAL_MAX };
+            pause = (pause + pause / 10).min(pause_max);
         }
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use futures_util::future::pending;
 
+use super::peers::random_hex;
 use crate::clock::SharedClock;
 use crate::config::{Config, CoordinationBackend, LogBackend, StoreBackend};
 use crate::coordination::{LocalCoordination, RedisCoordination, SharedCoordination};
 use crate::disk::{Disk, DiskSettings, MachineSpace};
-use crate::log::{EmbeddedLog, KafkaLog, SharedLog};
+use crate::log::{EmbeddedLog, KafkaLog, SharedLog, SpillingLog};
 use crate::store::{CqlStore, EmbeddedStore, LeaseRows, Measured, SharedStore};
 
 /// The ports of a node.
@@ -40,7 +41,8 @@ impl Backends {
             }
             (LogBackend::Kafka, StoreBackend::Cql) => {
                 let store = CqlStore::open(&config.store.cql, clock.clone()).await?;
-                let log: SharedLog = KafkaLog::open(&config.log).await?;
+                let kafka: SharedLog = KafkaLog::open(&config.log).await?;
+                let log = SpillingLog::over(kafka, store.clone(), clock.clone(), &random_hex(16)?);
                 let leases: Arc<dyn LeaseRows> = store.clone();
                 Ok(Self { log, store: Measured::over(store), coordination, leases: Some(leases), disk: None })
             }

@@ -13,6 +13,9 @@ mod node;
 mod reach;
 mod schema;
 
+#[cfg(test)]
+mod tests;
+
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
 pub use node::run;

@@ -14,12 +14,12 @@ use super::backends::Backends;
 use super::clock::SystemClock;
 use super::engine::{Engine, EngineParts};
 use super::operations::Everywhere;
-use super::peers::{Door, Peers, beat_address, door, random_hex};
+use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::watch::{Watched, watch};
 use crate::api::{self, ApiParts};
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
-use crate::intake::{AcceptedKeys, Acceptor};
+use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
 use crate::ownership::LeaseKeeper;
 use crate::planning::Policy;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
@@ -49,7 +49,7 @@ pub async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     run_until(config, roles, told).await
 }
 
-async fn run_until(config: Config, roles: Roles, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let metrics = telemetry::install();
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
@@ -92,7 +92,12 @@ async fn run_until(config: Config, roles: Roles, shutdown: impl Future<Output = 
     };
 
     let stop_api = CancellationToken::new();
-    let acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys);
+    let mut acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys);
+    if log.is_shared() {
+        let (coordination, process) = (backends.coordination.clone(), random_number()?);
+        let window = config.dedup.idempotency;
+        acceptor = acceptor.among(ClusterKeys::new(coordination, store.clone(), clock.clone(), window, process));
+    }
     let mut router = api::router(ApiParts {
         http: config.http.clone(),
         takes_requests: roles.api,

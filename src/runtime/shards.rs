@@ -210,6 +210,7 @@ impl Shards {
         let parts = &self.parts;
         let mut reading = reader.lock().await;
         let id = reading.shard();
+        reading.take_up().await?;
         parts.store.take_over(id).await?;
         let cursors = parts.store.cursors(id).await?;
         let (done, end) = (cursors.task_block * BLOCK_OFFSETS, reading.latest_end().await?);

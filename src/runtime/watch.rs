@@ -19,6 +19,11 @@ const BACKLOG: GaugeMetric<0> = GaugeMetric::new("fanfare_backlog_tasks", "Tasks
 /// Worry when the nodes' do not add up to all shards of the log: some are in nobody's hands.
 const SHARDS: GaugeMetric<0> = GaugeMetric::new("fanfare_owned_shards", "Shards that this node works on.", []);
 
+/// 1 while requests are accepted though this part is out: `log`, they go into the spill of the store; `store`, the log keeps
+/// them. Worry while it is 1.
+const DEGRADED: GaugeMetric<1> =
+    GaugeMetric::new("fanfare_degraded", "Whether a part is out, by part: log or store.", ["part"]);
+
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is looked at.
@@ -35,6 +40,8 @@ struct Gauges {
     scheduled: Gauge,
     backlog: Gauge,
     shards: Gauge,
+    log_out: Gauge,
+    store_out: Gauge,
 }
 
 /// Looks until it is aborted.
@@ -44,6 +51,8 @@ pub(super) async fn watch(watched: Watched) {
         scheduled: SCHEDULED.with([]),
         backlog: BACKLOG.with([]),
         shards: SHARDS.with([]),
+        log_out: DEGRADED.with(["log"]),
+        store_out: DEGRADED.with(["store"]),
     };
     loop {
         watched.look_at_log();
@@ -51,6 +60,9 @@ pub(super) async fn watch(watched: Watched) {
             Some(engine) => watched.look_at_engine(engine, &gauges).await,
             None => watched.look_at_store().await,
         }
+        gauges.log_out.set(f64::from(watched.log.degraded().is_some()));
+        let is_out = watched.health.reasons().iter().any(|(condition, _)| *condition == Condition::Store);
+        gauges.store_out.set(f64::from(is_out));
         watched.clock.sleep(INTERVAL).await;
     }
 }

@@ -31,12 +31,13 @@ enum Operation {
     Books,
     Timers,
     Claims,
+    Hold,
     History,
     DeadLetters,
     DeadLetter,
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "write",
     "stories",
     "block",
@@ -45,6 +46,7 @@ const NAMES: [&str; 11] = [
     "books",
     "timers",
     "claims",
+    "hold",
     "history",
     "dead_letters",
     "dead_letter",
@@ -125,6 +127,10 @@ impl Timers for Measured {
 impl ClaimRows for Measured {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
         self.call(Operation::Claims, self.store.claims(keys)).await
+    }
+
+    async fn hold(&self, rows: &[ClaimRow]) -> Result<(), StoreError> {
+        self.call(Operation::Hold, self.store.hold(rows)).await
     }
 }
 

@@ -11,6 +11,7 @@ mod leases;
 mod measured;
 mod packed;
 mod rows;
+mod spill;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(test)]
+pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
 pub use embedded::EmbeddedStore;
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
@@ -29,6 +32,7 @@ pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter,
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
+pub use spill::SpillRows;
 
 use crate::codec::CodecError;
 use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
@@ -127,6 +131,13 @@ pub trait Timers: Send + Sync + 'static {
 pub trait ClaimRows: Send + Sync + 'static {
     /// The row of each key, expired or not, in the order asked for.
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError>;
+
+    /// Writes the rows of records that are in the log and not planned yet, for other processes to see. A row that a plan came
+    /// with is never replaced, and writing twice changes nothing. A store that one process has for itself keeps none of them:
+    /// that process remembers its keys.
+    async fn hold(&self, _: &[ClaimRow]) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A user's notifications.

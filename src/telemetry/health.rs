@@ -40,6 +40,13 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether requests may be taken all the same, where the log has them until it is over.
+    pub fn lets_requests_in(self) -> bool {
+        matches!(self, Condition::Store | Condition::Leases)
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -14,7 +14,7 @@ use crate::clock::{Moment, SharedClock};
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Position, TaskId, Timestamp};
 use crate::ownership::{Barrier, Ownership, Shard, WRITE_WAIT_MAX};
-use crate::store::{Cursors, SharedStore, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
+use crate::store::{Cursors, SharedStore, StoreError, TIMER_BUCKET, TimerKey, TimerRow, WriteBatch, timer_bucket};
 use crate::telemetry::InMailbox;
 
 #[derive(Debug, Default)]
@@ -49,6 +49,8 @@ pub struct TimerState {
     cursors_at: Moment,
     /// Cursors that may be written once others were told of everything from before that moment.
     pending: Option<(Cursors, Barrier)>,
+    /// Rows could not be read ahead.
+    is_behind: bool,
 }
 
 /// How far ahead rows are read; half of it later, more are read.
@@ -61,6 +63,8 @@ const PAGE: usize = 4096;
 const CURSOR_INTERVAL: Duration = Duration::from_secs(5);
 /// How often timers that wait for their plans are looked at.
 const EARLY_INTERVAL: Duration = Duration::from_millis(200);
+/// The pause before rows that could not be read are read again; what is due fires this late at most meanwhile.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 impl Actor for TimerActor {
     type Msg = TimerMessage;
@@ -77,8 +81,15 @@ impl Actor for TimerActor {
         let from = TimerKey { due: Timestamp(bucket * TIMER_BUCKET.as_millis() as u64), ..TimerKey::default() };
         let now = arguments.clock.moment();
         myself.cast(TimerMessage::Look(now))?;
-        let (wheel, early) = (Wheel::starting_at(from), Vec::new());
-        Ok(TimerState { wheel, early, look_at: None, cursors_at: now, pending: None, arguments })
+        Ok(TimerState {
+            wheel: Wheel::starting_at(from),
+            early: Vec::new(),
+            look_at: None,
+            cursors_at: now,
+            pending: None,
+            is_behind: false,
+            arguments,
+        })
     }
 
     async fn handle(
@@ -93,7 +104,14 @@ impl Actor for TimerActor {
                 if state.look_at.is_some_and(|look_at| look_at <= at) {
                     state.look_at = None;
                 }
-                state.read_ahead().await?;
+                state.is_behind = match state.read_ahead().await {
+                    Ok(()) => false,
+                    Err(error) => {
+                        // What is in the wheel still fires; an outage is no reason to restart.
+                        tracing::error!(%error, shard = %state.arguments.shard.id(), "cannot read timers: trying again");
+                        true
+                    }
+                };
             }
         }
         state.arguments.shard.take_arriving().into_iter().for_each(|row| state.wheel.add(row));
@@ -107,7 +125,7 @@ impl Actor for TimerActor {
 
 impl TimerState {
     /// Reads rows up to the horizon, or until memory holds enough.
-    async fn read_ahead(&mut self) -> Result<(), ActorProcessingErr> {
+    async fn read_ahead(&mut self) -> Result<(), StoreError> {
         let now = self.arguments.clock.now();
         let horizon = now + HORIZON;
         let beyond = horizon + Duration::from_millis(1);
@@ -177,7 +195,10 @@ impl TimerState {
         let clock = &self.arguments.clock;
         let now = clock.now();
         let longest = if self.early.is_empty() { CURSOR_INTERVAL } else { EARLY_INTERVAL };
-        let wait = self.wheel.look_at(HORIZON / 2).since(now).min(longest);
+        let wait = match self.is_behind {
+            true => RETRY_PAUSE.min(longest),
+            false => self.wheel.look_at(HORIZON / 2).since(now).min(longest),
+        };
         let at = clock.moment() + wait;
         if self.look_at.is_some_and(|look_at| look_at <= at) {
             return;

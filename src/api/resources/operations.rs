@@ -35,25 +35,39 @@ struct ReadyView {
 struct ReasonView {
     condition: &'static str,
     reason: String,
+    #[serde(skip)]
+    lets_requests_in: bool,
 }
 
-/// `GET /readyz`: 200, or 503 with what stands against it.
+impl ReasonView {
+    fn new(condition: Condition, reason: String) -> Self {
+        Self { condition: condition.name(), reason, lets_requests_in: condition.lets_requests_in() }
+    }
+}
+
+/// `GET /readyz`: 200, or 503 with what stands against it. Where nodes share the log, one that takes requests is ready as long as
+/// it can: with the log or the store out it is `degraded`, and says why.
 pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Answer {
-    let mut reasons: Vec<ReasonView> = api
-        .parts
-        .health
-        .reasons()
-        .into_iter()
-        .map(|(condition, reason)| ReasonView { condition: condition.name(), reason })
-        .collect();
-    if let Err(error) = api.parts.log.writable() {
-        let condition = if matches!(error, LogError::Full { .. }) { Condition::Disk } else { Condition::Log }.name();
-        if !reasons.iter().any(|reason| reason.condition == condition) {
-            reasons.push(ReasonView { condition, reason: error.to_string() });
+    let mut reasons: Vec<ReasonView> =
+        api.parts.health.reasons().into_iter().map(|(condition, reason)| ReasonView::new(condition, reason)).collect();
+    let log = &api.parts.log;
+    let takes_requests = api.parts.takes_requests && log.is_shared();
+    let is_degraded_only = |reason: &&ReasonView| takes_requests && reason.lets_requests_in;
+    if let Err(error) = log.writable() {
+        let condition = if matches!(error, LogError::Full { .. }) { Condition::Disk } else { Condition::Log };
+        if !reasons.iter().any(|reason| reason.condition == condition.name()) {
+            reasons.push(ReasonView::new(condition, error.to_string()));
         }
+    } else if let Some(reason) = log.degraded() {
+        // The store would have to take them: if it is out as well, nothing does.
+        reasons.iter_mut().for_each(|reason| reason.lets_requests_in = false);
+        reasons.push(ReasonView { lets_requests_in: true, ..ReasonView::new(Condition::Log, reason) });
     }
     if reasons.is_empty() {
         return json(&ReadyView { status: "ready", reasons });
+    }
+    if reasons.iter().filter(is_degraded_only).count() == reasons.len() {
+        return json(&ReadyView { status: "degraded", reasons });
     }
     let body = serde_json::to_vec(&ReadyView { status: "not_ready", reasons }).unwrap_or_default();
     Ok(raw_json(StatusCode::SERVICE_UNAVAILABLE, body))

@@ -123,6 +123,11 @@ pub(super) fn beat_address(secret: &str, address: &str) -> Box<str> {
     format!("{secret}@{address}").into()
 }
 
+/// A number that no other process has, as far as chance goes.
+pub(super) fn random_number() -> anyhow::Result<u64> {
+    Ok(u64::from_str_radix(&random_hex(8)?, 16)?)
+}
+
 /// `bytes` random bytes, in hexadecimal.
 pub(super) fn random_hex(bytes: usize) -> anyhow::Result<String> {
     let mut random = vec![0; bytes];

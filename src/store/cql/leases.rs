@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use scylla::response::query_result::QueryResult;
 use scylla::value::{CqlValue, Row as AnyRow};
 
 use super::CqlStore;
@@ -44,14 +45,7 @@ impl LeaseRows for CqlStore {
             }
         };
         let result = self.runner.once("replace a lease", statement, &values).await?;
-        let unreadable = |error: &dyn std::error::Error| StoreError::Unreadable(format!("replace a lease: {error}"));
-        let rows = result.into_rows_result().map_err(|error| unreadable(&error))?;
-        // The two databases send different columns after the first.
-        let row: AnyRow = rows.first_row().map_err(|error| unreadable(&error))?;
-        match row.columns.first() {
-            Some(Some(CqlValue::Boolean(is_applied))) => Ok(*is_applied),
-            _ => Err(StoreError::Unreadable("the answer to a compare-and-set".to_owned())),
-        }
+        is_applied(result, "replace a lease")
     }
 
     async fn beat(&self, beat: &Beat) -> Result<(), StoreError> {
@@ -93,6 +87,18 @@ impl CqlStore {
             (Beat { node, count: count as u64, address: address.into() }, Timestamp(at as u64))
         });
         Ok(beats.collect())
+    }
+}
+
+/// What a compare-and-set answered.
+pub(super) fn is_applied(result: QueryResult, operation: &str) -> Result<bool, StoreError> {
+    let unreadable = |error: &dyn std::error::Error| StoreError::Unreadable(format!("{operation}: {error}"));
+    let rows = result.into_rows_result().map_err(|error| unreadable(&error))?;
+    // The two databases send different columns after the first.
+    let row: AnyRow = rows.first_row().map_err(|error| unreadable(&error))?;
+    match row.columns.first() {
+        Some(Some(CqlValue::Boolean(is_applied))) => Ok(*is_applied),
+        _ => Err(StoreError::Unreadable("the answer to a compare-and-set".to_owned())),
     }
 }
 

@@ -20,12 +20,16 @@ mod read;
 mod rows;
 mod runner;
 mod schema;
+mod spill;
 mod statements;
 mod timers;
 mod write;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::Place;
 
 use std::sync::Arc;
 use std::time::Duration;

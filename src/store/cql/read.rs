@@ -159,6 +159,10 @@ impl ClaimRows for CqlStore {
             .try_collect()
             .await
     }
+
+    async fn hold(&self, rows: &[ClaimRow]) -> Result<(), StoreError> {
+        self.hold_claims(rows).await
+    }
 }
 
 /// More than of other reads: each is of one tiny row, and a batch of plans waits for hundreds.

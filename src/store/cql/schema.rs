@@ -39,6 +39,9 @@ pub(super) const STEPS: &[Step] = steps! {
     7 "0007_shard_state"
     8 "0008_leases"
     9 "0009_node_beats"
+    10 "0010_spill"
+    11 "0011_spill_shards"
+    12 "0012_spill_slots"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

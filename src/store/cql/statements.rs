@@ -22,7 +22,7 @@ macro_rules! statements {
         pub(super) const TEXTS: &[&str] = &[$($text),*];
 
         impl Statements {
-            /// All but those about leases may be sent twice.
+            /// All but those about leases and slots may be sent twice.
             async fn prepare_all(session: &Session, keyspaces: &Keyspaces) -> Result<Self, StoreError> {
                 Ok(Self { $($name: prepare(session, keyspaces, $text).await?,)* })
             }
@@ -40,6 +40,8 @@ statements! {
     add_bucket: "INSERT INTO {keyspace}.timer_buckets (shard, span, bucket) VALUES (?, ?, ?) USING TTL ?";
     buckets: "SELECT bucket FROM {keyspace}.timer_buckets WHERE shard = ? AND span = ? AND bucket >= ? AND bucket <= ?";
     add_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ?";
+    /// The one statement that brings its own time: an earlier one than a plan's, so that whichever comes last, the plan's row stays.
+    hold_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ? AND TIMESTAMP ?";
     claim: "SELECT body FROM {keyspace}.claims WHERE claim = ?";
     add_history: "INSERT INTO {keyspace}.history (user_hash, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
     history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user_hash = ? AND period = ? \
@@ -57,6 +59,14 @@ statements! {
     first_lease: "INSERT INTO {leases}.leases (shard, owner, epoch, released) VALUES (?, ?, ?, ?) IF NOT EXISTS";
     next_lease: "UPDATE {leases}.leases SET owner = ?, epoch = ?, released = ? WHERE shard = ? \
                  IF owner = ? AND epoch = ? AND released = ?";
+    add_to_spill: "INSERT INTO {keyspace}.spill (shard, block, offset, body) VALUES (?, ?, ?, ?)";
+    spill: "SELECT offset, body FROM {keyspace}.spill WHERE shard = ? AND block = ? AND offset >= ?";
+    spill_last: "SELECT offset FROM {keyspace}.spill WHERE shard = ? AND block = ? ORDER BY offset DESC LIMIT 1";
+    open_spill: "INSERT INTO {keyspace}.spill_shards (part, shard) VALUES (?, ?)";
+    commit_spill: "INSERT INTO {keyspace}.spill_shards (part, shard, committed) VALUES (?, ?, ?)";
+    spill_shards: "SELECT shard, committed FROM {keyspace}.spill_shards WHERE part = ?";
+    slots: "SELECT slot, process FROM {leases}.spill_slots WHERE part = ?";
+    take_slot: "INSERT INTO {leases}.spill_slots (part, slot, process, taken_at) VALUES (?, ?, ?, ?) IF NOT EXISTS";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }
@@ -64,12 +74,13 @@ statements! {
 impl Statements {
     pub(super) async fn prepare(session: &Session, keyspaces: &Keyspaces, is_local: bool) -> Result<Self, StoreError> {
         let mut statements = Self::prepare_all(session, keyspaces).await?;
-        for read in [&mut statements.window, &mut statements.kind] {
+        for read in [&mut statements.window, &mut statements.kind, &mut statements.spill] {
             read.set_page_size(LOG_PAGE);
         }
         let (read, write) = serial(is_local);
         statements.lease.set_consistency(read);
-        for swap in [&mut statements.first_lease, &mut statements.next_lease] {
+        statements.slots.set_consistency(read);
+        for swap in [&mut statements.first_lease, &mut statements.next_lease, &mut statements.take_slot] {
             // A second try would find what the first one left, and take it for another's.
             swap.set_is_idempotent(false);
             swap.set_serial_consistency(Some(write));
@@ -78,7 +89,7 @@ impl Statements {
     }
 }
 
-/// How leases are read and written: by agreement of the replicas of this data center, or of all.
+/// How leases and slots are read and written: by agreement of the replicas of this data center, or of all.
 fn serial(is_local: bool) -> (Consistency, SerialConsistency) {
     if is_local {
         (Consistency::LocalSerial, SerialConsistency::LocalSerial)

@@ -1,6 +1,8 @@
 //! One write: the tables in the order of the batch's fields, the rows of a table at once. A table is begun when the one before
 //! is acknowledged, so that what relies on a row is never there without it.
 
+use std::time::Duration;
+
 use scylla::value::CqlValue;
 
 use super::CqlStore;
@@ -43,6 +45,20 @@ impl CqlStore {
         Ok(())
     }
 
+    /// Claims of records that are not planned yet. Their cells are dated back, further than clocks of nodes differ and less than
+    /// a claim holds: so they yield to whatever a plan wrote or will write, and replace a claim that has run out.
+    pub(super) async fn hold_claims(&self, rows: &[ClaimRow]) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let rows = rows.iter().map(|row| {
+            let mut held = claim_row(row, now);
+            let back = (row.expires_at.since(now) / 2).min(HELD_BACK);
+            held.values.push(big((now - back).millis().saturating_mul(1000)));
+            held
+        });
+        let statement = &self.statements.hold_claim;
+        self.runner.write("hold claims", Traffic::Critical, statement, rows.collect()).await
+    }
+
     /// Numbers the rows in their order: of two about the same thing the later has the higher number.
     fn numbered(&self, shard: ShardId, rows: Vec<LogRow>) -> Vec<Row> {
         let numbered = rows.into_iter().map(|row| Row {
@@ -61,6 +77,9 @@ impl CqlStore {
     }
 }
 
+/// How far the clocks of nodes may differ before a claim that was held wins over a plan's.
+const HELD_BACK: Duration = Duration::from_secs(3600);
+
 fn claims(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {
     let mut rows = Vec::new();
     for plan in &batch.plans {
@@ -71,17 +90,21 @@ fn claims(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {
                 body_hash: claim.body_hash,
                 expires_at: claim.expires_at,
             };
-            rows.push(Row {
-                partition: claim.key.0,
-                values: vec![
-                    blob(claim.key.0.to_be_bytes()),
-                    blob(codec::encode_claim(&row)),
-                    CqlValue::Int(seconds(lifetimes::of_claim(&row, now))),
-                ],
-            });
+            rows.push(claim_row(&row, now));
         }
     }
     rows
+}
+
+fn claim_row(row: &ClaimRow, now: Timestamp) -> Row {
+    Row {
+        partition: row.key.0,
+        values: vec![
+            blob(row.key.0.to_be_bytes()),
+            blob(codec::encode_claim(row)),
+            CqlValue::Int(seconds(lifetimes::of_claim(row, now))),
+        ],
+    }
 }
 
 fn history(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {

@@ -3,6 +3,7 @@
 mod lint;
 mod promises;
 mod schema;
+mod spill;
 mod wire;
 
 use std::sync::Arc;
@@ -54,8 +55,8 @@ fn settings(address: &str, keyspace: &str) -> Cql {
 }
 
 /// A keyspace of its own, dropped at the end.
-struct Place {
-    settings: Cql,
+pub(crate) struct Place {
+    pub(crate) settings: Cql,
     clock: SharedClock,
 }
 
@@ -69,7 +70,7 @@ impl Place {
         Some(Self { settings: settings(&address, &keyspace), clock: afternoon() })
     }
 
-    async fn new() -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         let place = Self::without_tables()?;
         apply_schema(&place.settings, place.clock.clone()).await.expect("applied");
         Some(place)

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{Place, place};
 use crate::clock::ManualClock;
-use crate::domain::{EventKind, Position, Source, TaskId, Timestamp};
+use crate::domain::{ClaimKey, EventKind, PlanClaim, Position, Source, TaskId, Timestamp};
 use crate::store::conformance::{NOON, event, plan, plans, shard};
 use crate::store::{
-    Beat, BookColumn, CqlStore, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters, History, LeaseRows,
-    NodeName, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Beat, BookColumn, ClaimRow, ClaimRows, CqlStore, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters,
+    History, LeaseRows, NodeName, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
+use crate::testing::Wire;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -42,32 +41,6 @@ async fn a_batch_of_many_large_plans_is_read_back_whole() {
     found.extend(store.block(shard(0), 1).await.expect("read"));
     let found: Vec<_> = found.into_iter().map(|story| Arc::new(story.plan)).collect();
     assert_eq!(found, batch.plans);
-}
-
-/// Passes bytes on to the database, until it is cut.
-struct Wire {
-    address: String,
-    cut: CancellationToken,
-}
-
-impl Wire {
-    async fn lay(to: &str, at: &str) -> Self {
-        let listener = TcpListener::bind(at).await.expect("bound");
-        let address = listener.local_addr().expect("bound").to_string();
-        let (cut, to) = (CancellationToken::new(), to.to_owned());
-        let ended = cut.clone();
-        tokio::spawn(ended.run_until_cancelled_owned(async move {
-            // They end with the set.
-            let mut pairs = JoinSet::new();
-            while let Ok((mut here, _)) = listener.accept().await {
-                let mut there = TcpStream::connect(&to).await.expect("connected");
-                pairs.spawn(async move {
-                    let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
-                });
-            }
-        }));
-        Self { address, cut }
-    }
 }
 
 #[tokio::test]
@@ -101,6 +74,35 @@ async fn a_write_that_failed_is_written_again_and_counts_once() {
     }
     assert_eq!(count(&store).await, 15);
     assert_eq!(store.block(shard(0), 0).await.expect("read").len(), 15);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_held_is_seen_and_yields_to_that_of_a_plan_whichever_comes_last() {
+    let place = place!();
+    let store = place.store().await;
+    let now = place.clock.now();
+    let row = |key, offset, window| ClaimRow {
+        key: ClaimKey(key),
+        owner: Position::new(shard(0), offset),
+        body_hash: 7,
+        expires_at: now + window,
+    };
+    let planned = |row: &ClaimRow| {
+        let mut plan = plan(row.owner);
+        let ClaimRow { key, expires_at, body_hash, .. } = *row;
+        plan.claims = vec![PlanClaim { key, expires_at, body_hash }];
+        WriteBatch { plans: vec![Arc::new(plan)], ..WriteBatch::default() }
+    };
+    let holder = async |key| store.claims(&[ClaimKey(key)]).await.expect("read").pop().flatten();
+    let minute = Duration::from_secs(60);
+    for (key, window) in [(1, DAY), (10, minute)] {
+        store.hold(&[row(key, 1, window), row(key + 1, 2, window)]).await.expect("held");
+        assert_eq!(holder(key + 1).await, Some(row(key + 1, 2, window)));
+        store.write(shard(0), planned(&row(key, 3, window))).await.expect("written");
+        assert_eq!(holder(key).await, Some(row(key, 3, window)));
+        store.hold(&[row(key, 1, window)]).await.expect("held");
+        assert_eq!(holder(key).await, Some(row(key, 3, window)), "a plan's row is never replaced");
+    }
 }
 
 #[tokio::test]
