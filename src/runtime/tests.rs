@@ -181,5 +181,10 @@ async fn requests_are_taken_while_the_log_or_the_store_is_up_and_all_of_them_are
     let after = node.several(3).await;
     assert!(after.iter().all(|id| !id.0.shard.is_spill()));
     node.until_sent(&after).await;
+    // Each of them once, and no other.
+    let all = before.len() + spilled.len() + waiting.len() + after.len();
+    let (_, books) = node.get("/v1/accounting").await.expect("the node answers");
+    let total = &books["total"];
+    assert_eq!((&total["in"], &total["sent"], &books["unaccounted"]), (&json!(all), &json!(all), &json!(0)), "{books}");
     node.stop().await;
 }
