@@ -36,6 +36,8 @@ pub enum TimerMessage {
     Added(InMailbox),
     /// The time has come to look: for what is due, and for what to read ahead.
     Look(Moment),
+    /// A notification whose timer is due already was planned.
+    Planned,
 }
 
 pub struct TimerState {
@@ -44,6 +46,8 @@ pub struct TimerState {
     /// Due, and their notifications are not planned yet: an owner before was stopped between the two writes, or its plan is found
     /// when the record is read again. Were they fired now, nothing would be found to send, and they would be given up.
     early: Vec<TimerRow>,
+    /// Whether somebody waits for their plans.
+    awaits_plans: bool,
     /// The earliest look that is arranged.
     look_at: Option<Moment>,
     cursors_at: Moment,
@@ -57,8 +61,6 @@ const FIRE_MAX: usize = 1024;
 const PAGE: usize = 4096;
 /// How often cursors are written; a crash re-reads as much.
 const CURSOR_INTERVAL: Duration = Duration::from_secs(5);
-/// How often timers that wait for their plans are looked at.
-const EARLY_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Actor for TimerActor {
     type Msg = TimerMessage;
@@ -76,7 +78,7 @@ impl Actor for TimerActor {
         let now = arguments.clock.moment();
         myself.cast(TimerMessage::Look(now))?;
         let (wheel, early) = (Wheel::starting_at(from), Vec::new());
-        Ok(TimerState { wheel, early, look_at: None, cursors_at: now, arguments })
+        Ok(TimerState { wheel, early, awaits_plans: false, look_at: None, cursors_at: now, arguments })
     }
 
     async fn handle(
@@ -87,6 +89,7 @@ impl Actor for TimerActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             TimerMessage::Added(_) => {}
+            TimerMessage::Planned => state.awaits_plans = false,
             TimerMessage::Look(at) => {
                 if state.look_at.is_some_and(|look_at| look_at <= at) {
                     state.look_at = None;
@@ -98,6 +101,7 @@ impl Actor for TimerActor {
         std::mem::take(&mut state.early).into_iter().for_each(|row| state.wheel.add(row));
         state.fire().await;
         state.move_cursors().await;
+        state.await_plans(&myself);
         state.arrange(&myself);
         Ok(())
     }
@@ -145,6 +149,21 @@ impl TimerState {
         arguments.dispatch.hand_over(ready);
     }
 
+    fn await_plans(&mut self, myself: &ActorRef<TimerMessage>) {
+        let shard = self.arguments.shard.clone();
+        let Some(first) = self.early.iter().map(|row| row.key.offset).min() else { return };
+        if self.awaits_plans || shard.is_closed() {
+            return;
+        }
+        self.awaits_plans = true;
+        let myself = myself.clone();
+        tokio::spawn(async move {
+            shard.until_planned(first).await;
+            // A closed mailbox means a restart, and the next incarnation looks by itself.
+            let _ = myself.cast(TimerMessage::Planned);
+        });
+    }
+
     async fn move_cursors(&mut self) {
         let now = self.arguments.clock.now();
         let unfired = self.wheel.next_due().unwrap_or(self.wheel.read_to().due).min(now);
@@ -173,8 +192,7 @@ impl TimerState {
     fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
         let clock = &self.arguments.clock;
         let now = clock.now();
-        let longest = if self.early.is_empty() { CURSOR_INTERVAL } else { EARLY_INTERVAL };
-        let wait = self.wheel.look_at(HORIZON / 2).since(now).min(longest);
+        let wait = self.wheel.look_at(HORIZON / 2).since(now).min(CURSOR_INTERVAL);
         let at = clock.moment() + wait;
         if self.look_at.is_some_and(|look_at| look_at <= at) {
             return;
