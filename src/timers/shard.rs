@@ -36,6 +36,8 @@ pub enum TimerMessage {
     Added(InMailbox),
     /// The time has come to look: for what is due, and for what to read ahead.
     Look(Moment),
+    /// A notification whose timer is due already was planned.
+    Planned,
 }
 
 pub struct TimerState {
@@ -44,6 +46,8 @@ pub struct TimerState {
     /// Due, and their notifications are not planned yet: an owner before was stopped between the two writes, or its plan is found
     /// when the record is read again. Were they fired now, nothing would be found to send, and they would be given up.
     early: Vec<TimerRow>,
+    /// Whether somebody waits for their plans.
+    awaits_plans: bool,
     /// The earliest look that is arranged.
     look_at: Option<Moment>,
     cursors_at: Moment,
@@ -61,8 +65,6 @@ const FIRE_MAX: usize = 1024;
 const PAGE: usize = 4096;
 /// How often cursors are written; a crash re-reads as much.
 const CURSOR_INTERVAL: Duration = Duration::from_secs(5);
-/// How often timers that wait for their plans are looked at.
-const EARLY_INTERVAL: Duration = Duration::from_millis(200);
 /// The pause before rows that could not be read are read again; what is due fires this late at most meanwhile.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -84,6 +86,7 @@ impl Actor for TimerActor {
         Ok(TimerState {
             wheel: Wheel::starting_at(from),
             early: Vec::new(),
+            awaits_plans: false,
             look_at: None,
             cursors_at: now,
             pending: None,
@@ -100,6 +103,7 @@ impl Actor for TimerActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             TimerMessage::Added(_) => {}
+            TimerMessage::Planned => state.awaits_plans = false,
             TimerMessage::Look(at) => {
                 if state.look_at.is_some_and(|look_at| look_at <= at) {
                     state.look_at = None;
@@ -118,6 +122,7 @@ impl Actor for TimerActor {
         std::mem::take(&mut state.early).into_iter().for_each(|row| state.wheel.add(row));
         state.fire().await;
         state.move_cursors().await;
+        state.await_plans(&myself);
         state.arrange(&myself);
         Ok(())
     }
@@ -165,6 +170,21 @@ impl TimerState {
         arguments.dispatch.hand_over(ready);
     }
 
+    fn await_plans(&mut self, myself: &ActorRef<TimerMessage>) {
+        let shard = self.arguments.shard.clone();
+        let Some(first) = self.early.iter().map(|row| row.key.offset).min() else { return };
+        if self.awaits_plans || shard.is_closed() {
+            return;
+        }
+        self.awaits_plans = true;
+        let myself = myself.clone();
+        tokio::spawn(async move {
+            shard.until_planned(first).await;
+            // A closed mailbox means a restart, and the next incarnation looks by itself.
+            let _ = myself.cast(TimerMessage::Planned);
+        });
+    }
+
     async fn move_cursors(&mut self) {
         let now = self.arguments.clock.now();
         let unfired = self.wheel.next_due().unwrap_or(self.wheel.read_to().due).min(now);
@@ -194,10 +214,9 @@ impl TimerState {
     fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
         let clock = &self.arguments.clock;
         let now = clock.now();
-        let longest = if self.early.is_empty() { CURSOR_INTERVAL } else { EARLY_INTERVAL };
         let wait = match self.is_behind {
-            true => RETRY_PAUSE.min(longest),
-            false => self.wheel.look_at(HORIZON / 2).since(now).min(longest),
+            true => RETRY_PAUSE,
+            false => self.wheel.look_at(HORIZON / 2).since(now).min(CURSOR_INTERVAL),
         };
         let at = clock.moment() + wait;
         if self.look_at.is_some_and(|look_at| look_at <= at) {

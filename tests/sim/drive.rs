@@ -75,8 +75,7 @@ pub async fn run(world: Arc<World>, kit: &Kit) -> anyhow::Result<Verdict> {
         oracle,
     };
     drive.begin().await?;
-    loop {
-        let Some(at) = drive.queue.keys().next().copied() else { break };
+    while let Some(at) = drive.queue.keys().next().copied() {
         let word = tokio::select! {
             biased;
             word = heard.recv() => word,
