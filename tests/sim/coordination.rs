@@ -4,8 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fanfare::coordination::{Claims, Lease, Rate, TokenLeases, Wanted};
-use fanfare::domain::Position;
+use bytes::Bytes;
+use fanfare::clock::ManualClock;
+use fanfare::coordination::{
+    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentOn, Rate, Subscription, TokenLeases,
+    UserKey, Wanted,
+};
+use fanfare::domain::{Position, Timestamp};
 
 use super::host::Host;
 use super::variant::Variant;
@@ -14,6 +19,8 @@ use super::world::World;
 pub struct SimCoordination {
     world: Arc<World>,
     host: Arc<Host>,
+    /// Nobody is connected in this world.
+    realtime: LocalCoordination,
 }
 
 /// How long a claim is remembered.
@@ -21,7 +28,8 @@ const CLAIM_TTL: Duration = Duration::from_secs(60);
 
 impl SimCoordination {
     pub fn new(world: Arc<World>, host: Arc<Host>) -> Arc<Self> {
-        Arc::new(Self { world, host })
+        let realtime = LocalCoordination::new(ManualClock::starting_at(Timestamp(0)));
+        Arc::new(Self { world, host, realtime })
     }
 
     async fn go_there(&self) {
@@ -54,8 +62,30 @@ impl TokenLeases for SimCoordination {
         self.go_there().await;
         Lease { granted: wanted, retry_after: Duration::ZERO }
     }
+}
 
-    async fn give_back(&self, _: &str, _: Rate, _: u32, _: bool) {}
+impl Coordination for SimCoordination {}
+
+#[async_trait]
+impl Presence for SimCoordination {
+    async fn set_present(&self, node: &str, users: &[(UserKey, u32)]) {
+        self.realtime.set_present(node, users).await;
+    }
+
+    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
+        self.realtime.present_on(users).await
+    }
+}
+
+#[async_trait]
+impl Fanout for SimCoordination {
+    async fn publish(&self, node: &str, message: Bytes) -> bool {
+        self.realtime.publish(node, message).await
+    }
+
+    async fn subscribe(&self, node: &str) -> Subscription {
+        self.realtime.subscribe(node).await
+    }
 }
 
 #[async_trait]
