@@ -68,7 +68,10 @@ impl Actor for DeliveriesActor {
         let deliveries = state.arguments.deliveries.clone();
         deliveries.told.store(false, Ordering::Release);
         if let Err(reason) = state.step().await {
-            tracing::warn!(reason, "cannot tell others of what happened to tasks: trying again");
+            // The first of a row of failures: a log that is out for an hour is worth one line.
+            if state.pause == PAUSE {
+                tracing::warn!(reason, "cannot tell others of what happened to tasks: trying again");
+            }
             // Nobody else wakes it meanwhile.
             deliveries.told.store(true, Ordering::Release);
             arrange(myself, state.arguments.clock.sleep(state.pause));

@@ -36,7 +36,6 @@ use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::config::Cql;
-use crate::domain::ShardId;
 use crate::store::StoreError;
 use books::ShardBooks;
 use numbers::Numbers;
@@ -74,12 +73,6 @@ impl CqlStore {
             books: ShardBooks::default(),
             known_buckets: KnownBuckets::default(),
         }))
-    }
-
-    /// Forgets what is held in memory of a shard's books and cursors: they are read again before they are next written. To be
-    /// called whenever this process gets a shard that another may have written meanwhile.
-    pub fn forget(&self, shard: ShardId) {
-        self.books.forget(shard);
     }
 
     /// Connects and looks whether everything is as it must be; says which database it is.

@@ -26,7 +26,7 @@ impl TaskLog for CqlStore {
     }
 
     async fn take_over(&self, shard: ShardId) -> Result<(), StoreError> {
-        self.forget(shard);
+        self.books.forget(shard);
         Ok(())
     }
 
