@@ -27,7 +27,7 @@ use fanfare::runtime::{Engine, EngineParts};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use tokio::runtime::Handle;
 
-pub use others::{Others, Producer};
+pub use others::{Others, Producer, Trouble};
 pub(crate) use place::on_both;
 pub use place::{Place, Ports, Spot};
 pub use process::{LEASE, Process};
