@@ -283,6 +283,7 @@ impl PartitionState {
         let (first, next) = (first.position.offset, last.position.offset + 1);
         let Decoded { mut requests, keys, mut rejected } = batch::decode(&records, &arguments.reading, now);
         let planned_before = self.planned_before(first, next).await?;
+        rejects::leave_known(&mut rejected, self.replayed_below, &*self.arguments.store).await?;
         let arguments = &self.arguments;
         let mut cancelled = arguments.shard.begin_planning(first, next);
         if !planned_before.is_empty() {
@@ -295,6 +296,8 @@ impl PartitionState {
                 |offset: u64| planned_before.binary_search_by_key(&offset, |story| story.plan.position.offset).is_ok();
             requests.retain(|(position, _)| !is_planned(position.offset));
             records.retain(|record| !is_planned(record.position.offset));
+            // It could be used then.
+            rejected.retain(|reject| !is_planned(reject.letter.key.task.position.offset));
         }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
         let sources =

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::domain::{NotificationId, TaskId, Timestamp};
 use crate::log::{Foreign, Outlet, Record, SharedLog, Told};
-use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter};
+use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters, ForeignLetter, StoreError};
 
 /// The ordinal of a dead letter about a record that was never planned.
 const RECORD: u8 = u8::MAX;
@@ -84,6 +84,23 @@ fn foreign_letter(body: &Bytes, foreign: &Foreign) -> ForeignLetter {
         tenant: tenant.clone().filter(|_| keeps_headers),
         is_whole: keeps_headers && kept == body.len(),
     }
+}
+
+/// Takes out, of those below `below`, what an earlier owner rejected: others were told of it, and it stands in the books.
+pub(super) async fn leave_known(
+    rejects: &mut Vec<Reject>,
+    below: u64,
+    letters: &dyn DeadLetters,
+) -> Result<(), StoreError> {
+    let mut new = Vec::with_capacity(rejects.len());
+    for reject in rejects.drain(..) {
+        let key = &reject.letter.key;
+        if key.task.position.offset >= below || letters.dead_letter(key).await?.is_none() {
+            new.push(reject);
+        }
+    }
+    *rejects = new;
+    Ok(())
 }
 
 /// Tells others of the records, again and again until it is done; `false`: the node stops, and they are not all told.

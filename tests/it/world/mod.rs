@@ -171,6 +171,12 @@ impl World {
         self.restart_with(providers, Duration::ZERO).await
     }
 
+    /// The same with another configuration.
+    pub async fn restart_with_config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self.restart().await
+    }
+
     /// The same with other providers.
     pub async fn restart_with_providers(self, providers: Vec<Arc<TestProvider>>) -> Self {
         self.restart_with(providers, Duration::ZERO).await
