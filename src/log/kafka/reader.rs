@@ -97,6 +97,10 @@ impl Reader {
                 },
             };
             let offset = record.position.offset;
+            if let Some(next) = self.next.filter(|next| offset < *next) {
+                (self.next, self.held) = (None, None);
+                return Err(self.parts.went_back(self.shard(), offset, next));
+            }
             if offset < from {
                 self.next = Some(offset + 1);
                 continue;
