@@ -13,6 +13,8 @@ use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters, Fore
 /// The ordinal of a dead letter about a record that was never planned.
 const RECORD: u8 = u8::MAX;
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// Tries with the whole record before a shorter one is told instead: it may be larger than what the log takes.
 const WHOLE_TRIES: u32 = 5;
 /// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
@@ -37,7 +39,7 @@ impl Reject {
                 if letter.body.len() < record.body.len() {
                     reason.push_str(" (only the first 256 KiB are kept here)");
                 }
-                (foreign.appended_at, DeadLetterCause::Foreign(Box::new(letter)))
+                (listed_at(foreign.appended_at, now), DeadLetterCause::Foreign(Box::new(letter)))
             }
         };
         let letter = DeadLetter { key: DeadLetterKey { tenant: "".into(), at, task }, reason: reason.into(), cause };
@@ -63,6 +65,15 @@ impl Reject {
                 ("source-offset", text(position.offset.to_string())),
             ],
         }
+    }
+}
+
+/// Dead letters are listed by their time, for thirty days. Producers stamp their records as they like, and what is copied from
+/// another cluster keeps its old time: such a record stands at the begin of the day, and not where nobody looks.
+fn listed_at(appended_at: Timestamp, now: Timestamp) -> Timestamp {
+    match now.since(appended_at) < DAY && appended_at <= now {
+        true => appended_at,
+        false => Timestamp(now.millis() - now.millis() % DAY.as_millis() as u64),
     }
 }
 
