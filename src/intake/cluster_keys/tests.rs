@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::coordination::{
-    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentOn, Rate, Subscription, TokenLeases, UserKey,
+    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentOn, Rate, Subscription, TokenLeases,
+    UserKey,
 };
 use crate::domain::{Idempotency, NotificationRequest, Source, Timestamp};
 use crate::intake::fakes::{FakeLog, FakeStore};

@@ -252,6 +252,23 @@ async fn a_topic_that_is_made_anew_while_it_is_read_is_told_and_none_of_it_left_
 }
 
 #[tokio::test]
+async fn what_was_deleted_before_it_was_read_is_left_out_and_the_rest_is_read() {
+    let Some(broker) = OnBroker::new() else { return };
+    let log = broker.log(1).await;
+    let shard = log.append(numbered(Priority::Normal, 0..400)).await.expect("appended")[0].shard;
+    let mut membership = log.join().await.expect("joined");
+    let mut readers = several(&mut *membership, 4).await;
+    let reader = readers.iter_mut().find(|reader| reader.shard() == shard).expect("it is assigned");
+    in_time("reading", reader.read(0, ALL)).await.expect("read");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&broker.lane(Priority::Normal), 0, Offset::Offset(300)).expect("an offset");
+    broker.admin().delete_records(&list, &AdminOptions::new()).await.expect("deleted");
+    // As after a failure: from where it had been.
+    let records = in_time("reading again", reader.read(0, ALL)).await.expect("read");
+    assert_eq!(records[0].position.offset, 300);
+}
+
+#[tokio::test]
 async fn nodes_that_start_at_once_create_the_topics_once() {
     let Some(broker) = OnBroker::new() else { return };
     let logs = tokio::join!(broker.log(3), broker.log(3), broker.log(3));
