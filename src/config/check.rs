@@ -107,7 +107,7 @@ fn cluster(config: &Config) -> Result<(), String> {
     let kafka = &config.log.kafka;
     // 254 marks processes that own retry keys, 255 the spill.
     ensure(kafka.generation < 254, "`log.kafka.generation` must be 0 to 253")?;
-    for name in OWN_OPTIONS.into_iter().filter(|name| kafka.options.contains_key(*name)) {
+    if let Some(name) = OWN_OPTIONS.into_iter().find(|name| kafka.options.contains_key(*name)) {
         return Err(format!("`log.kafka.options` sets `{name}`, which the engine relies on: leave it out"));
     }
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
