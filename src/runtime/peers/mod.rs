@@ -6,6 +6,9 @@
 mod door;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use futures_util::future::join_all;
 use reqwest::{Client, RequestBuilder};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(super) use door::{Door, door};
 
@@ -30,10 +34,15 @@ const BOOKS_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest until it is reached.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Questions to other nodes at once, an eighth of `http.max_in_flight`: those that wait for a node that stands still must not
+/// take all places of requests, which come to the same door.
+const ASKING_MAX: usize = 256;
+
 /// The other nodes.
 pub(super) struct Peers {
     http: Client,
     keeper: Arc<LeaseKeeper>,
+    asking: Semaphore,
 }
 
 impl Peers {
@@ -46,11 +55,12 @@ impl Peers {
             .no_proxy()
             .use_preconfigured_tls(tls.with_no_client_auth())
             .build()?;
-        Ok(Self { http, keeper })
+        Ok(Self { http, keeper, asking: Semaphore::new(ASKING_MAX) })
     }
 
     /// Asks the node that has the notification's shard.
     pub(super) async fn cancel(&self, id: NotificationId) -> Result<Cancelled, OperationError> {
+        let _place = self.place()?;
         let peer = self.owner_of(id).await?;
         let asked = peer.post(&self.http, "cancel").json(&CancelWire { id: id.to_string() });
         match answer::<CancelledWire>(asked).await? {
@@ -61,6 +71,7 @@ impl Peers {
     }
 
     pub(super) async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError> {
+        let _place = self.place()?;
         let peer = self.owner_of(NotificationId(key.task.position)).await?;
         let asked = peer.post(&self.http, "replay").json(&ReplayWire::new(key));
         match answer::<ReplayedWire>(asked).await? {
@@ -82,6 +93,11 @@ impl Peers {
         };
         let answers = join_all(asked).await.into_iter();
         answers.map(|answer| answer.map_or_else(missing, AccountingWire::into_accounting)).collect()
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>, OperationError> {
+        let busy = |_| OperationError::Elsewhere("too many questions wait for other nodes".into());
+        self.asking.try_acquire().map_err(busy)
     }
 
     async fn owner_of(&self, id: NotificationId) -> Result<Peer, OperationError> {
