@@ -80,8 +80,9 @@ impl Watched {
         let is_full = matches!(error, Some(LogError::Full { .. }));
         let reason = error.map(|error| error.to_string());
         self.set(Condition::Disk, reason.as_ref().filter(|_| is_full));
+        self.set(Condition::Log, reason.as_ref().filter(|_| !is_full));
         let stuck = self.engine.as_ref().and_then(|engine| engine.stuck());
-        self.set(Condition::Log, reason.filter(|_| !is_full).or(stuck).as_ref());
+        self.set(Condition::Shards, stuck.as_ref());
     }
 
     async fn look_at_engine(&self, engine: &Engine, gauges: &Gauges) {
