@@ -185,17 +185,6 @@ impl Shard {
         self.state().is_closed
     }
 
-    /// Waits until the shard is closed.
-    pub async fn until_closed(&self) {
-        loop {
-            let was_closed = self.was_planned.notified();
-            if self.is_closed() {
-                return;
-            }
-            was_closed.await;
-        }
-    }
-
     /// Waits until no sender holds any task of the shard: what they sent is settled.
     pub async fn until_idle(&self) {
         loop {

