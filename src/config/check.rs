@@ -216,6 +216,18 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         "`coordination.backend` is local while nodes share the log: each of them uses the whole of every rate"
             .to_owned(),
     );
+    let is_here = |address: &str| address.starts_with("127.") || address.starts_with("localhost");
+    warn(
+        config.log.backend == LogBackend::Kafka
+            && !is_here(&config.log.kafka.brokers)
+            && config.http.listen.ip().is_loopback()
+            && config.cluster.advertise.is_none(),
+        format!(
+            "`http.listen` is {}: nodes on other machines cannot call this one, which cancelling and the books need; set it and \
+             `cluster.advertise`",
+            config.http.listen
+        ),
+    );
     let memory = config.store.embedded.cache.bytes()
         + config.store.embedded.write_buffer.bytes()
         + config.dispatch.payload_cache.bytes()
