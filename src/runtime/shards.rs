@@ -211,9 +211,10 @@ impl Shards {
         let mut reading = reader.lock().await;
         let id = reading.shard();
         reading.take_up().await?;
-        parts.store.take_over(id).await?;
+        let end = reading.latest_end().await?;
+        parts.store.take_over(id, end).await?;
         let cursors = parts.store.cursors(id).await?;
-        let (done, end) = (cursors.task_block * BLOCK_OFFSETS, reading.latest_end().await?);
+        let done = cursors.task_block * BLOCK_OFFSETS;
         anyhow::ensure!(
             done <= end,
             "the log of {id} ends at {end}, and {done} records of it are done with: was the topic made anew? Then raise \
