@@ -25,7 +25,7 @@ use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, TaskId, TaskState, Timestamp};
-use crate::log::{PartitionReader, ReadLimit, Record, SharedLog};
+use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::planning::{self, Policy, Sources};
@@ -80,11 +80,16 @@ pub struct PartitionState {
     /// What was planned below this was committed, and is found in the store alone.
     committed: u64,
     /// Records below this were in the log when this incarnation began: any of them may have been planned before, here or
-    /// on another node, or cancelled.
-    replayed_below: u64,
-    /// Before a store that failed is asked again.
+    /// on another node, or cancelled. `None`: the log was not asked yet.
+    replayed_below: Option<u64>,
+    /// Before a store or a log that failed is asked again.
     pause: Duration,
 }
+
+/// The plans of a batch were not written.
+#[derive(Debug, thiserror::Error)]
+#[error("another node took the partition over before its plans were written")]
+struct NotOurs;
 
 impl Actor for PartitionActor {
     type Msg = PartitionMessage;
@@ -101,16 +106,13 @@ impl Actor for PartitionActor {
             true => format!("spill.{}", id.lane),
             false => arguments.log.topic(id.lane),
         };
-        let mut reader = arguments.reader.lock().await;
-        let committed = reader.committed();
-        let replayed_below = reader.latest_end().await?;
-        drop(reader);
+        let committed = arguments.reader.lock().await.committed();
         let block = arguments.shard.planned() / BLOCK_OFFSETS;
         myself.cast(PartitionMessage::TakeUp { block })?;
         Ok(PartitionState {
             metrics: PartitionMetrics::new(id, &topic),
             committed,
-            replayed_below,
+            replayed_below: None,
             pause: FIRST_PAUSE,
             arguments,
         })
@@ -144,16 +146,27 @@ impl Actor for PartitionActor {
 }
 
 impl PartitionState {
-    /// Waits where a store that nodes share failed: the log keeps what comes, and an outage is no reason to restart. Returns
-    /// whether it was done; other failures are passed on.
+    /// Waits where a store or a log that nodes share failed: the log keeps what comes, and an outage is no reason to restart, of
+    /// which all partitions together have a few. So it is where the partition is another's already: whoever looks after the
+    /// shard is about to stop this. Returns whether it was done; other failures are passed on.
     async fn outlast(&mut self, outcome: Result<(), ActorProcessingErr>) -> Result<bool, ActorProcessingErr> {
         let Err(error) = outcome else {
             self.pause = FIRST_PAUSE;
             return Ok(true);
         };
-        match error.downcast_ref::<StoreError>() {
-            Some(StoreError::Failed(reason)) if self.arguments.log.is_shared() => {
-                tracing::error!(reason, shard = %self.arguments.shard.id(), "cannot read the store: the partition waits");
+        if !self.arguments.log.is_shared() {
+            return Err(error);
+        }
+        let shard = self.arguments.shard.id();
+        match (error.downcast_ref::<StoreError>(), error.downcast_ref::<LogError>(), error.downcast_ref::<NotOurs>()) {
+            (Some(StoreError::Failed(reason)), ..) => {
+                tracing::error!(reason, %shard, "cannot read the store: the partition waits");
+            }
+            (_, Some(LogError::Failed(reason)), _) => {
+                tracing::error!(reason, %shard, "cannot read the log: the partition waits");
+            }
+            (_, Some(LogError::Lost(_)), _) | (.., Some(NotOurs)) => {
+                tracing::info!(%shard, "another node has the partition: it waits to be let go");
             }
             _ => return Err(error),
         }
@@ -228,6 +241,9 @@ impl PartitionState {
 
     /// Reads a batch, plans it, writes it, hands it on and commits it, in this order.
     async fn next_batch(&mut self) -> Result<(), ActorProcessingErr> {
+        if self.replayed_below.is_none() {
+            self.replayed_below = Some(self.arguments.reader.lock().await.latest_end().await?);
+        }
         if !self.room().await {
             return Ok(());
         }
@@ -309,7 +325,7 @@ impl PartitionState {
     async fn planned_before(&self, first: u64, next: u64) -> Result<Vec<Story>, StoreError> {
         let mut planned = Vec::new();
         let (store, shard) = (&self.arguments.store, &self.arguments.shard);
-        let replayed = first..next.min(self.replayed_below);
+        let replayed = first..next.min(self.replayed_below.unwrap_or(u64::MAX));
         if replayed.is_empty() {
             return Ok(planned);
         }
@@ -342,7 +358,7 @@ impl PartitionState {
                 () = arguments.stop.cancelled() => return Err("it was to stop before its plans were written".into()),
             }
             if arguments.ownership.standing().is_lost(arguments.shard.id()) {
-                return Err("another node took the partition over before its plans were written".into());
+                return Err(NotOurs.into());
             }
             let Err(error) = arguments.store.write(arguments.shard.id(), batch.clone()).await else { return Ok(()) };
             tracing::error!(%error, shard = %arguments.shard.id(), "cannot write plans: the partition waits");
