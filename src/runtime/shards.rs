@@ -162,21 +162,18 @@ impl Shards {
             () = tenure.cancelled() => return None,
             () = self.acquire(id) => {}
         }
-        let _one_of_some = match Class::of(id.lane) {
-            Class::Critical => None,
-            Class::Bulk => self.taking_over.acquire().await.ok(),
-        };
         loop {
-            match self.start(&reader, tenure).await {
-                Ok(shard) => {
+            match self.start_in_turn(&reader, tenure).await {
+                Some(Ok(shard)) => {
                     self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
                     return Some(shard);
                 }
-                Err(error) if !self.parts.log.is_shared() => {
+                Some(Err(error)) if !self.parts.log.is_shared() => {
                     self.fatal.declare(format!("cannot take the shard {id} over: {error:#}"));
                     return None;
                 }
-                Err(error) => {
+                None => {}
+                Some(Err(error)) => {
                     let reason = format!("{error:#}");
                     tracing::error!(reason, shard = %id, "cannot take a shard over: trying again");
                     self.stuck.send_modify(|stuck| drop(stuck.insert(id, reason)));
@@ -191,6 +188,21 @@ impl Shards {
                 () = self.parts.clock.sleep(RETRY_PAUSE) => {}
             }
         }
+    }
+
+    /// Tries once, when it is its turn: one that fails must not keep the others waiting. `None`: it was revoked before.
+    async fn start_in_turn(
+        &self,
+        reader: &SharedReader,
+        tenure: &CancellationToken,
+    ) -> Option<anyhow::Result<Arc<Shard>>> {
+        let class = Class::of(reader.lock().await.shard().lane);
+        let turn = OptionFuture::from((class == Class::Bulk).then(|| self.taking_over.acquire()));
+        let _one_of_some = tokio::select! {
+            () = tenure.cancelled() => return None,
+            turn = turn => turn,
+        };
+        Some(self.start(reader, tenure).await)
     }
 
     async fn acquire(&self, id: ShardId) {
