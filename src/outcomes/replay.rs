@@ -9,6 +9,7 @@ use super::finish::Finisher;
 use crate::clock::SharedClock;
 use crate::domain::{Event, EventKind, Priority, TaskState};
 use crate::log::{NewRecord, SharedLog};
+use crate::ownership::Ownership;
 use crate::store::{
     BookColumn, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter, SharedStore, StoreError, TimerKey, TimerRow,
     WriteBatch,
@@ -32,6 +33,7 @@ pub struct Replays {
     store: SharedStore,
     log: SharedLog,
     clock: SharedClock,
+    ownership: Arc<Ownership>,
     timers: Arc<TimersHandle>,
     /// Whom others are told through, if there are any.
     deliveries: Option<Arc<Deliveries>>,
@@ -45,6 +47,7 @@ impl Replays {
         store: SharedStore,
         log: SharedLog,
         clock: SharedClock,
+        ownership: Arc<Ownership>,
         timers: Arc<TimersHandle>,
         deliveries: Option<Arc<Deliveries>>,
         read_again: ReadAgain,
@@ -53,6 +56,7 @@ impl Replays {
             store,
             log,
             clock,
+            ownership,
             timers,
             deliveries,
             read_again,
@@ -94,6 +98,8 @@ impl Replays {
 
     async fn replay_task(&self, letter: &DeadLetter) -> Result<Replay, StoreError> {
         let task = letter.key.task;
+        let between = || StoreError::Failed("the shard is being taken over by another node: try again shortly".into());
+        let shard = self.ownership.shard(task.position.shard).ok_or_else(between)?;
         let Some(story) = self.store.stories(&[task.position]).await?.pop().flatten() else {
             return Ok(Replay::NotReplayable);
         };
@@ -121,6 +127,10 @@ impl Replays {
         };
         batch.books.shift(story.plan.source, Some(column), Some(BookColumn::Scheduled), 1);
         let _expected = self.timers.expect(task.position.shard, &mut batch.timers);
+        // Two owners must not both count it, and who is none would not have it sent.
+        if !self.ownership.may_write(&shard, &*self.clock) {
+            return Err(between());
+        }
         self.store.write(task.position.shard, batch).await?;
         if let Some(deliveries) = &self.deliveries {
             deliveries.tell(task.position.shard, [(&story.plan, &event)]);
