@@ -194,13 +194,16 @@ impl CqlStore {
         rows: usize,
         batch: &WriteBatch,
     ) -> Result<Write<'a>, StoreError> {
-        let (write, is_noted) = {
+        let (write, is_to_be_noted) = {
             let mut held = tenure.shard.held();
-            let blocks = off_the_cursors(batch, &held.cursors);
-            let is_noted = blocks.is_empty();
-            (Write { shard: &tenure.shard, first: held.writes.begin(&self.numbers, rows, blocks) }, is_noted)
+            let blocks = behind_the_cursor(batch, &held.cursors);
+            // A task that waits for a far time is cancelled while nobody has it in hand: no timer that is due leads to it.
+            let is_cancellation = batch.events.iter().any(|event| event.kind == EventKind::Cancelled);
+            let is_to_be_noted = is_cancellation && !blocks.is_empty();
+            let first = held.writes.begin(&self.numbers, rows, blocks, is_to_be_noted);
+            (Write { shard: &tenure.shard, first }, is_to_be_noted)
         };
-        if !is_noted {
+        if is_to_be_noted {
             let _turn = tenure.shard.writing.lock().await;
             self.write_books(tenure.id, &tenure.shard).await?;
         }
@@ -282,17 +285,13 @@ impl CqlStore {
     }
 }
 
-/// Blocks that a batch changes and to which, after a crash, neither cursor leads: a task that waits for a far time is cancelled while
-/// nobody has it in hand.
-fn off_the_cursors(batch: &WriteBatch, cursors: &Cursors) -> Vec<u64> {
+/// Blocks below the task cursor that a batch changes.
+fn behind_the_cursor(batch: &WriteBatch, cursors: &Cursors) -> Vec<u64> {
     if batch.books.is_empty() {
         return Vec::new();
     }
-    let cancelled = batch
-        .events
-        .iter()
-        .filter(|event| event.kind == EventKind::Cancelled && usize::from(event.task.ordinal) < TASKS_MAX);
-    let mut blocks: Vec<u64> = cancelled.map(|event| event.task.position.block()).collect();
+    let events = batch.events.iter().filter(|event| usize::from(event.task.ordinal) < TASKS_MAX);
+    let mut blocks: Vec<u64> = events.map(|event| event.task.position.block()).collect();
     blocks.retain(|block| *block < cursors.task_block);
     blocks.sort_unstable();
     blocks.dedup();
@@ -313,7 +312,7 @@ mod tests {
 
     fn add(shard: &Shard) -> Change<'_> {
         let numbers = Numbers::new(ManualClock::starting_at(Timestamp(1))).expect("random");
-        let first = shard.held().writes.begin(&numbers, 1, Vec::new());
+        let first = shard.held().writes.begin(&numbers, 1, Vec::new(), false);
         Change::add(Write { shard, first }, one())
     }
 

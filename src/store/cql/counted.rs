@@ -23,7 +23,10 @@ pub(super) struct Writes {
 #[derive(Debug, Clone)]
 struct Open {
     last: i64,
+    /// Those of its blocks that the cursors do not lead to.
     blocks: Vec<u64>,
+    /// Whether the books are to name the blocks: where nothing else leads to them should the process die, and where it failed.
+    names_blocks: bool,
     has_failed: bool,
 }
 
@@ -34,11 +37,11 @@ impl Writes {
     }
 
     /// Gives numbers to the rows of a write; returns the first, which names the write. `blocks` are those of its blocks that are
-    /// not found by the cursors.
-    pub(super) fn begin(&mut self, numbers: &Numbers, rows: usize, blocks: Vec<u64>) -> i64 {
+    /// behind the cursors.
+    pub(super) fn begin(&mut self, numbers: &Numbers, rows: usize, blocks: Vec<u64>, names_blocks: bool) -> i64 {
         let first = numbers.take(rows.max(1));
         self.last = first + rows.max(1) as i64 - 1;
-        self.open.insert(first, Open { last: self.last, blocks, has_failed: false });
+        self.open.insert(first, Open { last: self.last, blocks, names_blocks, has_failed: false });
         first
     }
 
@@ -66,7 +69,7 @@ impl Writes {
             failed.blocks.sort_unstable();
             failed.blocks.dedup();
         }
-        failed.has_failed = true;
+        (failed.has_failed, failed.names_blocks) = (true, true);
         self.open.insert(start, failed);
         let mut all = self.open.iter().filter(|(_, open)| open.has_failed).map(|(start, _)| *start);
         if let Some(oldest) = all.next()
@@ -79,7 +82,10 @@ impl Writes {
     /// What the books are to say.
     pub(super) fn counted(&self, process: u32) -> Counted {
         let but = self.open.iter();
-        let but = but.map(|(first, open)| Uncounted { first: *first, last: open.last, blocks: open.blocks.clone() });
+        let but = but.map(|(first, open)| {
+            let blocks = if open.names_blocks { open.blocks.clone() } else { Vec::new() };
+            Uncounted { first: *first, last: open.last, blocks }
+        });
         Counted { up_to: self.last, process, but: but.collect() }
     }
 }
@@ -106,7 +112,7 @@ mod tests {
     #[test]
     fn what_is_under_way_or_failed_is_not_counted_and_the_rest_is() {
         let (numbers, mut writes) = (numbers(), Writes::starting_at(10));
-        let [done, failed, under_way] = [0, 1, 2].map(|_| writes.begin(&numbers, 3, Vec::new()));
+        let [done, failed, under_way] = [0, 1, 2].map(|_| writes.begin(&numbers, 3, Vec::new(), false));
         writes.fail(failed);
         writes.count(done);
         let counted = writes.counted(ME);
@@ -122,7 +128,7 @@ mod tests {
     fn tries_of_an_outage_are_one_and_nothing_that_was_counted_is_among_them() {
         let (numbers, mut writes) = (numbers(), Writes::starting_at(0));
         let failing = |writes: &mut Writes, block| {
-            let first = writes.begin(&numbers, 1, vec![block]);
+            let first = writes.begin(&numbers, 1, vec![block], false);
             writes.fail(first);
             first
         };
@@ -130,7 +136,7 @@ mod tests {
         failing(&mut writes, 2);
         let last = failing(&mut writes, 1);
         assert_eq!(writes.counted(ME).but, [Uncounted { first, last, blocks: vec![1, 2] }]);
-        let under_way = writes.begin(&numbers, 1, Vec::new());
+        let under_way = writes.begin(&numbers, 1, Vec::new(), false);
         failing(&mut writes, 3);
         writes.count(under_way);
         failing(&mut writes, 3);
@@ -142,9 +148,15 @@ mod tests {
     #[test]
     fn books_that_could_not_be_written_have_it_no_more() {
         let (numbers, mut writes) = (numbers(), Writes::starting_at(0));
-        let first = writes.begin(&numbers, 1, vec![4]);
+        let first = writes.begin(&numbers, 1, vec![4], false);
         let taken = writes.count(first).expect("it was open");
         assert!(writes.counted(ME).has(first, ME));
+        let under_way = [writes.begin(&numbers, 1, vec![5], false), writes.begin(&numbers, 1, vec![6], true)];
+        let blocks: Vec<_> = writes.counted(ME).but.into_iter().map(|but| but.blocks).collect();
+        assert_eq!(blocks, [vec![], vec![6]], "who has a timer or a block at the cursor is found without");
+        for first in under_way {
+            writes.count(first);
+        }
         writes.take_back(taken);
         assert!(!writes.counted(ME).has(first, ME));
         assert_eq!(writes.counted(ME).but[0].blocks, [4]);
@@ -154,9 +166,9 @@ mod tests {
     fn no_more_failures_are_remembered_than_there_is_room_for() {
         let (numbers, mut writes) = (numbers(), Writes::starting_at(0));
         for _ in 0..FAILED_MAX * 2 {
-            let failed = writes.begin(&numbers, 1, Vec::new());
+            let failed = writes.begin(&numbers, 1, Vec::new(), false);
             writes.fail(failed);
-            let counted = writes.begin(&numbers, 1, Vec::new());
+            let counted = writes.begin(&numbers, 1, Vec::new(), false);
             writes.count(counted);
         }
         assert_eq!(writes.counted(ME).but.len(), FAILED_MAX);

@@ -17,6 +17,9 @@ use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, StoreError, WriteBatch
 
 impl CqlStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let (now, traffic) = (self.clock.now(), Traffic::of(shard));
         let (runner, statements) = (&self.runner, &self.statements);
         let tenure = self.tenure(shard).await?;
