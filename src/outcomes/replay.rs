@@ -131,7 +131,12 @@ impl Replays {
         if !self.ownership.may_write(&shard, &*self.clock) {
             return Err(between());
         }
-        self.store.write(task.position.shard, batch).await?;
+        let written = self.store.write(task.position.shard, batch).await;
+        if written.is_err() {
+            // Its rows may be there all the same. If they are not, the timer finds a task that does not wait for it.
+            self.timers.add(task.position.shard, vec![timer]);
+            return written.map(|()| Replay::NotReplayable);
+        }
         if let Some(deliveries) = &self.deliveries {
             deliveries.tell(task.position.shard, [(&story.plan, &event)]);
         }
