@@ -158,11 +158,17 @@ impl Shards {
     /// `None`: it was revoked before, or the node ends.
     async fn take_over(&self, reader: SharedReader, tenure: &CancellationToken) -> Option<Arc<Shard>> {
         let id = reader.lock().await.shard();
-        tokio::select! {
-            () = tenure.cancelled() => return None,
-            () = self.acquire(id) => {}
-        }
+        let mut is_ours = false;
         loop {
+            tokio::select! {
+                biased;
+                () = tenure.cancelled() => {
+                    self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
+                    self.release(id).await;
+                    return None;
+                }
+                () = self.until_ours(id, is_ours) => is_ours = true,
+            }
             match self.start_in_turn(&reader, tenure).await {
                 Some(Ok(shard)) => {
                     self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
@@ -172,7 +178,7 @@ impl Shards {
                     self.fatal.declare(format!("cannot take the shard {id} over: {error:#}"));
                     return None;
                 }
-                None => {}
+                None => continue,
                 Some(Err(error)) => {
                     let reason = format!("{error:#}");
                     tracing::error!(reason, shard = %id, "cannot take a shard over: trying again");
@@ -180,33 +186,40 @@ impl Shards {
                 }
             }
             tokio::select! {
-                () = tenure.cancelled() => {
-                    self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
-                    self.release(id).await;
-                    return None;
-                }
+                () = tenure.cancelled() => {}
                 () = self.parts.clock.sleep(RETRY_PAUSE) => {}
             }
         }
     }
 
-    /// Tries once, when it is its turn: one that fails must not keep the others waiting. `None`: it was revoked before.
+    /// Tries once, when it is its turn: one that fails must not keep the others waiting. `None`: it was revoked before, or is
+    /// another node's by now, whose books must be left alone.
     async fn start_in_turn(
         &self,
         reader: &SharedReader,
         tenure: &CancellationToken,
     ) -> Option<anyhow::Result<Arc<Shard>>> {
-        let class = Class::of(reader.lock().await.shard().lane);
-        let turn = OptionFuture::from((class == Class::Bulk).then(|| self.taking_over.acquire()));
+        let id = reader.lock().await.shard();
+        let is_bulk = Class::of(id.lane) == Class::Bulk;
+        let turn = OptionFuture::from(is_bulk.then(|| self.taking_over.acquire()));
         let _one_of_some = tokio::select! {
             () = tenure.cancelled() => return None,
             turn = turn => turn,
         };
+        if !self.ownership.standing().holds_for(id, &*self.parts.clock, WRITE_WAIT_MAX) {
+            return None;
+        }
         Some(self.start(reader, tenure).await)
     }
 
-    async fn acquire(&self, id: ShardId) {
-        if let Some(keeper) = &self.keeper {
+    /// Waits until the lease is ours, and for some time. `was`: it was taken before, and may have been lost since.
+    async fn until_ours(&self, id: ShardId, was: bool) {
+        let Some(keeper) = &self.keeper else { return };
+        let standing = self.ownership.standing();
+        if was {
+            standing.until_holds(&*self.parts.clock, WRITE_WAIT_MAX).await;
+        }
+        if !was || standing.is_lost(id) {
             keeper.acquire(id).await;
         }
     }
