@@ -122,9 +122,7 @@ async fn what_waited_for_a_time_in_blocks_that_are_done_with_is_counted_too() {
     assert_eq!(books(&next, COLUMNS).await, [3, 1, 0, 2]);
     // A failure is remembered with its blocks, whatever it was about: here one more attempt for what is done with.
     next.write(shard(0), cursors(5, timer_bucket(due) + 100)).await.expect("written");
-    let mut revived = WriteBatch::default();
-    revived.events = vec![event(Position::new(shard(0), 1031), 0, 1, EventKind::Sent)];
-    revived.books.add(Source::Http, BookColumn::Sent, 1);
+    let revived = ended([1031], EventKind::Sent, Some(BookColumn::Scheduled));
     next.write(shard(0), delayed(1031, far)).await.expect("written");
     write_and_die(&next, &revived).await;
     next.write(shard(0), planned(6000..6001)).await.expect("written");
