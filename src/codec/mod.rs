@@ -14,7 +14,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
 use crate::domain::{Event, NotificationRequest, Plan, Position};
-use crate::store::{Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
+use crate::store::{Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// The most one value may make the decoder allocate.
 const LENGTH_MAX: usize = 16 << 20;
@@ -23,6 +23,8 @@ const VERSION: u8 = 1;
 const REQUEST_OF_BATCH: u8 = 2;
 /// The version of dead letters about records of other programs.
 const FOREIGN_LETTER: u8 = 2;
+/// The version of books that say which rows they have.
+const COUNTED_BOOKS: u8 = 2;
 
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<LENGTH_MAX>> =
     bincode::config::standard().with_limit::<LENGTH_MAX>();
@@ -134,6 +136,24 @@ pub fn encode_books(books: &Books) -> Vec<u8> {
 /// Reads what [`encode_books`] wrote.
 pub fn decode_books(bytes: &[u8]) -> Result<Books, CodecError> {
     Ok(decode::<v1::Books>(bytes)?.into())
+}
+
+/// The books of a shard, and which rows they have.
+pub fn encode_counted_books(books: &Books, counted: &Counted) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(100);
+    encode_as(COUNTED_BOOKS, &v2::CountedBooks::new(books, counted), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_counted_books`] or [`encode_books`] wrote; of the latter nothing is known.
+pub fn decode_counted_books(bytes: &[u8]) -> Result<(Books, Option<Counted>), CodecError> {
+    match bytes.first() {
+        Some(&COUNTED_BOOKS) => {
+            let (books, counted) = decode_as::<v2::CountedBooks>(COUNTED_BOOKS, bytes)?.into_store();
+            Ok((books, Some(counted)))
+        }
+        _ => Ok((decode_books(bytes)?, None)),
+    }
 }
 
 /// The cursors of a shard.

@@ -7,7 +7,7 @@ use crate::domain::{
     Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency, NotificationId, PlanClaim,
     Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskId, TaskSpec, Timestamp, Verdict,
 };
-use crate::store::{BookColumn, DeadLetterCause, ForeignLetter};
+use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
 fn place() -> Position {
     Position::new(ShardId { generation: 1, lane: Priority::High, partition: 3 }, 4711)
@@ -118,6 +118,18 @@ fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert_eq!(bytes, golden, "{name}: the shape of a released version changed; make a new version instead");
     golden
+}
+
+#[test]
+fn books_that_say_which_rows_they_have_are_read_as_they_were_and_those_before_them_too() {
+    let mut books = Books::default();
+    books.add(Source::Http, BookColumn::In, 7);
+    let but =
+        vec![Uncounted { first: 5, last: 9, blocks: vec![1, 2] }, Uncounted { first: -1, last: 0, blocks: vec![] }];
+    let counted = Counted { up_to: 1_800_000_000_000_000, process: 77, but };
+    let golden = check_golden("counted_books_v2.bin", &encode_counted_books(&books, &counted));
+    assert_eq!(decode_counted_books(&golden), Ok((books, Some(counted))));
+    assert_eq!(decode_counted_books(&encode_books(&books)), Ok((books, None)));
 }
 
 #[test]
@@ -410,7 +422,7 @@ proptest! {
             let _ = decode_claim(ClaimKey(0), bytes);
             let _ = decode_dead_letter(letter_key(), bytes);
             let _ = decode_timer(TimerKey::default(), bytes);
-            let _ = decode_books(bytes);
+            let _ = decode_counted_books(bytes);
             let _ = decode_cursors(bytes);
             let _ = decode_mark(bytes);
         }

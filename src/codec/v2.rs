@@ -1,12 +1,13 @@
 //! Version 2, frozen. Of the record of a request: version 1 and the key of the batch that it carries; a request that carries
 //! none, as nearly all do, is still written as version 1. Of a dead letter: a record that another program wrote; every
-//! other cause is still written as version 1.
+//! other cause is still written as version 1. Of the books: version 1 and which rows they have, where rows and books are not
+//! written as one.
 
 use bincode::{Decode, Encode};
 
 use super::{CodecError, v1};
 use crate::domain::{ClaimKey, NotificationRequest};
-use crate::store::{self, DeadLetterCause, DeadLetterKey, ForeignLetter};
+use crate::store::{self, Counted, DeadLetterCause, DeadLetterKey, ForeignLetter, Uncounted};
 
 #[derive(Encode)]
 pub(super) struct RequestOut<'a> {
@@ -84,5 +85,26 @@ impl Foreign {
             is_whole: self.is_whole,
         };
         store::DeadLetter { key, reason: self.reason, cause: DeadLetterCause::Foreign(Box::new(letter)) }
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct CountedBooks {
+    books: v1::Books,
+    up_to: i64,
+    process: u32,
+    /// First, last and blocks of each.
+    but: Vec<(i64, i64, Vec<u64>)>,
+}
+
+impl CountedBooks {
+    pub(super) fn new(books: &store::Books, counted: &Counted) -> Self {
+        let but = counted.but.iter().map(|but| (but.first, but.last, but.blocks.clone()));
+        Self { books: books.into(), up_to: counted.up_to, process: counted.process, but: but.collect() }
+    }
+
+    pub(super) fn into_store(self) -> (store::Books, Counted) {
+        let but = self.but.into_iter().map(|(first, last, blocks)| Uncounted { first, last, blocks });
+        (self.books.into(), Counted { up_to: self.up_to, process: self.process, but: but.collect() })
     }
 }

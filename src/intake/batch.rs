@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::foreign::Reading;
 use super::rejects::Reject;
 use crate::codec;
-use crate::domain::{
-    ClaimKey, Disposition, NotificationRequest, Plan, Position, Routing, SkipReason, Source, Timestamp,
-};
+use crate::domain::{ClaimKey, NotificationRequest, Plan, Position, Routing, Source, Timestamp};
 use crate::log::Record;
 use crate::planning::Facts;
 use crate::store::{BookColumn, BookDelta, TimerKey, TimerRow, WriteBatch};
@@ -79,7 +77,7 @@ pub(super) fn rows(plans: &[Arc<Plan>], rejected: &[Reject]) -> (WriteBatch, Vec
     let mut timers = Vec::new();
     let mut books = BookDelta::default();
     for plan in plans {
-        enter(plan, &mut books);
+        books.enter_plan(plan);
         let first = if plan.routing == Routing::Fallback { 1 } else { plan.tasks().len() };
         for (ordinal, spec) in plan.tasks().iter().enumerate().take(first) {
             if let Some(due) = spec.due {
@@ -100,34 +98,4 @@ pub(super) fn rows(plans: &[Arc<Plan>], rejected: &[Reject]) -> (WriteBatch, Vec
         ..WriteBatch::default()
     };
     (batch, timers)
-}
-
-/// Enters a plan into the books: an item for each task, or one where there is none.
-fn enter(plan: &Plan, books: &mut BookDelta) {
-    let source = plan.source;
-    match &plan.disposition {
-        Disposition::Skipped(reason) => {
-            books.add(source, BookColumn::In, 1);
-            books.add(source, skipped_column(reason), 1);
-        }
-        Disposition::Tasks(tasks) => {
-            let count = tasks.len() as i64;
-            books.add(source, BookColumn::In, count);
-            let first = if plan.routing == Routing::Fallback { 1 } else { tasks.len() };
-            let scheduled = tasks.iter().take(first).filter(|spec| spec.due.is_some()).count() as i64;
-            books.add(source, BookColumn::Scheduled, scheduled);
-            books.add(source, BookColumn::Waiting, count - first as i64);
-        }
-    }
-}
-
-fn skipped_column(reason: &SkipReason) -> BookColumn {
-    match reason {
-        SkipReason::Duplicate { .. } => BookColumn::SkippedDuplicate,
-        SkipReason::Expired => BookColumn::Expired,
-        SkipReason::Cancelled => BookColumn::Cancelled,
-        SkipReason::NoAddress => BookColumn::SkippedNoAddress,
-        SkipReason::NoProvider => BookColumn::SkippedNoProvider,
-        SkipReason::DeliveredElsewhere => BookColumn::SkippedDeliveredElsewhere,
-    }
 }

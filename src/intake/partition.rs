@@ -88,6 +88,11 @@ pub struct PartitionState {
     pause: Duration,
 }
 
+/// The plans of a batch were not written.
+#[derive(Debug, thiserror::Error)]
+#[error("another node took the partition over before its plans were written")]
+struct NotOurs;
+
 impl Actor for PartitionActor {
     type Msg = PartitionMessage;
     type State = PartitionState;
@@ -148,26 +153,30 @@ impl Actor for PartitionActor {
 }
 
 impl PartitionState {
-    /// Waits where a log or a store that nodes share failed: the log keeps what comes, and an outage is no reason to restart, nor
-    /// is a partition that has another owner before this node was told so. Returns whether it was done; other failures are
-    /// passed on.
+    /// Waits where a store or a log that nodes share failed: the log keeps what comes, and an outage is no reason to restart, of
+    /// which all partitions together have a few. So it is where the partition is another's already: whoever looks after the
+    /// shard is about to stop this. Returns whether it was done; other failures are passed on.
     async fn outlast(&mut self, outcome: Result<(), ActorProcessingErr>) -> Result<bool, ActorProcessingErr> {
         let Err(error) = outcome else {
             self.pause = FIRST_PAUSE;
             return Ok(true);
         };
-        let (of_store, of_log) = (error.downcast_ref::<StoreError>(), error.downcast_ref::<LogError>());
-        if let Some(LogError::Lost(_)) = of_log {
-            // All partitions go at once after a long pause: restarts would count as a storm.
-            self.arguments.stop.cancelled().await;
-            return Ok(false);
-        }
-        let is_outage = matches!(of_store, Some(StoreError::Failed(_)))
-            || matches!(of_log, Some(LogError::Failed(_) | LogError::Busy));
-        if !is_outage || !self.arguments.log.is_shared() {
+        if !self.arguments.log.is_shared() {
             return Err(error);
         }
-        tracing::error!(%error, shard = %self.arguments.shard.id(), "cannot read: the partition waits");
+        let shard = self.arguments.shard.id();
+        match (error.downcast_ref::<StoreError>(), error.downcast_ref::<LogError>(), error.downcast_ref::<NotOurs>()) {
+            (Some(StoreError::Failed(reason)), ..) => {
+                tracing::error!(reason, %shard, "cannot read the store: the partition waits");
+            }
+            (_, Some(error @ (LogError::Failed(_) | LogError::Busy)), _) => {
+                tracing::error!(%error, %shard, "cannot read the log: the partition waits");
+            }
+            (_, Some(LogError::Lost(_)), _) | (.., Some(NotOurs)) => {
+                tracing::info!(%shard, "another node has the partition: it waits to be let go");
+            }
+            _ => return Err(error),
+        }
         tokio::select! {
             () = self.arguments.clock.sleep(self.pause) => {}
             () = self.arguments.stop.cancelled() => {}
@@ -362,7 +371,7 @@ impl PartitionState {
                 () = arguments.stop.cancelled() => return Err("it was to stop before its plans were written".into()),
             }
             if arguments.ownership.standing().is_lost(arguments.shard.id()) {
-                return Err("another node took the partition over before its plans were written".into());
+                return Err(NotOurs.into());
             }
             let Err(error) = arguments.store.write(arguments.shard.id(), batch.clone()).await else { return Ok(()) };
             tracing::error!(%error, shard = %arguments.shard.id(), "cannot write plans: the partition waits");

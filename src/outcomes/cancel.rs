@@ -27,7 +27,7 @@ pub enum Cancellation {
     Cancelled { stopped: usize, too_late: usize },
     /// Everything had ended before, or was with the provider.
     TooLate { too_late: usize },
-    /// The shard is another node's.
+    /// The shard is another node's, or may be by now.
     NotOurs,
 }
 
@@ -70,7 +70,7 @@ impl Cancellations {
         self.finisher.run(async move { all.carry_out(id, &shard).await }).await
     }
 
-    async fn carry_out(&self, id: NotificationId, shard: &Shard) -> Result<Cancellation, StoreError> {
+    async fn carry_out(&self, id: NotificationId, shard: &Arc<Shard>) -> Result<Cancellation, StoreError> {
         let _alone = self.alone(id).await;
         let mark = shard.begin_cancel(id.0.offset);
         let carried_out = AssertUnwindSafe(self.carry_out_marked(id, shard, mark.stage)).catch_unwind().await;
@@ -79,9 +79,9 @@ impl Cancellations {
             // The mark is planning's now.
             return Ok(Cancellation::Cancelled { stopped: 0, too_late: 0 });
         }
-        if result.is_err() && mark.stage == Stage::ToCome && !mark.is_new {
+        if !mark.is_new && mark.stage == Stage::ToCome && matches!(result, Err(_) | Ok(Some(Cancellation::NotOurs))) {
             // An earlier call set it, and said that it is cancelled.
-            return result.map(|_| Cancellation::TooLate { too_late: 0 });
+            return result.map(|_| Cancellation::NotOurs);
         }
         self.end(id, shard).await;
         result.map(|cancellation| cancellation.unwrap_or(Cancellation::TooLate { too_late: 0 }))
@@ -91,7 +91,7 @@ impl Cancellations {
     async fn carry_out_marked(
         &self,
         id: NotificationId,
-        shard: &Shard,
+        shard: &Arc<Shard>,
         stage: Stage,
     ) -> Result<Option<Cancellation>, StoreError> {
         let offset = id.0.offset;
@@ -115,6 +115,9 @@ impl Cancellations {
                 // It could not be planned, and lies among the dead letters.
                 return Ok(Some(Cancellation::TooLate { too_late: 0 }));
             }
+            if !self.ownership.may_write(shard, &*self.clock) {
+                return Ok(Some(Cancellation::NotOurs));
+            }
             self.cancel_unplanned(id).await?;
             return Ok(None);
         };
@@ -122,7 +125,7 @@ impl Cancellations {
     }
 
     /// Stops every open task that nobody holds; `held` has a bit for each that somebody does.
-    async fn stop(&self, story: &Story, shard: &Shard, held: u64) -> Result<Cancellation, StoreError> {
+    async fn stop(&self, story: &Story, shard: &Arc<Shard>, held: u64) -> Result<Cancellation, StoreError> {
         if story.plan.disposition == Disposition::Skipped(SkipReason::Cancelled) {
             return Ok(Cancellation::Cancelled { stopped: 0, too_late: 0 });
         }
@@ -133,6 +136,10 @@ impl Cancellations {
         let (batch, stopped) = if is_left { Default::default() } else { self.rows(story, &states, is_held) };
         let before = states.iter().filter(|state| **state == TaskState::Cancelled).count();
         if !stopped.is_empty() {
+            // Its next owner may be sending them: to say that they were stopped would be untrue.
+            if !self.ownership.may_write(shard, &*self.clock) {
+                return Ok(Cancellation::NotOurs);
+            }
             let events = self.deliveries.as_ref().map(|_| batch.events.clone());
             self.store.write(shard.id(), batch).await?;
             if let (Some(deliveries), Some(events)) = (&self.deliveries, &events) {
@@ -255,6 +262,7 @@ mod tests {
     use crate::store::{Cursors, EmbeddedStore};
 
     struct World {
+        standing: Arc<Standing>,
         _dir: tempfile::TempDir,
         store: SharedStore,
         shard: Arc<Shard>,
@@ -262,21 +270,26 @@ mod tests {
     }
 
     fn world() -> World {
+        world_with(Standing::for_ever())
+    }
+
+    fn world_with(standing: Standing) -> World {
+        let standing = Arc::new(standing);
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store: SharedStore = EmbeddedStore::open(testing::disk(dir.path())).expect("the store opens");
-        let ownership = Arc::new(Ownership::new(Arc::new(Standing::for_ever())));
+        let ownership = Arc::new(Ownership::new(standing.clone()));
         let shard = Arc::new(Shard::new(shard(0), 0, Cursors::default()));
         ownership.insert(shard.clone());
         let room = Room { backlog: Backlog::new(100), payloads: PayloadBudget::new(0) };
         let dispatch = Arc::new(DispatchHandle::new(room));
         let clock = ManualClock::starting_at(Timestamp(1_800_000_000_000));
         let cancellations = Cancellations::new(store.clone(), clock, ownership, dispatch, None);
-        World { _dir: dir, store, shard, cancellations }
+        World { standing, _dir: dir, store, shard, cancellations }
     }
 
     #[tokio::test]
     async fn what_is_being_planned_is_cancelled_once_it_is_planned() {
-        let World { _dir, store, shard, cancellations } = world();
+        let World { _dir, store, shard, cancellations, .. } = world();
         let id = NotificationId(Position::new(shard.id(), 0));
         assert!(shard.begin_planning(0, 1).is_empty());
         let mut cancelling = std::pin::pin!(cancellations.cancel(id));
@@ -299,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_to_be_planned_keeps_its_mark_and_says_the_same_when_it_was() {
-        let World { _dir, store, shard, cancellations } = world();
+        let World { _dir, store, shard, cancellations, .. } = world();
         let id = NotificationId(Position::new(shard.id(), 0));
         let expected = Cancellation::Cancelled { stopped: 0, too_late: 0 };
         assert_eq!(cancellations.cancel(id).await.expect("the store writes"), expected);
@@ -313,5 +326,25 @@ mod tests {
         shard.end_cancel(0);
         assert_eq!(cancellations.cancel(id).await.expect("the store reads"), expected);
         assert!(!shard.is_cancelled(0));
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_leases_ran_out_or_were_taken_stops_nothing_and_does_not_say_so() {
+        for is_lost in [true, false] {
+            let world = if is_lost { world() } else { world_with(Standing::none()) };
+            let World { standing, _dir, store, shard, cancellations } = world;
+            if is_lost {
+                standing.lose(shard.id());
+            }
+            store.write(shard.id(), plans(shard.id(), [0])).await.expect("written");
+            shard.set_planned(1);
+            for offset in [0, 1] {
+                let id = NotificationId(Position::new(shard.id(), offset));
+                assert_eq!(cancellations.cancel(id).await.expect("the store reads"), Cancellation::NotOurs);
+                assert!(!shard.is_cancelled(offset));
+            }
+            assert_eq!(store.block(shard.id(), 0).await.expect("read")[0].states()[0].name(), "pending");
+            assert_eq!(store.loose_events(shard.id(), 0).await.expect("read"), []);
+        }
     }
 }

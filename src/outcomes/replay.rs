@@ -1,7 +1,9 @@
 //! Sending dead letters again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::sync::Mutex;
 
 use super::deliveries::Deliveries;
@@ -9,6 +11,7 @@ use super::finish::Finisher;
 use crate::clock::SharedClock;
 use crate::domain::{Event, EventKind, Priority, TaskState};
 use crate::log::{NewRecord, SharedLog};
+use crate::ownership::Ownership;
 use crate::store::{
     BookColumn, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter, SharedStore, StoreError, TimerKey, TimerRow,
     WriteBatch,
@@ -27,11 +30,15 @@ pub enum Replay {
 /// Reads the record of another program again; `None`: it still cannot be used.
 pub type ReadAgain = Arc<dyn Fn(&ForeignLetter, Priority) -> Option<NewRecord> + Send + Sync>;
 
+/// The longest that a replay waits for a send of its notification that is under way.
+const LET_GO_WAIT_MAX: Duration = Duration::from_secs(15);
+
 /// Carries replays out, each to its end, and one at a time per node: two of one dead letter must not both count.
 pub struct Replays {
     store: SharedStore,
     log: SharedLog,
     clock: SharedClock,
+    ownership: Arc<Ownership>,
     timers: Arc<TimersHandle>,
     /// Whom others are told through, if there are any.
     deliveries: Option<Arc<Deliveries>>,
@@ -45,6 +52,7 @@ impl Replays {
         store: SharedStore,
         log: SharedLog,
         clock: SharedClock,
+        ownership: Arc<Ownership>,
         timers: Arc<TimersHandle>,
         deliveries: Option<Arc<Deliveries>>,
         read_again: ReadAgain,
@@ -53,6 +61,7 @@ impl Replays {
             store,
             log,
             clock,
+            ownership,
             timers,
             deliveries,
             read_again,
@@ -94,6 +103,13 @@ impl Replays {
 
     async fn replay_task(&self, letter: &DeadLetter) -> Result<Replay, StoreError> {
         let task = letter.key.task;
+        let between = || StoreError::Failed("the shard is being taken over by another node: try again shortly".into());
+        let shard = self.ownership.shard(task.position.shard).ok_or_else(between)?;
+        // Its rows are there a moment before it is let go. A timer that fired meanwhile would find it in hand and leave it.
+        let let_go = std::pin::pin!(shard.until_let_go(task.position.offset));
+        if let Either::Right(_) = select(let_go, self.clock.sleep(LET_GO_WAIT_MAX)).await {
+            return Err(StoreError::Failed("a task of the notification is being sent: try again shortly".into()));
+        }
         let Some(story) = self.store.stories(&[task.position]).await?.pop().flatten() else {
             return Ok(Replay::NotReplayable);
         };
@@ -121,11 +137,62 @@ impl Replays {
         };
         batch.books.shift(story.plan.source, Some(column), Some(BookColumn::Scheduled), 1);
         let _expected = self.timers.expect(task.position.shard, &mut batch.timers);
-        self.store.write(task.position.shard, batch).await?;
+        // Two owners must not both count it, and who is none would not have it sent.
+        if !self.ownership.may_write(&shard, &*self.clock) {
+            return Err(between());
+        }
+        let written = self.store.write(task.position.shard, batch).await;
+        if written.is_err() {
+            // Its rows may be there all the same. If they are not, the timer finds a task that does not wait for it.
+            self.timers.add(task.position.shard, vec![timer]);
+            return written.map(|()| Replay::NotReplayable);
+        }
         if let Some(deliveries) = &self.deliveries {
             deliveries.tell(task.position.shard, [(&story.plan, &event)]);
         }
         self.timers.add(task.position.shard, vec![timer]);
         Ok(Replay::Requeued)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::disk::testing;
+    use crate::domain::Channel;
+    use crate::intake::fakes::FakeLog;
+    use crate::ownership::{Begin, Shard, Standing};
+    use crate::store::conformance::{NOON, event, plans, shard};
+    use crate::store::{Cursors, EmbeddedStore};
+
+    #[tokio::test]
+    async fn a_task_is_sent_again_only_once_the_send_that_failed_has_let_it_go() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store: SharedStore = EmbeddedStore::open(testing::disk(dir.path())).expect("the store opens");
+        let ownership = Arc::new(Ownership::new(Arc::new(Standing::for_ever())));
+        let shard = Arc::new(Shard::new(shard(0), 1, Cursors::default()));
+        ownership.insert(shard.clone());
+        let mut batch = plans(shard.id(), [0]);
+        let task = batch.plans[0].task_id(0);
+        shard.track([task].into_iter(), None);
+        assert_eq!(shard.begin(task), Begin::Yes);
+        let key = DeadLetterKey { tenant: "acme".into(), at: NOON, task };
+        let cause = DeadLetterCause::Task { channel: Channel::Email, attempt: 1 };
+        batch.events = vec![event(task.position, 0, 1, EventKind::Failed)];
+        batch.dead_letters = vec![DeadLetter { key: key.clone(), reason: "refused".into(), cause }];
+        store.write(shard.id(), batch).await.expect("written");
+        let clock = ManualClock::starting_at(NOON);
+        let read_again: ReadAgain = Arc::new(|_, _| None);
+        let replays = Replays::new(store, FakeLog::open(), clock, ownership, Arc::default(), None, read_again);
+        let mut replaying = std::pin::pin!(replays.replay(&key));
+        for _ in 0..50 {
+            assert!(poll!(&mut replaying).is_pending(), "its sender still has it in hand");
+            tokio::task::yield_now().await;
+        }
+        shard.release(task);
+        assert_eq!(replaying.await.expect("the store writes"), Replay::Requeued);
     }
 }

@@ -21,7 +21,7 @@ use super::settle::settle;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Channel, EventKind, Plan, ShardId, TaskId};
-use crate::ownership::{Ownership, WRITE_WAIT_MAX};
+use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
 use crate::timers::TimersHandle;
@@ -245,15 +245,16 @@ impl SettlerState {
         join_all(groups.into_iter().map(|(shard, group)| self.write(shard, group))).await;
     }
 
-    /// Writes a group, again and again until it is durable, and then lets its tasks go on. Of a shard that is another node's by now
-    /// only what was sent is written: it stays true, and what becomes of the rest is the other's to decide.
+    /// Writes a group, again and again until it is durable, and then lets its tasks go on. Of a shard that is another node's by now,
+    /// or was meanwhile, only what was sent is written: it stays true, and what becomes of the rest is decided by who took
+    /// it over, from the rows.
     async fn write(&self, shard: ShardId, group: Group) {
         let Group { mut batch, mut timers, mut next, settled, mut told_of } = group;
         let owned = self.arguments.ownership.shard(shard);
         let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
         loop {
-            if !self.until_ours(shard, &batch).await {
+            if !self.until_ours(shard, owned.as_ref(), &batch).await {
                 // The next owner tells of what it reads, which was perhaps before this is written.
                 let sent = told_of.iter().zip(&batch.events).filter(|(_, event)| event.kind == EventKind::Sent);
                 told_of = sent.map(|(plan, _)| plan.clone()).collect();
@@ -289,9 +290,9 @@ impl SettlerState {
         self.arguments.dispatch.hand_over(ready);
     }
 
-    /// Waits until it is known whose the shard is; whether it is this node's. What was sent is not kept waiting: the next owner
-    /// is to read it.
-    async fn until_ours(&self, shard: ShardId, batch: &WriteBatch) -> bool {
+    /// Waits until it is known whose the shard is; whether it is still this node's, as it was when its tasks were `owned`. What was
+    /// sent is not kept waiting: the next owner is to read it.
+    async fn until_ours(&self, shard: ShardId, owned: Option<&Arc<Shard>>, batch: &WriteBatch) -> bool {
         let SettlerArguments { ownership, clock, store, .. } = &self.arguments;
         if !ownership.standing().holds(&**clock, WRITE_WAIT_MAX) {
             let sent = sent_alone(batch);
@@ -302,7 +303,7 @@ impl SettlerState {
             }
             ownership.standing().until_holds(&**clock, WRITE_WAIT_MAX).await;
         }
-        !ownership.standing().is_lost(shard) && ownership.shard(shard).is_some()
+        owned.is_some_and(|owned| ownership.is_still(owned))
     }
 }
 

@@ -20,6 +20,7 @@ pub use leases::{LeaseKeeper, WRITE_WAIT_MAX};
 pub use shard::{Barrier, Begin, Expected, Mark, Shard, Stage, Ticket};
 pub use standing::Standing;
 
+use crate::clock::Clock;
 use crate::domain::{ShardId, TaskId};
 use crate::store::TimerRow;
 
@@ -43,6 +44,17 @@ impl Ownership {
     /// The shard, if this node owns it.
     pub fn shard(&self, id: ShardId) -> Option<Arc<Shard>> {
         self.shards.load().get(&id).cloned()
+    }
+
+    /// Whether the shard has been this node's ever since it was found here: one that was lost and taken over again is another one.
+    pub fn is_still(&self, shard: &Arc<Shard>) -> bool {
+        let now = self.shards.load().get(&shard.id()).cloned();
+        !self.standing.is_lost(shard.id()) && now.is_some_and(|now| Arc::ptr_eq(&now, shard))
+    }
+
+    /// The same, and for as long as a write about it may take.
+    pub fn may_write(&self, shard: &Arc<Shard>, clock: &dyn Clock) -> bool {
+        self.standing.holds(clock, WRITE_WAIT_MAX) && self.is_still(shard)
     }
 
     /// Every owned shard, in order.

@@ -185,6 +185,18 @@ impl Shard {
         self.state().is_closed
     }
 
+    /// Waits until the shard is being let go.
+    pub async fn until_closed(&self) {
+        loop {
+            let mut told = std::pin::pin!(self.was_planned.notified());
+            told.as_mut().enable();
+            if self.is_closed() {
+                return;
+            }
+            told.await;
+        }
+    }
+
     /// Waits until no sender holds any task of the shard: what they sent is settled.
     pub async fn until_idle(&self) {
         loop {

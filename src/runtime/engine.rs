@@ -214,6 +214,7 @@ impl Builder {
             parts.store.clone(),
             parts.log.clone(),
             parts.clock.clone(),
+            self.ownership.clone(),
             self.timers.clone(),
             self.deliveries.clone(),
             self.read_again(),

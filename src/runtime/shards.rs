@@ -158,43 +158,68 @@ impl Shards {
     /// `None`: it was revoked before, or the node ends.
     async fn take_over(&self, reader: SharedReader, tenure: &CancellationToken) -> Option<Arc<Shard>> {
         let id = reader.lock().await.shard();
-        tokio::select! {
-            () = tenure.cancelled() => return None,
-            () = self.acquire(id) => {}
-        }
-        let _one_of_some = match Class::of(id.lane) {
-            Class::Critical => None,
-            Class::Bulk => self.taking_over.acquire().await.ok(),
-        };
+        let mut is_ours = false;
         loop {
-            match self.start(&reader, tenure).await {
-                Ok(shard) => {
+            tokio::select! {
+                biased;
+                () = tenure.cancelled() => {
+                    self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
+                    self.release(id).await;
+                    return None;
+                }
+                () = self.until_ours(id, is_ours) => is_ours = true,
+            }
+            match self.start_in_turn(&reader, tenure).await {
+                Some(Ok(shard)) => {
                     self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
                     return Some(shard);
                 }
-                Err(error) if !self.parts.log.is_shared() => {
+                Some(Err(error)) if !self.parts.log.is_shared() => {
                     self.fatal.declare(format!("cannot take the shard {id} over: {error:#}"));
                     return None;
                 }
-                Err(error) => {
+                None => continue,
+                Some(Err(error)) => {
                     let reason = format!("{error:#}");
                     tracing::error!(reason, shard = %id, "cannot take a shard over: trying again");
                     self.stuck.send_modify(|stuck| drop(stuck.insert(id, reason)));
                 }
             }
             tokio::select! {
-                () = tenure.cancelled() => {
-                    self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
-                    self.release(id).await;
-                    return None;
-                }
+                () = tenure.cancelled() => {}
                 () = self.parts.clock.sleep(RETRY_PAUSE) => {}
             }
         }
     }
 
-    async fn acquire(&self, id: ShardId) {
-        if let Some(keeper) = &self.keeper {
+    /// Tries once, when it is its turn: one that fails must not keep the others waiting. `None`: it was revoked before, or is
+    /// another node's by now, whose books must be left alone.
+    async fn start_in_turn(
+        &self,
+        reader: &SharedReader,
+        tenure: &CancellationToken,
+    ) -> Option<anyhow::Result<Arc<Shard>>> {
+        let id = reader.lock().await.shard();
+        let is_bulk = Class::of(id.lane) == Class::Bulk;
+        let turn = OptionFuture::from(is_bulk.then(|| self.taking_over.acquire()));
+        let _one_of_some = tokio::select! {
+            () = tenure.cancelled() => return None,
+            turn = turn => turn,
+        };
+        if !self.ownership.standing().holds_for(id, &*self.parts.clock, WRITE_WAIT_MAX) {
+            return None;
+        }
+        Some(self.start(reader, tenure).await)
+    }
+
+    /// Waits until the lease is ours, and for some time. `was`: it was taken before, and may have been lost since.
+    async fn until_ours(&self, id: ShardId, was: bool) {
+        let Some(keeper) = &self.keeper else { return };
+        let standing = self.ownership.standing();
+        if was {
+            standing.until_holds(&*self.parts.clock, WRITE_WAIT_MAX).await;
+        }
+        if !was || standing.is_lost(id) {
             keeper.acquire(id).await;
         }
     }
@@ -211,9 +236,10 @@ impl Shards {
         let mut reading = reader.lock().await;
         let id = reading.shard();
         reading.take_up().await?;
-        parts.store.take_over(id).await?;
+        let end = reading.latest_end().await?;
+        parts.store.take_over(id, end).await?;
         let cursors = parts.store.cursors(id).await?;
-        let (done, end) = (cursors.task_block * BLOCK_OFFSETS, reading.latest_end().await?);
+        let done = cursors.task_block * BLOCK_OFFSETS;
         anyhow::ensure!(
             done <= end,
             "the log of {id} ends at {end}, and {done} records of it are done with: was the topic made anew? Then raise \

@@ -97,8 +97,8 @@ impl TaskLog for Measured {
         self.call(Operation::LooseEvents, self.store.loose_events(shard, block)).await
     }
 
-    async fn take_over(&self, shard: ShardId) -> Result<(), StoreError> {
-        self.store.take_over(shard).await
+    async fn take_over(&self, shard: ShardId, end: u64) -> Result<(), StoreError> {
+        self.store.take_over(shard, end).await
     }
 
     async fn cursors(&self, shard: ShardId) -> Result<Cursors, StoreError> {

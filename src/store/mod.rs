@@ -5,6 +5,7 @@
 //! whole or, where a backend cannot do that, in the order of its fields.
 
 mod assemble;
+mod count;
 mod cql;
 mod embedded;
 mod leases;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use count::{Counted, Uncounted};
 #[cfg(test)]
 pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
@@ -102,8 +104,10 @@ pub trait TaskLog: Send + Sync + 'static {
     /// Events in a block that belong to a notification and to none of its tasks: cancellations that came before planning.
     async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError>;
 
-    /// This process writes the shard from now on: what it remembers of it may be another's past, and is read anew.
-    async fn take_over(&self, _: ShardId) -> Result<(), StoreError> {
+    /// This process writes the shard from now on, whose log ends at `end`: what it remembers of it may be another's past, and is
+    /// read anew; and what another wrote and had no time to count comes into the books.
+    async fn take_over(&self, shard: ShardId, end: u64) -> Result<(), StoreError> {
+        let _ = (shard, end);
         Ok(())
     }
 

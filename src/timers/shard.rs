@@ -149,7 +149,11 @@ impl TimerState {
     /// Hands on what is due, as far as the backlog has room.
     async fn fire(&mut self) {
         let arguments = &self.arguments;
-        arguments.dispatch.room.backlog.room(arguments.shard.id().lane).await;
+        // There may be no room for as long as a provider is down: whoever lets the shard go does not wait for that.
+        tokio::select! {
+            () = arguments.dispatch.room.backlog.room(arguments.shard.id().lane) => {}
+            () = arguments.shard.until_closed() => return,
+        }
         let now = arguments.clock.now();
         let planned = arguments.shard.planned();
         let (rows, early): (Vec<_>, Vec<_>) =
@@ -233,5 +237,47 @@ impl TimerState {
             sleep.await;
             let _ = myself.cast(TimerMessage::Look(at));
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::disk::testing;
+    use crate::dispatch::{Backlog, PayloadBudget, Room};
+    use crate::domain::Channel;
+    use crate::ownership::Standing;
+    use crate::store::EmbeddedStore;
+    use crate::store::conformance::{NOON, shard};
+
+    #[tokio::test]
+    async fn a_shard_is_let_go_though_the_backlog_has_no_room_for_what_is_due() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store: SharedStore = EmbeddedStore::open(testing::disk(dir.path())).expect("the store opens");
+        let cursors = Cursors { task_block: 0, timer_bucket: timer_bucket(NOON) };
+        let shard = Arc::new(Shard::new(shard(0), 8, cursors));
+        let key = TimerKey { due: NOON - TIMER_BUCKET, offset: 7, ordinal: 0, attempt: 1 };
+        shard.add_timers(vec![TimerRow { key, channel: Channel::Email, endpoint: 0 }]);
+        let room = Room { backlog: Backlog::new(0), payloads: PayloadBudget::new(0) };
+        let arguments = TimerArguments {
+            shard: shard.clone(),
+            ownership: Arc::new(Ownership::new(Arc::new(Standing::for_ever()))),
+            clock: ManualClock::starting_at(NOON),
+            store,
+            dispatch: Arc::new(DispatchHandle::new(room)),
+            timers: Arc::default(),
+        };
+        let (actor, ended) = Actor::spawn(None, TimerActor, arguments).await.expect("it starts");
+        // It takes what arrived, and is waiting for room then.
+        while shard.timer_floor() < cursors.timer_bucket {
+            tokio::task::yield_now().await;
+        }
+        actor.stop(None);
+        tokio::task::yield_now().await;
+        assert!(!ended.is_finished());
+        shard.close();
+        tokio::time::timeout(Duration::from_secs(5), ended).await.expect("it ends").expect("without a panic");
+        assert_eq!(shard.tracked(), 0, "what was due is for the next owner");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::routing::post;
 use axum::{Json, Router};
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -16,6 +17,9 @@ use crate::world::{LEASE, Place, Process, Spot};
 /// Of each lane.
 const PARTITIONS: u16 = 2;
 const SHARDS: usize = PARTITIONS as usize * 4;
+/// Requests at a time, and how many times.
+const WAVE: usize = 40;
+const WAVES: usize = 10;
 
 /// The longest that anything may take here, a lease of a node that died included.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -121,18 +125,27 @@ async fn a_cancellation_and_the_books_may_be_asked_of_any_node_whoever_has_the_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
-    let Some((spot, [first, mut second])) = two_nodes().await else { return };
+    let Some((spot, [first, second])) = two_nodes().await else { return };
     let (receiver, address) = Receiver::start().await;
     let mut accepted = Vec::new();
-    for number in 0..300 {
-        // What is under way when the node dies may be accepted or not: only what was answered counts.
-        let node = if number % 2 == 0 || number >= 150 { &first } else { &second };
-        let answer = node.try_call(Method::POST, "/v1/notifications", Some(&webhook(&spot, address, number))).await;
-        let (status, answer) = answer.expect("a node that lives answers");
-        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
-        accepted.push(answer["id"].as_str().expect("an id").to_owned());
-        if number == 150 {
-            second.kill();
+    // Many at a time, so that much is under way when the node dies, which is in the middle of a wave.
+    for wave in 0..WAVES {
+        let posts = (wave * WAVE..(wave + 1) * WAVE).map(async |number| {
+            let is_killer = wave == WAVES / 2 && number % WAVE == WAVE / 2;
+            let node = if number % 2 == 0 || wave > WAVES / 2 { &first } else { &second };
+            let answer = node.try_call(Method::POST, "/v1/notifications", Some(&webhook(&spot, address, number))).await;
+            if is_killer {
+                second.kill();
+            }
+            (std::ptr::eq(node, &first), answer)
+        });
+        for (is_survivor, answer) in join_all(posts).await {
+            match answer {
+                Ok((StatusCode::ACCEPTED, answer)) => accepted.push(answer["id"].as_str().expect("an id").to_owned()),
+                // What is under way when the node dies may be accepted or not: only what was answered counts.
+                Err(_) if !is_survivor && wave == WAVES / 2 => {}
+                other => panic!("a node that lives answers: {other:?}"),
+            }
         }
     }
     until("the survivor has every shard", async || (first.shards().await == SHARDS).then_some(())).await;
@@ -144,8 +157,13 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
     assert!(lost.is_empty(), "never received: {lost:?}; a lease holds for {LEASE:?}");
     let twice = received.values().filter(|times| **times > 1).count();
     assert!(twice <= 64, "{twice} were sent again: more than the dead node can have had in hand");
-    // The books are the one thing that may miss what was being written when the node died: see src/store/cql/books.rs.
-    let books = first.call(Method::GET, "/v1/accounting", None).await;
-    let unaccounted = books["unaccounted"].as_i64().expect("a number");
-    assert!(unaccounted.abs() <= 64, "the books miss more than can have been under way: {books}");
+    // What the dead node wrote and had no time to count is counted by the survivor.
+    eprintln!("recounts: {}", first.log().matches("counted what was written").count());
+    until("the books balance, and all of it is sent", async || {
+        let total = total(&first).await;
+        let count = |column: usize| total[0][column].as_u64().expect("a number") as usize;
+        let is_all = count(0) >= accepted.len() && count(1) == count(0);
+        (is_all && total[1] == 0).then_some(())
+    })
+    .await;
 }

@@ -70,7 +70,13 @@ fn story(plan: &Arc<Plan>, answers: Vec<Answer>) -> (Vec<TaskState>, BookDelta, 
         last = settle(&answer, &policy(), &mut books);
         events.extend(last.events.iter().cloned());
     }
-    (Story { plan: Plan::clone(plan), events }.states(), books, last)
+    let story = Story { plan: Plan::clone(plan), events };
+    // Whoever takes a shard over counts from the rows: it must come to the same.
+    let (mut entered, mut in_rows) = (books, BookDelta::default());
+    entered.enter_plan(plan);
+    in_rows.enter_story(&story);
+    assert_eq!(entered, in_rows);
+    (story.states(), books, last)
 }
 
 #[test]

@@ -8,15 +8,17 @@
 //! - Every statement names a whole partition key, may be sent twice, and is sent again a few times before its operation fails. Only
 //!   leases are changed by compare-and-set.
 //! - A batch is written table by table in the order of its fields. After a crash it may be there in part, and is written again by
-//!   whoever plans or settles again; the books alone may then miss it (see [`books`]).
+//!   whoever plans or settles again; what the books miss of it is found by who takes the shard over (see [`recount`]).
 
 mod books;
 mod connect;
+mod counted;
 mod leases;
 mod lifetimes;
 mod lists;
 mod numbers;
 mod read;
+mod recount;
 mod rows;
 mod runner;
 mod schema;

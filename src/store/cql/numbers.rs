@@ -30,14 +30,26 @@ impl Numbers {
     }
 
     pub(super) fn next(&self) -> i64 {
-        let now = i64::try_from(self.clock.now().millis()).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
-        let before = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
-        before.unwrap_or_else(|last| last).saturating_add(1).max(now)
+        self.take(1)
     }
 
-    pub(super) fn next_write(&self) -> WriteNumber {
+    /// The first of `count` that follow each other.
+    pub(super) fn take(&self, count: usize) -> i64 {
+        let count = i64::try_from(count).unwrap_or(i64::MAX / 2);
+        let now = i64::try_from(self.clock.now().millis()).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
+        let first = |last: i64| now.max(last.saturating_add(1));
+        let after = |last| Some(first(last).saturating_add(count - 1));
+        first(self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).unwrap_or_else(|last| last))
+    }
+
+    pub(super) fn process(&self) -> u32 {
+        u32::from_be_bytes(self.process)
+    }
+
+    /// The number of a row that is written at `time`, which was taken.
+    pub(super) fn write_number(&self, time: i64) -> WriteNumber {
         let mut number = [0; 12];
-        number[..8].copy_from_slice(&self.next().to_be_bytes());
+        number[..8].copy_from_slice(&time.to_be_bytes());
         number[8..].copy_from_slice(&self.process);
         number
     }
@@ -47,6 +59,12 @@ impl Numbers {
     pub(super) fn raise(&self, time: i64) {
         self.last.fetch_max(time, Ordering::Relaxed);
     }
+}
+
+/// The time and the process of a row's number; `None`: it is none.
+pub(super) fn read_number(number: &[u8]) -> Option<(i64, u32)> {
+    let (time, process) = number.split_first_chunk::<8>()?;
+    Some((i64::from_be_bytes(*time), u32::from_be_bytes(process.try_into().ok()?)))
 }
 
 /// For the driver, which gives each statement its time.
@@ -79,6 +97,9 @@ mod tests {
         assert_eq!(numbers.next(), 1_100_000_000);
         numbers.raise(2_000_000_000);
         assert_eq!(numbers.next(), 2_000_000_001);
-        assert!(numbers.next_write() < numbers.next_write());
+        assert_eq!((numbers.take(3), numbers.next()), (2_000_000_002, 2_000_000_005));
+        let [one, other] = [5, 6].map(|time| numbers.write_number(time));
+        assert!(one < other);
+        assert_eq!(read_number(&one), Some((5, numbers.process())));
     }
 }

@@ -25,9 +25,8 @@ impl TaskLog for CqlStore {
         self.write_batch(shard, batch).await
     }
 
-    async fn take_over(&self, shard: ShardId) -> Result<(), StoreError> {
-        self.books.forget(shard);
-        Ok(())
+    async fn take_over(&self, shard: ShardId, end: u64) -> Result<(), StoreError> {
+        self.read_and_recount(shard, end).await
     }
 
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {

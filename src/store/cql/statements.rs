@@ -34,6 +34,8 @@ statements! {
     add_to_log: "INSERT INTO {keyspace}.task_log (shard, block, kind, window, write, body) VALUES (?, ?, ?, ?, ?, ?) USING TTL ?";
     window: "SELECT body FROM {keyspace}.task_log WHERE shard = ? AND block = ? AND kind = ? AND window = ?";
     kind: "SELECT body FROM {keyspace}.task_log WHERE shard = ? AND block = ? AND kind = ?";
+    numbers: "SELECT write FROM {keyspace}.task_log WHERE shard = ? AND block = ?";
+    whole: "SELECT kind, write, body FROM {keyspace}.task_log WHERE shard = ? AND block = ?";
     add_timer: "INSERT INTO {keyspace}.timers (shard, bucket, due, offset, ordinal, attempt, body) VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?";
     timers: "SELECT due, offset, ordinal, attempt, body FROM {keyspace}.timers WHERE shard = ? AND bucket = ? \
              AND (due, offset, ordinal, attempt) > (?, ?, ?, ?) AND (due) < (?) LIMIT ?";
@@ -74,7 +76,7 @@ statements! {
 impl Statements {
     pub(super) async fn prepare(session: &Session, keyspaces: &Keyspaces, is_local: bool) -> Result<Self, StoreError> {
         let mut statements = Self::prepare_all(session, keyspaces).await?;
-        for read in [&mut statements.window, &mut statements.kind, &mut statements.spill] {
+        for read in [&mut statements.window, &mut statements.kind, &mut statements.whole, &mut statements.spill] {
             read.set_page_size(LOG_PAGE);
         }
         let (read, write) = serial(is_local);

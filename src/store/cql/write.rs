@@ -6,6 +6,7 @@ use std::time::Duration;
 use scylla::value::CqlValue;
 
 use super::CqlStore;
+use super::books::{Tenure, Write};
 use super::lifetimes::{self, seconds};
 use super::lists;
 use super::rows::{self, LogRow};
@@ -16,18 +17,19 @@ use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, StoreError, WriteBatch
 
 impl CqlStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let (now, traffic) = (self.clock.now(), Traffic::of(shard));
         let (runner, statements) = (&self.runner, &self.statements);
+        let tenure = self.tenure(shard).await?;
         // Claims carry their owner, so one without its plan says nothing wrong: whoever plans again finds itself.
         tokio::try_join!(
             self.add_timers(shard, &batch.timers, now),
             runner.write("write claims", traffic, &statements.add_claim, claims(&batch, now)),
             runner.write("write the history", traffic, &statements.add_history, history(&batch, now)),
         )?;
-        let plans = self.numbered(shard, rows::of_plans(&batch.plans, now));
-        runner.write("write plans", traffic, &statements.add_to_log, plans).await?;
-        let events = self.numbered(shard, rows::of_events(&batch.events, now));
-        runner.write("write events", traffic, &statements.add_to_log, events).await?;
+        let write = self.write_log(&tenure, &batch, now).await?;
         let letters = batch.dead_letters.iter().map(|letter| {
             let body = blob(codec::encode_dead_letter(letter));
             Row { partition: day_partition(&letter.key), values: dead_letter(&letter.key, Some(body)) }
@@ -36,13 +38,29 @@ impl CqlStore {
         let revived = batch.revived.iter();
         let revived = revived.map(|key| Row { partition: day_partition(key), values: dead_letter(key, None) });
         runner.write("mark dead letters", traffic, &statements.revive, revived.collect()).await?;
-        if !batch.books.is_empty() {
-            self.add_to_books(shard, batch.books).await?;
-        }
+        self.count(&tenure, write, &batch).await?;
         if let Some(cursors) = batch.cursors {
-            self.advance(shard, cursors).await?;
+            self.advance(&tenure, cursors).await?;
         }
         Ok(())
+    }
+
+    /// Plans, then events; what is returned is not in the books yet.
+    pub(super) async fn write_log<'a>(
+        &self,
+        tenure: &'a Tenure,
+        batch: &WriteBatch,
+        now: Timestamp,
+    ) -> Result<Write<'a>, StoreError> {
+        let (shard, traffic) = (tenure.id(), Traffic::of(tenure.id()));
+        let (plans, events) = (rows::of_plans(&batch.plans, now), rows::of_events(&batch.events, now));
+        let write = self.begin(tenure, plans.len() + events.len(), batch).await?;
+        let first_event = write.first() + plans.len() as i64;
+        let plans = self.numbered(shard, plans, write.first());
+        self.runner.write("write plans", traffic, &self.statements.add_to_log, plans).await?;
+        let events = self.numbered(shard, events, first_event);
+        self.runner.write("write events", traffic, &self.statements.add_to_log, events).await?;
+        Ok(write)
     }
 
     /// Claims of records that are not planned yet. Their cells are dated back, further than clocks of nodes differ and less than
@@ -60,15 +78,15 @@ impl CqlStore {
     }
 
     /// Numbers the rows in their order: of two about the same thing the later has the higher number.
-    fn numbered(&self, shard: ShardId, rows: Vec<LogRow>) -> Vec<Row> {
-        let numbered = rows.into_iter().map(|row| Row {
+    fn numbered(&self, shard: ShardId, rows: Vec<LogRow>, first: i64) -> Vec<Row> {
+        let numbered = (first..).zip(rows).map(|(number, row)| Row {
             partition: u128::from(row.block),
             values: vec![
                 shard_key(shard),
                 big(row.block),
                 CqlValue::TinyInt(row.kind),
                 CqlValue::SmallInt(row.window),
-                blob(self.numbers.next_write()),
+                blob(self.numbers.write_number(number)),
                 blob(row.body),
                 CqlValue::Int(seconds(row.lifetime)),
             ],

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -19,7 +19,7 @@ pub const LEASE: Duration = Duration::from_secs(11);
 
 /// A running node, killed at the latest with the test.
 pub struct Process {
-    child: Child,
+    child: Mutex<Child>,
     address: SocketAddr,
     http: Client,
     dir: tempfile::TempDir,
@@ -46,7 +46,7 @@ impl Process {
         let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
         let http = Client::builder().no_proxy().use_preconfigured_tls(tls.with_no_client_auth());
         let http = http.timeout(PATIENCE).build().expect("a client");
-        let process = Self { child, address, http, dir };
+        let process = Self { child: Mutex::new(child), address, http, dir };
         process.until_ready().await;
         process
     }
@@ -99,16 +99,22 @@ impl Process {
     }
 
     /// Ends it at once, as SIGKILL does.
-    pub fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it has ended");
+    pub fn kill(&self) {
+        let mut child = self.child();
+        child.kill().expect("it runs, or was waited for");
+        child.wait().expect("it has ended");
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

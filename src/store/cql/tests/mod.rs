@@ -2,6 +2,7 @@
 
 mod lint;
 mod promises;
+mod recount;
 mod schema;
 mod spill;
 mod wire;

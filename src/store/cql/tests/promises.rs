@@ -125,7 +125,7 @@ async fn who_takes_a_shard_over_goes_on_with_the_books_of_the_one_before() {
     one.write(shard(0), in_books(1)).await.expect("written");
     other.write(shard(0), in_books(10)).await.expect("written");
     assert_eq!((count(&one).await, count(&other).await), (11, 11), "the row is read, not what is held");
-    one.take_over(shard(0)).await.expect("nothing to fail");
+    one.take_over(shard(0), 0).await.expect("nothing to fail");
     one.write(shard(0), in_books(100)).await.expect("written");
     assert_eq!(count(&other).await, 111);
 }
