@@ -1,13 +1,15 @@
 //! The producing side: two idempotent producers, so that a full queue of bulk traffic delays nothing critical.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientConfig, Message};
 
 use super::completion::{Completion, Ticket};
@@ -27,6 +29,13 @@ const BULK_QUEUE: (usize, usize) = (100_000, 96 << 10);
 
 /// The same of critical traffic, which is little.
 const CRITICAL_QUEUE: (usize, usize) = (20_000, 32 << 10);
+
+/// The longest a producer's thread waits for an acknowledgement before it looks whether it is to end. Long, because the end of
+/// each wait costs up to a millisecond of the processor: the library rounds what is left down to nothing, and asks on.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How long the thread of a producer that nobody uses any more hears of records that are still under way.
+const END_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Records handed over before others get their turn: about half a millisecond.
 const RECORDS_PER_TURN: usize = 256;
@@ -104,7 +113,6 @@ pub(super) fn headers<'a>(from: impl IntoIterator<Item = (&'a str, &'a [u8])>) -
     from.into_iter().fold(OwnedHeaders::new(), header)
 }
 
-type Client = ThreadedProducer<Reports>;
 type Outgoing<'a> = BaseRecord<'a, [u8], [u8], Box<Ticket>>;
 
 /// A producer, made anew where it failed for good: an idempotent one may, where brokers lost what it wrote.
@@ -120,24 +128,24 @@ struct OneProducer {
 impl OneProducer {
     fn new(kafka: &Kafka, (records_max, kib_max): (usize, usize), contact: &Arc<Contact>) -> Result<Self, LogError> {
         let config = settings::producer(kafka, records_max, kib_max);
-        let client = ArcSwap::from_pointee(connect(&config, contact)?);
+        let client = ArcSwap::from_pointee(Client::connect(&config, contact)?);
         Ok(Self { client, config, contact: contact.clone(), records_max, renewal: Mutex::default() })
     }
 
     /// Refuses at once what would not fit, rather than in the middle of it.
     fn has_room(&self, records: usize) -> Result<(), LogError> {
-        let waiting = usize::try_from(self.client.load().in_flight_count()).unwrap_or(0);
+        let waiting = usize::try_from(self.client.load().producer.in_flight_count()).unwrap_or(0);
         if records > 0 && waiting + records > self.records_max { Err(LogError::Busy) } else { Ok(()) }
     }
 
     fn send(&self, record: Outgoing<'_>) -> Result<(), LogError> {
         let client = self.client.load();
-        let Err((error, record)) = client.send(record) else { return Ok(()) };
+        let Err((error, record)) = client.producer.send(record) else { return Ok(()) };
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Err(LogError::Busy),
             Some(RDKafkaErrorCode::Fatal) => {
                 self.renew(&client)?;
-                let sent = self.client.load().send(record);
+                let sent = self.client.load().producer.send(record);
                 sent.map_err(|(error, _)| settings::failed("hand a record to the brokers", &error))
             }
             _ => Err(settings::failed("hand a record to the brokers", &error)),
@@ -149,18 +157,48 @@ impl OneProducer {
         if !Arc::ptr_eq(&self.client.load(), failed) {
             return Ok(());
         }
-        let why = failed.client().fatal_error().map(|(_, reason)| reason);
+        let why = failed.producer.client().fatal_error().map(|(_, reason)| reason);
         tracing::warn!(reason = why, "the producer failed for good and is made anew");
-        let old = self.client.swap(Arc::new(connect(&self.config, &self.contact)?));
-        // Its end waits for what it still holds.
-        let ending = std::thread::Builder::new().name("fanfare-log-end".to_owned()).spawn(move || drop(old));
-        ending.map(drop).map_err(|error| LogError::Failed(format!("cannot start a thread: {error}")))
+        // The old one's thread hears of what it still holds.
+        self.client.store(Arc::new(Client::connect(&self.config, &self.contact)?));
+        Ok(())
     }
 }
 
-fn connect(config: &ClientConfig, contact: &Arc<Contact>) -> Result<Client, LogError> {
-    Client::from_config_and_context(config, Reports { contact: contact.clone() })
-        .map_err(|error| settings::failed("set up a producer", &error))
+/// A producer of librdkafka, and a thread of its own that hears of acknowledgements.
+struct Client {
+    producer: Arc<BaseProducer<Reports>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Client {
+    fn connect(config: &ClientConfig, contact: &Arc<Contact>) -> Result<Self, LogError> {
+        let producer = BaseProducer::from_config_and_context(config, Reports { contact: contact.clone() });
+        let producer = Arc::new(producer.map_err(|error| settings::failed("set up a producer", &error))?);
+        let client = Self { producer: producer.clone(), stop: Arc::default() };
+        let stop = client.stop.clone();
+        std::thread::Builder::new()
+            .name("fanfare-log-ack".to_owned())
+            .spawn(move || poll(&producer, &stop))
+            .map_err(|error| LogError::Failed(format!("cannot start a thread: {error}")))?;
+        Ok(client)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn poll(producer: &BaseProducer<Reports>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        producer.poll(POLL);
+    }
+    let give_up = Instant::now() + END_WAIT_MAX;
+    while producer.in_flight_count() > 0 && Instant::now() < give_up {
+        producer.poll(POLL);
+    }
 }
 
 /// Hears of acknowledgements, on the producer's own thread.
