@@ -57,6 +57,7 @@ pub(super) struct Reader {
     next: Option<u64>,
     /// What was taken from the queue, and did not fit.
     held: Option<Record>,
+    /// Made by the first read: readers are made outside the runtime.
     turns: Option<Interval>,
 }
 
@@ -70,8 +71,7 @@ impl Reader {
         next: Option<u64>,
     ) -> Self {
         partition.reader_begins();
-        let turns = turns(partition.shard.lane);
-        Self { partition, parts, desk, consumer, next, held: None, turns }
+        Self { partition, parts, desk, consumer, next, held: None, turns: None }
     }
 
     /// Has the queue go on with `from`.
@@ -174,6 +174,9 @@ impl PartitionReader for Reader {
 
     async fn read(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         self.go_to(from).await?;
+        if self.turns.is_none() {
+            self.turns = turns(self.shard().lane);
+        }
         if let Some(turns) = &mut self.turns {
             turns.tick().await;
         }
