@@ -17,6 +17,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Tries with the whole record before a shorter one is told instead: it may be larger than what the log takes.
 const WHOLE_TRIES: u32 = 5;
+/// Tries, in all about a minute, after which a record is left untold where the log works but for the topic: that was deleted,
+/// or this program may not write to it.
+const TRIES_MAX: u32 = 20;
 /// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -133,7 +136,7 @@ pub(super) async fn tell(rejects: &[Reject], log: &SharedLog, clock: &SharedCloc
 }
 
 /// A record that cannot be told as it is must not hold its partition for ever: its first bytes are told then, and the rest is
-/// where the headers say.
+/// where the headers say. One that cannot be told at all is in the list of dead letters.
 async fn tell_one(reject: &Reject, log: &SharedLog, clock: &SharedClock, stop: &CancellationToken) -> bool {
     let (mut pause, mut tries) = (PAUSE, 0);
     loop {
@@ -144,6 +147,10 @@ async fn tell_one(reject: &Reject, log: &SharedLog, clock: &SharedClock, stop: &
             told.body.truncate(ForeignLetter::BODY_BYTES_MAX);
         }
         let Err(error) = log.tell(vec![told]).await else { return true };
+        if tries >= TRIES_MAX && log.writable().is_ok() && log.degraded().is_none() {
+            tracing::error!(%error, shard = %reject.record.position.shard, "cannot tell of a record that could not be used: it is in the list of dead letters alone");
+            return true;
+        }
         tracing::error!(%error, shard = %reject.record.position.shard, "cannot tell of a record that could not be used: the partition waits");
         tokio::select! {
             () = clock.sleep(pause) => {}

@@ -49,6 +49,14 @@ async fn telling_goes_on_until_it_is_done_or_the_node_stops() {
 }
 
 #[tokio::test]
+async fn a_topic_that_takes_nothing_while_the_log_works_holds_no_partition_for_ever() {
+    let log = FakeLog::shared();
+    log.refuse_told(u64::MAX);
+    assert!(tell_all(&[reject(vec![1]), reject(vec![2])], &log, &CancellationToken::new()).await);
+    assert!(log.told().is_empty());
+}
+
+#[tokio::test]
 async fn a_record_that_the_log_never_takes_whole_is_told_in_part() {
     let log = FakeLog::shared();
     log.told_bytes_max.store(1 << 20, Ordering::SeqCst);
