@@ -5,6 +5,7 @@ mod run;
 mod compare;
 mod crash;
 mod cluster;
+mod relay;
 mod certain;
 mod drain_check;
 mod bare_command;
@@ -36,6 +37,7 @@ use compare::CompareArgs;
 use crash::CrashArgs;
 use drain_check::DrainCheckArgs;
 use mock::MockArgs;
+use relay::RelayArgs;
 use run::RunArgs;
 
 // Both ends of a bare loop allocate per request; the engine is measured with the same allocator.
@@ -58,6 +60,7 @@ enum Command {
     Compare(Box<CompareArgs>),
     Crash(Box<CrashArgs>),
     Cluster(Box<ClusterArgs>),
+    Relay(Box<RelayArgs>),
     DrainCheck(DrainCheckArgs),
 }
 
@@ -80,6 +83,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Compare(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Crash(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Cluster(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Relay(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
     }

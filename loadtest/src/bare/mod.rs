@@ -2,6 +2,7 @@
 //! measured against these figures, taken in the same run, because a machine's speed wanders.
 
 mod http;
+mod kafka;
 mod smtp;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,12 @@ impl BareLoop {
     /// POSTs webhooks to `target`; the time from the first to the last answer.
     pub(crate) async fn webhooks(&self, target: &Url) -> Result<Duration> {
         http::run(self, target).await
+    }
+
+    /// POSTs what stands in a topic of Kafka to `target`, each record as it is, until `count` were answered. When it began and ended
+    /// is known at the target: a consumer is seconds old before its first record comes.
+    pub(crate) async fn relay(&self, brokers: &str, topic: &str, target: &Url) -> Result<()> {
+        kafka::run(self, brokers, topic, target).await
     }
 
     /// Sends mails to the server at `address`; the time from the first to the last answer.

@@ -4,26 +4,26 @@
 
 mod faults;
 mod nodes;
+mod place;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
-use tokio::process::Command;
 
 use crate::args;
 use crate::certain::{Load, RunningLoad};
 use crate::channel::Channel;
 use crate::clock::now_us;
 use crate::engine::{Options, Shape};
-use crate::http_client::{Server, Url};
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
 use crate::settle::settle;
 use nodes::Nodes;
+pub(crate) use place::{Place, Ready};
 use report::{Report, Steady};
 
 /// Before a rate is looked at: the bucket's burst is gone.
@@ -31,32 +31,11 @@ const WARM_UP: Duration = Duration::from_secs(5);
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-const CONFIG: &str = include_str!("../../cluster.toml");
-
 /// Maltreats several engines that share the work, and looks for losses and duplicates.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// The engine's program.
-    #[arg(long)]
-    pub(crate) binary: PathBuf,
-    /// Configuration, logs: a new directory below the temporary one otherwise.
-    #[arg(long)]
-    pub(crate) directory: Option<PathBuf>,
-    #[arg(long, env = "FANFARE_TEST_KAFKA", default_value = "127.0.0.1:9092")]
-    pub(crate) kafka: String,
-    #[arg(long, env = "FANFARE_TEST_CQL", default_value = "127.0.0.1:9042")]
-    pub(crate) cql: String,
-    #[arg(long, env = "FANFARE_TEST_REDIS", default_value = "127.0.0.1:6379")]
-    pub(crate) redis: String,
-    /// Engine processes.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32))]
-    pub(crate) nodes: u16,
-    /// The API listens here, the engines on the ports after it.
-    #[arg(long, default_value = "127.0.0.1:8180")]
-    pub(crate) listen: std::net::SocketAddr,
-    /// Its API key.
-    #[arg(long, env = "FANFARE_KEY", default_value = "dev", hide_env_values = true)]
-    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
     #[arg(long, value_enum, default_value_t = Fault::Kill)]
     pub(crate) fault: Fault,
     /// What stops a service, and what starts it again, with `--fault outage`: run by the shell.
@@ -129,10 +108,7 @@ impl ClusterArgs {
             self.fault != Fault::Outage || (self.stop_command.is_some() && self.start_command.is_some()),
             "`--fault outage` needs `--stop-command` and `--start-command`"
         );
-        let usual = || std::env::temp_dir().join(format!("fanfare-cluster-{}", std::process::id()));
-        let directory = self.directory.clone().unwrap_or_else(usual);
-        std::fs::create_dir_all(&directory).with_context(|| format!("cannot write to `{}`", directory.display()))?;
-        eprintln!("configuration and logs are in `{}`", directory.display());
+        let directory = self.place.directory()?;
         let report = self.measure(&directory).await?;
         match self.json {
             true => println!("{}", serde_json::to_string_pretty(&report)?),
@@ -142,17 +118,12 @@ impl ClusterArgs {
     }
 
     async fn measure(&self, directory: &Path) -> Result<Report> {
-        let mut options = vec!["--http", "127.0.0.1:9190", "--smtp", "127.0.0.1:2625", "--latency-from-body"];
-        options.extend(["--latency", &self.latency]);
+        let mut options = vec!["--latency-from-body", "--latency", &self.latency];
         if self.honour_ids {
             options.push("--honour-ids");
         }
-        let mock = Arc::new(MockHandle::start(&options).await?);
-        let listen = mock.stats().await?.listen;
         let run = now_us();
-        let config = self.write_config(directory, run, &listen.smtp)?;
-        self.apply_schema(&config).await?;
-        let mut nodes = Nodes::new(self, directory, &config)?;
+        let Ready { mock, listen, mut nodes } = self.place.prepare(directory, run, &options).await?;
         nodes.start_all().await?;
         let shape = Shape::new(&Options {
             channel: Channel::Webhook,
@@ -164,7 +135,7 @@ impl ClusterArgs {
             run,
         });
         let load = Load {
-            server: self.server()?,
+            server: self.place.server()?,
             shapes: vec![shape],
             rate: self.rate,
             connections: usize::from(self.connections),
@@ -172,30 +143,6 @@ impl ClusterArgs {
             refused_max: self.outage + Duration::from_secs(120),
         };
         Test { args: self, mock, nodes, load: load.start() }.run().await
-    }
-
-    fn server(&self) -> Result<Server> {
-        Server::new(&Url { authority: self.listen.to_string(), path: "/".into() }, Some(&self.key))
-    }
-
-    /// Each run has topics, a group and a keyspace of its own.
-    fn write_config(&self, directory: &Path, run: u64, smtp: &str) -> Result<PathBuf> {
-        let config = CONFIG
-            .replace("KAFKA", &self.kafka)
-            .replace("CQL", &self.cql)
-            .replace("REDIS", &self.redis)
-            .replace("SMTP", smtp)
-            .replace("RUN", &format!("load_{run:x}"));
-        let path = directory.join("cluster.toml");
-        std::fs::write(&path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
-        Ok(path)
-    }
-
-    async fn apply_schema(&self, config: &Path) -> Result<()> {
-        let mut command = Command::new(&self.binary);
-        let status = command.args(["schema", "apply", "--config"]).arg(config).status().await;
-        ensure!(status.context("cannot run the engine's program")?.success(), "`fanfare schema apply` failed");
-        Ok(())
     }
 }
 
@@ -216,7 +163,7 @@ impl Test<'_> {
         let total = self.mock.stats().await?.total();
         Ok(Report {
             fault: self.args.fault,
-            nodes: self.args.nodes,
+            nodes: self.args.place.nodes,
             accepted: tally.accepted.len(),
             ambiguous: tally.ambiguous,
             put_off: tally.put_off,

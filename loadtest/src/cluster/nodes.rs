@@ -5,37 +5,37 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::ClusterArgs;
+use super::Place;
 use crate::engine::{EngineCommand, EngineProcess, processor_time};
 use crate::http_client::{Server, Url, fetch};
 
 /// How long a process may take to end after SIGTERM.
 const END_MAX: Duration = Duration::from_secs(60);
 
-pub(super) struct Nodes {
+pub(crate) struct Nodes {
     api: EngineCommand,
     running_api: Option<EngineProcess>,
     commands: Vec<EngineCommand>,
     /// Of each engine.
     servers: Vec<Server>,
     /// `None`: it does not run now.
-    pub(super) engines: Vec<Option<EngineProcess>>,
+    pub(crate) engines: Vec<Option<EngineProcess>>,
 }
 
 impl Nodes {
-    pub(super) fn new(args: &ClusterArgs, directory: &Path, config: &Path) -> Result<Self> {
+    pub(crate) fn new(place: &Place, directory: &Path, config: &Path) -> Result<Self> {
         let command = |name: &str, port: u16, role: &str| {
-            let mut address = args.listen;
+            let mut address = place.listen;
             address.set_port(port);
             let url = Url { authority: address.to_string(), path: "/".into() };
-            let server = Server::new(&url, Some(&args.key))?;
+            let server = Server::new(&url, Some(&place.key))?;
             let directory = directory.join(name);
-            let command = EngineCommand::new(&args.binary, Some(config), &directory, &url, &server, "")?;
+            let command = EngineCommand::new(&place.binary, Some(config), &directory, &url, &server, "")?;
             Ok::<_, anyhow::Error>((command.with(&["--roles", role]), server))
         };
-        let first = args.listen.port();
+        let first = place.listen.port();
         let nodes: Result<Vec<_>> =
-            (1..=args.nodes).map(|number| command(&format!("engine-{number}"), first + number, "engine")).collect();
+            (1..=place.nodes).map(|number| command(&format!("engine-{number}"), first + number, "engine")).collect();
         let (commands, servers): (Vec<_>, Vec<_>) = nodes?.into_iter().unzip();
         let engines = commands.iter().map(|_| None).collect();
         let (api, _) = command("api", first, "api")?;
@@ -43,7 +43,7 @@ impl Nodes {
     }
 
     /// Returns when all are ready.
-    pub(super) async fn start_all(&mut self) -> Result<()> {
+    pub(crate) async fn start_all(&mut self) -> Result<()> {
         for index in 0..self.commands.len() {
             self.start(index).await?;
         }
@@ -54,39 +54,39 @@ impl Nodes {
     }
 
     /// Starts an engine; how long it takes until it is ready.
-    pub(super) async fn start(&mut self, index: usize) -> Result<Duration> {
+    pub(crate) async fn start(&mut self, index: usize) -> Result<Duration> {
         let mut engine = self.commands[index].start()?;
         let ready = engine.ready().await.with_context(|| format!("engine {}", index + 1))?;
         self.engines[index] = Some(engine);
         Ok(ready)
     }
 
-    pub(super) async fn kill(&mut self, index: usize) -> Result<()> {
+    pub(crate) async fn kill(&mut self, index: usize) -> Result<()> {
         match self.engines[index].take() {
             Some(engine) => engine.kill().await,
             None => Ok(()),
         }
     }
 
-    pub(super) async fn terminate(&mut self, index: usize) -> Result<Duration> {
+    pub(crate) async fn terminate(&mut self, index: usize) -> Result<Duration> {
         let engine = self.engines[index].take().context("it does not run")?;
         let (status, took) = engine.terminate(END_MAX).await?;
         ensure!(status.success(), "engine {} ended with {status} after SIGTERM", index + 1);
         Ok(took)
     }
 
-    pub(super) fn running(&self) -> Vec<usize> {
+    pub(crate) fn running(&self) -> Vec<usize> {
         (0..self.engines.len()).filter(|index| self.engines[*index].is_some()).collect()
     }
 
     /// What the engines that run used so far; not the API.
-    pub(super) fn processor_time(&self) -> Duration {
+    pub(crate) fn processor_time(&self) -> Duration {
         let pids = self.engines.iter().flatten().filter_map(EngineProcess::pid);
         pids.filter_map(|pid| processor_time(pid).ok()).sum()
     }
 
     /// How many messages each engine has sent since it was started.
-    pub(super) async fn sent(&self) -> Result<Vec<f64>> {
+    pub(crate) async fn sent(&self) -> Result<Vec<f64>> {
         let mut sent = Vec::new();
         for (index, engine) in self.engines.iter().enumerate() {
             sent.push(match engine {
@@ -97,7 +97,7 @@ impl Nodes {
         Ok(sent)
     }
 
-    pub(super) async fn terminate_all(&mut self) -> Result<()> {
+    pub(crate) async fn terminate_all(&mut self) -> Result<()> {
         if let Some(api) = self.running_api.take() {
             api.terminate(END_MAX).await?;
         }
