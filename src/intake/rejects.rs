@@ -74,7 +74,7 @@ impl Reject {
 /// Dead letters are listed by their time, for thirty days. Producers stamp their records as they like, and what is copied from
 /// another cluster keeps its old time: such a record stands at the begin of the day, and not where nobody looks.
 fn listed_at(appended_at: Timestamp, now: Timestamp) -> Timestamp {
-    match now.since(appended_at) < DAY && appended_at <= now {
+    match now.since(appended_at) < DAY && appended_at <= now + DAY {
         true => appended_at,
         false => Timestamp(now.millis() - now.millis() % DAY.as_millis() as u64),
     }
@@ -127,17 +127,34 @@ pub(super) async fn tell(rejects: &[Reject], log: &SharedLog, clock: &SharedCloc
         Ok(()) => return true,
         Err(error) => tracing::warn!(%error, "cannot tell of records that could not be used: one by one"),
     }
+    let mut tries_max = TRIES_MAX;
     for reject in rejects {
-        if !tell_one(reject, log, clock, stop).await {
-            return false;
+        match tell_one(reject, log, clock, stop, tries_max).await {
+            Telling::Done => {}
+            // The topic is as it is for the others as well.
+            Telling::GivenUp => tries_max = 1,
+            Telling::Stopped => return false,
         }
     }
     true
 }
 
+/// How the telling of one record ended.
+enum Telling {
+    Done,
+    GivenUp,
+    Stopped,
+}
+
 /// A record that cannot be told as it is must not hold its partition for ever: its first bytes are told then, and the rest is
 /// where the headers say. One that cannot be told at all is in the list of dead letters.
-async fn tell_one(reject: &Reject, log: &SharedLog, clock: &SharedClock, stop: &CancellationToken) -> bool {
+async fn tell_one(
+    reject: &Reject,
+    log: &SharedLog,
+    clock: &SharedClock,
+    stop: &CancellationToken,
+    tries_max: u32,
+) -> Telling {
     let (mut pause, mut tries) = (PAUSE, 0);
     loop {
         tries += 1;
@@ -146,15 +163,15 @@ async fn tell_one(reject: &Reject, log: &SharedLog, clock: &SharedClock, stop: &
             told.headers.push(("truncated-from", Bytes::from(told.body.len().to_string())));
             told.body.truncate(ForeignLetter::BODY_BYTES_MAX);
         }
-        let Err(error) = log.tell(vec![told]).await else { return true };
-        if tries >= TRIES_MAX && log.writable().is_ok() && log.degraded().is_none() {
+        let Err(error) = log.tell(vec![told]).await else { return Telling::Done };
+        if tries >= tries_max && log.writable().is_ok() && log.degraded().is_none() {
             tracing::error!(%error, shard = %reject.record.position.shard, "cannot tell of a record that could not be used: it is in the list of dead letters alone");
-            return true;
+            return Telling::GivenUp;
         }
         tracing::error!(%error, shard = %reject.record.position.shard, "cannot tell of a record that could not be used: the partition waits");
         tokio::select! {
             () = clock.sleep(pause) => {}
-            () = stop.cancelled() => return false,
+            () = stop.cancelled() => return Telling::Stopped,
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }

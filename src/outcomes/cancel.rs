@@ -115,9 +115,9 @@ impl Cancellations {
                 // It could not be planned, and lies among the dead letters.
                 return Ok(Some(Cancellation::TooLate { too_late: 0 }));
             }
-            if !self.ownership.may_write(shard, &*self.clock) {
+            let Some(_writing) = self.ownership.may_write(shard, &*self.clock) else {
                 return Ok(Some(Cancellation::NotOurs));
-            }
+            };
             self.cancel_unplanned(id).await?;
             return Ok(None);
         };
@@ -137,9 +137,9 @@ impl Cancellations {
         let before = states.iter().filter(|state| **state == TaskState::Cancelled).count();
         if !stopped.is_empty() {
             // Its next owner may be sending them: to say that they were stopped would be untrue.
-            if !self.ownership.may_write(shard, &*self.clock) {
+            let Some(_writing) = self.ownership.may_write(shard, &*self.clock) else {
                 return Ok(Cancellation::NotOurs);
-            }
+            };
             let events = self.deliveries.as_ref().map(|_| batch.events.clone());
             self.store.write(shard.id(), batch).await?;
             if let (Some(deliveries), Some(events)) = (&self.deliveries, &events) {

@@ -138,9 +138,7 @@ impl Replays {
         batch.books.shift(story.plan.source, Some(column), Some(BookColumn::Scheduled), 1);
         let _expected = self.timers.expect(task.position.shard, &mut batch.timers);
         // Two owners must not both count it, and who is none would not have it sent.
-        if !self.ownership.may_write(&shard, &*self.clock) {
-            return Err(between());
-        }
+        let Some(_writing) = self.ownership.may_write(&shard, &*self.clock) else { return Err(between()) };
         let written = self.store.write(task.position.shard, batch).await;
         if written.is_err() {
             // Its rows may be there all the same. If they are not, the timer finds a task that does not wait for it.

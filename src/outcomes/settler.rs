@@ -20,7 +20,7 @@ use super::retry::RetryPolicy;
 use super::settle::settle;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Channel, EventKind, Plan, ShardId, TaskId};
+use crate::domain::{Channel, Event, EventKind, Plan, ShardId, TaskId};
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
@@ -256,8 +256,8 @@ impl SettlerState {
         loop {
             if !self.until_ours(shard, owned.as_ref(), &batch).await {
                 // The next owner tells of what it reads, which was perhaps before this is written.
-                let sent = told_of.iter().zip(&batch.events).filter(|(_, event)| event.kind == EventKind::Sent);
-                told_of = sent.map(|(plan, _)| plan.clone()).collect();
+                let kept = told_of.iter().zip(&batch.events).filter(|(_, event)| is_true_for_all(event));
+                told_of = kept.map(|(plan, _)| plan.clone()).collect();
                 batch = sent_alone(&batch);
                 timers.clear();
                 next.clear();
@@ -307,8 +307,14 @@ impl SettlerState {
     }
 }
 
+/// Whether an event is true whoever owns its shard: that something was sent, and that the later channels of a fallback are not
+/// used because of it. The next owner would send on those if it knew the one without the other.
+fn is_true_for_all(event: &Event) -> bool {
+    matches!(event.kind, EventKind::Sent | EventKind::Skipped)
+}
+
 /// What of a batch is true whoever owns its shard.
 fn sent_alone(batch: &WriteBatch) -> WriteBatch {
-    let sent = batch.events.iter().filter(|event| event.kind == EventKind::Sent);
+    let sent = batch.events.iter().filter(|event| is_true_for_all(event));
     WriteBatch { events: sent.cloned().collect(), ..WriteBatch::default() }
 }

@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 
 pub use beats::{BeatActor, BeatArguments, BeatMessage};
 pub use leases::{LeaseKeeper, WRITE_WAIT_MAX};
-pub use shard::{Barrier, Begin, Expected, Mark, Shard, Stage, Ticket};
+pub use shard::{Barrier, Begin, Expected, Mark, Shard, Stage, Ticket, Writing};
 pub use standing::Standing;
 
 use crate::clock::Clock;
@@ -52,9 +52,10 @@ impl Ownership {
         !self.standing.is_lost(shard.id()) && now.is_some_and(|now| Arc::ptr_eq(&now, shard))
     }
 
-    /// The same, and for as long as a write about it may take.
-    pub fn may_write(&self, shard: &Arc<Shard>, clock: &dyn Clock) -> bool {
-        self.standing.holds(clock, WRITE_WAIT_MAX) && self.is_still(shard)
+    /// The same, and for as long as a write about it may take: until what is returned is dropped.
+    pub fn may_write<'a>(&self, shard: &'a Arc<Shard>, clock: &dyn Clock) -> Option<Writing<'a>> {
+        let writing = shard.writing()?;
+        (self.standing.holds(clock, WRITE_WAIT_MAX) && self.is_still(shard)).then_some(writing)
     }
 
     /// Every owned shard, in order.

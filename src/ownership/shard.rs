@@ -53,6 +53,8 @@ struct State {
     tracked: usize,
     /// Those among them that senders hold.
     held: usize,
+    /// Rows that are being written for callers who are told what became of them.
+    writing: usize,
     /// The shard is being let go: no send starts any more.
     is_closed: bool,
     /// Those among them that the books show as waiting for a time.
@@ -197,12 +199,27 @@ impl Shard {
         }
     }
 
-    /// Waits until no sender holds any task of the shard: what they sent is settled.
+    /// Rows of the shard are about to be written, by whom the answer depends on that no other node has it meanwhile: it is not let
+    /// go before this is dropped. `None`: it is being let go.
+    pub fn writing(&self) -> Option<Writing<'_>> {
+        let mut state = self.state();
+        if state.is_closed {
+            return None;
+        }
+        state.writing += 1;
+        Some(Writing(self))
+    }
+
+    /// Waits until no sender holds any task of the shard, so that what they sent is settled, and no caller's rows are written.
     pub async fn until_idle(&self) {
         loop {
             let mut let_go = std::pin::pin!(self.let_go.notified());
             let_go.as_mut().enable();
-            if self.state().held == 0 {
+            let is_idle = {
+                let state = self.state();
+                state.held == 0 && state.writing == 0
+            };
+            if is_idle {
                 return;
             }
             let_go.await;
@@ -266,6 +283,17 @@ impl Shard {
         }
         state.cursors = next;
         Some(next)
+    }
+}
+
+/// Lets the shard go on with being let go, if it waits for that.
+#[derive(Debug)]
+pub struct Writing<'a>(&'a Shard);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.state().writing -= 1;
+        self.0.let_go.notify_waiters();
     }
 }
 

@@ -136,9 +136,15 @@ impl Shards {
             let tenure = revoked.child_token();
             let Some(shard) = self.take_over(read_by, &tenure).await else { return };
             self.taken.send_modify(|taken| *taken += 1);
-            let is_lost = tokio::select! {
-                () = revoked.cancelled() => false,
-                () = lost.notified() => true,
+            let is_lost = loop {
+                tokio::select! {
+                    () = revoked.cancelled() => break false,
+                    () = lost.notified() => {}
+                }
+                // What was told during the take-over is over: it took the lease anew.
+                if self.ownership.standing().is_lost(shard.id()) {
+                    break true;
+                }
             };
             if self.stop.is_cancelled() {
                 // The whole node ends, in the order of the data.
@@ -178,7 +184,10 @@ impl Shards {
                     self.fatal.declare(format!("cannot take the shard {id} over: {error:#}"));
                     return None;
                 }
-                None => continue,
+                None => {
+                    self.stuck.send_modify(|stuck| drop(stuck.remove(&id)));
+                    continue;
+                }
                 Some(Err(error)) => {
                     let reason = format!("{error:#}");
                     tracing::error!(reason, shard = %id, "cannot take a shard over: trying again");
@@ -209,7 +218,11 @@ impl Shards {
         if !self.ownership.standing().holds_for(id, &*self.parts.clock, WRITE_WAIT_MAX) {
             return None;
         }
-        Some(self.start(reader, tenure).await)
+        // Reading all that is to be counted may take long; nothing is this node's before the last wait in it.
+        tokio::select! {
+            started = self.start(reader, tenure) => Some(started),
+            () = tenure.cancelled() => None,
+        }
     }
 
     /// Waits until the lease is ours, and for some time. `was`: it was taken before, and may have been lost since.

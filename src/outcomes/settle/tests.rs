@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::intake::fakes::StoppedClock;
 use crate::outcomes::{Deliveries, SettlerActor, SettlerArguments, SettlerHandle};
 use crate::ownership::{Ownership, Standing};
-use crate::store::EmbeddedStore;
+use crate::store::{EmbeddedStore, TaskLog, WriteBatch};
 use crate::{config, disk};
 
 fn policy() -> RetryPolicy {
@@ -163,32 +163,58 @@ fn wrong_credentials_cost_no_attempt() {
     assert_eq!(states, [TaskState::Scheduled { attempt: 1, due: Timestamp(61_000) }]);
 }
 
+/// A settler that owns no shard: the next owner may have read the rows before an answer is written.
+struct FormerOwner {
+    store: Arc<EmbeddedStore>,
+    handle: SettlerHandle,
+    deliveries: Arc<Deliveries>,
+    _directory: tempfile::TempDir,
+}
+
+impl FormerOwner {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = EmbeddedStore::open(disk::testing::disk(directory.path())).expect("the store opens");
+        let ownership = Arc::new(Ownership::new(Arc::new(Standing::for_ever())));
+        let (handle, deliveries) = (SettlerHandle::new(), Deliveries::new(ownership.clone()));
+        let room = Room { backlog: Backlog::new(10), payloads: PayloadBudget::new(1 << 20) };
+        let arguments = SettlerArguments {
+            handle: handle.clone(),
+            policy: Arc::new(policy()),
+            store: store.clone(),
+            clock: StoppedClock::at("2026-11-21T12:00:00Z"),
+            ownership,
+            dispatch: Arc::new(DispatchHandle::new(room)),
+            timers: Arc::default(),
+            deliveries: Some(deliveries.clone()),
+        };
+        Actor::spawn(None, SettlerActor, arguments).await.expect("started");
+        Self { store, handle, deliveries, _directory: directory }
+    }
+
+    async fn settle(&self, answer: Answer) {
+        self.handle.submit(vec![answer]).await;
+        self.handle.flush().await;
+    }
+}
+
 #[tokio::test]
 async fn what_was_sent_is_told_to_others_even_where_the_shard_is_another_nodes_by_now() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = EmbeddedStore::open(disk::testing::disk(dir.path())).expect("the store opens");
-    // None of its shards: the next owner may have read the rows before this one is written.
-    let ownership = Arc::new(Ownership::new(Arc::new(Standing::for_ever())));
-    let (handle, deliveries) = (SettlerHandle::new(), Deliveries::new(ownership.clone()));
-    let room = Room { backlog: Backlog::new(10), payloads: PayloadBudget::new(1 << 20) };
-    let arguments = SettlerArguments {
-        handle: handle.clone(),
-        policy: Arc::new(policy()),
-        store,
-        clock: StoppedClock::at("2026-11-21T12:00:00Z"),
-        ownership,
-        dispatch: Arc::new(DispatchHandle::new(room)),
-        timers: Arc::default(),
-        deliveries: Some(deliveries.clone()),
-    };
-    let (actor, ended) = Actor::spawn(None, SettlerActor, arguments).await.expect("started");
+    let settler = FormerOwner::start().await;
     let plan = plan(Routing::All, &[Channel::Email]);
-    handle.submit(vec![answer(&plan, 0, 1, transient())]).await;
-    handle.flush().await;
-    assert!(deliveries.done().now_or_never().is_some(), "what becomes of it is the next owner's to decide");
-    handle.submit(vec![answer(&plan, 0, 1, Outcome::Accepted { message_id: None })]).await;
-    handle.flush().await;
-    assert!(deliveries.done().now_or_never().is_none(), "nobody else would tell of it");
-    actor.stop(None);
-    ended.await.expect("without a panic");
+    settler.settle(answer(&plan, 0, 1, transient())).await;
+    assert!(settler.deliveries.done().now_or_never().is_some(), "what becomes of it is the next owner's to decide");
+    settler.settle(answer(&plan, 0, 1, Outcome::Accepted { message_id: None })).await;
+    assert!(settler.deliveries.done().now_or_never().is_none(), "nobody else would tell of it");
+}
+
+#[tokio::test]
+async fn a_fallback_that_was_sent_goes_to_no_later_channel_though_the_shard_is_another_nodes_by_now() {
+    let settler = FormerOwner::start().await;
+    let plan = plan(Routing::Fallback, &[Channel::Email, Channel::Sms]);
+    let rows = WriteBatch { plans: vec![plan.clone()], ..WriteBatch::default() };
+    settler.store.write(plan.position.shard, rows).await.expect("written");
+    settler.settle(answer(&plan, 0, 1, Outcome::Accepted { message_id: None })).await;
+    let story = settler.store.stories(&[plan.position]).await.expect("read").pop().flatten().expect("a story");
+    assert_eq!(story.states(), [TaskState::Sent, TaskState::Skipped]);
 }

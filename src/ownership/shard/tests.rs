@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::domain::{Channel, Priority, Timestamp};
 use crate::store::{TIMER_BUCKET, TimerKey};
@@ -32,6 +34,17 @@ fn a_send_starts_once_for_a_tracked_task_and_not_after_its_end() {
     shard.release(task);
     assert_eq!(shard.begin(task), Begin::NotTracked);
     assert_eq!(shard.tracked(), 0);
+}
+
+#[test]
+fn a_shard_is_not_let_go_while_rows_are_written_for_a_caller_and_none_are_begun_after() {
+    let shard = shard();
+    let writing = shard.writing().expect("it is open");
+    shard.close();
+    assert!(shard.until_idle().now_or_never().is_none());
+    assert!(shard.writing().is_none());
+    drop(writing);
+    assert!(shard.until_idle().now_or_never().is_some());
 }
 
 #[test]
