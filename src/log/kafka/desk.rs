@@ -169,10 +169,29 @@ impl Clerk {
                 list.add_partition(parts.topics.lane(shard.lane), i32::from(shard.partition));
             }
         }
-        for (shard, end) in offsets(&self.onlooker, &parts.topics, &list, Offset::End, ANSWER_WAIT_MAX)? {
+        let ask = || offsets(&self.onlooker, &parts.topics, &list, Offset::End, ANSWER_WAIT_MAX);
+        let found = match ask() {
+            Err(error) if is_unheard_of(&error) => {
+                self.learn_topics(&list)?;
+                ask()?
+            }
+            found => found?,
+        };
+        for (shard, end) in found {
             parts.ends.raise(std::iter::once((shard, end)));
         }
         parts.contact.answered();
+        Ok(())
+    }
+
+    /// Has librdkafka ask for the topics anew. A broker that has just started may say that it knows none of them, and librdkafka
+    /// believes that for minutes.
+    fn learn_topics(&self, partitions: &TopicPartitionList) -> Result<(), KafkaError> {
+        let mut topics: Vec<String> = partitions.elements().iter().map(|element| element.topic().to_owned()).collect();
+        topics.dedup();
+        for topic in topics {
+            self.onlooker.fetch_metadata(Some(&topic), ANSWER_WAIT_MAX)?;
+        }
         Ok(())
     }
 
@@ -258,6 +277,19 @@ pub(super) fn offsets_of_any<C: ConsumerContext>(
         }
     }
     Ok(found)
+}
+
+/// Whether librdkafka takes the topic, or the partition, for one that does not exist.
+fn is_unheard_of(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+        )
+    )
 }
 
 /// What librdkafka mends by itself.

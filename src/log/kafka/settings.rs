@@ -104,6 +104,7 @@ pub(super) fn onlooker(kafka: &Kafka) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
+        .set("topic.metadata.refresh.interval.ms", "10000")
         // The next look-up goes behind the fetch under way.
         .set("fetch.wait.max.ms", "2")
         .set("fetch.error.backoff.ms", "50")
