@@ -1,7 +1,7 @@
 //! The bare loop from Kafka to HTTP: a consumer on a thread of its own, and connections that POST what it reads.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use crate::http_client::{Url, connect};
 
 /// Records read ahead for each connection.
 const AHEAD: usize = 64;
+
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest time without a record.
 const RECORD_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -50,8 +52,7 @@ pub(super) async fn run(bare: &BareLoop, brokers: &str, topic: &str, target: &Ur
 /// Gives the records out in turns.
 fn read(consumer: &BaseConsumer, queues: &[Sender<(u64, Bytes)>], count: u64) -> Result<()> {
     for number in 0..count {
-        let record = consumer.poll(RECORD_WAIT_MAX).context("the topic holds fewer records")??;
-        let body = Bytes::copy_from_slice(record.payload().unwrap_or_default());
+        let body = next(consumer)?;
         let queue = &queues[number as usize % queues.len()];
         if queue.blocking_send((number, body)).is_err() {
             // Its connection failed, and says why.
@@ -59,6 +60,17 @@ fn read(consumer: &BaseConsumer, queues: &[Sender<(u64, Bytes)>], count: u64) ->
         }
     }
     Ok(())
+}
+
+/// The body of the next record. A look may end early, for what is no record.
+fn next(consumer: &BaseConsumer) -> Result<Bytes> {
+    let began = Instant::now();
+    loop {
+        match consumer.poll(LOOK) {
+            Some(record) => return Ok(Bytes::copy_from_slice(record?.payload().unwrap_or_default())),
+            None => ensure!(began.elapsed() < RECORD_WAIT_MAX, "the topic holds fewer records"),
+        }
+    }
 }
 
 async fn deliver(mut sender: SendRequest<Full<Bytes>>, target: Url, mut records: Receiver<(u64, Bytes)>) -> Result<()> {
