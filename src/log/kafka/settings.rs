@@ -20,8 +20,9 @@ const ACKNOWLEDGEMENT_WAIT_MAX_MS: u32 = 10_000;
 /// How long brokers take a node for alive that they do not hear of; see docs/decisions/0013-kafka.md.
 const SESSION_MS: u32 = 12_000;
 
-/// How often a member asks whether the partitions are being dealt out anew.
-const HEARTBEAT_MS: u32 = 1_000;
+/// How often a member asks whether the partitions are being dealt out anew. A partition is without an owner for two such rounds
+/// when nodes come and go.
+const HEARTBEAT_MS: u32 = 300;
 
 /// Memory for what was fetched and is not read yet, of all partitions of all lanes.
 const PREFETCH_BYTES: usize = 48 << 20;
