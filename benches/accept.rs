@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::Request;
 use fanfare::api::{
-    ApiParts, Cancelled, DryRun, DryRunReport, Operations, Replayed, SandboxMessage, SandboxMessages, router,
+    ApiParts, Cancelled, DryRun, DryRunReport, OperationError, Operations, Replayed, SandboxMessage, SandboxMessages,
+    router,
 };
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
@@ -102,7 +103,7 @@ fn parts() -> ApiParts {
         acceptor,
         operations: rest.clone(),
         dry_run: rest.clone(),
-        sandbox: rest.clone(),
+        sandbox: Some(rest.clone()),
         endpoints: rest.clone(),
         contents: rest,
         health: fanfare::telemetry::Health::default(),
@@ -209,11 +210,11 @@ struct Nothing;
 
 #[async_trait]
 impl Operations for Nothing {
-    async fn cancel(&self, _: NotificationId) -> Result<Cancelled, StoreError> {
+    async fn cancel(&self, _: NotificationId) -> Result<Cancelled, OperationError> {
         Ok(Cancelled::TooLate { too_late: 0 })
     }
 
-    async fn replay(&self, _: &DeadLetterKey) -> Result<Replayed, StoreError> {
+    async fn replay(&self, _: &DeadLetterKey) -> Result<Replayed, OperationError> {
         Ok(Replayed::NotReplayable)
     }
 
@@ -221,7 +222,7 @@ impl Operations for Nothing {
         false
     }
 
-    async fn accounting(&self) -> Result<Accounting, StoreError> {
+    async fn accounting(&self) -> Result<Accounting, OperationError> {
         Ok(Accounting::default())
     }
 }

@@ -18,7 +18,7 @@ mod paging;
 mod problem;
 mod resources;
 
-pub use operations::{Cancelled, Operations, Replayed};
+pub use operations::{Cancelled, OperationError, Operations, Replayed};
 pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
 pub use routes::router;
 pub use serve::serve;

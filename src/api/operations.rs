@@ -10,16 +10,26 @@ use crate::store::{DeadLetterKey, StoreError};
 #[async_trait]
 pub trait Operations: Send + Sync + 'static {
     /// Cancels what has not been sent; durable on return. The caller has checked that the notification is the tenant's.
-    async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError>;
+    async fn cancel(&self, id: NotificationId) -> Result<Cancelled, OperationError>;
 
     /// Sends a dead letter again, as a further attempt of the same task; durable on return.
-    async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, StoreError>;
+    async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError>;
 
     /// Whether a sender has the task in its hands now.
     fn is_sending(&self, task: TaskId) -> bool;
 
     /// The books of all shards.
-    async fn accounting(&self) -> Result<Accounting, StoreError>;
+    async fn accounting(&self) -> Result<Accounting, OperationError>;
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another node works on it and does not answer, or nobody does for the moment. It may have been done all the same.
+    #[error("{0}")]
+    Elsewhere(String),
 }
 
 /// What a cancellation did.

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::operations::OperationError;
 use crate::intake::{AcceptError, FieldProblem};
 use crate::store::StoreError;
 
@@ -166,6 +167,20 @@ impl From<AcceptError> for Problem {
                 // It names paths, and so is for the log; `/readyz` says it as well, and once is enough at other levels.
                 tracing::debug!(reason, "a request was not accepted");
                 Self::unavailable("nothing can be accepted at the moment: try again with the same body", retry_after)
+            }
+        }
+    }
+}
+
+impl From<OperationError> for Problem {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Store(error) => error.into(),
+            OperationError::Elsewhere(reason) => {
+                tracing::warn!(reason, "a request could not be answered");
+                let detail =
+                    "the node that works on this does not answer, or another one is taking its work over: try again";
+                Self::unavailable(detail, Duration::from_secs(5))
             }
         }
     }

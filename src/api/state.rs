@@ -29,7 +29,8 @@ pub struct ApiParts {
     pub acceptor: Arc<Acceptor>,
     pub operations: Arc<dyn Operations>,
     pub dry_run: Arc<dyn DryRun>,
-    pub sandbox: Arc<dyn SandboxMessages>,
+    /// `None`: this node sends nothing.
+    pub sandbox: Option<Arc<dyn SandboxMessages>>,
     pub endpoints: Arc<dyn EndpointCheck>,
     pub contents: Arc<dyn ContentCheck>,
     pub health: Health,

@@ -78,6 +78,25 @@ fn log_and_store(config: &Config) -> Result<(), String> {
 /// What a lease must leave beside the longest send: the writing of its outcome, and beats that come late.
 const LEASE_ROOM: Duration = Duration::from_secs(10);
 
+/// Settings of librdkafka that carry a promise: with others, records are taken that may be lost, committed before they are planned,
+/// or waited for in vain.
+const OWN_OPTIONS: [&str; 14] = [
+    "acks",
+    "request.required.acks",
+    "enable.idempotence",
+    "transactional.id",
+    "delivery.report.only.error",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "partition.assignment.strategy",
+    "bootstrap.servers",
+    "metadata.broker.list",
+];
+
 fn cluster(config: &Config) -> Result<(), String> {
     let shares_log = config.log.backend == LogBackend::Kafka;
     ensure(
@@ -86,7 +105,11 @@ fn cluster(config: &Config) -> Result<(), String> {
          that they share",
     )?;
     let kafka = &config.log.kafka;
-    ensure(kafka.generation < 255, "`log.kafka.generation` must be 0 to 254")?;
+    // 254 marks processes that own retry keys, 255 the spill.
+    ensure(kafka.generation < 254, "`log.kafka.generation` must be 0 to 253")?;
+    if let Some(name) = OWN_OPTIONS.into_iter().find(|name| kafka.options.contains_key(*name)) {
+        return Err(format!("`log.kafka.options` sets `{name}`, which the engine relies on: leave it out"));
+    }
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     ensure(
         (1..=200).contains(&kafka.topic_prefix.len()) && kafka.topic_prefix.chars().all(is_plain),
@@ -192,6 +215,18 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         config.log.backend == LogBackend::Kafka && config.coordination.backend == CoordinationBackend::Local,
         "`coordination.backend` is local while nodes share the log: each of them uses the whole of every rate"
             .to_owned(),
+    );
+    let is_here = |address: &str| address.starts_with("127.") || address.starts_with("localhost");
+    warn(
+        config.log.backend == LogBackend::Kafka
+            && !is_here(&config.log.kafka.brokers)
+            && config.http.listen.ip().is_loopback()
+            && config.cluster.advertise.is_none(),
+        format!(
+            "`http.listen` is {}: nodes on other machines cannot call this one, which cancelling and the books need; set it and \
+             `cluster.advertise`",
+            config.http.listen
+        ),
     );
     let memory = config.store.embedded.cache.bytes()
         + config.store.embedded.write_buffer.bytes()

@@ -101,12 +101,12 @@ impl ClusterKeys {
         let began = self.clock.moment();
         let mut pause = LOOK_INTERVAL;
         loop {
+            // From before they are asked for: who goes away meanwhile lets go of what it gets.
+            let mut hold = ClusterHold { keys: self.clone(), held: wanted.clone() };
             let holders = self.coordination.claim(&wanted).await;
             let is_ours = |(_, holder): &(&Wanted, &Position)| **holder == self.owner;
-            let got: Vec<Wanted> = wanted.iter().zip(&holders).filter(is_ours).map(|(wanted, _)| *wanted).collect();
-            let is_all = got.len() == wanted.len();
-            let hold = ClusterHold { keys: self.clone(), held: got };
-            if is_all {
+            hold.held = wanted.iter().zip(&holders).filter(is_ours).map(|(wanted, _)| *wanted).collect();
+            if hold.held.len() == wanted.len() {
                 return Some(hold);
             }
             // All or none: two calls that wait for each other would both wait in vain.

@@ -73,6 +73,8 @@ impl Clock for InstantClock {
 pub(crate) struct FakeLog {
     records: Mutex<HashMap<Position, Record>>,
     pub(crate) full: std::sync::atomic::AtomicBool,
+    /// Appends go into the spill.
+    pub(crate) spills: std::sync::atomic::AtomicBool,
     /// One permit lets one append through.
     pub(crate) gate: Semaphore,
     pub(crate) appends: AtomicU64,
@@ -103,6 +105,7 @@ impl FakeLog {
             told_bytes_max: AtomicUsize::new(usize::MAX),
             records: Mutex::default(),
             full: false.into(),
+            spills: false.into(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             appends: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
@@ -177,6 +180,10 @@ impl Log for FakeLog {
 
     fn is_shared(&self) -> bool {
         self.is_shared
+    }
+
+    fn degraded(&self) -> Option<String> {
+        self.spills.load(Ordering::SeqCst).then(|| "no broker answers".to_owned())
     }
 
     async fn tell(&self, told: Vec<Told>) -> Result<(), LogError> {

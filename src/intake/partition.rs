@@ -25,7 +25,7 @@ use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, TaskId, TaskState, Timestamp};
-use crate::log::{PartitionReader, ReadLimit, Record, SharedLog};
+use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::planning::{self, Policy, Sources};
@@ -36,7 +36,7 @@ use crate::timers::TimersHandle;
 /// others' tasks behind it must still come.
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
 
-/// The pause after a store failed; it doubles up to the other.
+/// The pause after the log or the store failed; it doubles up to the other.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -68,6 +68,8 @@ pub struct PartitionArguments {
 
 #[derive(Debug)]
 pub enum PartitionMessage {
+    /// Learn how far the log goes.
+    Begin,
     /// Take up what was planned before, block by block.
     TakeUp { block: u64 },
     /// Read and plan the next batch.
@@ -82,7 +84,7 @@ pub struct PartitionState {
     /// Records below this were in the log when this incarnation began: any of them may have been planned before, here or
     /// on another node, or cancelled.
     replayed_below: u64,
-    /// Before a store that failed is asked again.
+    /// Before a log or a store that failed is asked again.
     pause: Duration,
 }
 
@@ -101,16 +103,12 @@ impl Actor for PartitionActor {
             true => format!("spill.{}", id.lane),
             false => arguments.log.topic(id.lane),
         };
-        let mut reader = arguments.reader.lock().await;
-        let committed = reader.committed();
-        let replayed_below = reader.latest_end().await?;
-        drop(reader);
-        let block = arguments.shard.planned() / BLOCK_OFFSETS;
-        myself.cast(PartitionMessage::TakeUp { block })?;
+        let committed = arguments.reader.lock().await.committed();
+        myself.cast(PartitionMessage::Begin)?;
         Ok(PartitionState {
             metrics: PartitionMetrics::new(id, &topic),
             committed,
-            replayed_below,
+            replayed_below: u64::MAX,
             pause: FIRST_PAUSE,
             arguments,
         })
@@ -127,6 +125,12 @@ impl Actor for PartitionActor {
             return Ok(());
         }
         match message {
+            PartitionMessage::Begin => {
+                let begun = state.learn_end().await;
+                let block = state.arguments.shard.planned() / BLOCK_OFFSETS;
+                let is_known = state.outlast(begun).await?;
+                myself.cast(if is_known { PartitionMessage::TakeUp { block } } else { PartitionMessage::Begin })?;
+            }
             PartitionMessage::TakeUp { block } if block * BLOCK_OFFSETS < state.committed => {
                 let taken_up = state.take_up(block).await;
                 let next = if state.outlast(taken_up).await? { block + 1 } else { block };
@@ -144,25 +148,38 @@ impl Actor for PartitionActor {
 }
 
 impl PartitionState {
-    /// Waits where a store that nodes share failed: the log keeps what comes, and an outage is no reason to restart. Returns
-    /// whether it was done; other failures are passed on.
+    /// Waits where a log or a store that nodes share failed: the log keeps what comes, and an outage is no reason to restart, nor
+    /// is a partition that has another owner before this node was told so. Returns whether it was done; other failures are
+    /// passed on.
     async fn outlast(&mut self, outcome: Result<(), ActorProcessingErr>) -> Result<bool, ActorProcessingErr> {
         let Err(error) = outcome else {
             self.pause = FIRST_PAUSE;
             return Ok(true);
         };
-        match error.downcast_ref::<StoreError>() {
-            Some(StoreError::Failed(reason)) if self.arguments.log.is_shared() => {
-                tracing::error!(reason, shard = %self.arguments.shard.id(), "cannot read the store: the partition waits");
-            }
-            _ => return Err(error),
+        let (of_store, of_log) = (error.downcast_ref::<StoreError>(), error.downcast_ref::<LogError>());
+        if let Some(LogError::Lost(_)) = of_log {
+            // All partitions go at once after a long pause: restarts would count as a storm.
+            self.arguments.stop.cancelled().await;
+            return Ok(false);
         }
+        let is_outage = matches!(of_store, Some(StoreError::Failed(_)))
+            || matches!(of_log, Some(LogError::Failed(_) | LogError::Busy));
+        if !is_outage || !self.arguments.log.is_shared() {
+            return Err(error);
+        }
+        tracing::error!(%error, shard = %self.arguments.shard.id(), "cannot read: the partition waits");
         tokio::select! {
             () = self.arguments.clock.sleep(self.pause) => {}
             () = self.arguments.stop.cancelled() => {}
         }
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         Ok(false)
+    }
+
+    /// What was in the log by now may have been planned before.
+    async fn learn_end(&mut self) -> Result<(), ActorProcessingErr> {
+        self.replayed_below = self.arguments.reader.lock().await.latest_end().await?;
+        Ok(())
     }
 
     /// Waits for room in the backlog, unless the node stops meanwhile; and a moment for memory, so that contents need not be
@@ -266,6 +283,7 @@ impl PartitionState {
         let (first, next) = (first.position.offset, last.position.offset + 1);
         let Decoded { mut requests, keys, mut rejected } = batch::decode(&records, &arguments.reading, now);
         let planned_before = self.planned_before(first, next).await?;
+        rejects::leave_known(&mut rejected, self.replayed_below, &*self.arguments.store).await?;
         let arguments = &self.arguments;
         let mut cancelled = arguments.shard.begin_planning(first, next);
         if !planned_before.is_empty() {
@@ -278,6 +296,8 @@ impl PartitionState {
                 |offset: u64| planned_before.binary_search_by_key(&offset, |story| story.plan.position.offset).is_ok();
             requests.retain(|(position, _)| !is_planned(position.offset));
             records.retain(|record| !is_planned(record.position.offset));
+            // It could be used then.
+            rejected.retain(|reject| !is_planned(reject.letter.key.task.position.offset));
         }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
         let sources =

@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::domain::{NotificationId, TaskId, Timestamp};
 use crate::log::{Foreign, Outlet, Record, SharedLog, Told};
-use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter};
+use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters, ForeignLetter, StoreError};
 
 /// The ordinal of a dead letter about a record that was never planned.
 const RECORD: u8 = u8::MAX;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Tries with the whole record before a shorter one is told instead: it may be larger than what the log takes.
 const WHOLE_TRIES: u32 = 5;
@@ -37,7 +39,7 @@ impl Reject {
                 if letter.body.len() < record.body.len() {
                     reason.push_str(" (only the first 256 KiB are kept here)");
                 }
-                (foreign.appended_at, DeadLetterCause::Foreign(Box::new(letter)))
+                (listed_at(foreign.appended_at, now), DeadLetterCause::Foreign(Box::new(letter)))
             }
         };
         let letter = DeadLetter { key: DeadLetterKey { tenant: "".into(), at, task }, reason: reason.into(), cause };
@@ -66,6 +68,15 @@ impl Reject {
     }
 }
 
+/// Dead letters are listed by their time, for thirty days. Producers stamp their records as they like, and what is copied from
+/// another cluster keeps its old time: such a record stands at the begin of the day, and not where nobody looks.
+fn listed_at(appended_at: Timestamp, now: Timestamp) -> Timestamp {
+    match now.since(appended_at) < DAY && appended_at <= now {
+        true => appended_at,
+        false => Timestamp(now.millis() - now.millis() % DAY.as_millis() as u64),
+    }
+}
+
 fn foreign_letter(body: &Bytes, foreign: &Foreign) -> ForeignLetter {
     let Foreign { content_type, idempotency_key, tenant, appended_at: _ } = foreign;
     let lengths = [
@@ -84,6 +95,23 @@ fn foreign_letter(body: &Bytes, foreign: &Foreign) -> ForeignLetter {
         tenant: tenant.clone().filter(|_| keeps_headers),
         is_whole: keeps_headers && kept == body.len(),
     }
+}
+
+/// Takes out, of those below `below`, what an earlier owner rejected: others were told of it, and it stands in the books.
+pub(super) async fn leave_known(
+    rejects: &mut Vec<Reject>,
+    below: u64,
+    letters: &dyn DeadLetters,
+) -> Result<(), StoreError> {
+    let mut new = Vec::with_capacity(rejects.len());
+    for reject in rejects.drain(..) {
+        let key = &reject.letter.key;
+        if key.task.position.offset >= below || letters.dead_letter(key).await?.is_none() {
+            new.push(reject);
+        }
+    }
+    *rejects = new;
+    Ok(())
 }
 
 /// Tells others of the records, again and again until it is done; `false`: the node stops, and they are not all told.

@@ -254,11 +254,12 @@ impl SettlerState {
         let mut pause = Duration::from_millis(100);
         loop {
             if !self.until_ours(shard, &batch).await {
+                // The next owner tells of what it reads, which was perhaps before this is written.
+                let sent = told_of.iter().zip(&batch.events).filter(|(_, event)| event.kind == EventKind::Sent);
+                told_of = sent.map(|(plan, _)| plan.clone()).collect();
                 batch = sent_alone(&batch);
                 timers.clear();
                 next.clear();
-                // The next owner tells of what it reads.
-                told_of.clear();
             }
             let Err(error) = self.arguments.store.write(shard, batch.clone()).await else { break };
             tracing::error!(%error, %shard, "cannot write outcomes: senders wait until it works again");

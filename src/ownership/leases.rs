@@ -186,12 +186,18 @@ impl LeaseKeeper {
         let mut pause = LOOK_INTERVAL;
         // Of an owner that gives no sign at all, when that was first seen.
         let mut unheard: Option<(NodeName, Moment)> = None;
+        let mut is_failing = false;
         loop {
             self.standing.until_holds(&*self.clock, WRITE_WAIT_MAX).await;
             match self.try_acquire(shard, &mut unheard, &mut attempts.epochs).await {
                 Ok(true) => return attempts.succeed(),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, %shard, "cannot take a lease: trying again"),
+                Ok(false) => is_failing = false,
+                // The first of a row of failures: every shard that is waited for has its own.
+                Err(error) if !is_failing => {
+                    tracing::warn!(%error, %shard, "cannot take a lease: trying again");
+                    is_failing = true;
+                }
+                Err(_) => {}
             }
             self.clock.sleep(pause).await;
             let pause_max = if shard.is_spill() { SPILL_LOOK_INTERVAL_MAX } else { LOOK_INTERVAL_MAX };
@@ -261,24 +267,29 @@ impl LeaseKeeper {
     /// Lets a lease go, so that the next owner need not wait. What fails here is tried again with the next beats.
     pub async fn release(&self, shard: ShardId) {
         let now = self.clock.moment();
-        {
+        let epoch = {
             let mut state = self.state();
             let Some(epoch) = state.held.remove(&shard) else { return };
             state.unwanted.insert((shard, epoch), now);
-        }
-        self.let_unwanted_go().await;
+            epoch
+        };
+        self.let_go(shard, epoch).await;
     }
 
     async fn let_unwanted_go(&self) {
         let unwanted: Vec<(ShardId, u64)> = self.state().unwanted.keys().copied().collect();
         for (shard, epoch) in unwanted {
-            if let Err(error) = self.let_go(shard, epoch).await {
-                tracing::warn!(%error, %shard, "cannot let a lease go: the next owner waits");
-            }
+            self.let_go(shard, epoch).await;
         }
     }
 
-    async fn let_go(&self, shard: ShardId, epoch: u64) -> Result<(), StoreError> {
+    async fn let_go(&self, shard: ShardId, epoch: u64) {
+        if let Err(error) = self.try_let_go(shard, epoch).await {
+            tracing::warn!(%error, %shard, "cannot let a lease go: the next owner waits");
+        }
+    }
+
+    async fn try_let_go(&self, shard: ShardId, epoch: u64) -> Result<(), StoreError> {
         let (seen, next) = (self.row(epoch), LeaseRow { released: true, ..self.row(epoch) });
         if self.in_time(self.rows.replace_lease(shard, Some(&seen), &next)).await? {
             self.state().unwanted.remove(&(shard, epoch));

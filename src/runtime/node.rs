@@ -16,7 +16,7 @@ use super::engine::{Engine, EngineParts};
 use super::operations::Everywhere;
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::watch::{Watched, watch};
-use crate::api::{self, ApiParts};
+use crate::api::{self, ApiParts, SandboxMessages};
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
@@ -107,7 +107,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         acceptor: Arc::new(acceptor),
         operations: Arc::new(Everywhere { engine: engine.clone(), peers: cluster.peers()? }),
         dry_run: Arc::new(DryRunner { policy, store: store.clone(), renderer: renderer.clone() }),
-        sandbox: Arc::new(SandboxShelf(sandbox)),
+        sandbox: roles.engine.then(|| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
         endpoints: Arc::new(Endpoints(guard())),
         contents: renderer,
         health: health.clone(),

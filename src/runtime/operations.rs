@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::engine::Engine;
 use super::peers::Peers;
-use crate::api::{Cancelled, Operations, Replayed};
+use crate::api::{Cancelled, OperationError, Operations, Replayed};
 use crate::domain::{NotificationId, ShardId, TaskId};
 use crate::insight::{self, Accounting};
 use crate::outcomes::{Cancellation, Replay};
@@ -33,8 +33,8 @@ pub(super) struct Everywhere {
 }
 
 impl Everywhere {
-    fn peers(&self) -> Result<&Peers, StoreError> {
-        self.peers.as_ref().ok_or_else(|| StoreError::Failed("no node has the shard".into()))
+    fn peers(&self) -> Result<&Peers, OperationError> {
+        self.peers.as_ref().ok_or_else(|| OperationError::Elsewhere("no node has the shard".into()))
     }
 
     fn having(&self, shard: ShardId) -> Option<&Arc<Engine>> {
@@ -44,7 +44,7 @@ impl Everywhere {
 
 #[async_trait]
 impl Operations for Everywhere {
-    async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError> {
+    async fn cancel(&self, id: NotificationId) -> Result<Cancelled, OperationError> {
         let Some(engine) = self.having(id.0.shard) else { return self.peers()?.cancel(id).await };
         match engine.cancellations.cancel(id).await? {
             Cancellation::Cancelled { stopped, too_late } => Ok(Cancelled::Cancelled { stopped, too_late }),
@@ -53,7 +53,7 @@ impl Operations for Everywhere {
         }
     }
 
-    async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, StoreError> {
+    async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError> {
         let Some(engine) = self.having(key.task.position.shard) else { return self.peers()?.replay(key).await };
         Ok(match engine.replays.replay(key).await? {
             Replay::Requeued => Replayed::Requeued,
@@ -65,7 +65,7 @@ impl Operations for Everywhere {
         self.engine.as_ref().is_some_and(|engine| engine.ownership.is_sending(task))
     }
 
-    async fn accounting(&self) -> Result<Accounting, StoreError> {
+    async fn accounting(&self) -> Result<Accounting, OperationError> {
         let mut accounting = match &self.engine {
             Some(engine) => engine.accounting_here().await?,
             None => Accounting::default(),

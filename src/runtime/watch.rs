@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
+
 use super::engine::Engine;
 use crate::clock::SharedClock;
 use crate::log::{LogError, SharedLog};
 use crate::ownership::LeaseKeeper;
+use crate::store::StoreError;
 use crate::telemetry::{Condition, Gauge, GaugeMetric, Health};
 
 /// Worry about anything but 0 when the engine is idle: something is in no place, or in two.
@@ -25,6 +28,10 @@ const DEGRADED: GaugeMetric<1> =
     GaugeMetric::new("fanfare_degraded", "Whether a part is out, by part: log or store.", ["part"]);
 
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The longest that one look at the books may take: a database that stands still answers much later, and `/readyz` is to say so
+/// before that.
+const LOOK_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What is looked at.
 pub(super) struct Watched {
@@ -73,8 +80,9 @@ impl Watched {
         let is_full = matches!(error, Some(LogError::Full { .. }));
         let reason = error.map(|error| error.to_string());
         self.set(Condition::Disk, reason.as_ref().filter(|_| is_full));
+        self.set(Condition::Log, reason.as_ref().filter(|_| !is_full));
         let stuck = self.engine.as_ref().and_then(|engine| engine.stuck());
-        self.set(Condition::Log, reason.filter(|_| !is_full).or(stuck).as_ref());
+        self.set(Condition::Shards, stuck.as_ref());
     }
 
     async fn look_at_engine(&self, engine: &Engine, gauges: &Gauges) {
@@ -85,7 +93,7 @@ impl Watched {
             Condition::Leases,
             (!holds).then_some(&"the store does not confirm this node's leases: it sends nothing"),
         );
-        match engine.accounting_here().await {
+        match in_time(&self.clock, engine.accounting_here()).await {
             Ok(books) => {
                 self.health.resolve(Condition::Store);
                 gauges.unaccounted.set(books.unaccounted as f64);
@@ -108,5 +116,32 @@ impl Watched {
             Some(reason) => self.health.report(condition, reason.to_string()),
             None => self.health.resolve(condition),
         }
+    }
+}
+
+/// The answer, or that there is none.
+async fn in_time<T>(clock: &SharedClock, look: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match select(std::pin::pin!(look), clock.sleep(LOOK_WAIT_MAX)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => Err(StoreError::Failed(format!("no answer within {LOOK_WAIT_MAX:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::Timestamp;
+
+    #[tokio::test]
+    async fn a_store_that_stands_still_is_not_waited_for() {
+        let manual = ManualClock::starting_at(Timestamp(0));
+        let clock: SharedClock = manual.clone();
+        let mut look = std::pin::pin!(in_time(&clock, std::future::pending::<Result<(), StoreError>>()));
+        assert!(look.as_mut().now_or_never().is_none());
+        manual.advance(LOOK_WAIT_MAX);
+        assert!(look.await.is_err_and(|error| error.to_string().contains("no answer within 5s")));
     }
 }

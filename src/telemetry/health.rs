@@ -19,6 +19,8 @@ pub enum Condition {
     Store,
     /// The leases of this node's shards ran out: it sends nothing.
     Leases,
+    /// A shard that is this node's to work cannot be taken over.
+    Shards,
     /// No provider of some channel works.
     Providers,
     /// Actors crash faster than they may be restarted.
@@ -34,6 +36,7 @@ impl Condition {
             Condition::Log => "log",
             Condition::Store => "store",
             Condition::Leases => "leases",
+            Condition::Shards => "shards",
             Condition::Providers => "providers",
             Condition::Restarts => "restarts",
         }
@@ -43,7 +46,7 @@ impl Condition {
 impl Condition {
     /// Whether requests may be taken all the same, where the log has them until it is over.
     pub fn lets_requests_in(self) -> bool {
-        matches!(self, Condition::Store | Condition::Leases)
+        matches!(self, Condition::Store | Condition::Leases | Condition::Shards)
     }
 }
 

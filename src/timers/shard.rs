@@ -212,6 +212,10 @@ impl TimerState {
     /// Arranges the next look: when the wheel asks for it, and when cursors are to be written. The wall clock may be set while
     /// this waits, so it never waits long.
     fn arrange(&mut self, myself: &ActorRef<TimerMessage>) {
+        // What is due is not fired any more, and would be looked at again at once, over and over.
+        if self.arguments.shard.is_closed() {
+            return;
+        }
         let clock = &self.arguments.clock;
         let now = clock.now();
         let wait = match self.is_behind {

@@ -11,6 +11,7 @@ on_both! {
     a_record_of_another_program_is_sent_as_a_request_of_the_api
     a_second_record_with_the_same_idempotency_key_is_skipped_whatever_it_says
     what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up
+    a_record_that_is_read_again_stays_what_it_was
 }
 
 /// To a user that no other test has.
@@ -119,5 +120,28 @@ async fn what_cannot_be_used_is_told_before_it_is_committed_and_holds_nobody_up(
     assert!(letters.iter().all(|letter| letter.key.at == NOON));
     assert!(letters.iter().any(|letter| letter.reason.contains("unknown")));
     assert_eq!(world.column(BookColumn::Rejected).await, 4);
+    world.balances().await;
+}
+
+/// After a crash between the writing of plans and the commit, under a configuration that would judge otherwise.
+async fn a_record_that_is_read_again_stays_what_it_was(place: Place) {
+    let mail = mail_to_own(&place);
+    let provider = TestProvider::new("mail", &[Channel::Email]);
+    let (world, others) = World::start_shared(place, vec![provider.clone()]).await;
+    others.forget_commits();
+    let sent = fanfare::domain::NotificationId(write(&world, &others, mail, headers()).await);
+    world.until(async || world.story(sent).await).await;
+    world.expect_states(sent, &["sent"]).await;
+    write(&world, &others, &b"rubbish"[..], headers()).await;
+    let before = dead_letters(&world, 1).await;
+    world.until(async || (others.commits().len() >= 2).then_some(())).await;
+
+    let world = world.restart_with_config(|config| config.http.max_body = fanfare::config::ByteSize(16)).await;
+    let last = write(&world, &others, &b"again"[..], headers()).await;
+    world.until(async || (others.commits().last()?.1 > last.offset).then_some(())).await;
+    let letters = dead_letters(&world, 2).await;
+    assert_eq!(letters[1], before[0], "and what was sent is no dead letter: {letters:?}");
+    assert_eq!(world.column(BookColumn::Rejected).await, 2);
+    assert_eq!(provider.taken().len(), 1);
     world.balances().await;
 }

@@ -17,6 +17,7 @@ mod full_disk;
 mod node;
 mod metrics;
 mod foreign;
+mod log_trouble;
 mod deliveries;
 mod nodes;
 mod topics;

@@ -60,7 +60,8 @@ pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Answer {
         }
     } else if let Some(reason) = log.degraded() {
         // The store would have to take them: if it is out as well, nothing does.
-        reasons.iter_mut().for_each(|reason| reason.lets_requests_in = false);
+        let is_of_store = |reason: &&mut ReasonView| reason.condition != Condition::Shards.name();
+        reasons.iter_mut().filter(is_of_store).for_each(|reason| reason.lets_requests_in = false);
         reasons.push(ReasonView { lets_requests_in: true, ..ReasonView::new(Condition::Log, reason) });
     }
     if reasons.is_empty() {

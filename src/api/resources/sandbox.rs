@@ -12,9 +12,12 @@ use super::answer::{json, query};
 use super::notifications::MessageView;
 use crate::api::auth::Caller;
 use crate::api::paging::{self, Page};
-use crate::api::ports::SandboxMessage;
+use crate::api::ports::{SandboxMessage, SandboxMessages};
+use crate::api::problem::{Kind, Problem};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
+
+pub(in crate::api) const PATH: &str = "/v1/sandbox/messages";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,12 @@ struct SandboxView {
     metadata: Option<Box<RawValue>>,
 }
 
+/// Where nodes share the work, each engine has the messages that it sent itself.
+fn sandbox(api: &Api) -> Result<&dyn SandboxMessages, Problem> {
+    let elsewhere = "this node sends nothing: ask an engine, each of which has the messages that it sent itself";
+    api.parts.sandbox.as_deref().ok_or_else(|| Problem::new(Kind::NotFound, elsewhere))
+}
+
 /// The tenant's messages, newest first, as far as the sandbox still has them.
 pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
@@ -46,7 +55,7 @@ pub(in crate::api) async fn list(
     let ListQuery { limit, cursor } = query(parameters)?;
     let limit = paging::limit(limit)?;
     let before = paging::read_cursor(cursor.as_deref(), |text| text.parse::<u64>().ok())?;
-    let mut messages = api.parts.sandbox.messages(&caller.tenant, before, limit + 1);
+    let mut messages = sandbox(&api)?.messages(&caller.tenant, before, limit + 1);
     let has_more = messages.len() > limit;
     messages.truncate(limit);
     let last = messages.last().filter(|_| has_more);
@@ -60,7 +69,7 @@ pub(in crate::api) async fn clear(State(api): State<Arc<Api>>, Extension(caller)
     struct ClearView {
         status: &'static str,
     }
-    api.parts.sandbox.clear(&caller.tenant);
+    sandbox(&api)?.clear(&caller.tenant);
     json(&ClearView { status: "cleared" })
 }
 

@@ -8,6 +8,7 @@ use crate::domain::{
     Address, Channel, Decision, Disposition, Event, EventKind, NotificationId, Parts, Routing, SkipReason, Step,
     TaskId, Timestamp, Verdict,
 };
+use crate::intake::fakes::FakeLog;
 
 fn event(offset: u64, ordinal: u8, attempt: u8, kind: EventKind) -> Event {
     Event::new(TaskId { position: position(offset), ordinal }, attempt, kind, Timestamp(now().millis() + 10))
@@ -126,6 +127,29 @@ async fn a_cancellation_says_truly_what_it_did() {
     check("cancelled", 1, 1).await;
     world.engine.sent_already.store(true, Ordering::SeqCst);
     check("too_late", 0, 2).await;
+}
+
+#[tokio::test]
+async fn what_another_node_works_on_and_cannot_be_asked_is_503_and_names_no_address() {
+    let world = World::new();
+    world.store.tell(plan(1), Vec::new());
+    world.engine.is_elsewhere.store(true, Ordering::SeqCst);
+    let answer = world.send("DELETE", &format!("/v1/notifications/{}", plan(1).id()), "all", Body::empty()).await;
+    answer.assert_problem(503);
+    assert_eq!(answer.header("retry-after"), "5");
+    let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+    assert!(detail.contains("the node that works on this") && !detail.contains("10.0.0.7"), "{detail}");
+}
+
+#[tokio::test]
+async fn what_a_sandbox_was_given_is_served_by_the_node_that_sent_it() {
+    let engine = World::of(FakeLog::open(), |_| {}, |parts| parts.takes_requests = false);
+    assert_eq!(engine.get("/v1/sandbox/messages").await.status, 200);
+    engine.get("/v1/dead-letters").await.assert_problem(404);
+    let api = World::of(FakeLog::open(), |_| {}, |parts| parts.sandbox = None);
+    let answer = api.get("/v1/sandbox/messages").await;
+    answer.assert_problem(404);
+    assert!(answer.text.contains("ask an engine"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::api::problem::Kind;
 use crate::api::resources::docs::{OPENAPI, PAGE};
 use crate::api::routes::table;
 use crate::config::Scope;
+use crate::intake::fakes::FakeLog;
 use crate::telemetry::Condition;
 
 #[tokio::test]
@@ -44,6 +45,23 @@ async fn readiness_says_what_stands_against_it() {
         answer.json()["reasons"],
         serde_json::json!([{"condition": "providers", "reason": "`mail-main` is broken"}])
     );
+}
+
+#[tokio::test]
+async fn requests_are_let_in_while_a_shard_cannot_be_taken_over_and_something_takes_them() {
+    let log = FakeLog::shared();
+    let world = World::with(log.clone(), |_| {});
+    let ready = async || {
+        let answer = world.send("GET", "/readyz", "none", Body::empty()).await;
+        (answer.status.as_u16(), answer.json()["status"].as_str().expect("a status").to_owned())
+    };
+    let degraded = (200, "degraded".to_owned());
+    world.health.report(Condition::Shards, "cannot take a shard over: the store is out");
+    assert_eq!(ready().await, degraded, "the log takes them");
+    log.spills.store(true, Ordering::SeqCst);
+    assert_eq!(ready().await, degraded, "the store takes them");
+    world.health.report(Condition::Store, "it is out");
+    assert_eq!(ready().await, (503, "not_ready".to_owned()));
 }
 
 #[tokio::test]

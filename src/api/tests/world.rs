@@ -13,8 +13,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::api::{
-    ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, Operations, Replayed, SandboxMessage, SandboxMessages,
-    router,
+    ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, OperationError, Operations, Replayed, SandboxMessage,
+    SandboxMessages, router,
 };
 use crate::config::{Http, load_from};
 use crate::domain::{
@@ -110,6 +110,10 @@ impl World {
     }
 
     pub(super) fn with(log: Arc<FakeLog>, change: impl Fn(&mut Http)) -> Self {
+        Self::of(log, change, |_| {})
+    }
+
+    pub(super) fn of(log: Arc<FakeLog>, change: impl Fn(&mut Http), change_parts: impl Fn(&mut ApiParts)) -> Self {
         let mut http = load_from(Some(("test.toml", CONFIGURATION)), []).expect("valid").config.http;
         change(&mut http);
         let store = Arc::new(FakeStore::default());
@@ -117,7 +121,7 @@ impl World {
         let engine = Arc::new(FakeEngine::default());
         let health = Health::default();
         let keys = Arc::<AcceptedKeys>::default();
-        let router = router(ApiParts {
+        let mut parts = ApiParts {
             http,
             takes_requests: true,
             clock: clock.clone(),
@@ -126,12 +130,14 @@ impl World {
             acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
             operations: engine.clone(),
             dry_run: engine.clone(),
-            sandbox: engine.clone(),
+            sandbox: Some(engine.clone()),
             endpoints: engine.clone(),
             contents: engine.clone(),
             health: health.clone(),
             metrics: install(),
-        });
+        };
+        change_parts(&mut parts);
+        let router = router(parts);
         Self { clock, log, store, engine, health, router }
     }
 
@@ -204,6 +210,8 @@ pub(super) fn spec(channel: Channel) -> TaskSpec {
 pub(super) struct FakeEngine {
     pub(super) sending: Mutex<HashSet<TaskId>>,
     pub(super) sent_already: AtomicBool,
+    /// Another node has the shard, and does not answer.
+    pub(super) is_elsewhere: AtomicBool,
     pub(super) replayed: Mutex<Vec<DeadLetterKey>>,
     pub(super) panics: AtomicBool,
     pub(super) messages: Mutex<Vec<SandboxMessage>>,
@@ -211,14 +219,17 @@ pub(super) struct FakeEngine {
 
 #[async_trait]
 impl Operations for FakeEngine {
-    async fn cancel(&self, _: NotificationId) -> Result<Cancelled, StoreError> {
+    async fn cancel(&self, _: NotificationId) -> Result<Cancelled, OperationError> {
+        if self.is_elsewhere.load(Ordering::SeqCst) {
+            return Err(OperationError::Elsewhere("10.0.0.7:8080 does not answer".to_owned()));
+        }
         Ok(match self.sent_already.load(Ordering::SeqCst) {
             true => Cancelled::TooLate { too_late: 2 },
             false => Cancelled::Cancelled { stopped: 1, too_late: 1 },
         })
     }
 
-    async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, StoreError> {
+    async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError> {
         self.replayed.lock().expect("not poisoned").push(key.clone());
         Ok(Replayed::Requeued)
     }
@@ -227,7 +238,7 @@ impl Operations for FakeEngine {
         self.sending.lock().expect("not poisoned").contains(&task)
     }
 
-    async fn accounting(&self) -> Result<Accounting, StoreError> {
+    async fn accounting(&self) -> Result<Accounting, OperationError> {
         assert!(!self.panics.load(Ordering::SeqCst), "secret details");
         let line = AccountingLine {
             source: Source::Http,

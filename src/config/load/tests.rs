@@ -118,6 +118,8 @@ fn what_does_not_fit_together_is_refused() {
     check("[dispatch]\nweights = [1, 1, 0]\n", "weights");
     check("[store.embedded]\ngroup_commit = \"1s\"\n", "group_commit");
     check("[telemetry]\nlog_filter = \"fanfare=loud\"\n", "telemetry.log_filter");
+    check("[log.kafka]\ngeneration = 254\n", "0 to 253");
+    check("[log.kafka.options]\nacks = \"1\"\n", "`log.kafka.options` sets `acks`");
     check("providers = [{ name = \"a\", kind = \"sandbox\" }, { name = \"a\", kind = \"sandbox\" }]\n", "called `a`");
 }
 
@@ -144,6 +146,9 @@ fn a_log_that_nodes_share_goes_with_a_store_that_they_share() {
     let both = "[log]\nbackend = \"kafka\"\n[store]\nbackend = \"cql\"\n";
     let warnings = with_file(both).expect("they go together").warnings;
     assert!(warnings.iter().any(|warning| warning.contains("coordination.backend")), "{warnings:?}");
+    let elsewhere = format!("{both}[log.kafka]\nbrokers = \"k:9092\"\n");
+    let warnings = with_file(&elsewhere).expect("they go together").warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("cluster.advertise")), "{warnings:?}");
     for one in ["[log]\nbackend = \"kafka\"\n", "[store]\nbackend = \"cql\"\n"] {
         assert!(message(with_file(one)).contains("both be embedded, or be kafka and cql"), "{one}");
     }

@@ -28,6 +28,12 @@ impl SharedBucket {
         Self { tokens: first_tokens(rate), ..Self::new(rate, now) }
     }
 
+    /// Others gave of the rate meanwhile: what was saved up is not there any more, up to what a cautious one begins with.
+    pub(in crate::coordination) fn begin_again(&mut self, now: Timestamp) {
+        self.fill(now);
+        self.tokens = self.tokens.min(first_tokens(self.rate));
+    }
+
     /// The configuration may have changed since.
     pub(in crate::coordination) fn set_rate(&mut self, rate: Rate) {
         self.rate = usable(rate);

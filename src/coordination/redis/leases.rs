@@ -21,17 +21,16 @@ const ALONE_SHARE: f64 = 0.8;
 /// When to ask again after one question without an answer: nothing may be granted for it, since Redis may have counted it.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 
-/// The buckets of this node for as long as one outage lasts.
-#[derive(Default)]
-struct Alone {
-    /// After which connection they began.
-    since: u64,
-    buckets: HashMap<Box<str>, SharedBucket>,
+/// This node's own part of a rate. It outlives the outage: where Redis comes and goes, each outage would give a new one.
+struct OwnBucket {
+    /// After which connection the outage began for which it was last asked.
+    outage: u64,
+    bucket: SharedBucket,
 }
 
 pub(super) struct Leases {
     live_nodes: AtomicUsize,
-    alone: Mutex<Alone>,
+    alone: Mutex<HashMap<Box<str>, OwnBucket>>,
 }
 
 impl Leases {
@@ -60,22 +59,21 @@ impl Leases {
         }
     }
 
-    /// Works on this node's own part. Each outage begins with small buckets: a Redis that comes and goes must not give a
-    /// burst each time.
+    /// Works on this node's own part. Each outage begins with small buckets, and with no more than was left in the last one.
     fn with_own_bucket<T>(&self, link: &Link, name: &str, rate: Rate, work: impl FnOnce(&mut SharedBucket) -> T) -> T {
         let share = ALONE_SHARE / self.live_nodes.load(Ordering::Relaxed) as f64;
         let own = Rate { per_second: rate.per_second * share, burst: (rate.burst * share).max(1.0) };
-        let outage = link.connections();
+        let (outage, now) = (link.connections(), link.clock.now());
         let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-        if alone.since != outage {
-            alone.since = outage;
-            alone.buckets.clear();
+        if !alone.contains_key(name) {
+            alone.insert(name.into(), OwnBucket { outage, bucket: SharedBucket::cautious(own, now) });
         }
-        if !alone.buckets.contains_key(name) {
-            alone.buckets.insert(name.into(), SharedBucket::cautious(own, link.clock.now()));
+        let held = alone.get_mut(name).expect("it was just put there");
+        held.bucket.set_rate(own);
+        if held.outage != outage {
+            held.outage = outage;
+            held.bucket.begin_again(now);
         }
-        let bucket = alone.buckets.get_mut(name).expect("it was just put there");
-        bucket.set_rate(own);
-        work(bucket)
+        work(&mut held.bucket)
     }
 }

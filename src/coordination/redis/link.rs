@@ -22,7 +22,8 @@ use crate::config;
 /// Questions without an answer, in a row, after which Redis counts as lost.
 const FAILURES_MAX: u32 = 3;
 
-/// How long after a try to come back the next one follows.
+/// How long after the loss, and after a try to come back, the next one follows: a Redis that answers now and then costs three
+/// questions twice a second, and no more.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why there is no answer.
@@ -144,7 +145,7 @@ impl Link {
         self.metrics.failed(operation);
         let reason = match answer {
             Ok(Err(error)) => reach::explain(&self.client, &error),
-            _ => Unreachable::NoAnswer { address: reach::address(&self.client), limit: self.timeout },
+            _ => Unreachable::Late { address: reach::address(&self.client), limit: self.timeout },
         };
         Err(self.failed(number, &reason))
     }
@@ -167,7 +168,7 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<(), Unreachable> {
-        let connection = reach::connect(&self.client, &self.prefix).await?;
+        let connection = reach::connect(&self.client, &self.prefix, self.timeout).await?;
         let mut state = self.state();
         state.connection = Some(connection);
         state.connections += 1;
@@ -196,6 +197,7 @@ async fn keep(link: Arc<Link>, mut told: Option<Unreachable>) {
     loop {
         if !link.is_lost() {
             link.lost.notified().await;
+            link.clock.sleep(PROBE_INTERVAL).await;
             continue;
         }
         match link.connect().await {

@@ -71,7 +71,7 @@ impl RedisCoordination {
 
     /// Tries what is needed once, for `fanfare check`: connecting, the version, writing a key.
     pub async fn check(settings: &config::Redis) -> Result<(), Unreachable> {
-        reach::connect(&reach::client(settings)?, &settings.prefix).await.map(drop)
+        reach::connect(&reach::client(settings)?, &settings.prefix, settings.timeout).await.map(drop)
     }
 }
 

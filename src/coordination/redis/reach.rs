@@ -27,9 +27,15 @@ pub enum Unreachable {
         "the certificate of {address} is not trusted: it must be for that name, and by an authority that this system trusts or that the file in `SSL_CERT_FILE` holds"
     )]
     Untrusted { address: String },
-    #[error("{address} did not answer within {limit:?}")]
+    #[error(
+        "{address} did not answer within {limit:?}: is it stopped or overloaded, or is only one of both sides set up for TLS (rediss://)?"
+    )]
     NoAnswer { address: String, limit: Duration },
-    #[error("{address} closed the connection")]
+    #[error(
+        "{address} takes longer than {limit:?} for an answer (`coordination.redis.timeout`): is it overloaded, or far away?"
+    )]
+    Late { address: String, limit: Duration },
+    #[error("{address} closed the connection: was it stopped, or is it another service?")]
     Closed { address: String },
     #[error("{address} refuses the user or the password: check the ones in `coordination.redis.url`")]
     WrongPassword { address: String },
@@ -76,22 +82,30 @@ pub(super) fn address(client: &Client) -> String {
 }
 
 /// Connects, looks at the version and writes a key that ends at once: a replica, or a Redis whose memory is full, answers
-/// and is of no use.
-pub(super) async fn connect(client: &Client, prefix: &str) -> Result<MultiplexedConnection, Unreachable> {
+/// and is of no use. Nor is one that takes longer for that than a question may: `limit`.
+pub(super) async fn connect(
+    client: &Client,
+    prefix: &str,
+    limit: Duration,
+) -> Result<MultiplexedConnection, Unreachable> {
+    let failed = |error: RedisError| explain(client, &error);
     let connecting = async {
         // Ours are the limits: that of a question, and the one below.
         let limits = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let mut connection = client.get_multiplexed_async_connection_with_config(&limits).await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&limits).await.map_err(failed)?;
         // A user without the right to ask is not kept out for that.
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.unwrap_or_default();
         let mut write = redis::cmd("SET");
         write.arg(format!("{prefix}:probe")).arg(1).arg("PX").arg(1);
-        write.exec_async(&mut connection).await?;
-        Ok::<_, RedisError>((connection, info))
+        match tokio::time::timeout(limit, write.exec_async(&mut connection)).await {
+            Ok(written) => written.map_err(failed)?,
+            Err(_) => return Err(Unreachable::Late { address: address(client), limit }),
+        }
+        Ok((connection, info))
     };
     let connected = tokio::time::timeout(CONNECT_WAIT_MAX, connecting).await;
     let no_answer = || Unreachable::NoAnswer { address: address(client), limit: CONNECT_WAIT_MAX };
-    let (connection, info) = connected.map_err(|_| no_answer())?.map_err(|error| explain(client, &error))?;
+    let (connection, info) = connected.map_err(|_| no_answer())??;
     match version(&info) {
         Some((major, text)) if major < VERSION_MIN => {
             Err(Unreachable::TooOld { address: address(client), version: text.to_owned() })

@@ -196,6 +196,41 @@ async fn a_redis_that_comes_and_goes_does_not_give_a_burst_each_time() {
 }
 
 #[tokio::test]
+async fn a_redis_that_comes_and_goes_gives_no_more_than_a_slow_rate() {
+    let Some(address) = service(REDIS) else { return };
+    let relay = Relay::to(&address).await;
+    let node = started(&settings(relay.address())).await;
+    let slow = Rate { per_second: 0.01, burst: 1.0 };
+    let mut granted = 0;
+    for _ in 0..4 {
+        relay.cut();
+        until_lost(&node).await;
+        granted += node.lease("mail", slow, 1, true).await.granted;
+        relay.restore();
+        until("back", async || !node.link.is_lost()).await;
+    }
+    assert_eq!(granted, 1, "one token, and not one for each outage");
+}
+
+#[tokio::test]
+async fn a_redis_that_answers_too_late_is_not_taken_up_again_and_again() {
+    let Some(address) = service(REDIS) else { return };
+    let relay = Relay::to(&address).await;
+    let node = started(&config::Redis { timeout: Duration::from_millis(20), ..settings(relay.address()) }).await;
+    relay.cut();
+    until_lost(&node).await;
+    relay.slow_down(Duration::from_millis(100));
+    let before = node.link.connections();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(node.link.connections(), before, "each time it would be lost again after three questions");
+    let late = config::Redis { timeout: Duration::from_millis(20), ..settings(relay.address()) };
+    let reason = RedisCoordination::check(&late).await.expect_err("it is too slow").to_string();
+    assert!(reason.contains("20ms") && reason.contains("coordination.redis.timeout"), "{reason}");
+    relay.restore();
+    until("back", async || !node.link.is_lost()).await;
+}
+
+#[tokio::test]
 async fn a_node_starts_without_redis_and_says_why() {
     let nobody = "127.0.0.1:1";
     let node = started(&settings(nobody)).await;

@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::coordination::LocalCoordination;
+use crate::coordination::{
+    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentOn, Rate, Subscription, TokenLeases,
+    UserKey,
+};
 use crate::domain::{Idempotency, NotificationRequest, Source, Timestamp};
 use crate::intake::fakes::{FakeLog, FakeStore};
 use crate::intake::{AcceptError, Accepted, Acceptor, Envelope, read_request};
@@ -150,4 +156,75 @@ async fn a_store_that_is_silent_stops_no_request_and_learns_the_keys_later() {
     let cluster = Cluster::over(FakeLog::open());
     cluster.store.is_silent.store(true, Ordering::SeqCst);
     accepts_without_the_store(cluster).await;
+}
+
+/// Coordination whose answers are on their way until a test lets them come.
+struct OnTheWay {
+    inner: Arc<LocalCoordination>,
+    answers: Semaphore,
+}
+
+#[async_trait]
+impl Claims for OnTheWay {
+    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+        let holders = self.inner.claim(wanted).await;
+        self.answers.acquire().await.expect("never closed").forget();
+        holders
+    }
+
+    async fn release(&self, held: &[Wanted]) {
+        self.inner.release(held).await;
+    }
+}
+
+#[async_trait]
+impl TokenLeases for OnTheWay {
+    async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease {
+        self.inner.lease(name, rate, wanted, critical).await
+    }
+}
+
+#[async_trait]
+impl Presence for OnTheWay {
+    async fn set_present(&self, node: &str, users: &[(UserKey, u32)]) {
+        self.inner.set_present(node, users).await;
+    }
+
+    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
+        self.inner.present_on(users).await
+    }
+}
+
+#[async_trait]
+impl Fanout for OnTheWay {
+    async fn publish(&self, node: &str, message: Bytes) -> bool {
+        self.inner.publish(node, message).await
+    }
+
+    async fn subscribe(&self, node: &str) -> Subscription {
+        self.inner.subscribe(node).await
+    }
+}
+
+impl Coordination for OnTheWay {}
+
+/// Else its retry would be refused until the claim ends by itself.
+#[tokio::test]
+async fn a_caller_that_goes_away_while_its_claims_are_answered_leaves_none() {
+    let clock = ManualClock::starting_at(Timestamp::parse("2026-11-21T12:00:00Z").expect("a time"));
+    let inner = Arc::new(LocalCoordination::new(clock.clone()));
+    let slow = Arc::new(OnTheWay { inner: inner.clone(), answers: Semaphore::new(0) });
+    let keys = ClusterKeys::new(slow, Arc::<FakeStore>::default(), clock, Duration::from_secs(86_400), 1);
+    let asking = tokio::spawn(async move { keys.reserve(vec![ClaimKey(1)], Duration::from_secs(10)).await });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    asking.abort();
+    assert!(asking.await.is_err());
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let shard = ShardId { generation: PROCESS_GENERATION, lane: Priority::Critical, partition: 2 };
+    let other = Wanted { key: ClaimKey(1 ^ DOOR), owner: Position::new(shard, 0) };
+    assert_eq!(inner.claim(&[other]).await, [other.owner]);
 }

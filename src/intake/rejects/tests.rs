@@ -63,6 +63,23 @@ async fn a_record_that_the_log_never_takes_whole_is_told_in_part() {
 }
 
 #[test]
+fn whatever_its_producer_stamped_on_it_a_letter_stands_where_lists_look() {
+    let now = Timestamp(AT.millis() + 3_600_000);
+    let at = |stamped: u64, now: Timestamp| {
+        let mut record = reject(vec![1]).record;
+        record.foreign = Some(Box::new(Foreign { appended_at: Timestamp(stamped), ..Foreign::default() }));
+        Reject::new(&record, String::new(), now).letter.key.at
+    };
+    assert_eq!(at(AT.millis(), now), AT);
+    // None, long ago, and microseconds.
+    for stamped in [0, AT.millis() - 40 * 86_400_000, AT.millis() * 1000] {
+        let found = at(stamped, now);
+        assert!(found <= now && now.since(found) < DAY, "{stamped}: {found}");
+        assert_eq!(at(stamped, Timestamp(now.millis() + 300_000)), found, "read again, it gives the same row");
+    }
+}
+
+#[test]
 fn read_again_it_gives_the_same_row() {
     assert_eq!(reject(vec![1]).letter.key.at, AT);
     assert_eq!(reject(vec![1]).letter.key, reject(vec![1]).letter.key);

@@ -163,6 +163,12 @@ impl KafkaAdmin {
     /// Writes a notification request; returns the notification's id.
     pub async fn publish(&self, publication: Publication) -> Result<NotificationId, LogError> {
         let topic = self.topics.lane(publication.lane).to_owned();
+        let (onlooker, name) = (self.onlooker.clone(), topic.clone());
+        let count = blocking(move || count_partitions(&onlooker, &name, ANSWER_WAIT_MAX)).await?;
+        if count.map_err(|error| unreachable(&error, &self.contact))? == 0 {
+            // Brokers would make one up, with a number of partitions of their own.
+            return Err(missing(&topic));
+        }
         let producer = self.producer()?;
         let name = topic.clone();
         let written = blocking(move || {
@@ -194,9 +200,7 @@ impl KafkaAdmin {
             let count =
                 count_partitions(&onlooker, &topic, ANSWER_WAIT_MAX).map_err(|error| unreachable(&error, &contact))?;
             if count == 0 {
-                return Err(LogError::Failed(format!(
-                    "there is no topic `{topic}`: create it with `fanfare topics create`"
-                )));
+                return Err(missing(&topic));
             }
             let list = all_of(&topic, count);
             let which = if from_start { Offset::Beginning } else { Offset::End };
@@ -236,6 +240,10 @@ impl KafkaTail {
             }
         }
     }
+}
+
+fn missing(topic: &str) -> LogError {
+    LogError::Failed(format!("there is no topic `{topic}`: create it with `fanfare topics create`"))
 }
 
 fn all_of(topic: &str, partitions: u16) -> TopicPartitionList {

@@ -71,9 +71,11 @@ impl Contact {
 
     /// A topic is not the one that was read before.
     pub(super) fn stale(&self, reason: String) {
-        tracing::error!("{reason}");
-        locked(&self.reasons).stale = Some(reason);
-        self.is_stale.store(true, Ordering::Relaxed);
+        locked(&self.reasons).stale = Some(reason.clone());
+        // Said once: whoever reads on finds it again and again.
+        if !self.is_stale.swap(true, Ordering::Relaxed) {
+            tracing::error!("{reason}");
+        }
     }
 
     /// Whether records may be appended at all: where ids would come a second time, none is.

@@ -2,6 +2,7 @@
 //!
 //! One thread with one consumer that belongs to no group. Questions wait in a bounded queue, and each has its limit of time.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -40,9 +41,12 @@ pub(super) struct Desk {
 
 enum Question {
     Record(Position, oneshot::Sender<Result<Option<Record>, LogError>>),
-    /// The ends of these; none: of all there are.
+    /// The end of this shard; none: of all there are.
     Ends(Option<ShardId>, oneshot::Sender<Result<u64, LogError>>),
 }
+
+type RecordQuestion = (Position, oneshot::Sender<Result<Option<Record>, LogError>>);
+type EndQuestion = (Option<ShardId>, oneshot::Sender<Result<u64, LogError>>);
 
 impl Desk {
     pub(super) fn start(parts: &Arc<Parts>) -> Result<Self, LogError> {
@@ -95,15 +99,30 @@ struct Clerk {
 }
 
 impl Clerk {
+    /// The ends are answered first: a partition that is taken over waits for its end, and each record may take long.
     fn serve(&self, queue: &Receiver<Question>) {
         let (mut ends_at, mut topics_at) = (Instant::now() + ENDS_INTERVAL, Instant::now() + TOPICS_INTERVAL);
+        let mut records: VecDeque<RecordQuestion> = VecDeque::new();
         loop {
-            let question = queue.recv_timeout(TICK);
+            let question = queue.recv_timeout(if records.is_empty() { TICK } else { Duration::ZERO });
             if matches!(question, Err(RecvTimeoutError::Disconnected)) {
                 return;
             }
             let Some(parts) = self.parts.upgrade() else { return };
-            self.answer(&parts, question.ok().into_iter().chain(queue.try_iter()).take(QUESTIONS_MAX));
+            let mut ends = Vec::new();
+            for question in question.ok().into_iter().chain(queue.try_iter()).take(QUESTIONS_MAX) {
+                match question {
+                    Question::Ends(shard, answer) => ends.push((shard, answer)),
+                    Question::Record(position, answer) if records.len() < QUESTIONS_MAX => {
+                        records.push_back((position, answer));
+                    }
+                    Question::Record(_, answer) => drop(answer.send(Err(LogError::Busy))),
+                }
+            }
+            self.answer_ends(&parts, ends);
+            if let Some(question) = records.pop_front() {
+                self.answer_record(&parts, question);
+            }
             if parts.contact.is_down() {
                 self.knock(&parts);
             } else if Instant::now() >= ends_at {
@@ -117,20 +136,16 @@ impl Clerk {
         }
     }
 
-    /// Answers what is waiting; all ends with one question to the brokers.
-    fn answer(&self, parts: &Parts, questions: impl Iterator<Item = Question>) {
-        let mut ends = Vec::new();
-        for question in questions {
-            match question {
-                Question::Ends(shard, answer) => ends.push((shard, answer)),
-                // Nobody waits for it any more.
-                Question::Record(_, answer) if answer.is_closed() => {}
-                Question::Record(position, answer) => {
-                    let found = self.record(parts, position);
-                    let _ = answer.send(found.map_err(|error| settings::failed("look a record up", &error)));
-                }
-            }
+    fn answer_record(&self, parts: &Parts, (position, answer): RecordQuestion) {
+        // Or nobody waits for it any more.
+        if !answer.is_closed() {
+            let found = self.record(parts, position);
+            let _ = answer.send(found.map_err(|error| settings::failed("look a record up", &error)));
         }
+    }
+
+    /// Answers all with one question to the brokers.
+    fn answer_ends(&self, parts: &Parts, ends: Vec<EndQuestion>) {
         if ends.is_empty() {
             return;
         }

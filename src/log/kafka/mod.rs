@@ -54,6 +54,29 @@ struct Parts {
     ends: Ends,
 }
 
+impl Parts {
+    /// Whether records came to stand where none stood before.
+    fn check_above(&self, shards: &[ShardId], offsets: &[u64], ends_before: &[u64]) -> Result<(), LogError> {
+        let places = shards.iter().zip(offsets).zip(ends_before);
+        match places.into_iter().find(|((_, offset), end)| offset < end) {
+            Some(((shard, offset), end)) => Err(self.went_back(*shard, *offset, *end)),
+            None => Ok(()),
+        }
+    }
+
+    /// A record stands at `offset`, of which another was read or acknowledged before: offsets are parts of ids, and ids that
+    /// exist would come again. From now on nothing is appended.
+    fn went_back(&self, shard: ShardId, offset: u64, end: u64) -> LogError {
+        let (topic, number) = (self.topics.lane(shard.lane), shard.partition);
+        let reason = format!(
+            "the topic `{topic}` was deleted and made anew, or lost records: partition {number} has a new record at {offset}, and \
+             went up to {end} before: raise `log.kafka.generation` by one on all nodes, and start again"
+        );
+        self.contact.stale(reason.clone());
+        LogError::Failed(reason)
+    }
+}
+
 impl KafkaLog {
     /// Reaches the brokers, and creates the topics that are missing with so many partitions for each priority.
     pub async fn open(settings: &config::Log) -> Result<Arc<Self>, LogError> {
@@ -89,7 +112,9 @@ impl Log for KafkaLog {
         self.parts.contact.usable()?;
         let topics = &self.parts.topics;
         let shards: Vec<ShardId> = records.iter().map(|record| topics.choose(record.lane, record.key)).collect();
+        let ends_before = self.parts.ends.of_each(&shards);
         let offsets = self.producers.append(&records, &shards, topics).await?;
+        self.parts.check_above(&shards, &offsets, &ends_before)?;
         let positions = shards.into_iter().zip(offsets).map(|(shard, offset)| Position::new(shard, offset));
         let positions: Vec<Position> = positions.collect();
         self.parts.ends.raise(positions.iter().map(|position| (position.shard, position.offset + 1)));
@@ -135,6 +160,11 @@ struct Ends(Mutex<FxHashMap<ShardId, u64>>);
 impl Ends {
     fn of(&self, shard: ShardId) -> u64 {
         locked(&self.0).get(&shard).copied().unwrap_or(0)
+    }
+
+    fn of_each(&self, shards: &[ShardId]) -> Vec<u64> {
+        let ends = locked(&self.0);
+        shards.iter().map(|shard| ends.get(shard).copied().unwrap_or(0)).collect()
     }
 
     /// An end never goes back.

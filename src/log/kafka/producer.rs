@@ -18,8 +18,9 @@ use crate::config::Kafka;
 use crate::domain::{Priority, ShardId};
 use crate::log::{LogError, NewRecord, Told};
 
-/// What our own records say of themselves.
-pub(super) const OWN_CONTENT_TYPE: &str = "application/x-bincode";
+/// What our own records say of themselves. Without the parameter it is what other programs write in our encoding, and is checked
+/// as whatever they write.
+pub(super) const OWN_CONTENT_TYPE: &str = "application/x-bincode; by=fanfare";
 
 /// Records (and KiB) of bulk traffic that wait for their acknowledgement: half a second's worth at full rate.
 const BULK_QUEUE: (usize, usize) = (100_000, 96 << 10);
@@ -184,7 +185,11 @@ impl ProducerContext for Reports {
         match result {
             Ok(message) => {
                 self.contact.answered();
-                ticket.acknowledged(u64::try_from(message.offset()).unwrap_or(0));
+                match u64::try_from(message.offset()) {
+                    Ok(offset) => ticket.acknowledged(offset),
+                    // Written, but an id cannot be made of it.
+                    Err(_) => ticket.failed(format!("`{}` did not say where a record stands", message.topic())),
+                }
             }
             Err((error, message)) => {
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut) {

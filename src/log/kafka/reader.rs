@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::desk::Desk;
 use super::partition::{Fetched, Partition};
-use super::rebalance::Rebalances;
+use super::rebalance::{DELETED, Rebalances};
 use super::topics::blocking;
 use super::{Parts, settings};
 use crate::domain::ShardId;
@@ -21,12 +21,17 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Records that are read and left away rather than asked anew from a later one.
 const SKIPPED_MAX: u64 = 5_000;
 
-/// How often a seek is tried: a partition that has just been assigned may not take it yet.
-const SEEKS_MAX: u32 = 50;
+/// How often a seek is tried, for ten seconds: a partition that has just been assigned does not take it before librdkafka has
+/// learnt from where it would read.
+const SEEKS_MAX: u32 = 200;
 
 /// The pause between two tries, and the longest one may take.
 const SEEK_PAUSE: Duration = Duration::from_millis(50);
 const SEEK_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Offsets that may be left out between two records without a question: marks of transactions and what was aborted. What is
+/// deleted goes by whole segments.
+const GAP_MAX: u64 = 100;
 
 pub(super) struct Reader {
     partition: Arc<Partition>,
@@ -83,6 +88,21 @@ impl Reader {
         Ok(())
     }
 
+    /// Says so where records were deleted that nobody had read: librdkafka goes on with the next that is there.
+    fn look_for_deleted(&self, expected: u64) {
+        let Some(consumer) = self.consumer.upgrade() else { return };
+        let partition = self.partition.clone();
+        // Beside the reading, which need not know.
+        drop(tokio::task::spawn_blocking(move || {
+            let number = i32::from(partition.shard.partition);
+            let Ok((first, _)) = consumer.fetch_watermarks(&partition.topic, number, SEEK_WAIT_MAX) else { return };
+            let deleted = u64::try_from(first).unwrap_or(0).saturating_sub(expected);
+            if deleted > 0 {
+                tracing::error!(shard = %partition.shard, deleted, "{DELETED}");
+            }
+        }));
+    }
+
     /// What the queue has from `from` on; nothing if it is empty.
     fn fetched(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
@@ -97,6 +117,10 @@ impl Reader {
                 },
             };
             let offset = record.position.offset;
+            if let Some(next) = self.next.filter(|next| offset < *next) {
+                (self.next, self.held) = (None, None);
+                return Err(self.parts.went_back(self.shard(), offset, next));
+            }
             if offset < from {
                 self.next = Some(offset + 1);
                 continue;
@@ -134,7 +158,13 @@ impl PartitionReader for Reader {
     async fn read(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         self.go_to(from).await?;
         loop {
+            let expected = self.next.map(|next| next.max(from));
             let records = self.fetched(from, limit)?;
+            if let (Some(first), Some(expected)) = (records.first(), expected)
+                && first.position.offset - expected > GAP_MAX
+            {
+                self.look_for_deleted(expected);
+            }
             if let Some(last) = records.last() {
                 let end = last.position.offset + 1;
                 self.parts.ends.raise(std::iter::once((self.shard(), end)));

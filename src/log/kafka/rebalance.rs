@@ -28,6 +28,9 @@ const RELEASE_WAIT_MAX: Duration = Duration::from_millis(800);
 /// How long the brokers may take to say what was committed.
 const OFFSETS_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// What an operator is told of records that were lost.
+pub(super) const DELETED: &str = "records were deleted before they were read: the topic keeps them too shortly";
+
 pub(super) struct Rebalances {
     parts: Arc<Parts>,
     desk: Arc<Desk>,
@@ -175,7 +178,7 @@ impl Rebalances {
         let at = match start {
             Start::At(at) => at,
             Start::AfterDeleted { at, deleted } => {
-                tracing::error!(%shard, deleted, "records were deleted before they were read: the topic keeps them too shortly");
+                tracing::error!(%shard, deleted, "{DELETED}");
                 at
             }
             Start::MadeAnew { committed, end } => {

@@ -8,20 +8,25 @@ use super::producer::OWN_CONTENT_TYPE;
 use crate::domain::{Position, ShardId, Timestamp};
 use crate::log::{Foreign, Record};
 
-/// Takes a record out of the memory of librdkafka. Only what says of itself that it is in our encoding, and nothing else, is
-/// ours.
+/// Takes a record out of the memory of librdkafka. Only what says of itself that an acceptor of ours wrote it, and nothing else,
+/// is ours. Names are compared as those of HTTP, by which some clients write them: one that is not known would mean another
+/// tenant, or a notification sent twice.
 pub(super) fn take(message: &BorrowedMessage<'_>, shard: ShardId) -> Record {
     let offset = u64::try_from(message.offset()).unwrap_or(0);
     let body = Bytes::copy_from_slice(message.payload().unwrap_or_default());
     let (mut foreign, mut is_own) = (Foreign::default(), false);
     for header in message.headers().into_iter().flat_map(Headers::iter) {
         let value = header.value.unwrap_or_default();
-        match header.key {
-            "content-type" if value == OWN_CONTENT_TYPE.as_bytes() => is_own = true,
-            "content-type" => foreign.content_type = Some(String::from_utf8_lossy(value).into()),
-            "idempotency-key" => foreign.idempotency_key = Some(Bytes::copy_from_slice(value)),
-            "tenant" => foreign.tenant = Some(Bytes::copy_from_slice(value)),
-            _ => {}
+        let is_named = |name: &str| header.key.eq_ignore_ascii_case(name);
+        if is_named("content-type") {
+            match value == OWN_CONTENT_TYPE.as_bytes() {
+                true => is_own = true,
+                false => foreign.content_type = Some(String::from_utf8_lossy(value).into()),
+            }
+        } else if is_named("idempotency-key") {
+            foreign.idempotency_key = Some(Bytes::copy_from_slice(value));
+        } else if is_named("tenant") {
+            foreign.tenant = Some(Bytes::copy_from_slice(value));
         }
     }
     let position = Position::new(shard, offset);

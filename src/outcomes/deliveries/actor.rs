@@ -9,7 +9,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::queue::Step;
 use super::{Deliveries, cloud_event};
-use crate::clock::SharedClock;
+use crate::clock::{Moment, SharedClock};
 use crate::domain::Story;
 use crate::log::{SharedLog, Told};
 use crate::store::SharedStore;
@@ -22,6 +22,9 @@ const TOLD: CounterMetric<0> =
 /// The pause after the first failure; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How often a failure is said: it lasts for as long as the log is out, and other events may be told in between.
+const SAY_INTERVAL: Duration = Duration::from_secs(300);
 
 /// There is something to tell.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct DeliveriesArguments {
 pub struct DeliveriesState {
     arguments: DeliveriesArguments,
     pause: Duration,
+    /// When a failure was said last.
+    said_at: Option<Moment>,
     told: Counter,
 }
 
@@ -56,7 +61,7 @@ impl Actor for DeliveriesActor {
     ) -> Result<DeliveriesState, ActorProcessingErr> {
         arguments.deliveries.actor.store(Some(Arc::new(myself.clone())));
         myself.cast(TellOthers)?;
-        Ok(DeliveriesState { arguments, pause: PAUSE, told: TOLD.with([]) })
+        Ok(DeliveriesState { arguments, pause: PAUSE, said_at: None, told: TOLD.with([]) })
     }
 
     async fn handle(
@@ -68,9 +73,10 @@ impl Actor for DeliveriesActor {
         let deliveries = state.arguments.deliveries.clone();
         deliveries.told.store(false, Ordering::Release);
         if let Err(reason) = state.step().await {
-            // The first of a row of failures: a log that is out for an hour is worth one line.
-            if state.pause == PAUSE {
+            let now = state.arguments.clock.moment();
+            if state.said_at.is_none_or(|at| now.since(at) >= SAY_INTERVAL) {
                 tracing::warn!(reason, "cannot tell others of what happened to tasks: trying again");
+                state.said_at = Some(now);
             }
             // Nobody else wakes it meanwhile.
             deliveries.told.store(true, Ordering::Release);
@@ -106,8 +112,15 @@ impl DeliveriesState {
         match step {
             Step::Nothing => {}
             Step::Read(shard, block) => {
-                let stories = store.block(shard, block).await.map_err(|error| error.to_string())?;
-                deliveries.queue().was_read(stories);
+                let read = store.block(shard, block).await;
+                let mut queue = deliveries.queue();
+                match read {
+                    Ok(stories) => queue.was_read(stories),
+                    Err(error) => {
+                        queue.was_not_read();
+                        return Err(format!("the block {block} of {shard}: {error}"));
+                    }
+                }
             }
             Step::Tell(events) => {
                 log.tell(events.to_vec()).await.map_err(|error| error.to_string())?;

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::domain::{ShardId, Story};
@@ -55,6 +56,9 @@ pub(super) struct Queue {
     /// Blocks that hold events that are kept nowhere else, or that may not have been told before a crash.
     owed: BTreeMap<BlockId, Debt>,
     work: Option<Work>,
+    /// The block that could not be read last: those behind it have their turn, and so has what waits.
+    unread: Option<BlockId>,
+    waits_first: bool,
 }
 
 /// What is being told. It stays here until it is, so that a crash of the actor loses nothing.
@@ -135,7 +139,8 @@ impl Queue {
     /// What waits goes first, unless it is little: blocks must have their turn under load as well.
     fn next_work(&mut self) -> Option<Work> {
         let is_little = self.events < EVENTS_MAX / 2;
-        if let Some((id, debt)) = is_little.then(|| self.owed.pop_first()).flatten() {
+        let waits_first = std::mem::take(&mut self.waits_first) && !self.waiting.is_empty();
+        if let Some((id, debt)) = (is_little && !waits_first).then(|| self.next_owed()).flatten() {
             return Some(Work { block: Some(id), debts: vec![debt], ..Work::default() });
         }
         let mut work = Work::default();
@@ -152,6 +157,12 @@ impl Queue {
         (!work.chunk.is_empty()).then_some(work)
     }
 
+    fn next_owed(&mut self) -> Option<(BlockId, Debt)> {
+        let behind = self.unread.and_then(|unread| self.owed.range((Excluded(unread), Unbounded)).next());
+        let id = *behind.or_else(|| self.owed.first_key_value())?.0;
+        self.owed.remove_entry(&id)
+    }
+
     /// The next events of a block.
     fn fill(&mut self, work: &mut Work, render: impl Fn(&Story) -> Vec<Told>) {
         let mut batch = Batch::default();
@@ -165,6 +176,21 @@ impl Queue {
         self.bytes += batch.bytes;
         work.bytes = batch.bytes;
         work.chunk = Arc::new(batch.told);
+    }
+
+    /// The block of [`Step::Read`] cannot be read. It stays owed, and one bad row must not keep all others from being told.
+    pub(super) fn was_not_read(&mut self) {
+        let Some(mut work) = self.work.take_if(|work| work.block.is_some()) else { return };
+        let (Some(id), Some(debt)) = (work.block, work.debts.pop()) else { return };
+        // Owed again meanwhile: the ticket that is out is from before those events as well.
+        let later = self.owed.insert(id, debt);
+        let is_out = self.owed.get(&id).is_some_and(Option::is_some);
+        match later {
+            Some(later) if is_out => settle([later]),
+            Some(later) => drop(self.owed.insert(id, later)),
+            None => {}
+        }
+        (self.unread, self.waits_first) = (Some(id), true);
     }
 
     /// What the block of [`Step::Read`] holds.

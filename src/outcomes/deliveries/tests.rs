@@ -119,6 +119,29 @@ fn what_does_not_fit_is_kept_as_its_block_and_read_from_the_store() {
 }
 
 #[test]
+fn a_block_that_cannot_be_read_keeps_nothing_else_from_being_told() {
+    let (deliveries, shard) = world();
+    let far = 50_000_000;
+    deliveries.tell_blocks(shard.id(), &[story(1), story(far)]);
+    let barrier = shard.barrier();
+    let Step::Read(_, 0) = step(&deliveries) else { panic!("the first block") };
+    deliveries.queue().was_not_read();
+    deliveries.tell_plans(shard.id(), &[plan(30_000_000)]);
+    let Step::Tell(_) = step(&deliveries) else { panic!("what waits has its turn") };
+    deliveries.queue().was_told();
+    let Step::Read(_, block) = step(&deliveries) else { panic!("the other block") };
+    assert_eq!(block, Position::new(shard.id(), far).block());
+    deliveries.queue().was_read(Vec::new());
+    let Step::Read(_, 0) = step(&deliveries) else { panic!("the first one again") };
+    deliveries.tell_blocks(shard.id(), &[story(1)]);
+    deliveries.queue().was_not_read();
+    assert!(!shard.is_told(barrier), "it is still owed, from before that moment");
+    let Step::Read(_, 0) = step(&deliveries) else { panic!("the first one again") };
+    deliveries.queue().was_read(Vec::new());
+    assert!(deliveries.queue().is_empty() && shard.is_told(barrier) && shard.is_told(shard.barrier()));
+}
+
+#[test]
 fn a_block_that_is_owed_again_while_it_is_read_is_read_again() {
     let (deliveries, shard) = world();
     deliveries.tell_blocks(shard.id(), &[story(1), story(2), story(3)]);

@@ -1,11 +1,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use ractor::Actor;
+
 use super::*;
-use crate::config;
+use crate::dispatch::{Backlog, DispatchHandle, PayloadBudget, Room};
 use crate::domain::{
     Address, Channel, Content, Disposition, Plan, Position, Priority, ShardId, Source, Story, TaskSpec, TaskState,
 };
+use crate::intake::fakes::StoppedClock;
+use crate::outcomes::{Deliveries, SettlerActor, SettlerArguments, SettlerHandle};
+use crate::ownership::{Ownership, Standing};
+use crate::store::EmbeddedStore;
+use crate::{config, disk};
 
 fn policy() -> RetryPolicy {
     RetryPolicy::new(&config::Retry { delays: [60, 120, 240].map(Duration::from_secs).to_vec(), jitter: 0.0 })
@@ -147,4 +155,34 @@ fn wrong_credentials_cost_no_attempt() {
     let plan = plan(Routing::All, &[Channel::Email]);
     let (states, _, _) = story(&plan, vec![answer(&plan, 0, 1, Outcome::Config { reason: "535".into() })]);
     assert_eq!(states, [TaskState::Scheduled { attempt: 1, due: Timestamp(61_000) }]);
+}
+
+#[tokio::test]
+async fn what_was_sent_is_told_to_others_even_where_the_shard_is_another_nodes_by_now() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = EmbeddedStore::open(disk::testing::disk(dir.path())).expect("the store opens");
+    // None of its shards: the next owner may have read the rows before this one is written.
+    let ownership = Arc::new(Ownership::new(Arc::new(Standing::for_ever())));
+    let (handle, deliveries) = (SettlerHandle::new(), Deliveries::new(ownership.clone()));
+    let room = Room { backlog: Backlog::new(10), payloads: PayloadBudget::new(1 << 20) };
+    let arguments = SettlerArguments {
+        handle: handle.clone(),
+        policy: Arc::new(policy()),
+        store,
+        clock: StoppedClock::at("2026-11-21T12:00:00Z"),
+        ownership,
+        dispatch: Arc::new(DispatchHandle::new(room)),
+        timers: Arc::default(),
+        deliveries: Some(deliveries.clone()),
+    };
+    let (actor, ended) = Actor::spawn(None, SettlerActor, arguments).await.expect("started");
+    let plan = plan(Routing::All, &[Channel::Email]);
+    handle.submit(vec![answer(&plan, 0, 1, transient())]).await;
+    handle.flush().await;
+    assert!(deliveries.done().now_or_never().is_some(), "what becomes of it is the next owner's to decide");
+    handle.submit(vec![answer(&plan, 0, 1, Outcome::Accepted { message_id: None })]).await;
+    handle.flush().await;
+    assert!(deliveries.done().now_or_never().is_none(), "nobody else would tell of it");
+    actor.stop(None);
+    ended.await.expect("without a panic");
 }

@@ -6,6 +6,9 @@
 mod door;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,25 +16,33 @@ use futures_util::future::join_all;
 use reqwest::{Client, RequestBuilder};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(super) use door::{Door, door};
 
-use crate::api::{Cancelled, Replayed};
+use crate::api::{Cancelled, OperationError, Replayed};
 use crate::domain::NotificationId;
 use crate::insight::Accounting;
 use crate::ownership::LeaseKeeper;
-use crate::store::{DeadLetterKey, StoreError};
+use crate::store::DeadLetterKey;
 use wire::{AccountingWire, CancelWire, CancelledWire, ReplayWire, ReplayedWire};
 
 /// The longest that another node may take: a cancellation waits for a send under way.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+/// The longest that it may take for its books, which it reads at once: what a node that stands still costs whoever asks.
+const BOOKS_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest until it is reached.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Questions to other nodes at once, an eighth of `http.max_in_flight`: those that wait for a node that stands still must not
+/// take all places of requests, which come to the same door.
+const ASKING_MAX: usize = 256;
 
 /// The other nodes.
 pub(super) struct Peers {
     http: Client,
     keeper: Arc<LeaseKeeper>,
+    asking: Semaphore,
 }
 
 impl Peers {
@@ -44,11 +55,12 @@ impl Peers {
             .no_proxy()
             .use_preconfigured_tls(tls.with_no_client_auth())
             .build()?;
-        Ok(Self { http, keeper })
+        Ok(Self { http, keeper, asking: Semaphore::new(ASKING_MAX) })
     }
 
     /// Asks the node that has the notification's shard.
-    pub(super) async fn cancel(&self, id: NotificationId) -> Result<Cancelled, StoreError> {
+    pub(super) async fn cancel(&self, id: NotificationId) -> Result<Cancelled, OperationError> {
+        let _place = self.place()?;
         let peer = self.owner_of(id).await?;
         let asked = peer.post(&self.http, "cancel").json(&CancelWire { id: id.to_string() });
         match answer::<CancelledWire>(asked).await? {
@@ -58,7 +70,8 @@ impl Peers {
         }
     }
 
-    pub(super) async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, StoreError> {
+    pub(super) async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError> {
+        let _place = self.place()?;
         let peer = self.owner_of(NotificationId(key.task.position)).await?;
         let asked = peer.post(&self.http, "replay").json(&ReplayWire::new(key));
         match answer::<ReplayedWire>(asked).await? {
@@ -72,8 +85,9 @@ impl Peers {
     /// over, and are missing until then.
     pub(super) async fn accounting(&self) -> Vec<Accounting> {
         let peers: Vec<Peer> = self.keeper.peers().into_iter().filter_map(|address| Peer::parse(&address)).collect();
-        let asked = peers.iter().map(|peer| answer::<AccountingWire>(peer.post(&self.http, "accounting")));
-        let missing = |error: StoreError| {
+        let ask = |peer: &Peer| peer.post(&self.http, "accounting").timeout(BOOKS_WAIT_MAX);
+        let asked = peers.iter().map(|peer| answer::<AccountingWire>(ask(peer)));
+        let missing = |error: OperationError| {
             tracing::warn!(%error, "the books lack another node's shards");
             Accounting { unreachable_nodes: 1, ..Accounting::default() }
         };
@@ -81,20 +95,26 @@ impl Peers {
         answers.map(|answer| answer.map_or_else(missing, AccountingWire::into_accounting)).collect()
     }
 
-    async fn owner_of(&self, id: NotificationId) -> Result<Peer, StoreError> {
+    fn place(&self) -> Result<SemaphorePermit<'_>, OperationError> {
+        let busy = |_| OperationError::Elsewhere("too many questions wait for other nodes".into());
+        self.asking.try_acquire().map_err(busy)
+    }
+
+    async fn owner_of(&self, id: NotificationId) -> Result<Peer, OperationError> {
         let address = self.keeper.address_of(id.0.shard).await?;
         address.and_then(|address| Peer::parse(&address)).ok_or_else(between_owners)
     }
 }
 
 /// For a moment nobody has the shard, or who has it cannot be reached from here.
-fn between_owners() -> StoreError {
-    StoreError::Failed("the shard is being taken over by another node: try again shortly".into())
+fn between_owners() -> OperationError {
+    OperationError::Elsewhere("the shard is being taken over by another node: try again shortly".into())
 }
 
-async fn answer<T: DeserializeOwned>(asked: RequestBuilder) -> Result<T, StoreError> {
-    let failed =
-        |error: reqwest::Error| StoreError::Failed(format!("another node does not answer: {}", error.without_url()));
+async fn answer<T: DeserializeOwned>(asked: RequestBuilder) -> Result<T, OperationError> {
+    let failed = |error: reqwest::Error| {
+        OperationError::Elsewhere(format!("another node does not answer: {}", error.without_url()))
+    };
     let response = asked.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
     response.json().await.map_err(failed)
 }

@@ -125,14 +125,8 @@ pub(super) async fn check(session: &Session, keyspaces: &Keyspaces) -> Result<()
     {
         return refused(format!("the keyspace `{keyspace}` does not exist: run `fanfare schema apply`"));
     }
-    let known = STEPS.len();
     let applied = applied(session, keyspaces).await?;
-    if let Some((step, _)) = applied.iter().find(|(step, _)| STEPS.iter().all(|known| known.number != *step)) {
-        return refused(format!(
-            "this binary is older than the schema of the keyspace `{keyspace}` (it knows {known} steps, and step {step} was \
-             applied): run the newer `fanfare` that applied it"
-        ));
-    }
+    check_known(keyspaces, &applied)?;
     if let Some(step) = STEPS.iter().find(|known| applied.iter().all(|(step, _)| known.number != *step)) {
         return refused(format!(
             "the schema of the keyspace `{keyspace}` is older than this binary (step {} is missing): run `fanfare schema apply`",
@@ -140,6 +134,19 @@ pub(super) async fn check(session: &Session, keyspaces: &Keyspaces) -> Result<()
         ));
     }
     check_texts(keyspaces, &applied)
+}
+
+/// A step that this binary does not know was applied by a newer one.
+fn check_known(keyspaces: &Keyspaces, applied: &[(i32, i64)]) -> Result<(), StoreError> {
+    match applied.iter().find(|(step, _)| STEPS.iter().all(|known| known.number != *step)) {
+        None => Ok(()),
+        Some((step, _)) => Err(StoreError::Unusable(format!(
+            "this binary is older than the schema of the keyspace `{}` (it knows {} steps, and step {step} was applied): run the \
+             newer `fanfare` that applied it",
+            keyspaces.main,
+            STEPS.len()
+        ))),
+    }
 }
 
 /// A step that was applied with another text made another table.
@@ -221,6 +228,7 @@ pub(super) async fn apply(session: &Session, settings: &Cql) -> Result<Vec<&'sta
     }
     change(session, keyspaces.fill(VERSIONS)).await?;
     let before = applied(session, &keyspaces).await?;
+    check_known(&keyspaces, &before)?;
     check_texts(&keyspaces, &before)?;
     let mut done = Vec::new();
     for step in STEPS.iter().filter(|step| before.iter().all(|(number, _)| *number != step.number)) {

@@ -27,7 +27,7 @@ use fanfare::runtime::{Engine, EngineParts};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use tokio::runtime::Handle;
 
-pub use others::{Others, Producer};
+pub use others::{Others, Producer, Trouble};
 pub(crate) use place::on_both;
 pub use place::{Place, Ports, Spot};
 pub use process::{LEASE, Process};
@@ -169,6 +169,12 @@ impl World {
     pub async fn restart(self) -> Self {
         let providers = self.providers.clone();
         self.restart_with(providers, Duration::ZERO).await
+    }
+
+    /// The same with another configuration.
+    pub async fn restart_with_config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self.restart().await
     }
 
     /// The same with other providers.

@@ -16,6 +16,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::AsyncRuntime;
+use tokio::sync::watch;
 
 use super::place::{Place, Spot};
 
@@ -30,8 +31,23 @@ pub struct Others {
     told: Mutex<Vec<Told>>,
     refuses: AtomicBool,
     panics: AtomicBool,
+    forgets: AtomicBool,
+    /// What becomes of readers.
+    trouble: watch::Sender<Trouble>,
     /// Offsets up to which partitions were committed, and how many records had been told by then.
     commits: Mutex<Vec<(ShardId, u64, usize)>>,
+}
+
+/// What readers of the log meet with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    None,
+    /// It cannot be asked or read.
+    Out,
+    /// Every partition has another owner, of which the node was not told yet.
+    Gone,
+    /// The node was told.
+    Told,
 }
 
 /// A program that writes to Kafka.
@@ -96,6 +112,8 @@ impl Others {
             told: Mutex::default(),
             refuses: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            forgets: AtomicBool::new(false),
+            trouble: watch::Sender::new(Trouble::None),
             commits: Mutex::default(),
         }
     }
@@ -108,6 +126,16 @@ impl Others {
     /// The next call to tell panics.
     pub fn panic_once(&self) {
         self.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on no commit is kept.
+    pub fn forget_commits(&self) {
+        self.forgets.store(true, Ordering::SeqCst);
+    }
+
+    /// What readers meet with from now on.
+    pub fn trouble(&self, trouble: Trouble) {
+        self.trouble.send_replace(trouble);
     }
 
     /// Everything told so far at this outlet.
@@ -172,7 +200,12 @@ impl Log for OthersLog {
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        Ok(Box::new(OthersMembership { inner: self.inner.join().await?, others: self.others.clone() }))
+        Ok(Box::new(OthersMembership {
+            inner: self.inner.join().await?,
+            others: self.others.clone(),
+            trouble: self.others.trouble.subscribe(),
+            given: Vec::new(),
+        }))
     }
 
     fn writable(&self) -> Result<(), LogError> {
@@ -201,14 +234,24 @@ impl Log for OthersLog {
 struct OthersMembership {
     inner: Box<dyn Membership>,
     others: Arc<Others>,
+    trouble: watch::Receiver<Trouble>,
+    given: Vec<ShardId>,
 }
 
 #[async_trait]
 impl Membership for OthersMembership {
     async fn next(&mut self) -> Option<OwnershipChange> {
-        Some(match self.inner.next().await? {
+        let change = tokio::select! {
+            change = self.inner.next() => change?,
+            _ = self.trouble.wait_for(|trouble| *trouble == Trouble::Told && !self.given.is_empty()) => {
+                return self.given.pop().map(OwnershipChange::Lost);
+            }
+        };
+        Some(match change {
             OwnershipChange::Assigned(inner) => {
-                OwnershipChange::Assigned(Box::new(OthersReader { inner, others: self.others.clone() }))
+                self.given.push(inner.shard());
+                let trouble = self.others.trouble.subscribe();
+                OwnershipChange::Assigned(Box::new(OthersReader { inner, others: self.others.clone(), trouble }))
             }
             change => change,
         })
@@ -218,6 +261,16 @@ impl Membership for OthersMembership {
 struct OthersReader {
     inner: Box<dyn PartitionReader>,
     others: Arc<Others>,
+    trouble: watch::Receiver<Trouble>,
+}
+
+impl OthersReader {
+    fn failure(&self) -> LogError {
+        match *self.trouble.borrow() {
+            Trouble::Gone | Trouble::Told => LogError::Lost(self.shard()),
+            _ => LogError::Failed("it is out".into()),
+        }
+    }
 }
 
 #[async_trait]
@@ -235,17 +288,22 @@ impl PartitionReader for OthersReader {
     }
 
     async fn latest_end(&mut self) -> Result<u64, LogError> {
-        self.inner.latest_end().await
+        if *self.trouble.borrow() == Trouble::Out { Err(self.failure()) } else { self.inner.latest_end().await }
     }
 
     async fn read(&mut self, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
-        let records = self.inner.read(from, limit).await?;
+        let records = tokio::select! {
+            biased;
+            _ = self.trouble.wait_for(|trouble| *trouble != Trouble::None) => None,
+            records = self.inner.read(from, limit) => Some(records?),
+        };
+        let Some(records) = records else { return Err(self.failure()) };
         Ok(records.into_iter().map(|record| self.others.as_written(record)).collect())
     }
 
     async fn commit(&self, next: u64) -> Result<(), LogError> {
         let told = self.others.told.lock().expect("not poisoned").len();
         self.others.commits.lock().expect("not poisoned").push((self.shard(), next, told));
-        self.inner.commit(next).await
+        if self.others.forgets.load(Ordering::SeqCst) { Ok(()) } else { self.inner.commit(next).await }
     }
 }

@@ -1,6 +1,8 @@
-//! A relay of TCP connections that can be cut and silenced.
+//! A relay of TCP connections that can be cut, silenced and slowed down.
 
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -11,6 +13,8 @@ enum Mode {
     Cut,
     /// Nothing passes, and nobody is told.
     Silent,
+    /// Every answer comes so much later; of connections that begin from now on.
+    Slow(Duration),
 }
 
 pub(super) struct Relay {
@@ -44,6 +48,10 @@ impl Relay {
         self.mode.send_replace(Mode::Silent);
     }
 
+    pub(super) fn slow_down(&self, by: Duration) {
+        self.mode.send_replace(Mode::Slow(by));
+    }
+
     pub(super) fn restore(&self) {
         self.mode.send_replace(Mode::Open);
     }
@@ -55,10 +63,10 @@ async fn relay(mut client: TcpStream, target: String, mut modes: watch::Receiver
     {
         let mode = *modes.borrow();
         let passed = async {
-            if mode == Mode::Open {
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-            } else {
-                std::future::pending::<()>().await;
+            match mode {
+                Mode::Open => drop(tokio::io::copy_bidirectional(&mut client, &mut server).await),
+                Mode::Slow(by) => drop(copy_slowly(&mut client, &mut server, by).await),
+                Mode::Cut | Mode::Silent => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -72,4 +80,23 @@ async fn relay(mut client: TcpStream, target: String, mut modes: watch::Receiver
         }
     }
     let _ = client.shutdown().await;
+}
+
+async fn copy_slowly(client: &mut TcpStream, server: &mut TcpStream, by: Duration) -> std::io::Result<()> {
+    let ((mut asked, mut asker), (mut answers, mut answering)) = (client.split(), server.split());
+    let back = async {
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let count = answers.read(&mut bytes).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(by).await;
+            asker.write_all(&bytes[..count]).await?;
+        }
+    };
+    tokio::select! {
+        ended = back => ended,
+        ended = tokio::io::copy(&mut asked, &mut answering) => ended.map(drop),
+    }
 }

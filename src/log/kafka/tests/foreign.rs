@@ -29,11 +29,12 @@ async fn what_other_programs_write_comes_as_it_was_written() {
         other.send(record).map_err(|(error, _)| error).expect("sent");
     };
     send(None, Some(b"{}"), &[("content-type", b"application/json"), ("x-trace", b"1")]);
-    send(Some(b"alice"), Some(&rubbish), &[]);
-    send(None, Some(&large), &[("content-type", b"text/plain"), ("idempotency-key", b"k"), ("tenant", b"acme")]);
+    send(Some(b"alice"), Some(&rubbish), &[("X-Trace", b"1")]);
+    send(None, Some(&large), &[("Content-Type", b"text/plain"), ("Idempotency-Key", b"k"), ("TENANT", b"acme")]);
     send(None, None, &[("content-type", b"\xff")]);
     send(None, Some(b"ours, with a key"), &[("content-type", OWN.as_bytes()), ("idempotency-key", b"k")]);
     send(None, Some(b"as ours"), &[("content-type", OWN.as_bytes())]);
+    send(None, Some(b"in our encoding"), &[("content-type", b"application/x-bincode")]);
     other.flush(Duration::from_secs(20)).expect("written");
     let ours = log.append(numbered(Priority::Normal, 0..1)).await.expect("appended")[0];
 
@@ -41,7 +42,7 @@ async fn what_other_programs_write_comes_as_it_was_written() {
     let mut readers = several(&mut *membership, 4).await;
     let reader = readers.iter_mut().find(|reader| reader.shard() == ours.shard).expect("it is assigned");
     let mut records = Vec::new();
-    while records.len() < 7 {
+    while records.len() < 8 {
         let more = in_time("reading", reader.read(records.len() as u64, ALL)).await;
         records.extend(more.expect("read"));
     }
@@ -63,7 +64,8 @@ async fn what_other_programs_write_comes_as_it_was_written() {
     assert_eq!(foreign(2), expected(Some("text/plain"), Some("k"), Some("acme")));
     assert_eq!(foreign(3), expected(Some("\u{fffd}"), None, None));
     assert_eq!(foreign(4), expected(Some(OWN), Some("k"), None));
-    assert!(records[5].foreign.is_none() && records[6].foreign.is_none());
+    assert!(records[5].foreign.is_none() && records[7].foreign.is_none());
+    assert_eq!(foreign(6), expected(Some("application/x-bincode"), None, None), "and is to be checked");
     let looked_up = log.record(records[2].position).await.expect("looked up").expect("it is there");
     assert_eq!((looked_up.body.len(), looked_up.foreign), (large.len(), records[2].foreign.clone()));
 }

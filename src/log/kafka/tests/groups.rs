@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -181,6 +182,90 @@ async fn a_topic_that_is_shorter_than_what_was_committed_is_told_and_neither_rea
     let mut membership = log.join().await.expect("joined");
     assert_eq!(several(&mut *membership, 4).await.len(), 4);
     log.writable().expect("all is well");
+}
+
+async fn make_anew(broker: &OnBroker, topic: &str) {
+    let (admin, options) = (broker.admin(), AdminOptions::new());
+    admin.delete_topics(&[topic], &options).await.expect("asked")[0].as_ref().expect("deleted");
+    in_time("making a topic anew", async {
+        loop {
+            let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+            match &admin.create_topics(&[new], &options).await.expect("asked")[0] {
+                Ok(_) => return,
+                // It is still being deleted.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await;
+}
+
+/// A process that only takes requests has no reader that would see it.
+#[tokio::test]
+async fn a_topic_that_is_made_anew_while_it_is_written_gives_no_id_twice() {
+    let Some(broker) = OnBroker::new() else { return };
+    let log = broker.log(1).await;
+    log.append(numbered(Priority::Normal, 0..10)).await.expect("appended");
+    make_anew(&broker, &broker.lane(Priority::Normal)).await;
+    in_time("the warning", async {
+        loop {
+            match log.append(numbered(Priority::Normal, 0..1)).await {
+                Ok(positions) => panic!("it was appended at {positions:?}"),
+                Err(error) if error.to_string().contains("raise `log.kafka.generation` by one") => return,
+                // The producer has not found the new one yet.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await;
+    assert!(log.writable().is_err() && log.append(numbered(Priority::High, 0..1)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_topic_that_is_made_anew_while_it_is_read_is_told_and_none_of_it_left_out_in_silence() {
+    let Some(broker) = OnBroker::new() else { return };
+    let log = broker.log(1).await;
+    let shard = log.append(numbered(Priority::Normal, 0..10)).await.expect("appended")[0].shard;
+    let mut membership = log.join().await.expect("joined");
+    let mut readers = several(&mut *membership, 4).await;
+    let reader = readers.iter_mut().find(|reader| reader.shard() == shard).expect("it is assigned");
+    let mut next = 0;
+    while next < 10 {
+        next += in_time("reading", reader.read(next, ALL)).await.expect("read").len() as u64;
+    }
+    make_anew(&broker, &broker.lane(Priority::Normal)).await;
+    // By another process, which knows of nothing before.
+    let other = broker.log(1).await;
+    other.append(numbered(Priority::Normal, 0..3)).await.expect("appended");
+    in_time("the warning", async {
+        loop {
+            match reader.read(10, ALL).await {
+                Ok(records) => panic!("{records:?}"),
+                // Given back and dealt out again, it is compared with the cursors.
+                Err(LogError::Lost(_)) => return,
+                Err(error) if error.to_string().contains("raise `log.kafka.generation` by one") => return,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_before_it_was_read_is_left_out_and_the_rest_is_read() {
+    let Some(broker) = OnBroker::new() else { return };
+    let log = broker.log(1).await;
+    let shard = log.append(numbered(Priority::Normal, 0..400)).await.expect("appended")[0].shard;
+    let mut membership = log.join().await.expect("joined");
+    let mut readers = several(&mut *membership, 4).await;
+    let reader = readers.iter_mut().find(|reader| reader.shard() == shard).expect("it is assigned");
+    in_time("reading", reader.read(0, ALL)).await.expect("read");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&broker.lane(Priority::Normal), 0, Offset::Offset(300)).expect("an offset");
+    broker.admin().delete_records(&list, &AdminOptions::new()).await.expect("deleted");
+    // As after a failure: from where it had been.
+    let records = in_time("reading again", reader.read(0, ALL)).await.expect("read");
+    assert_eq!(records[0].position.offset, 300);
 }
 
 #[tokio::test]

@@ -46,6 +46,18 @@ async fn what_is_published_by_hand_comes_as_json_from_another_program() {
     assert_eq!(&record.body[..], b"{\"user_id\":\"alice\"}");
 }
 
+/// Brokers make topics up that they are asked to write to, with a number of partitions of their own.
+#[tokio::test]
+async fn nothing_is_published_to_a_topic_that_is_not_there_and_none_is_made_up() {
+    let Some(broker) = OnBroker::new() else { return };
+    let admin = KafkaAdmin::new(&broker.settings).expect("set up");
+    let body = Bytes::from_static(b"{}");
+    let written = admin.publish(Publication { lane: Priority::High, key: None, idempotency_key: None, body }).await;
+    assert!(written.is_err_and(|error| error.to_string().contains("fanfare topics create")));
+    let listed = admin.list().await.expect("listed");
+    assert!(listed.iter().all(|topic| topic.partitions.is_none()), "{listed:?}");
+}
+
 /// `Utils.murmur2` of Kafka's Java client.
 fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;

@@ -58,6 +58,9 @@ async fn a_schema_that_is_not_this_binarys_is_refused_with_what_to_do() {
     change(&place, note).await;
     let newer = refusal(&place).await;
     assert!(newer.contains("this binary is older than the schema") && newer.contains("step 99"), "{newer}");
+    let applied =
+        apply_schema(&place.settings, place.clock.clone()).await.expect_err("it would leave things as they are");
+    assert_eq!(applied.to_string(), newer);
     change(&place, "DELETE FROM {keyspace}.schema_versions WHERE program = 'fanfare' AND step IN (9, 99)").await;
     let older = refusal(&place).await;
     assert!(older.contains("0009_node_beats is missing") && older.contains("`fanfare schema apply`"), "{older}");
