@@ -1,8 +1,8 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2` those that came later;
-//! `users_v1` is about people. What a released binary wrote stays readable: a new shape gets a new version and a file of its own, and the old file stays. Decoding takes untrusted bytes: it
-//! neither panics nor allocates more than [`LENGTH_MAX`].
+//! `users_v1` is about people. What a released binary wrote stays readable: a new shape gets a new version and a file of its own,
+//! and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod users_v1;
 mod v1;

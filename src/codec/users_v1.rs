@@ -22,7 +22,7 @@ fn channel(number: u8) -> Result<Channel, CodecError> {
 /// The order of the variants is their number in the row.
 #[derive(Encode)]
 pub(super) enum EntryOut<'a> {
-    Created(u64),
+    Created(Option<u64>),
     Email(Option<&'a str>),
     Phone(Option<&'a str>),
     Locale(Option<&'a str>),
@@ -37,7 +37,7 @@ pub(super) enum EntryOut<'a> {
 
 #[derive(Decode)]
 pub(super) enum Entry {
-    Created(u64),
+    Created(Option<u64>),
     Email(Option<Text>),
     Phone(Option<Text>),
     Locale(Option<Text>),
@@ -79,7 +79,7 @@ pub(super) enum Quiet {
 impl<'a> From<&'a UserEntry> for EntryOut<'a> {
     fn from(entry: &'a UserEntry) -> Self {
         match entry {
-            UserEntry::Created(at) => Self::Created(at.millis()),
+            UserEntry::Created(at) => Self::Created(at.map(Timestamp::millis)),
             UserEntry::Email(text) => Self::Email(text.as_deref()),
             UserEntry::Phone(text) => Self::Phone(text.as_deref()),
             UserEntry::Locale(text) => Self::Locale(text.as_deref()),
@@ -101,7 +101,7 @@ impl<'a> From<&'a UserEntry> for EntryOut<'a> {
 impl Entry {
     pub(super) fn into_domain(self) -> Result<UserEntry, CodecError> {
         Ok(match self {
-            Self::Created(at) => UserEntry::Created(Timestamp(at)),
+            Self::Created(at) => UserEntry::Created(at.map(Timestamp)),
             Self::Email(text) => UserEntry::Email(text),
             Self::Phone(text) => UserEntry::Phone(text),
             Self::Locale(text) => UserEntry::Locale(text),

@@ -56,6 +56,22 @@ pub enum AddressKind {
     Phone = 1,
 }
 
+impl AddressKind {
+    pub const ALL: [AddressKind; 2] = [AddressKind::Email, AddressKind::Phone];
+
+    pub fn from_index(index: usize) -> Option<Self> {
+        Self::ALL.get(index).copied()
+    }
+
+    pub fn name(self) -> &'static str {
+        ["email", "phone"][self as usize]
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text)
+    }
+}
+
 /// An address as suppressions know it: of a tenant, and the same however it is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SuppressedAddress {

@@ -38,7 +38,7 @@ pub struct User {
 /// somebody else changes at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserEntry {
-    Created(Timestamp),
+    Created(Option<Timestamp>),
     Email(Option<Box<str>>),
     Phone(Option<Box<str>>),
     Locale(Option<Box<str>>),
@@ -83,7 +83,7 @@ impl User {
     /// Takes one thing in, in place of what was known of it.
     pub fn apply(&mut self, entry: UserEntry) {
         match entry {
-            UserEntry::Created(at) => self.created_at = Some(at),
+            UserEntry::Created(at) => self.created_at = at,
             UserEntry::Email(email) => self.email = email,
             UserEntry::Phone(phone) => self.phone = phone,
             UserEntry::Locale(locale) => self.locale = locale,
@@ -100,6 +100,27 @@ impl User {
     /// What the user said of a category on a channel; `None`: nothing, and the category's default holds.
     pub fn preference(&self, category: &str, channel: Channel) -> Option<bool> {
         self.preferences.get(category).and_then(|channels| channels[channel.index()])
+    }
+
+    /// What takes all of it back.
+    pub fn taken_back(&self) -> Vec<UserEntry> {
+        let attributes = self.attributes.keys().map(|name| UserEntry::Attribute { name: name.clone(), value: None });
+        let devices = self.devices.keys().map(|id| UserEntry::Device { id: id.clone(), device: None });
+        let preferences = self.preferences.iter().flat_map(|(category, channels)| {
+            let said = Channel::ALL.into_iter().filter(|channel| channels[channel.index()].is_some());
+            said.map(|channel| UserEntry::Preference { category: category.clone(), channel, enabled: None })
+        });
+        let mut entries: Vec<UserEntry> = attributes.chain(devices).chain(preferences).collect();
+        let mut add = |is_known: bool, entry: UserEntry| entries.extend(is_known.then_some(entry));
+        add(self.created_at.is_some(), UserEntry::Created(None));
+        add(self.email.is_some(), UserEntry::Email(None));
+        add(self.phone.is_some(), UserEntry::Phone(None));
+        add(self.locale.is_some(), UserEntry::Locale(None));
+        add(self.timezone.is_some(), UserEntry::Timezone(None));
+        add(self.quiet_hours != QuietChoice::Usual, UserEntry::QuietHours(QuietChoice::Usual));
+        add(self.digest_hour.is_some(), UserEntry::DigestHour(None));
+        add(self.preferred_channel.is_some(), UserEntry::PreferredChannel(None));
+        entries
     }
 
     fn prefer(&mut self, category: Box<str>, channel: Channel, enabled: Option<bool>) {
@@ -121,20 +142,53 @@ fn replace<T>(map: &mut BTreeMap<Box<str>, T>, name: Box<str>, value: Option<T>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Platform, QuietHours, TimeOfDay};
 
     #[test]
     fn what_is_taken_back_is_as_if_it_had_never_been_said() {
         let said = |enabled| UserEntry::Preference { category: "social".into(), channel: Channel::Push, enabled };
-        let mut user = User::from_entries([UserEntry::Created(Timestamp(1)), said(Some(false))]).expect("a user");
+        let mut user = User::from_entries([UserEntry::Created(Some(Timestamp(1))), said(Some(false))]).expect("a user");
         assert_eq!(user.preference("social", Channel::Push), Some(false));
         assert_eq!(user.preference("social", Channel::Email), None);
         user.apply(said(None));
-        assert_eq!(Some(user), User::from_entries([UserEntry::Created(Timestamp(1))]));
+        assert_eq!(Some(user), User::from_entries([UserEntry::Created(Some(Timestamp(1)))]));
     }
 
     #[test]
     fn of_whom_everything_was_taken_back_nothing_is_known() {
         let entries = [UserEntry::Email(None), UserEntry::Attribute { name: "tier".into(), value: None }];
         assert_eq!(User::from_entries(entries), None);
+    }
+
+    #[test]
+    fn of_whom_all_is_taken_back_nothing_is_known_any_more() {
+        let quiet = QuietHours::new(TimeOfDay::MIDNIGHT, TimeOfDay::new(6, 0).expect("a time")).expect("a window");
+        let at = Timestamp(1);
+        let device = Device {
+            platform: Platform::Web,
+            token: "{}".into(),
+            registered_at: at,
+            seen_at: at,
+            dead_since: Some(at),
+        };
+        let all = [
+            UserEntry::Created(Some(at)),
+            UserEntry::Email(Some("a@example.com".into())),
+            UserEntry::Phone(Some("+4930123456".into())),
+            UserEntry::Locale(Some("de".into())),
+            UserEntry::Timezone(Some("Europe/Berlin".into())),
+            UserEntry::Attribute { name: "tier".into(), value: Some("1".into()) },
+            UserEntry::Device { id: "d".into(), device: Some(device) },
+            UserEntry::Preference { category: "social".into(), channel: Channel::Sms, enabled: Some(true) },
+            UserEntry::Preference { category: "social".into(), channel: Channel::Push, enabled: Some(false) },
+            UserEntry::QuietHours(QuietChoice::Own(quiet)),
+            UserEntry::DigestHour(Some(0)),
+            UserEntry::PreferredChannel(Some(Channel::InApp)),
+        ];
+        let mut user = User::from_entries(all.clone()).expect("a user");
+        let back = user.taken_back();
+        assert_eq!(back.len(), all.len());
+        back.into_iter().for_each(|entry| user.apply(entry));
+        assert_eq!(user, User::default());
     }
 }
