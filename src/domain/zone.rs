@@ -100,6 +100,11 @@ impl Zone {
         TimeZone::get(name).ok().map(Self)
     }
 
+    /// The names of all zones there are.
+    pub fn names() -> Vec<String> {
+        jiff::tz::db().available().map(|name| name.to_string()).collect()
+    }
+
     pub fn name(&self) -> &str {
         self.0.iana_name().unwrap_or("UTC")
     }
