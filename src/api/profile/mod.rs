@@ -6,6 +6,7 @@ mod address;
 mod contact;
 mod device;
 mod fields;
+mod line;
 mod merge_patch;
 mod preferences;
 mod zone;
@@ -15,8 +16,9 @@ mod tests;
 
 pub(super) use address::{email, phone};
 pub(super) use contact::{Contact, How};
-pub(super) use device::{DEVICES_MAX, DeviceSaid, device_entries};
+pub(super) use device::{DeviceSaid, device_entries};
 pub(super) use fields::{Fields, Problems};
+pub(super) use line::UserLine;
 pub(super) use preferences::Preferences;
 
 use crate::intake::{FieldProblem, addresses, limits};

@@ -146,8 +146,8 @@ struct ErasedView {
 
 /// Said as it is, so that nobody tells a person more than was done.
 const NOT_ERASED: [&str; 3] = [
-    "notifications that were accepted for the user, with their contents and events: this version erases none of them; they \
-     expire by themselves, 30 days after their last task is over in a CQL database",
+    "notifications that were accepted for the user, with their contents and events: this version erases none of them; in a CQL \
+     database they expire 30 days after their last task is over",
     "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
     "in a CQL database the user's id and the names of attributes and devices, as keys of empty rows; backups and the log",
 ];
