@@ -6,5 +6,8 @@ mod bad_input;
 mod keys;
 mod reading;
 mod dead_letters;
+mod users;
+mod suppressions;
+mod import;
 mod surroundings;
 mod serving;

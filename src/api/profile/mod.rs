@@ -11,8 +11,6 @@ mod merge_patch;
 mod preferences;
 mod zone;
 
-#[cfg(test)]
-mod tests;
 
 pub(super) use address::{email, phone};
 pub(super) use contact::{Contact, How};

@@ -12,7 +12,9 @@ mod lines;
 mod report;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, BodyDataStream};
@@ -44,6 +46,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Lines that are read before others get their turn: below half a millisecond.
 const LINES_PER_TURN: usize = 32;
 
+/// For so long more lines are waited for while some are there.
+const GATHER_WAIT: Duration = Duration::from_millis(20);
+
 const CALL: &str = "POST /v1/users/import";
 
 pub(in crate::api) async fn create(
@@ -54,8 +59,9 @@ pub(in crate::api) async fn create(
     let (head, body) = request.into_parts();
     body::check_lines(&head.headers)?;
     let key = RetryKey::read(&head.headers, &caller.tenant, CALL, b"")?;
-    let busy = |_| Problem::unavailable("other imports are under way: wait for one to end", std::time::Duration::from_secs(5));
+    let busy = |_| Problem::unavailable("other imports are under way: wait for one to end", Duration::from_secs(5));
     let place = api.imports.clone().try_acquire_owned().map_err(busy)?;
+    let wait = api.parts.http.request_timeout;
     let mut import = Import {
         is_repeated: key.is_some_and(|key| api.answers.is_known(key)),
         tenant: caller.tenant,
@@ -70,15 +76,23 @@ pub(in crate::api) async fn create(
         _place: place,
     };
     // Before the head of the answer: who waits to be told to go on (`Expect: 100-continue`) is told by this.
-    import.fill().await?;
-    let answer = stream::unfold(Some(import), async |import| {
+    if matches!(import.read(wait).await?, Came::Nothing) {
+        return Err(too_slow());
+    }
+    let answer = stream::unfold(Some(import), |import| async move {
         let (said, rest) = import?.go_on().await;
-        Some((Ok::<Bytes, std::convert::Infallible>(said), rest))
+        Some((Ok::<Bytes, Infallible>(said), rest))
     });
     let mut response = Response::new(Body::from_stream(answer));
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
+}
+
+/// What came of waiting for more of a body: its end is something, too.
+enum Came {
+    Something,
+    Nothing,
 }
 
 /// An import under way.
@@ -125,30 +139,41 @@ impl Import {
         self.take(lines).await
     }
 
-    /// Reads until a chunk waits, or the body ends.
+    /// Reads until a chunk waits, nothing more comes at once, or the body ends.
     async fn fill(&mut self) -> Result<(), Problem> {
-        let wait = self.api.parts.http.request_timeout;
         let mut bytes: usize = self.waiting.iter().map(Line::bytes).sum();
         while !self.is_read && self.waiting.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
             let before = self.waiting.len();
-            match tokio::time::timeout(wait, self.body.next()).await {
-                Err(_) => return Err(Problem::new(Kind::Timeout, "nothing more came of the body, and it has not ended")),
-                Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "the body of an import broke off");
-                    return Err(Problem::new(Kind::BadRequest, "the body broke off"));
-                }
-                Ok(Some(Ok(part))) => {
-                    self.hash.update(&part);
-                    self.lines.push(&part, &mut self.waiting);
-                }
-                Ok(None) => {
-                    self.is_read = true;
-                    self.waiting.extend(self.lines.end());
-                }
+            let wait = if before == 0 { self.api.parts.http.request_timeout } else { GATHER_WAIT };
+            match self.read(wait).await? {
+                Came::Something => {}
+                // What is there is written; the next call waits for more.
+                Came::Nothing if before > 0 => break,
+                Came::Nothing => return Err(too_slow()),
             }
             bytes += self.waiting[before..].iter().map(Line::bytes).sum::<usize>();
         }
         Ok(())
+    }
+
+    /// Reads what comes next of the body, waiting so long at most.
+    async fn read(&mut self, wait: Duration) -> Result<Came, Problem> {
+        match tokio::time::timeout(wait, self.body.next()).await {
+            Err(_) => return Ok(Came::Nothing),
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, "the body of an import broke off");
+                return Err(Problem::new(Kind::BadRequest, "the body broke off"));
+            }
+            Ok(Some(Ok(part))) => {
+                self.hash.update(&part);
+                self.lines.push(&part, &mut self.waiting);
+            }
+            Ok(None) => {
+                self.is_read = true;
+                self.waiting.extend(self.lines.end());
+            }
+        }
+        Ok(Came::Something)
     }
 
     /// Writes what the lines change, and notes down those that are refused.
@@ -163,7 +188,7 @@ impl Import {
                 Err(problems) => self.report.refuse(line.number, &problems),
             }
         }
-        let mut users = self.users(&read).await?;
+        let mut users = users_of(&self.api, &self.tenant, &read).await?;
         let now = self.api.parts.clock.now();
         let mut changes: Vec<UserChange> = Vec::with_capacity(read.len());
         let mut taken = 0;
@@ -185,23 +210,6 @@ impl Import {
         Ok(())
     }
 
-    /// What is known of all users of a chunk, asked for at once.
-    async fn users(&self, read: &[(u64, UserLine<'_>)]) -> Result<HashMap<Box<str>, (UserKey, User)>, Problem> {
-        let mut users: HashMap<Box<str>, (UserKey, User)> = HashMap::with_capacity(read.len());
-        for (_, line) in read {
-            let key = || UserKey { tenant: (*self.tenant).into(), user_id: line.id.clone() };
-            users.entry(line.id.clone()).or_insert_with(|| (key(), User::default()));
-        }
-        let keys: Vec<UserKey> = users.values().map(|(key, _)| key.clone()).collect();
-        let found = self.api.parts.users.users(&keys).await?;
-        for (key, user) in keys.into_iter().zip(found) {
-            if let (Some(user), Some(entry)) = (user, users.get_mut(&key.user_id)) {
-                entry.1 = user;
-            }
-        }
-        Ok(users)
-    }
-
     /// All is read and written.
     fn end(&mut self) {
         let key = self.key.map(|key| key.with_body(self.hash.digest()));
@@ -211,7 +219,7 @@ impl Import {
             // Forgotten meanwhile; nothing was written, and the caller must know.
             Some(Ok(None)) => {
                 let detail = "what this `Idempotency-Key` was answered is no longer known: send it again";
-                self.report.fail(&Problem::unavailable(detail, std::time::Duration::from_secs(1)));
+                self.report.fail(&Problem::unavailable(detail, Duration::from_secs(1)));
             }
             None => {
                 let answer = self.report.done();
@@ -221,6 +229,31 @@ impl Import {
             }
         }
     }
+}
+
+/// What is known of all users of a chunk, asked for at once.
+async fn users_of(
+    api: &Api,
+    tenant: &str,
+    read: &[(u64, UserLine<'_>)],
+) -> Result<HashMap<Box<str>, (UserKey, User)>, Problem> {
+    let mut users: HashMap<Box<str>, (UserKey, User)> = HashMap::with_capacity(read.len());
+    for (_, line) in read {
+        let key = || UserKey { tenant: tenant.into(), user_id: line.id.clone() };
+        users.entry(line.id.clone()).or_insert_with(|| (key(), User::default()));
+    }
+    let keys: Vec<UserKey> = users.values().map(|(key, _)| key.clone()).collect();
+    let found = api.parts.users.users(&keys).await?;
+    for (key, user) in keys.into_iter().zip(found) {
+        if let (Some(user), Some(entry)) = (user, users.get_mut(&key.user_id)) {
+            entry.1 = user;
+        }
+    }
+    Ok(users)
+}
+
+fn too_slow() -> Problem {
+    Problem::new(Kind::Timeout, "nothing more came of the body, and it has not ended")
 }
 
 /// A line that could not even be looked at.
