@@ -26,7 +26,7 @@ use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
-use crate::users::{Directory, LocalChanges};
+use crate::users::{Changes, Directory, LocalChanges, LogChanges};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
 const CRITICAL_THREADS: usize = 1;
@@ -92,7 +92,12 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         false => None,
     };
 
-    let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
+    let changes: Arc<dyn Changes> = match log.is_shared() {
+        // Only an engine keeps copies.
+        true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
+        false => Arc::new(LocalChanges::default()),
+    };
+    let users = Arc::new(Directory::new(store.clone(), changes));
     let stop_api = CancellationToken::new();
     let mut acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys);
     if log.is_shared() {

@@ -43,6 +43,9 @@ impl ChangeKey {
 pub trait Listener: Send + Sync + 'static {
     /// These are about to be written. Short: whoever announces waits for it.
     fn changed(&self, keys: &[ChangeKey]);
+
+    /// Some may have been missed: no copy that was made before is to be believed.
+    fn missed(&self);
 }
 
 /// Where changes are announced and heard of.
@@ -71,6 +74,12 @@ impl Listeners {
     pub(super) fn tell(&self, keys: &[ChangeKey]) {
         for listener in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
             listener.changed(keys);
+        }
+    }
+
+    pub(super) fn tell_missed(&self) {
+        for listener in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            listener.missed();
         }
     }
 }

@@ -453,6 +453,8 @@ impl Listener for Notes {
     fn changed(&self, keys: &[ChangeKey]) {
         self.0.lock().expect("not poisoned").extend_from_slice(keys);
     }
+
+    fn missed(&self) {}
 }
 
 #[tokio::test]

@@ -127,3 +127,18 @@ async fn a_check_without_brokers_ends_and_says_so() {
     assert!(checked.len() == 1 && reason.contains("log.kafka.brokers"), "{checked:?}");
     assert!(reason.contains("refused"), "{reason}");
 }
+
+#[tokio::test]
+async fn who_follows_hears_at_once_what_any_node_tells_from_then_on() {
+    let Some(broker) = OnBroker::new() else { return };
+    let (one, other) = (broker.log(2).await, broker.log(2).await);
+    let told = |text: String| Told { outlet: Outlet::Changes, key: Bytes::new(), body: text.into(), headers: Vec::new() };
+    one.tell(vec![told("before".into())]).await.expect("told");
+    let mut follower = in_time("following", one.follow(Outlet::Changes)).await.expect("following");
+    for number in 0..20 {
+        let teller = if number % 2 == 0 { &one } else { &other };
+        teller.tell(vec![told(format!("{number}"))]).await.expect("told");
+        let heard = in_time("an announcement", follower.next()).await.expect("heard");
+        assert_eq!(heard, format!("{number}"));
+    }
+}
