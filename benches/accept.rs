@@ -16,19 +16,19 @@ use fanfare::api::{
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
 use fanfare::domain::{
-    ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source, Story, SuppressedAddress,
-    Suppression, TaskId, Timestamp, User, UserKey,
+    ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source, Story,
+    SuppressedAddress, Suppression, TaskId, Timestamp, User, UserKey,
 };
 use fanfare::insight::Accounting;
 use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item};
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
-use fanfare::users::{Directory, LocalChanges};
 use fanfare::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
     ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
     Timers, UserChange, Users, WriteBatch,
 };
+use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 

@@ -83,8 +83,13 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 /// Lines of JSON, or nothing said, which is taken as such. There is no registered name: these are in use.
 pub(super) fn check_lines(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(essence) = media_type(headers)? else { return Ok(()) };
-    let names: [&[u8]; 5] =
-        [b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines", b"text/plain"];
+    let names: [&[u8]; 5] = [
+        b"application/x-ndjson",
+        b"application/ndjson",
+        b"application/jsonl",
+        b"application/x-jsonlines",
+        b"text/plain",
+    ];
     if names.contains(&&essence[..]) {
         return Ok(());
     }

@@ -475,8 +475,11 @@ fn any_entry() -> impl Strategy<Value = UserEntry> {
         maybe_text().prop_map(UserEntry::Timezone),
         (text(), maybe_text()).prop_map(|(name, value)| UserEntry::Attribute { name, value }),
         (text(), prop::option::of(device)).prop_map(|(id, device)| UserEntry::Device { id, device }),
-        (text(), any_channel(), any::<Option<bool>>())
-            .prop_map(|(category, channel, enabled)| UserEntry::Preference { category, channel, enabled }),
+        (text(), any_channel(), any::<Option<bool>>()).prop_map(|(category, channel, enabled)| UserEntry::Preference {
+            category,
+            channel,
+            enabled
+        }),
         quiet.prop_map(UserEntry::QuietHours),
         any::<Option<u8>>().prop_map(UserEntry::DigestHour),
         prop::option::of(any_channel()).prop_map(UserEntry::PreferredChannel),

@@ -72,7 +72,8 @@ fn is_number(part: &str) -> bool {
 }
 
 fn is_variant(part: &str) -> bool {
-    is_alphanumeric(part, 5..=8) || (is_alphanumeric(part, 4..=4) && part.starts_with(|first: char| first.is_ascii_digit()))
+    is_alphanumeric(part, 5..=8)
+        || (is_alphanumeric(part, 4..=4) && part.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -101,8 +102,22 @@ mod tests {
     fn what_is_no_language_tag_is_refused() {
         let long = format!("de-x{}", "-abcdefgh".repeat(8));
         for text in [
-            "", "d", "-", "de-", "-de", "de--DE", "german", "de_DE.UTF-8", "de DE", "1234", "de-u", "de-x-", "dé",
-            "de-DE-DE", "en-a", &long,
+            "",
+            "d",
+            "-",
+            "de-",
+            "-de",
+            "de--DE",
+            "german",
+            "de_DE.UTF-8",
+            "de DE",
+            "1234",
+            "de-u",
+            "de-x-",
+            "dé",
+            "de-DE-DE",
+            "en-a",
+            &long,
         ] {
             assert_eq!(canonical_locale(text), None, "{text}");
         }

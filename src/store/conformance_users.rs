@@ -303,7 +303,8 @@ pub(crate) async fn suppressions_come_in_the_order_asked_for(backend: &dyn UserB
 pub(crate) async fn suppressions_are_listed_page_by_page_while_others_are_written(backend: &dyn UserBackend) {
     let store = backend.open().await;
     let texts = |range: std::ops::Range<usize>| -> Vec<String> {
-        let text = |number| if number % 3 == 0 { format!("+49301234{number:03}") } else { format!("{number}@example.com") };
+        let text =
+            |number| if number % 3 == 0 { format!("+49301234{number:03}") } else { format!("{number}@example.com") };
         range.map(text).collect()
     };
     let (there, later) = (texts(0..150), texts(150..300));

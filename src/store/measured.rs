@@ -7,9 +7,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, ListedSuppression,
-    SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers,
-    UserChange, Users, WriteBatch,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
+    ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
+    TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
     ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,

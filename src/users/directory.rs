@@ -20,10 +20,10 @@ pub enum DirectoryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Nothing was written.
-    #[error("the change could not be announced to the other nodes: {0}")]
+    #[error("the change could not be announced to the other nodes")]
     Announcement(#[source] LogError),
     /// It may be written or not; the same change may be made again.
-    #[error("the store did not write the change within {WRITE_WAIT_MAX:?}")]
+    #[error("the store did not write the change in time")]
     TooLate,
 }
 
@@ -59,10 +59,7 @@ impl Directory {
     }
 
     /// As the store has them now, in the order asked for.
-    pub async fn suppressions(
-        &self,
-        addresses: &[SuppressedAddress],
-    ) -> Result<Vec<Option<Suppression>>, StoreError> {
+    pub async fn suppressions(&self, addresses: &[SuppressedAddress]) -> Result<Vec<Option<Suppression>>, StoreError> {
         self.store.suppressions(addresses).await
     }
 

@@ -28,7 +28,10 @@ async fn what_is_known_of_a_user_is_written_changed_and_erased(place: Place) {
     node.call(Method::PUT, &user, Some(&contact)).await;
     let patch = json!({"email": null, "locale": "ja_jp", "attributes": {"seen": {"pages": null, "days": 2}}});
     let merged = node.call(Method::PATCH, &user, Some(&patch)).await;
-    assert_eq!((&merged["email"], &merged["phone"], &merged["locale"]), (&Value::Null, &json!("+4930123456"), &json!("ja-JP")));
+    assert_eq!(
+        (&merged["email"], &merged["phone"], &merged["locale"]),
+        (&Value::Null, &json!("+4930123456"), &json!("ja-JP"))
+    );
     assert_eq!(merged["attributes"], json!({"tier": "gold", "seen": {"days": 2}}));
     assert_eq!(node.call(Method::GET, &user, None).await, merged);
     node.call(Method::PUT, &device, Some(&json!({"platform": "ios", "token": TOKEN}))).await;
@@ -100,7 +103,12 @@ async fn suppressions_are_kept_listed_and_lifted(place: Place) {
         let page = node.call(Method::GET, &format!("/v1/suppressions?limit=7{cursor}"), None).await;
         let listed = page["data"].as_array().expect("a list").iter();
         // Other tests share the tables.
-        own.extend(listed.filter_map(|one| one["address"].as_str()).filter(|one| one.contains(&place.own("s"))).map(str::to_owned));
+        own.extend(
+            listed
+                .filter_map(|one| one["address"].as_str())
+                .filter(|one| one.contains(&place.own("s")))
+                .map(str::to_owned),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,

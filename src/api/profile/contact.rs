@@ -44,7 +44,9 @@ impl<'a> Contact<'a> {
             email: fields.text("email", problems, address::email),
             phone: fields.text("phone", problems, address::phone),
             locale: fields.text("locale", problems, |text| {
-                canonical_locale(text).map(String::into_boxed_str).ok_or("is no language tag: write it as `de-DE` (BCP 47)")
+                canonical_locale(text)
+                    .map(String::into_boxed_str)
+                    .ok_or("is no language tag: write it as `de-DE` (BCP 47)")
             }),
             timezone: fields.text("timezone", problems, timezone),
             attributes_at: fields.pointer("attributes"),

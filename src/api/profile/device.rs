@@ -62,7 +62,7 @@ fn token(platform: Platform, text: &str) -> Result<Box<str>, &'static str> {
     // Those of APNs are digits to the base of sixteen; an app for iOS may also have one of FCM.
     let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if platform == Platform::Ios && is_hex {
-        if text.len() < APNS_DIGITS_MIN || text.len() % 2 == 1 {
+        if text.len() < APNS_DIGITS_MIN || !text.len().is_multiple_of(2) {
             return Err("cannot be a token of APNs: one has 64 or more hexadecimal digits, two for each byte");
         }
         return Ok(text.to_ascii_lowercase().into());
@@ -104,7 +104,8 @@ pub(in crate::api) fn device_entries(
 ) -> Result<Vec<UserEntry>, String> {
     let held = user.devices.get(id);
     // A token that lived on is the one that was given first; one that was called dead is given anew.
-    let lives_on = held.filter(|held| held.token == said.token && held.platform == said.platform && held.dead_since.is_none());
+    let lives_on =
+        held.filter(|held| held.token == said.token && held.platform == said.platform && held.dead_since.is_none());
     let device = Device {
         platform: said.platform,
         token: said.token.clone(),
@@ -115,7 +116,9 @@ pub(in crate::api) fn device_entries(
     let (active, idle): (Vec<_>, Vec<_>) =
         user.devices.iter().filter(|(other, _)| ***other != *id).partition(|(_, device)| device.is_active(now));
     if held.is_none() && active.len() >= DEVICES_MAX {
-        return Err(format!("a user may have {DEVICES_MAX} devices: remove one, or use the same id for the same device"));
+        return Err(format!(
+            "a user may have {DEVICES_MAX} devices: remove one, or use the same id for the same device"
+        ));
     }
     let mut entries: Vec<UserEntry> =
         idle.into_iter().map(|(id, _)| UserEntry::Device { id: id.clone(), device: None }).collect();

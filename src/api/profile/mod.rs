@@ -11,7 +11,6 @@ mod merge_patch;
 mod preferences;
 mod zone;
 
-
 pub(super) use address::{email, phone};
 pub(super) use contact::{Contact, How};
 pub(super) use device::{DeviceSaid, device_entries};

@@ -4,7 +4,7 @@ use crate::config::nearest;
 use crate::domain::{Zone, cut};
 
 /// Longer than the name of any zone: `America/Argentina/ComodRivadavia` has 32 bytes.
-const NAME_BYTES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 40;
 
 /// The zone's own name; or what may have been meant.
 pub(super) fn timezone(text: &str) -> Result<Box<str>, String> {

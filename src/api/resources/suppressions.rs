@@ -88,7 +88,8 @@ impl SuppressionSaid {
             SuppressionCause::parse(text).ok_or_else(|| format!("must be one of {}", names()))
         });
         let until = fields.text("until", problems, |text| {
-            let until = Timestamp::parse(text).ok_or("must be a time as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")?;
+            let until =
+                Timestamp::parse(text).ok_or("must be a time as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")?;
             if until > now { Ok(until) } else { Err("lies in the past: to lift a suppression, DELETE it") }
         });
         Self { cause: cause.flatten().unwrap_or(SuppressionCause::Manual), until: until.flatten() }

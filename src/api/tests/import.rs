@@ -48,7 +48,8 @@ async fn good_lines_are_taken_and_bad_ones_told_by_number() {
     let said = import(&world, body).await;
     let refused: Vec<_> = said.iter().filter(|line| line["line"].is_u64()).collect();
     assert_eq!(refused.iter().map(|line| line["line"].as_u64().expect("a number")).collect::<Vec<_>>(), [3, 4, 5, 6]);
-    let pointers: Vec<&str> = refused[0]["errors"].as_array().expect("a list").iter().filter_map(|one| one["pointer"].as_str()).collect();
+    let pointers: Vec<&str> =
+        refused[0]["errors"].as_array().expect("a list").iter().filter_map(|one| one["pointer"].as_str()).collect();
     assert_eq!(pointers, ["/timezone", "/devices/0/token"]);
     assert_eq!(refused[2]["errors"][0], json!({"pointer": "/id", "detail": "is required"}));
     assert_eq!(said.last(), Some(&json!({"done": true, "lines": 7, "taken": 2, "refused": 4})));
@@ -116,7 +117,7 @@ async fn a_line_that_is_too_long_is_refused_and_the_next_is_taken() {
 async fn the_answer_comes_while_the_body_is_being_sent() {
     let world = World::new();
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
-    let parts = stream::unfold(receiver, async |mut receiver| {
+    let parts = stream::unfold(receiver, |mut receiver| async move {
         let part = receiver.recv().await?;
         Some((Ok::<Bytes, Infallible>(part), receiver))
     });

@@ -10,7 +10,8 @@ const MAIL: &str = "/v1/suppressions/email/alice@example.com";
 async fn an_address_is_suppressed_shown_and_lifted_however_it_is_written() {
     let world = World::new();
     world.get(MAIL).await.assert_problem(404);
-    let created = world.send("PUT", "/v1/suppressions/email/Alice@Example.com", "all", r#"{"reason":"complaint"}"#).await;
+    let created =
+        world.send("PUT", "/v1/suppressions/email/Alice@Example.com", "all", r#"{"reason":"complaint"}"#).await;
     assert_eq!(created.status, 201, "{}", created.text);
     let expected = json!({
         "kind": "email",

@@ -100,7 +100,8 @@ async fn patch_is_a_merge_patch() {
 async fn what_two_callers_change_of_one_user_at_the_same_time_both_stays() {
     let world = World::new();
     put(&world, "/v1/users/alice", &json!({})).await;
-    let changes = [json!({"attributes": {"one": 1}}), json!({"attributes": {"two": 2}}), json!({"email": "a@example.com"})];
+    let changes =
+        [json!({"attributes": {"one": 1}}), json!({"attributes": {"two": 2}}), json!({"email": "a@example.com"})];
     let [one, two, three] = &changes;
     let path = "/v1/users/alice";
     tokio::join!(patch(&world, path, one), patch(&world, path, two), patch(&world, path, three));
@@ -404,7 +405,8 @@ async fn erasing_takes_everything_back_and_says_truly_what() {
     let world = World::new();
     put(&world, "/v1/users/alice", &alice()).await;
     ok(put(&world, "/v1/users/alice/devices/phone", &json!({"platform": "ios", "token": TOKEN})).await);
-    let said = json!({"preferences": [{"category": "social", "channel": "push", "enabled": false}], "quiet_hours": "never"});
+    let said =
+        json!({"preferences": [{"category": "social", "channel": "push", "enabled": false}], "quiet_hours": "never"});
     ok(put(&world, "/v1/users/alice/preferences", &said).await);
     ok(put(&world, "/v1/suppressions/email/alice@example.com", &json!({"reason": "opt_out"})).await);
     let receipt = ok(world.send("DELETE", "/v1/users/alice", "all", Body::empty()).await);
@@ -470,7 +472,8 @@ async fn every_change_is_announced_and_what_changes_nothing_is_not() {
     ok(put(&world, "/v1/users/alice/preferences", &json!({"digest_hour": 3})).await);
     assert_eq!(heard().len(), 1);
     ok(put(&world, "/v1/suppressions/email/Alice@example.com", &json!({})).await);
-    let address = crate::domain::SuppressedAddress::new("default", crate::domain::AddressKind::Email, "alice@example.com");
+    let address =
+        crate::domain::SuppressedAddress::new("default", crate::domain::AddressKind::Email, "alice@example.com");
     assert_eq!(heard(), [ChangeKey::of_address(&address)]);
     world.send("DELETE", "/v1/users/alice", "all", Body::empty()).await;
     assert_eq!(heard().len(), 2);

@@ -11,7 +11,7 @@ use crate::store::{
     ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users,
 };
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Kept {
     users: Mutex<HashMap<UserKey, User>>,
     /// By tenant and place.
@@ -23,7 +23,7 @@ impl Users for FakeStore {
     async fn users(&self, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
         self.answers().await?;
         let users = lock(&self.kept.users);
-        let known = |key| users.get(key).filter(|user| **user != User::default()).cloned();
+        let known = |key: &UserKey| users.get(key).filter(|user| **user != User::default()).cloned();
         Ok(keys.iter().map(known).collect())
     }
 

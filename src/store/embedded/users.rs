@@ -15,9 +15,9 @@ use crate::store::{
 /// A row to be put; no value: to be removed.
 type Row = (Vec<u8>, Option<Vec<u8>>);
 
-/// Rows of a write that are put together. More than that is several writes one after the other, so that what else is asked
-/// for gets its turn between them.
-const ROWS_MAX: usize = 4096;
+/// Rows that are put together. More is several writes one after the other, so that what else is asked for gets its turn
+/// between them.
+const GROUP_BYTES: usize = 1 << 20;
 
 #[async_trait]
 impl Users for EmbeddedStore {
@@ -93,8 +93,7 @@ impl Suppressions for EmbeddedStore {
     ) -> Result<Vec<ListedSuppression>, StoreError> {
         let prefix = keys::suppressions_of(tenant);
         let start = after.map(|place| keys::suppression(tenant, &place));
-        let rows =
-            self.beside(move |disk| page(disk, &disk.keyspaces.suppressions, prefix, start, limit)).await?;
+        let rows = self.beside(move |disk| page(disk, &disk.keyspaces.suppressions, prefix, start, limit)).await?;
         let mut listed = Vec::with_capacity(rows.len());
         for (key, value) in rows {
             let place = keys::read_suppression(tenant, &key);
@@ -114,17 +113,21 @@ fn key_of(address: &SuppressedAddress) -> Vec<u8> {
 impl EmbeddedStore {
     /// Puts rows of one table, in their order.
     async fn put(&self, table: &fjall::Keyspace, rows: Vec<Row>) -> Result<(), StoreError> {
-        let mut rest = rows;
-        while !rest.is_empty() {
-            let later = rest.split_off(rest.len().min(ROWS_MAX));
-            let rows = std::mem::replace(&mut rest, later);
-            let bytes = rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        let mut rest = rows.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (mut group, mut bytes) = (Vec::new(), 0);
+            while bytes < GROUP_BYTES
+                && let Some((key, value)) = rest.next()
+            {
+                bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+                group.push((key, value));
+            }
             let table = table.clone();
-            let written = self.disk.write(Traffic::Intake, Urgency::Shared, bytes, move |group| {
-                for (key, value) in rows {
+            let written = self.disk.write(Traffic::Intake, Urgency::Shared, bytes, move |rows| {
+                for (key, value) in group {
                     match value {
-                        Some(value) => group.insert(&table, key, value),
-                        None => group.remove(&table, key),
+                        Some(value) => rows.insert(&table, key, value),
+                        None => rows.remove(&table, key),
                     }
                 }
             });

@@ -213,7 +213,8 @@ async fn an_announcement_of_a_newer_version_makes_everything_be_read_anew() {
     let world = World::new();
     let (changes, notes) = world.process(1).await;
     world.pass(DISTRUST).await;
-    let newer = Told { outlet: Outlet::Changes, key: Bytes::new(), body: Bytes::from_static(&[2, 1]), headers: Vec::new() };
+    let newer =
+        Told { outlet: Outlet::Changes, key: Bytes::new(), body: Bytes::from_static(&[2, 1]), headers: Vec::new() };
     world.log.tell(vec![newer]).await.expect("told");
     settle().await;
     assert_eq!((changes.is_current(), notes.missed()), (false, 1));

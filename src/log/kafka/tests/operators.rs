@@ -132,7 +132,8 @@ async fn a_check_without_brokers_ends_and_says_so() {
 async fn who_follows_hears_at_once_what_any_node_tells_from_then_on() {
     let Some(broker) = OnBroker::new() else { return };
     let (one, other) = (broker.log(2).await, broker.log(2).await);
-    let told = |text: String| Told { outlet: Outlet::Changes, key: Bytes::new(), body: text.into(), headers: Vec::new() };
+    let told =
+        |text: String| Told { outlet: Outlet::Changes, key: Bytes::new(), body: text.into(), headers: Vec::new() };
     one.tell(vec![told("before".into())]).await.expect("told");
     let mut follower = in_time("following", one.follow(Outlet::Changes)).await.expect("following");
     for number in 0..20 {
