@@ -7,6 +7,8 @@ mod keys;
 mod reading;
 mod dead_letters;
 mod users;
+mod devices;
+mod preferences;
 mod suppressions;
 mod import;
 mod surroundings;

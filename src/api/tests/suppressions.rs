@@ -1,8 +1,9 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use serde_json::{Value, json};
 
 use super::world::{World, now, request, with_retry_key};
-use std::time::Duration;
 
 const MAIL: &str = "/v1/suppressions/email/alice@example.com";
 
