@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::changes::{ChangeKey, Changes, DISTRUST, Listener, Listeners, STALE_MAX};
 use crate::clock::{Moment, SharedClock};
 use crate::log::{LogError, Outlet, SharedLog, Told};
+use crate::telemetry::{Gauge, GaugeMetric};
 
 /// Between two beats: some of them may be late before one is missed.
 const BEAT: Duration = Duration::from_millis(250);
@@ -30,6 +31,13 @@ const ANNOUNCE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What a record begins with; another one is of a newer version, and not understood.
 const VERSION: u8 = 1;
+
+/// Worry when it stays at 0: the brokers are out or slow, and every batch asks the store for its users.
+const CURRENT: GaugeMetric<0> = GaugeMetric::new(
+    "fanfare_users_current",
+    "1 while this node hears of changes of users, and so may believe its copies.",
+    [],
+);
 
 /// Changes among the processes that share a log.
 pub struct LogChanges {
@@ -45,6 +53,7 @@ struct Parts {
     process: u64,
     listeners: Listeners,
     state: Mutex<State>,
+    current: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +78,7 @@ impl LogChanges {
     /// `process`: a number that no other process has. Who keeps no copies need not follow.
     pub fn start(log: SharedLog, clock: SharedClock, process: u64, is_following: bool) -> Arc<Self> {
         let (listeners, state) = (Listeners::default(), Mutex::default());
-        let parts = Arc::new(Parts { log, clock, process, listeners, state });
+        let parts = Arc::new(Parts { log, clock, process, listeners, state, current: CURRENT.with([]) });
         let mut tasks = JoinSet::new();
         if is_following {
             tasks.spawn(follow(parts.clone()));
@@ -94,14 +103,18 @@ impl Changes for LogChanges {
     }
 
     fn is_current(&self) -> bool {
-        let now = self.parts.clock.moment();
-        let state = self.parts.state();
-        let settled = state.following_since.is_some_and(|since| now.since(since) >= DISTRUST);
-        settled && state.heard.is_some_and(|heard| now.since(heard) < STALE_MAX)
+        self.parts.is_current()
     }
 }
 
 impl Parts {
+    fn is_current(&self) -> bool {
+        let now = self.clock.moment();
+        let state = self.state();
+        let settled = state.following_since.is_some_and(|since| now.since(since) >= DISTRUST);
+        settled && state.heard.is_some_and(|heard| now.since(heard) < STALE_MAX)
+    }
+
     async fn tell(&self, keys: &[ChangeKey]) -> Result<(), LogError> {
         let body = encode(self.process, self.clock.moment(), keys);
         self.log.tell(vec![Told { outlet: Outlet::Changes, key: Bytes::new(), body, headers: Vec::new() }]).await
@@ -141,6 +154,7 @@ async fn beat(parts: Arc<Parts>) {
         if let Err(error) = parts.tell(&[]).await {
             tracing::debug!(%error, "a beat could not be told");
         }
+        parts.current.set(f64::from(u8::from(parts.is_current())));
         parts.clock.sleep(BEAT).await;
     }
 }

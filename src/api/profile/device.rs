@@ -122,6 +122,8 @@ pub(in crate::api) fn device_entries(
     }
     let mut entries: Vec<UserEntry> =
         idle.into_iter().map(|(id, _)| UserEntry::Device { id: id.clone(), device: None }).collect();
-    entries.push(UserEntry::Device { id: id.into(), device: Some(device) });
+    if held != Some(&device) {
+        entries.push(UserEntry::Device { id: id.into(), device: Some(device) });
+    }
     Ok(entries)
 }

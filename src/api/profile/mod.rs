@@ -11,6 +11,9 @@ mod merge_patch;
 mod preferences;
 mod zone;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use address::{email, phone};
 pub(super) use contact::{Contact, How};
 pub(super) use device::{DeviceSaid, device_entries};
