@@ -60,18 +60,19 @@ pub struct ListedSuppression {
 /// Where a suppression stands among those of its tenant: the kind of its address, and a hash (SHA-256) that takes its place,
 /// so that the address of somebody who was erased stands nowhere any more. Addresses can be tried against it, no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SuppressionPlace([u8; Self::LENGTH]);
+pub struct SuppressionPlace([u8; PLACE_BYTES]);
+
+/// The kind, and the hash.
+const PLACE_BYTES: usize = 1 + 32;
 
 impl SuppressionPlace {
-    pub(super) const LENGTH: usize = 1 + 32;
-
     pub fn of(address: &SuppressedAddress) -> Self {
         let mut hash = Context::new(&SHA256);
         // The length keeps ("ab", "c") apart from ("a", "bc").
         hash.update(&(address.tenant.len() as u64).to_be_bytes());
         hash.update(address.tenant.as_bytes());
         hash.update(address.address().as_bytes());
-        let mut place = [0; Self::LENGTH];
+        let mut place = [0; PLACE_BYTES];
         place[0] = address.kind as u8;
         place[1..].copy_from_slice(hash.finish().as_ref());
         Self(place)

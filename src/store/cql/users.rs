@@ -133,7 +133,7 @@ impl CqlStore {
         let mut listed = Vec::new();
         for (kind, hash, body) in rows {
             let Some(suppression) = codec::decode_suppression(&body)? else { continue };
-            let bytes = [&[kind as u8], &hash[..]].concat();
+            let bytes = [&[kind as u8][..], &hash[..]].concat();
             let place = SuppressionPlace::from_bytes(&bytes);
             let place = place.ok_or_else(|| StoreError::Unreadable("the key of a suppression".to_owned()))?;
             listed.push(ListedSuppression { place, suppression });
