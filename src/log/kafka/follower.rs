@@ -44,8 +44,16 @@ fn begin(parts: &Parts, outlet: Outlet) -> Result<Onlooker, LogError> {
             .map_err(|error| settings::failed("set up a consumer", &error))?;
     let topic = parts.topics.outlet(outlet);
     let unreachable = |error| unreachable(&error, &parts.contact);
+    let count = count_partitions(&onlooker, topic, ANSWER_WAIT_MAX).map_err(unreachable)?;
+    if outlet == Outlet::Changes && count > 1 {
+        // Whether all was heard is known by a record that comes after it, which it does in one partition only.
+        let advice = "delete it, and let the engine create it";
+        return Err(LogError::Failed(format!(
+            "the topic `{topic}` has {count} partitions and must have one: {advice}"
+        )));
+    }
     let mut partitions = TopicPartitionList::new();
-    for number in 0..count_partitions(&onlooker, topic, ANSWER_WAIT_MAX).map_err(unreachable)? {
+    for number in 0..count {
         partitions.add_partition(topic, i32::from(number));
     }
     // Asked now: what is told while the assignment begins is not to be missed.

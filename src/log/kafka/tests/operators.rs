@@ -10,14 +10,14 @@ async fn topics_are_listed_created_and_deleted() {
     broker.settings.partitions = 3;
     let admin = KafkaAdmin::new(&broker.settings).expect("set up");
     let listed = admin.list().await.expect("listed");
-    assert!(listed.len() == 7 && listed.iter().all(|topic| topic.partitions.is_none()), "{listed:?}");
-    assert_eq!(admin.create().await.expect("created").len(), 7);
+    assert!(listed.len() == 8 && listed.iter().all(|topic| topic.partitions.is_none()), "{listed:?}");
+    assert_eq!(admin.create().await.expect("created").len(), 8);
     assert_eq!(admin.create().await.expect("nothing to do").len(), 0);
     broker.log(3).await.append(numbered(Priority::Low, 0..10)).await.expect("appended");
     let listed = admin.list().await.expect("listed");
     let low = listed.iter().find(|topic| topic.name.ends_with("notifications.low")).expect("it is listed");
     assert_eq!(low.partitions, Some(vec![(0, 4), (0, 3), (0, 3)]));
-    assert_eq!(admin.delete().await.expect("deleted").len(), 7);
+    assert_eq!(admin.delete().await.expect("deleted").len(), 8);
     in_time("deletion", async {
         while admin.list().await.expect("listed").iter().any(|topic| topic.partitions.is_some()) {}
     })
