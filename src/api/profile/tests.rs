@@ -84,7 +84,7 @@ proptest! {
         let mut user = User::default();
         for text in [&before, &line] {
             let Ok(said) = UserLine::read(text, &ShippedCategories) else { continue };
-            let entries = said.entries(&user, NOW).expect("it is small");
+            let Ok(entries) = said.entries(&user, NOW) else { continue };
             entries.into_iter().for_each(|entry| user.apply(entry));
             prop_assert_eq!(said.entries(&user, NOW), Ok(Vec::new()));
         }
