@@ -97,9 +97,12 @@ impl SuppressionPlace {
     }
 }
 
+/// A user's entries, each with its slot.
+pub(super) type Slotted = (UserKey, Vec<((u8, String), UserEntry)>);
+
 /// The entries of some users with their keys and slots, of each slot the last; users in the order of their first change.
-pub(super) fn last_entries(changes: Vec<UserChange>) -> Vec<(UserKey, Vec<((u8, String), UserEntry)>)> {
-    let mut users: Vec<(UserKey, Vec<((u8, String), UserEntry)>)> = Vec::with_capacity(changes.len());
+pub(super) fn last_entries(changes: Vec<UserChange>) -> Vec<Slotted> {
+    let mut users: Vec<Slotted> = Vec::with_capacity(changes.len());
     let mut places: HashMap<UserKey, usize> = HashMap::with_capacity(changes.len());
     for UserChange { key, entries } in changes {
         let place = *places.entry(key.clone()).or_insert_with(|| {

@@ -56,8 +56,8 @@ impl<'a> Contact<'a> {
 
     /// What changes with it of what is known of a user.
     pub(in crate::api) fn entries(&self, user: &User, how: How, problems: &mut Problems) -> Vec<UserEntry> {
-        type Make = fn(Option<Box<str>>) -> UserEntry;
-        let texts: [(&Said<Box<str>>, &Option<Box<str>>, Make); 4] = [
+        type Field<'a> = (&'a Said<Box<str>>, &'a Option<Box<str>>, fn(Option<Box<str>>) -> UserEntry);
+        let texts: [Field<'_>; 4] = [
             (&self.email, &user.email, UserEntry::Email),
             (&self.phone, &user.phone, UserEntry::Phone),
             (&self.locale, &user.locale, UserEntry::Locale),
@@ -90,7 +90,7 @@ impl<'a> Contact<'a> {
             How::Merge => user.attributes.clone(),
         };
         for (name, raw) in said {
-            match attribute(user.attributes.get(&**name), raw, how) {
+            match attribute(user.attributes.get(&**name).map(|held| &**held), raw, how) {
                 Ok(Some(value)) => wanted.insert(name.as_str().into(), value),
                 Ok(None) => wanted.remove(&**name),
                 Err(detail) => {
@@ -141,7 +141,7 @@ fn attributes<'a>(fields: &mut Fields<'a>, problems: &mut Problems) -> Said<BTre
 }
 
 /// The value of an attribute as JSON text; `None`: it is taken back. Numbers stay as they are written, however long.
-fn attribute(held: Option<&Box<str>>, raw: &RawValue, how: How) -> Result<Option<Box<str>>, String> {
+fn attribute(held: Option<&str>, raw: &RawValue, how: How) -> Result<Option<Box<str>>, String> {
     let value = json_value(raw)?;
     match (value, how) {
         (Value::Null, _) => Ok(None),

@@ -32,17 +32,17 @@ struct UserView<'a> {
 
 impl<'a> UserView<'a> {
     fn new(key: &'a UserKey, user: &'a User) -> Self {
-        let attribute = |(name, text): (&'a Box<str>, &'a Box<str>)| {
-            // What is no JSON was never taken.
-            serde_json::from_str::<&RawValue>(text).ok().map(|value| (&**name, value))
-        };
+        let attributes = user.attributes.iter();
         Self {
             id: &key.user_id,
             email: user.email.as_deref(),
             phone: user.phone.as_deref(),
             locale: user.locale.as_deref(),
             timezone: user.timezone.as_deref(),
-            attributes: user.attributes.iter().filter_map(attribute).collect(),
+            // What is no JSON was never taken.
+            attributes: attributes
+                .filter_map(|(name, text)| Some((&**name, serde_json::from_str(text).ok()?)))
+                .collect(),
             created_at: user.created_at.map(|at| at.to_string()),
         }
     }
