@@ -16,16 +16,19 @@ use fanfare::api::{
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
 use fanfare::domain::{
-    ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source, Story, TaskId, Timestamp,
+    ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source, Story,
+    SuppressedAddress, Suppression, TaskId, Timestamp, User, UserKey,
 };
 use fanfare::insight::Accounting;
 use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item};
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
-    TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
+    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
+    Timers, UserChange, Users, WriteBatch,
 };
+use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -99,6 +102,8 @@ fn parts() -> ApiParts {
         http: fanfare::config::defaults().http,
         clock,
         log,
+        users: Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default()))),
+        categories: Arc::new(fanfare::config::ShippedCategories),
         store,
         acceptor,
         operations: rest.clone(),
@@ -202,6 +207,37 @@ impl DeadLetters for EmptyStore {
 
     async fn dead_letter(&self, _: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError> {
         Ok(None)
+    }
+}
+
+#[async_trait]
+impl Users for EmptyStore {
+    async fn users(&self, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
+        Ok(vec![None; keys.len()])
+    }
+
+    async fn write_users(&self, _: Vec<UserChange>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Suppressions for EmptyStore {
+    async fn suppressions(&self, addresses: &[SuppressedAddress]) -> Result<Vec<Option<Suppression>>, StoreError> {
+        Ok(vec![None; addresses.len()])
+    }
+
+    async fn write_suppressions(&self, _: Vec<SuppressionChange>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn all_suppressions(
+        &self,
+        _: &str,
+        _: Option<SuppressionPlace>,
+        _: usize,
+    ) -> Result<Vec<ListedSuppression>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

@@ -16,6 +16,7 @@ pub mod providers;
 
 // The stages.
 pub mod ownership;
+pub mod users;
 pub mod intake;
 pub mod planning;
 pub mod rendering;

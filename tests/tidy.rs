@@ -26,6 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("providers", &["domain", "clock"]),
     // The stages, in the order of the data: the ports, and the faces of the stages after them.
     ("ownership", &["domain", "clock", "store"]),
+    // Who changes what is known of users tells the nodes that keep copies, over the log.
+    ("users", &["domain", "clock", "log", "store"]),
     (
         "intake",
         &[
@@ -64,6 +66,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "rendering",
             "outcomes",
             "insight",
+            "users",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "runtime"]),

@@ -71,17 +71,39 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// JSON, or nothing said, which is taken as JSON. Compressed bodies are not unpacked: a small one may hold any amount.
+/// JSON, or nothing said, which is taken as JSON.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Problem::new(Kind::MediaType, "send the body without `Content-Encoding`"));
-    }
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {
+    let Some(essence) = media_type(headers)? else { return Ok(()) };
+    if essence == b"application/json" || essence.ends_with(b"+json") {
         return Ok(());
     }
     Err(Problem::new(Kind::MediaType, "send the header `Content-Type: application/json`"))
+}
+
+/// Lines of JSON, or nothing said, which is taken as such. There is no registered name: these are in use.
+pub(super) fn check_lines(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(essence) = media_type(headers)? else { return Ok(()) };
+    let names: [&[u8]; 5] = [
+        b"application/x-ndjson",
+        b"application/ndjson",
+        b"application/jsonl",
+        b"application/x-jsonlines",
+        b"text/plain",
+    ];
+    if names.contains(&&essence[..]) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::MediaType, "send the header `Content-Type: application/x-ndjson`, and a user on each line"))
+}
+
+/// What the body is said to be, in small letters. Compressed bodies are not unpacked: a small one may hold any amount.
+fn media_type(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Problem::new(Kind::MediaType, "send the body without `Content-Encoding`"));
+    }
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    Ok(Some(essence.trim_ascii().to_ascii_lowercase()))
 }
 
 fn too_large(limit: usize) -> Problem {

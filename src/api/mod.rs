@@ -16,6 +16,7 @@ mod body;
 mod retry_key;
 mod paging;
 mod problem;
+mod profile;
 mod resources;
 
 pub use operations::{Cancelled, OperationError, Operations, Replayed};

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::operations::OperationError;
 use crate::intake::{AcceptError, FieldProblem};
 use crate::store::StoreError;
+use crate::users::DirectoryError;
 
 /// The kinds of problems. Each has a paragraph on the page at `/docs`, to which its `type` points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +182,18 @@ impl From<OperationError> for Problem {
                 let detail =
                     "the node that works on this does not answer, or another one is taking its work over: try again";
                 Self::unavailable(detail, Duration::from_secs(5))
+            }
+        }
+    }
+}
+
+impl From<DirectoryError> for Problem {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Store(error) => error.into(),
+            DirectoryError::Announcement(_) | DirectoryError::TooLate => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a change could not be made");
+                Self::unavailable("the change cannot be made at the moment: make it again", Duration::from_secs(5))
             }
         }
     }

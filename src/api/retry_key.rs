@@ -37,6 +37,11 @@ impl RetryKey {
         Ok(Some(Self { base: hashed_key(tenant, call, value), body_hash: xxh3_64(body) }))
     }
 
+    /// The same key with a body that is known only now.
+    pub(super) fn with_body(self, body_hash: u64) -> Self {
+        Self { body_hash, ..self }
+    }
+
     /// The key of one item of a batch. The hashes of two headers are as far apart as two random numbers, so that no batch
     /// reaches from one to the other.
     pub(super) fn item(self, index: usize) -> Idempotency {
@@ -85,6 +90,13 @@ impl Answers {
             }
             answer => Ok(answer.map(|answer| answer.body.clone())),
         }
+    }
+
+    /// Whether something was answered before under this key, with whatever body.
+    pub(super) fn is_known(&self, key: RetryKey) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        kept.get(&key.base).is_some_and(|answer| now.since(answer.at) < ANSWER_AGE_MAX)
     }
 
     pub(super) fn keep(&self, key: RetryKey, body: Bytes) {

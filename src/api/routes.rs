@@ -11,7 +11,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::around::{Around, around};
 use super::problem::{Kind, Problem};
-use super::resources::{accounting, batch, dead_letters, docs, notifications, operations, sandbox, tasks};
+use super::resources::{
+    accounting, batch, dead_letters, devices, docs, import, notifications, operations, preferences, sandbox,
+    suppressions, tasks, users,
+};
 use super::state::{Api, ApiParts};
 use crate::config::Scope;
 
@@ -36,6 +39,22 @@ pub(super) fn table() -> Vec<Route> {
         get("/v1/dead-letters", Some(Read), dead_letters::list),
         post("/v1/dead-letters/replay", Admin, dead_letters::replay_many),
         post("/v1/dead-letters/{id}/replay", Admin, dead_letters::replay),
+        post("/v1/users/import", Admin, import::create),
+        get("/v1/users/{id}", Some(Read), users::show),
+        put("/v1/users/{id}", Send, users::replace),
+        patch("/v1/users/{id}", Send, users::merge),
+        delete("/v1/users/{id}", Admin, users::erase),
+        get("/v1/users/{id}/devices", Some(Read), devices::list),
+        get("/v1/users/{id}/devices/{device_id}", Some(Read), devices::show),
+        put("/v1/users/{id}/devices/{device_id}", Send, devices::register),
+        delete("/v1/users/{id}/devices/{device_id}", Send, devices::remove),
+        get("/v1/users/{id}/preferences", Some(Read), preferences::show),
+        put("/v1/users/{id}/preferences", Send, preferences::change),
+        get("/v1/suppressions", Some(Read), suppressions::list),
+        post("/v1/suppressions", Send, suppressions::create),
+        get("/v1/suppressions/{kind}/{address}", Some(Read), suppressions::show),
+        put("/v1/suppressions/{kind}/{address}", Send, suppressions::put),
+        delete("/v1/suppressions/{kind}/{address}", Admin, suppressions::lift),
         get("/v1/accounting", Some(Admin), accounting::show),
         get(sandbox::PATH, Some(Admin), sandbox::list),
         delete(sandbox::PATH, Admin, sandbox::clear),
@@ -76,6 +95,14 @@ fn get<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Option<Sc
 
 fn post<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
     Route { method: Method::POST, path, scope: Some(scope), answer: on(MethodFilter::POST, handler) }
+}
+
+fn put<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    Route { method: Method::PUT, path, scope: Some(scope), answer: on(MethodFilter::PUT, handler) }
+}
+
+fn patch<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    Route { method: Method::PATCH, path, scope: Some(scope), answer: on(MethodFilter::PATCH, handler) }
 }
 
 fn delete<H: Handler<T, Arc<Api>>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {

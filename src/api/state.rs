@@ -11,12 +11,13 @@ use super::ports::{DryRun, SandboxMessages};
 use super::problem::Problem;
 use super::retry_key::Answers;
 use crate::clock::SharedClock;
-use crate::config::Http;
+use crate::config::{Categories, Http};
 use crate::domain::{NotificationRequest, Priority, Source};
 use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter, repeated_counter};
 use crate::log::SharedLog;
 use crate::store::SharedStore;
 use crate::telemetry::{Counter, Health, MetricsPage};
+use crate::users::Directory;
 
 /// What the API is made of.
 pub struct ApiParts {
@@ -26,6 +27,8 @@ pub struct ApiParts {
     pub clock: SharedClock,
     pub log: SharedLog,
     pub store: SharedStore,
+    pub users: Arc<Directory>,
+    pub categories: Arc<dyn Categories>,
     pub acceptor: Arc<Acceptor>,
     pub operations: Arc<dyn Operations>,
     pub dry_run: Arc<dyn DryRun>,
@@ -47,6 +50,8 @@ pub(super) struct Api {
     bulk: Semaphore,
     /// Memory for large bodies, in KiB.
     pub(super) body_memory: Arc<Semaphore>,
+    /// Imports under way.
+    pub(super) imports: Arc<Semaphore>,
     /// Answers of the calls whose retry key the store does not know.
     pub(super) answers: Answers,
     pub(super) refused: Counter,
@@ -56,6 +61,9 @@ pub(super) struct Api {
 /// Memory for large bodies: several batches of the largest size at once. What is made of a batch takes up to three times
 /// its size for a moment.
 pub(super) const BODY_MEMORY_KIB: usize = 24 * 1024;
+
+/// Imports at once: one after the other they are as fast, and the rest of the store's time is for others.
+const IMPORTS_MAX: usize = 2;
 
 /// Of the requests being answered, the part (one in so many) that only critical ones may take while they wait for the log.
 const CRITICAL_PART: usize = 5;
@@ -68,6 +76,7 @@ impl Api {
             in_flight: Semaphore::new(max_in_flight),
             bulk: Semaphore::new(max_in_flight - max_in_flight / CRITICAL_PART),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
+            imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             answers: Answers::new(parts.clock.clone()),
             refused: refused_counter(Source::Http),
             repeated: repeated_counter(Source::Http),

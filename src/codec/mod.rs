@@ -1,9 +1,10 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
-//! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2` the one that came later. What a released binary wrote stays
-//! readable: a new shape gets a new version and a file of its own, and the old file stays. Decoding takes untrusted bytes: it
-//! neither panics nor allocates more than [`LENGTH_MAX`].
+//! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2` those that came later;
+//! `users_v1` is about people. What a released binary wrote stays readable: a new shape gets a new version and a file of its own,
+//! and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
+mod users_v1;
 mod v1;
 mod v2;
 
@@ -13,7 +14,7 @@ mod tests;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
-use crate::domain::{Event, NotificationRequest, Plan, Position};
+use crate::domain::{Event, NotificationRequest, Plan, Position, Suppression, UserEntry};
 use crate::store::{Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// The most one value may make the decoder allocate.
@@ -166,6 +167,30 @@ pub fn encode_cursors(cursors: &Cursors) -> Vec<u8> {
 /// Reads what [`encode_cursors`] wrote.
 pub fn decode_cursors(bytes: &[u8]) -> Result<Cursors, CodecError> {
     Ok(decode::<v1::Cursors>(bytes)?.into())
+}
+
+/// One thing that is known of a user; whose it is is the row's key and not in the bytes.
+pub fn encode_user_entry(entry: &UserEntry) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    encode(&users_v1::EntryOut::from(entry), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_user_entry`] wrote.
+pub fn decode_user_entry(bytes: &[u8]) -> Result<UserEntry, CodecError> {
+    decode::<users_v1::Entry>(bytes)?.into_domain()
+}
+
+/// A suppression, or `None` where it was lifted; the address is the row's key and not in the bytes.
+pub fn encode_suppression(suppression: Option<&Suppression>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(24);
+    encode(&users_v1::SuppressionOut::from(suppression), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_suppression`] wrote.
+pub fn decode_suppression(bytes: &[u8]) -> Result<Option<Suppression>, CodecError> {
+    decode::<users_v1::Suppression>(bytes)?.into_domain()
 }
 
 /// A number that is kept: an offset, a count.

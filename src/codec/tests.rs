@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency, NotificationId, PlanClaim,
-    Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskId, TaskSpec, Timestamp, Verdict,
+    Address, Channel, ClaimKey, Content, Decision, Device, Disposition, EventKind, Idempotency, NotificationId,
+    PlanClaim, Platform, Priority, QuietChoice, QuietHours, Recipient, Routing, ShardId, SkipReason, Source, Step,
+    SuppressionCause, TaskId, TaskSpec, TimeOfDay, Timestamp, Verdict,
 };
 use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
@@ -176,6 +177,75 @@ fn what_version_1_wrote_is_read_and_written_the_same() {
 
     let golden = check_golden("mark_v1.bin", &encode_mark(1 << 47));
     assert_eq!(decode_mark(&golden), Ok(1 << 47));
+}
+
+/// One of each kind, and of what may be missing one where it is.
+fn user_entries() -> Vec<UserEntry> {
+    let at = Timestamp(1_800_000_000_000);
+    let device = |dead_since| Device {
+        platform: Platform::Android,
+        token: "token:1".into(),
+        registered_at: at,
+        seen_at: Timestamp(1_800_000_000_001),
+        dead_since,
+    };
+    let quiet = QuietHours::new(TimeOfDay::new(22, 0).expect("a time"), TimeOfDay::new(7, 30).expect("a time"));
+    vec![
+        UserEntry::Created(Some(at)),
+        UserEntry::Created(None),
+        UserEntry::Email(Some("alice@example.com".into())),
+        UserEntry::Email(None),
+        UserEntry::Phone(Some("+4915112345678".into())),
+        UserEntry::Locale(Some("de-DE".into())),
+        UserEntry::Timezone(Some("Europe/Berlin".into())),
+        UserEntry::Attribute { name: "tier".into(), value: Some("\"gold\"".into()) },
+        UserEntry::Attribute { name: "tier".into(), value: None },
+        UserEntry::Device { id: "phone".into(), device: Some(device(None)) },
+        UserEntry::Device { id: "phone".into(), device: Some(device(Some(at))) },
+        UserEntry::Device { id: "phone".into(), device: None },
+        UserEntry::Preference { category: "social".into(), channel: Channel::Webhook, enabled: Some(false) },
+        UserEntry::Preference { category: "social".into(), channel: Channel::Email, enabled: None },
+        UserEntry::QuietHours(QuietChoice::Usual),
+        UserEntry::QuietHours(QuietChoice::Never),
+        UserEntry::QuietHours(QuietChoice::Own(quiet.expect("a window"))),
+        UserEntry::DigestHour(Some(23)),
+        UserEntry::PreferredChannel(Some(Channel::InApp)),
+        UserEntry::PreferredChannel(None),
+    ]
+}
+
+fn suppression() -> Suppression {
+    Suppression {
+        address: Some("alice@example.com".into()),
+        cause: SuppressionCause::Manual,
+        since: Timestamp(1_800_000_000_000),
+        until: Some(Timestamp(1_800_000_060_000)),
+    }
+}
+
+#[test]
+fn what_version_1_wrote_of_users_is_read_and_written_the_same() {
+    // Each with its length before it.
+    let mut all = Vec::new();
+    for entry in user_entries() {
+        let bytes = encode_user_entry(&entry);
+        assert_eq!(decode_user_entry(&bytes), Ok(entry));
+        all.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        all.extend(bytes);
+    }
+    let golden = check_golden("user_entries_v1.bin", &all);
+    let (mut rest, mut read) = (&golden[..], Vec::new());
+    while let Some((length, bytes)) = rest.split_first_chunk::<4>() {
+        let (entry, more) = bytes.split_at(u32::from_be_bytes(*length) as usize);
+        read.push(decode_user_entry(entry).expect("an entry"));
+        rest = more;
+    }
+    assert_eq!(read, user_entries());
+
+    let golden = check_golden("suppression_v1.bin", &encode_suppression(Some(&suppression())));
+    assert_eq!(decode_suppression(&golden), Ok(Some(suppression())));
+    let golden = check_golden("suppression_lifted_v1.bin", &encode_suppression(None));
+    assert_eq!(decode_suppression(&golden), Ok(None));
 }
 
 #[test]
@@ -395,7 +465,55 @@ fn any_event() -> impl Strategy<Value = Event> {
     )
 }
 
+fn any_entry() -> impl Strategy<Value = UserEntry> {
+    let device = (prop::sample::select(Platform::ALL.to_vec()), text(), [any_time(), any_time()], maybe_time());
+    let device = device.prop_map(|(platform, token, [registered_at, seen_at], dead_since)| Device {
+        platform,
+        token,
+        registered_at,
+        seen_at,
+        dead_since,
+    });
+    let times = (0u16..1440, 1u16..1440).prop_map(|(from, length)| {
+        let time = |minutes| TimeOfDay::from_minutes(minutes % 1440).expect("below a day");
+        QuietHours::new(time(from), time(from + length)).expect("two times")
+    });
+    let quiet = prop_oneof![Just(QuietChoice::Usual), Just(QuietChoice::Never), times.prop_map(QuietChoice::Own)];
+    prop_oneof![
+        maybe_time().prop_map(UserEntry::Created),
+        maybe_text().prop_map(UserEntry::Email),
+        maybe_text().prop_map(UserEntry::Phone),
+        maybe_text().prop_map(UserEntry::Locale),
+        maybe_text().prop_map(UserEntry::Timezone),
+        (text(), maybe_text()).prop_map(|(name, value)| UserEntry::Attribute { name, value }),
+        (text(), prop::option::of(device)).prop_map(|(id, device)| UserEntry::Device { id, device }),
+        (text(), any_channel(), any::<Option<bool>>()).prop_map(|(category, channel, enabled)| UserEntry::Preference {
+            category,
+            channel,
+            enabled
+        }),
+        quiet.prop_map(UserEntry::QuietHours),
+        any::<Option<u8>>().prop_map(UserEntry::DigestHour),
+        prop::option::of(any_channel()).prop_map(UserEntry::PreferredChannel),
+    ]
+}
+
+fn any_suppression() -> impl Strategy<Value = Suppression> {
+    (maybe_text(), prop::sample::select(SuppressionCause::ALL.to_vec()), any_time(), maybe_time())
+        .prop_map(|(address, cause, since, until)| Suppression { address, cause, since, until })
+}
+
 proptest! {
+    #[test]
+    fn what_is_known_of_a_user_read_back_is_what_was_written(entry in any_entry()) {
+        prop_assert_eq!(decode_user_entry(&encode_user_entry(&entry)), Ok(entry));
+    }
+
+    #[test]
+    fn a_suppression_read_back_is_the_one_written(suppression in prop::option::of(any_suppression())) {
+        prop_assert_eq!(decode_suppression(&encode_suppression(suppression.as_ref())), Ok(suppression));
+    }
+
     #[test]
     fn a_request_read_back_is_the_one_written(request in any_request()) {
         prop_assert_eq!(decode_request(&encode_request(&request)), Ok(request));
@@ -425,6 +543,8 @@ proptest! {
             let _ = decode_counted_books(bytes);
             let _ = decode_cursors(bytes);
             let _ = decode_mark(bytes);
+            let _ = decode_user_entry(bytes);
+            let _ = decode_suppression(bytes);
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod sections;
 mod values;
+mod categories;
 mod duration;
 mod load;
 mod environment;
@@ -16,6 +17,7 @@ mod check;
 mod explain;
 mod roles;
 
+pub use categories::{Categories, CategoryRules, ShippedCategories};
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
 pub use roles::Roles;

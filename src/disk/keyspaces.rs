@@ -17,6 +17,8 @@ pub(crate) struct Keyspaces {
     pub(crate) dead_letters: Keyspace,
     /// One row a shard and kind, written over and over: marks of the log, books, cursors.
     pub(crate) shards: Keyspace,
+    pub(crate) users: Keyspace,
+    pub(crate) suppressions: Keyspace,
 }
 
 /// Values of `claims` begin with the time they expire, for the filter that drops them.
@@ -56,8 +58,8 @@ impl Keyspaces {
         };
         let usual = Table { share: 0, packed: false, point_reads: false, waiting_runs: 6 };
         Ok(Self {
-            log: open("log", Table { share: 10, packed: true, ..usual })?,
-            plans: open("plans", Table { share: 10, packed: true, ..usual })?,
+            log: open("log", Table { share: 9, packed: true, ..usual })?,
+            plans: open("plans", Table { share: 9, packed: true, ..usual })?,
             events: open("events", Table { share: 5, ..usual })?,
             timers: open(TIMERS, Table { share: 3, ..usual })?,
             claims: open(CLAIMS, Table { point_reads: true, waiting_runs: 12, ..usual })?,
@@ -65,6 +67,8 @@ impl Keyspaces {
             unindexed: open("unindexed", Table { share: 1, ..usual })?,
             dead_letters: open("dead_letters", Table { share: 1, ..usual })?,
             shards: open("shards", Table { share: 2, point_reads: true, ..usual })?,
+            users: open("users", Table { share: 1, ..usual })?,
+            suppressions: open("suppressions", Table { share: 1, point_reads: true, ..usual })?,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! A log, a store and a clock in memory, for tests of what stands before them.
 
+mod users;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -216,6 +218,7 @@ pub(crate) struct FakeStore {
     pub(crate) is_silent: std::sync::atomic::AtomicBool,
     loose: Mutex<Vec<Event>>,
     dead: Mutex<Vec<DeadLetter>>,
+    kept: users::Kept,
 }
 
 impl FakeStore {

@@ -33,6 +33,6 @@ pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use retry_key::{NOTIFY, hashed_key};
 pub use unplanned::remember_unplanned;
 pub use validate::{
-    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, json_fields, json_value, limits,
-    read_item, read_request,
+    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, addresses, json_fields, json_value,
+    limits, read_item, read_request,
 };

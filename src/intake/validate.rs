@@ -4,7 +4,7 @@
 //! The usual case is one typed pass over the text. Only when that fails is the text read again in a slower way, to say
 //! what is wrong with which field ([`diagnose`]).
 
-mod addresses;
+pub mod addresses;
 mod diagnose;
 mod json;
 mod times;
@@ -32,6 +32,11 @@ pub struct FieldProblem {
 impl FieldProblem {
     pub fn new(pointer: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// The same of a value that stands below `at`, a pointer.
+    pub fn below(self, at: &str) -> Self {
+        Self { pointer: format!("{at}{}", self.pointer).into(), detail: self.detail }
     }
 
     /// Of a field by its name, whatever somebody put there as one.

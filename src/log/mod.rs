@@ -60,6 +60,8 @@ pub enum Outlet {
     Deliveries,
     /// Records that could not be used, byte for byte.
     DeadLetters,
+    /// What is known of users is about to change: for the nodes, which keep copies of it.
+    Changes,
 }
 
 /// A record for others to read.
@@ -126,6 +128,19 @@ pub trait Log: Send + Sync + 'static {
     async fn tell(&self, _: Vec<Told>) -> Result<(), LogError> {
         Ok(())
     }
+
+    /// Hears what any node tells from now on, itself included. Only of a log that is shared.
+    async fn follow(&self, _: Outlet) -> Result<Box<dyn Follower>, LogError> {
+        Err(LogError::Failed("this log is one process's: nobody else tells anything there".to_owned()))
+    }
+}
+
+/// What is told at an outlet, as it comes.
+#[async_trait]
+pub trait Follower: Send {
+    /// The next record's body; waits for it. What was told in one call by one node comes in its order. After an error nothing
+    /// more comes: who follows again has missed something. Safe to drop and call again.
+    async fn next(&mut self) -> Result<Bytes, LogError>;
 }
 
 /// This node's share of the partitions, as it changes.

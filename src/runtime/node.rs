@@ -18,7 +18,7 @@ use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::watch::{Watched, watch};
 use crate::api::{self, ApiParts, SandboxMessages};
 use crate::clock::SharedClock;
-use crate::config::{Config, LogBackend, Roles};
+use crate::config::{Config, LogBackend, Roles, ShippedCategories};
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
 use crate::ownership::LeaseKeeper;
 use crate::planning::Policy;
@@ -26,6 +26,7 @@ use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
+use crate::users::{Changes, Directory, LocalChanges, LogChanges};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
 const CRITICAL_THREADS: usize = 1;
@@ -91,6 +92,12 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         false => None,
     };
 
+    let changes: Arc<dyn Changes> = match log.is_shared() {
+        // Only an engine keeps copies.
+        true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
+        false => Arc::new(LocalChanges::default()),
+    };
+    let users = Arc::new(Directory::new(store.clone(), changes));
     let stop_api = CancellationToken::new();
     let mut acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys);
     if log.is_shared() {
@@ -104,6 +111,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         clock: clock.clone(),
         log: log.clone(),
         store: store.clone(),
+        users,
+        categories: Arc::new(ShippedCategories),
         acceptor: Arc::new(acceptor),
         operations: Arc::new(Everywhere { engine: engine.clone(), peers: cluster.peers()? }),
         dry_run: Arc::new(DryRunner { policy, store: store.clone(), renderer: renderer.clone() }),

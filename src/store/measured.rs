@@ -7,10 +7,13 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, SharedStore,
-    StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
+    ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
+    TimerRow, Timers, UserChange, Users, WriteBatch,
 };
-use crate::domain::{ClaimKey, Event, Position, ShardId, Story, Timestamp};
+use crate::domain::{
+    ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
+};
 use crate::telemetry::{Counter, CounterMetric, Histogram, HistogramMetric};
 
 /// Worry when `write` exceeds a tenth of a second: everything that is accepted, planned or answered waits for it.
@@ -35,9 +38,14 @@ enum Operation {
     History,
     DeadLetters,
     DeadLetter,
+    Users,
+    WriteUsers,
+    Suppressions,
+    WriteSuppressions,
+    AllSuppressions,
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 17] = [
     "write",
     "stories",
     "block",
@@ -50,6 +58,11 @@ const NAMES: [&str; 12] = [
     "history",
     "dead_letters",
     "dead_letter",
+    "users",
+    "write_users",
+    "suppressions",
+    "write_suppressions",
+    "all_suppressions",
 ];
 
 /// Any store, measured.
@@ -160,5 +173,36 @@ impl DeadLetters for Measured {
 
     async fn dead_letter(&self, key: &DeadLetterKey) -> Result<Option<DeadLetter>, StoreError> {
         self.call(Operation::DeadLetter, self.store.dead_letter(key)).await
+    }
+}
+
+#[async_trait]
+impl Users for Measured {
+    async fn users(&self, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
+        self.call(Operation::Users, self.store.users(keys)).await
+    }
+
+    async fn write_users(&self, changes: Vec<UserChange>) -> Result<(), StoreError> {
+        self.call(Operation::WriteUsers, self.store.write_users(changes)).await
+    }
+}
+
+#[async_trait]
+impl Suppressions for Measured {
+    async fn suppressions(&self, addresses: &[SuppressedAddress]) -> Result<Vec<Option<Suppression>>, StoreError> {
+        self.call(Operation::Suppressions, self.store.suppressions(addresses)).await
+    }
+
+    async fn write_suppressions(&self, changes: Vec<SuppressionChange>) -> Result<(), StoreError> {
+        self.call(Operation::WriteSuppressions, self.store.write_suppressions(changes)).await
+    }
+
+    async fn all_suppressions(
+        &self,
+        tenant: &str,
+        after: Option<SuppressionPlace>,
+        limit: usize,
+    ) -> Result<Vec<ListedSuppression>, StoreError> {
+        self.call(Operation::AllSuppressions, self.store.all_suppressions(tenant, after, limit)).await
     }
 }

@@ -13,11 +13,14 @@ mod measured;
 mod packed;
 mod rows;
 mod spill;
+mod users;
 
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod conformance_leases;
+#[cfg(test)]
+pub(crate) mod conformance_users;
 
 use std::sync::Arc;
 
@@ -35,6 +38,7 @@ pub use rows::{
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
 pub use spill::SpillRows;
+pub use users::{ListedSuppression, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users};
 
 use crate::codec::CodecError;
 use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
@@ -173,9 +177,9 @@ pub trait DeadLetters: Send + Sync + 'static {
 }
 
 /// All of the store; stages ask for the trait they use.
-pub trait Store: TaskLog + Timers + ClaimRows + History + DeadLetters {}
+pub trait Store: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions {}
 
-impl<T: TaskLog + Timers + ClaimRows + History + DeadLetters> Store for T {}
+impl<T: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions> Store for T {}
 
 /// A store as it is handed around.
 pub type SharedStore = Arc<dyn Store>;

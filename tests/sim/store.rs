@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fanfare::domain::{BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, Timestamp};
+use fanfare::domain::{
+    BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
+};
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
-    TaskLog, TimerKey, TimerRow, Timers, WriteBatch, timer_bucket,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
+    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
+    Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -259,5 +262,37 @@ impl DeadLetters for SimStore {
             tables.dead_letters.get_mut(key).and_then(|cell| cell.read_and_repair(quorum, now)).cloned().flatten()
         })
         .await
+    }
+}
+
+/// Nothing is known of anybody here.
+#[async_trait]
+impl Users for SimStore {
+    async fn users(&self, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
+        Ok(vec![None; keys.len()])
+    }
+
+    async fn write_users(&self, _: Vec<UserChange>) -> Result<(), StoreError> {
+        Err(StoreError::Failed("this store keeps no users".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Suppressions for SimStore {
+    async fn suppressions(&self, addresses: &[SuppressedAddress]) -> Result<Vec<Option<Suppression>>, StoreError> {
+        Ok(vec![None; addresses.len()])
+    }
+
+    async fn write_suppressions(&self, _: Vec<SuppressionChange>) -> Result<(), StoreError> {
+        Err(StoreError::Failed("this store keeps no suppressions".to_owned()))
+    }
+
+    async fn all_suppressions(
+        &self,
+        _: &str,
+        _: Option<SuppressionPlace>,
+        _: usize,
+    ) -> Result<Vec<ListedSuppression>, StoreError> {
+        Ok(Vec::new())
     }
 }

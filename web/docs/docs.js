@@ -22,7 +22,7 @@ async function send(method, path, call, fields, output) {
   }
   const options = { method, headers };
   if (fields.body) {
-    headers["Content-Type"] = "application/json";
+    headers["Content-Type"] = fields.mediaType;
     options.body = fields.body.value;
   }
   output.hidden = false;
@@ -39,7 +39,7 @@ async function send(method, path, call, fields, output) {
 }
 
 function form(document_, method, path, call) {
-  const fields = { parameters: [], body: null };
+  const fields = { parameters: [], body: null, mediaType: null };
   const rows = (call.parameters ?? []).map((reference) => {
     const parameter = follow(document_, reference);
     const input = element("input", { spellcheck: false, required: !!parameter.required });
@@ -47,9 +47,11 @@ function form(document_, method, path, call) {
     const hint = [parameter.in, parameter.description].filter(Boolean).join(": ");
     return element("label", {}, [`${parameter.name} (${hint})`, input]);
   });
-  const content = call.requestBody?.content["application/json"];
+  const [mediaType, content] = Object.entries(call.requestBody?.content ?? {})[0] ?? [];
   if (content) {
-    const text = JSON.stringify(content.example ?? {}, null, 2);
+    // Of lines each is a value; all else may be spread out.
+    const text = JSON.stringify(content.example ?? {}, null, mediaType.endsWith("ndjson") ? 0 : 2);
+    fields.mediaType = mediaType;
     fields.body = element("textarea", { value: text, spellcheck: false });
     rows.push(element("label", {}, ["Body", fields.body]));
   }

@@ -5,10 +5,16 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
 
+use crate::api::auth::Caller;
 use crate::api::problem::{Kind, Problem};
+use crate::api::profile;
+use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
+use crate::api::state::Api;
+use crate::domain::UserKey;
 
 /// JSON that was written already.
 pub(super) fn raw_json(status: StatusCode, body: impl Into<Body>) -> Response {
@@ -27,6 +33,31 @@ pub(super) fn json(value: &impl Serialize) -> Answer {
     Ok(raw_json(StatusCode::OK, body))
 }
 
+/// JSON of what was put somewhere: 201 where nothing was before (RFC 9110, 9.3.4).
+pub(super) fn put_json(is_new: bool, value: &impl Serialize) -> Answer {
+    let mut response = json(value)?;
+    if is_new {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    Ok(response)
+}
+
+/// The caller's user whose id stands in an address.
+pub(super) fn user_key(caller: &Caller, id: &str) -> Result<UserKey, Problem> {
+    let named = profile::user_id(id, "").map_err(|problem| named_wrongly("user id", &problem.detail))?;
+    Ok(UserKey { tenant: (*caller.tenant).into(), user_id: named })
+}
+
+/// A name in an address that cannot be one.
+pub(super) fn named_wrongly(what: &str, detail: &str) -> Problem {
+    Problem::new(Kind::BadRequest, format!("the {what} in the address {detail}"))
+}
+
+/// The names in an address.
+pub(super) fn names<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
+    path.map(|Path(names)| names).map_err(|rejection| Problem::new(Kind::BadRequest, rejection.body_text()))
+}
+
 /// The id of an address; what cannot be read is the id of nothing.
 pub(super) fn id<T: std::str::FromStr>(path: Result<Path<String>, PathRejection>) -> Result<T, Problem> {
     path.ok().and_then(|Path(text)| text.parse().ok()).ok_or_else(Problem::not_found)
@@ -35,4 +66,27 @@ pub(super) fn id<T: std::str::FromStr>(path: Result<Path<String>, PathRejection>
 /// The parameters after the `?`; an unknown one is refused, because it was meant to do something.
 pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     query.map(|Query(parameters)| parameters).map_err(|rejection| Problem::new(Kind::BadRequest, rejection.body_text()))
+}
+
+/// Answers as before if the key was used before, and keeps the answer if not. Two calls with one key at the same moment may
+/// both do the thing, which has the effect of one.
+pub(super) async fn answer_once(
+    api: &Api,
+    key: Option<RetryKey>,
+    answer: impl AsyncFnOnce() -> Result<Bytes, Problem>,
+) -> Answer {
+    if let Some(body) = key.map(|key| api.answers.find(key)).transpose()?.flatten() {
+        return Ok(raw_json(StatusCode::OK, body));
+    }
+    let body = answer().await?;
+    if let Some(key) = key {
+        api.answers.keep(key, body.clone());
+    }
+    Ok(raw_json(StatusCode::OK, body))
+}
+
+/// JSON of a value, to be kept.
+pub(super) fn written(view: &impl Serialize) -> Result<Bytes, Problem> {
+    let body = serde_json::to_vec(view);
+    body.map(Bytes::from).map_err(|_| Problem::new(Kind::Internal, "the answer could not be written"))
 }

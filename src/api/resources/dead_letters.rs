@@ -8,13 +8,11 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::answer::{id, json, query, raw_json};
+use super::answer::{answer_once, id, json, query, written};
 use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::operations::Replayed;
@@ -254,24 +252,6 @@ impl Filter {
         };
         letter.key.at < self.until && (self.channel.is_none() || self.channel == channel)
     }
-}
-
-/// Answers as before if the key was used before, and keeps the answer if not. Two calls with one key at the same moment may
-/// both do the thing, which has the effect of one.
-async fn answer_once(api: &Api, key: Option<RetryKey>, answer: impl AsyncFnOnce() -> Result<Bytes, Problem>) -> Answer {
-    if let Some(body) = key.map(|key| api.answers.find(key)).transpose()?.flatten() {
-        return Ok(raw_json(StatusCode::OK, body));
-    }
-    let body = answer().await?;
-    if let Some(key) = key {
-        api.answers.keep(key, body.clone());
-    }
-    Ok(raw_json(StatusCode::OK, body))
-}
-
-fn written(view: &impl Serialize) -> Result<Bytes, Problem> {
-    let body = serde_json::to_vec(view);
-    body.map(Bytes::from).map_err(|_| Problem::new(Kind::Internal, "the answer could not be written"))
 }
 
 fn replayed_name(replayed: Replayed) -> &'static str {

@@ -38,6 +38,13 @@ async fn a_key_without_the_scope_is_403() {
     check("POST", "/v1/dead-letters/replay", "sender").await;
     check("GET", "/v1/accounting", "reader").await;
     check("GET", "/v1/sandbox/messages", "reader").await;
+    check("GET", "/v1/users/u", "sender").await;
+    check("PUT", "/v1/users/u", "reader").await;
+    check("DELETE", "/v1/users/u", "sender").await;
+    check("PUT", "/v1/users/u/preferences", "reader").await;
+    check("POST", "/v1/users/import", "sender").await;
+    check("PUT", "/v1/suppressions/email/a@example.com", "reader").await;
+    check("DELETE", "/v1/suppressions/email/a@example.com", "sender").await;
 }
 
 #[tokio::test]

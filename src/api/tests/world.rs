@@ -16,7 +16,7 @@ use crate::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, OperationError, Operations, Replayed, SandboxMessage,
     SandboxMessages, router,
 };
-use crate::config::{Http, load_from};
+use crate::config::{Http, ShippedCategories, load_from};
 use crate::domain::{
     Address, Channel, Content, Disposition, NotificationId, NotificationRequest, Parts, Plan, Position, Priority,
     Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
@@ -26,6 +26,7 @@ use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
 use crate::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
 use crate::store::{DeadLetterKey, StoreError};
 use crate::telemetry::{Health, install};
+use crate::users::{Directory, LocalChanges};
 
 pub(super) const NOW: &str = "2026-11-21T12:00:00Z";
 
@@ -60,6 +61,7 @@ pub(super) struct World {
     pub(super) clock: Arc<StoppedClock>,
     pub(super) log: Arc<FakeLog>,
     pub(super) store: Arc<FakeStore>,
+    pub(super) users: Arc<Directory>,
     pub(super) engine: Arc<FakeEngine>,
     pub(super) health: Health,
     pub(super) router: Router,
@@ -121,12 +123,15 @@ impl World {
         let engine = Arc::new(FakeEngine::default());
         let health = Health::default();
         let keys = Arc::<AcceptedKeys>::default();
+        let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
         let mut parts = ApiParts {
             http,
             takes_requests: true,
             clock: clock.clone(),
             log: log.clone(),
             store: store.clone(),
+            users: users.clone(),
+            categories: Arc::new(ShippedCategories),
             acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
             operations: engine.clone(),
             dry_run: engine.clone(),
@@ -138,7 +143,7 @@ impl World {
         };
         change_parts(&mut parts);
         let router = router(parts);
-        Self { clock, log, store, engine, health, router }
+        Self { clock, log, store, users, engine, health, router }
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {

@@ -7,7 +7,7 @@ use super::{limits, not_one_line};
 
 /// A mail address `local@domain` (RFC 5321, 4.1.2) with a dot-string before the `@`; letters beyond ASCII are taken
 /// (RFC 6531), quoted strings and address literals are not.
-pub(super) fn email(text: &str) -> Result<(), &'static str> {
+pub fn email(text: &str) -> Result<(), &'static str> {
     one_line(text)?;
     if text.len() > limits::EMAIL_BYTES_MAX {
         return Err("is too long: a mail address has at most 254 bytes");
@@ -39,7 +39,7 @@ fn is_domain(text: &str) -> bool {
 }
 
 /// A telephone number as E.164 writes it internationally: `+` and the digits.
-pub(super) fn phone(text: &str) -> Result<(), &'static str> {
+pub fn phone(text: &str) -> Result<(), &'static str> {
     let digits = text.strip_prefix('+').unwrap_or_default();
     let fits = limits::PHONE_DIGITS.contains(&digits.len());
     if fits && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0') {
@@ -49,7 +49,7 @@ pub(super) fn phone(text: &str) -> Result<(), &'static str> {
 }
 
 /// A device's token: opaque, printable.
-pub(super) fn push_token(text: &str) -> Result<(), &'static str> {
+pub fn push_token(text: &str) -> Result<(), &'static str> {
     one_line(text)?;
     if text.is_empty() || text.len() > limits::PUSH_TOKEN_BYTES_MAX {
         return Err("must have 1 to 4096 bytes");
@@ -58,7 +58,7 @@ pub(super) fn push_token(text: &str) -> Result<(), &'static str> {
 }
 
 /// An absolute http or https address without credentials. Whether it may be reached is asked later.
-pub(super) fn url(text: &str) -> Result<(), &'static str> {
+pub fn url(text: &str) -> Result<(), &'static str> {
     one_line(text)?;
     if text.len() > limits::URL_BYTES_MAX {
         return Err("is too long: an address has at most 2048 bytes");
@@ -73,6 +73,7 @@ pub(super) fn url(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn one_line(text: &str) -> Result<(), &'static str> {
+/// What can stand in a header: no line breaks and no other control characters.
+pub fn one_line(text: &str) -> Result<(), &'static str> {
     not_one_line(text).map_or(Ok(()), Err)
 }

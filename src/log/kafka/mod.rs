@@ -19,6 +19,7 @@ mod topics;
 mod contact;
 mod settings;
 mod admin;
+mod follower;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use rustc_hash::FxHashMap;
 
 pub use admin::{KafkaAdmin, KafkaTail, Publication, TopicState};
 
-use super::{Log, LogError, Membership, NewRecord, Record, Told};
+use super::{Follower, Log, LogError, Membership, NewRecord, Outlet, Record, Told};
 use crate::config;
 use crate::domain::{Position, Priority, ShardId};
 use contact::Contact;
@@ -150,6 +151,10 @@ impl Log for KafkaLog {
 
     async fn tell(&self, records: Vec<Told>) -> Result<(), LogError> {
         self.producers.tell(&records, &self.parts.topics).await
+    }
+
+    async fn follow(&self, outlet: Outlet) -> Result<Box<dyn Follower>, LogError> {
+        follower::follow(&self.parts, outlet).await
     }
 }
 

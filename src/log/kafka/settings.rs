@@ -114,6 +114,13 @@ pub(super) fn onlooker(kafka: &Kafka) -> ClientConfig {
     with_options(config, kafka)
 }
 
+/// A consumer that hears at once what comes, and asks seldom while nothing does.
+pub(super) fn follower(kafka: &Kafka) -> ClientConfig {
+    let mut config = onlooker(kafka);
+    config.set("fetch.wait.max.ms", "500");
+    with_options(config, kafka)
+}
+
 /// The group's name. Committed offsets mean nothing for topics that were made anew, so each generation has its own.
 pub(super) fn group(kafka: &Kafka) -> String {
     match kafka.generation {

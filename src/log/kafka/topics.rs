@@ -21,6 +21,9 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long new topics may take to be seen by all brokers.
 const CREATION_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// Changes are heard at once or never: an hour, for people to look.
+const CHANGES_KEPT_MS: &str = "3600000";
+
 /// Events of a client that are listened to after a failure.
 const EVENTS_MAX: usize = 32;
 
@@ -32,6 +35,7 @@ pub(super) struct Topics {
     events: String,
     deliveries: String,
     dead_letters: String,
+    changes: String,
 }
 
 /// Whether topics are created, or the brokers only asked if they would.
@@ -65,12 +69,13 @@ impl Topics {
             events: format!("{}.events", kafka.topic_prefix),
             deliveries: format!("{}.deliveries", kafka.topic_prefix),
             dead_letters: format!("{}.dead-letters", kafka.topic_prefix),
+            changes: format!("{}.changes", kafka.topic_prefix),
         }
     }
 
     /// Every topic of the engine.
     pub(super) fn all(&self) -> impl Iterator<Item = &str> {
-        let others = [&self.events, &self.deliveries, &self.dead_letters];
+        let others = [&self.events, &self.deliveries, &self.dead_letters, &self.changes];
         self.lanes.iter().chain(others).map(String::as_str)
     }
 
@@ -82,6 +87,7 @@ impl Topics {
         match outlet {
             Outlet::Deliveries => &self.deliveries,
             Outlet::DeadLetters => &self.dead_letters,
+            Outlet::Changes => &self.changes,
         }
     }
 
@@ -159,7 +165,12 @@ impl Topics {
             .iter()
             .map(|name| {
                 let replication = TopicReplication::Fixed(i32::from(kafka.replication));
+                // One: whoever follows knows by what it hears that it has missed nothing before.
+                let partitions = if *name == self.changes { 1 } else { partitions };
                 let mut topic = NewTopic::new(name, i32::from(partitions), replication);
+                if *name == self.changes {
+                    topic = topic.set("retention.ms", CHANGES_KEPT_MS);
+                }
                 if *name == self.dead_letters {
                     topic = topic.set("max.message.bytes", &dead_letter_bytes);
                 }

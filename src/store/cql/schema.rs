@@ -42,6 +42,8 @@ pub(super) const STEPS: &[Step] = steps! {
     10 "0010_spill"
     11 "0011_spill_shards"
     12 "0012_spill_slots"
+    13 "0013_users"
+    14 "0014_suppressions"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

@@ -69,6 +69,11 @@ statements! {
     spill_shards: "SELECT shard, committed FROM {keyspace}.spill_shards WHERE part = ?";
     slots: "SELECT slot, process FROM {leases}.spill_slots WHERE part = ?";
     take_slot: "INSERT INTO {leases}.spill_slots (part, slot, process, taken_at) VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    add_user_entry: "INSERT INTO {keyspace}.users (tenant, user_id, kind, name, body) VALUES (?, ?, ?, ?, ?)";
+    user: "SELECT body FROM {keyspace}.users WHERE tenant = ? AND user_id = ?";
+    add_suppression: "INSERT INTO {keyspace}.suppressions (tenant, part, kind, hash, body) VALUES (?, ?, ?, ?, ?)";
+    suppression: "SELECT body FROM {keyspace}.suppressions WHERE tenant = ? AND part = ? AND kind = ? AND hash = ?";
+    suppressions: "SELECT kind, hash, body FROM {keyspace}.suppressions WHERE tenant = ? AND part = ? AND (kind, hash) > (?, ?)";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }

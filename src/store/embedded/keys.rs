@@ -3,8 +3,8 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::codec::{self, CodecError};
-use crate::domain::{BLOCK_OFFSETS, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp};
-use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, TimerKey};
+use crate::domain::{BLOCK_OFFSETS, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp, UserKey};
+use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
 
 /// Builds a key part by part.
 #[derive(Default)]
@@ -144,4 +144,33 @@ pub(super) fn books(id: ShardId) -> Vec<u8> {
 
 pub(super) fn cursors(id: ShardId) -> Vec<u8> {
     shard(id).with(b"c").done()
+}
+
+/// A text with its length before it, so that nothing that follows can be taken for a part of it. Texts are bounded by who
+/// takes them in, far below the length that four bytes can say.
+fn text(text: &str) -> Key {
+    Key(Vec::with_capacity(96)).with(&(text.len() as u32).to_be_bytes()).with(text.as_bytes())
+}
+
+/// Where a user's entries start. The whole names stand there and no hash: users choose their names, and two with the same hash
+/// would get each other's messages.
+pub(super) fn entries_of(user: &UserKey) -> Vec<u8> {
+    text(&user.tenant).with(&text(&user.user_id).done()).done()
+}
+
+pub(super) fn entry(user: &UserKey, (kind, name): &(u8, String)) -> Vec<u8> {
+    Key(entries_of(user)).with(&[*kind]).with(name.as_bytes()).done()
+}
+
+/// Where a tenant's suppressions start.
+pub(super) fn suppressions_of(tenant: &str) -> Vec<u8> {
+    text(tenant).done()
+}
+
+pub(super) fn suppression(tenant: &str, place: &SuppressionPlace) -> Vec<u8> {
+    text(tenant).with(place.as_bytes()).done()
+}
+
+pub(super) fn read_suppression(tenant: &str, bytes: &[u8]) -> Option<SuppressionPlace> {
+    SuppressionPlace::from_bytes(bytes.get(4 + tenant.len()..)?)
 }

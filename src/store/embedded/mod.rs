@@ -16,6 +16,8 @@
 //! | unindexed | group | rows of plans whose claims and history are not in their tables yet |
 //! | shards | shard · kind | books, cursors, or the log's mark |
 //! | shards | `openings` | how often the store was opened |
+//! | users | tenant · user · kind · name | entry |
+//! | suppressions | tenant · kind of address · hash of the address | suppression |
 //!
 //! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
@@ -26,6 +28,7 @@ mod keys;
 mod shards;
 mod write;
 mod read;
+mod users;
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use crate::store::{
 };
 
 impl EmbeddedStore {
-    async fn beside<T: Send + 'static>(
+    pub(super) async fn beside<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Disk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -221,7 +221,7 @@ impl DeadLetters for EmbeddedStore {
 }
 
 /// Rows under a prefix, in order, after `start` if there is one.
-fn page(
+pub(super) fn page(
     disk: &Disk,
     keyspace: &fjall::Keyspace,
     prefix: Vec<u8>,

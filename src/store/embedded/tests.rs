@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, SharedClock};
 use crate::disk::testing::{self, TestSpace};
 use crate::domain::{ClaimKey, EventKind, PlanClaim, Position, Source, Timestamp};
 use crate::store::conformance::{StoreBackend, event, plan, plans, shard, store_conformance};
+use crate::store::conformance_users::{UserBackend, user_conformance};
 use crate::store::{BookColumn, ClaimRows, Cursors, SharedStore, TaskLog, TimerKey, TimerRow, Timers, WriteBatch};
 
 struct InDirectory {
@@ -30,7 +31,25 @@ impl StoreBackend for InDirectory {
     }
 }
 
+#[async_trait]
+impl UserBackend for InDirectory {
+    async fn open(&self) -> SharedStore {
+        StoreBackend::open(self).await
+    }
+
+    async fn open_at(&self, clock: SharedClock) -> SharedStore {
+        let disk = testing::disk_with(self.dir.path(), |settings| settings.clock = clock);
+        EmbeddedStore::open(disk).expect("the store opens")
+    }
+}
+
 store_conformance!(InDirectory::new());
+
+mod users {
+    use super::*;
+
+    user_conformance!(InDirectory::new());
+}
 
 /// The offset after the last plan, where plans have no gap of a block.
 async fn planned_end(store: &EmbeddedStore, shard: crate::domain::ShardId) -> u64 {

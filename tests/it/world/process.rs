@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-use super::place::Spot;
+use super::place::{Place, Spot};
 
 /// The longest that a process may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,13 +28,30 @@ pub struct Process {
 impl Process {
     /// Starts a node that sends webhooks, with so many partitions of each lane.
     pub async fn start(spot: &Arc<Spot>, partitions: u16) -> Self {
+        Self::serve(|address| configuration(spot, partitions, address)).await
+    }
+
+    /// Starts a node at a place; one that is started there again finds what was there.
+    pub async fn start_at(place: &Place) -> Self {
+        match place {
+            Place::Services(spot) => Self::start(spot, 1).await,
+            Place::Embedded(dir) => {
+                let data_dir = dir.path().join("data");
+                let head = |address| format!("[http]\nlisten = \"{address}\"\n[log]\npartitions = 1\n");
+                let tail = format!("[store.embedded]\ndata_dir = \"{}\"\n", data_dir.display());
+                Self::serve(|address| head(address) + &tail).await
+            }
+        }
+    }
+
+    async fn serve(configuration: impl Fn(SocketAddr) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         // Free until now; nobody else is told of it.
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("bound");
         drop(free);
         let config = dir.path().join("fanfare.toml");
-        std::fs::write(&config, configuration(spot, partitions, address)).expect("written");
+        std::fs::write(&config, configuration(address)).expect("written");
         let log = File::create(dir.path().join("log")).expect("created");
         let child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
             .arg("serve")
@@ -88,6 +105,16 @@ impl Process {
         let (status, answer) = self.try_call(method, path, body).await.expect("the node answers");
         assert!(status.is_success(), "{path}: {status} {answer}; its log:\n{}", self.log());
         answer
+    }
+
+    /// Imports users, and returns what was answered, line by line.
+    pub async fn import(&self, lines: String) -> Vec<Value> {
+        let request = self.http.post(format!("http://{}/v1/users/import", self.address)).bearer_auth("dev");
+        let request = request.header("content-type", "application/x-ndjson").body(lines);
+        let response = request.send().await.expect("the node answers");
+        assert_eq!(response.status(), StatusCode::OK);
+        let text = response.text().await.expect("a whole answer");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// How many shards it works on.

@@ -10,14 +10,14 @@ async fn topics_are_listed_created_and_deleted() {
     broker.settings.partitions = 3;
     let admin = KafkaAdmin::new(&broker.settings).expect("set up");
     let listed = admin.list().await.expect("listed");
-    assert!(listed.len() == 7 && listed.iter().all(|topic| topic.partitions.is_none()), "{listed:?}");
-    assert_eq!(admin.create().await.expect("created").len(), 7);
+    assert!(listed.len() == 8 && listed.iter().all(|topic| topic.partitions.is_none()), "{listed:?}");
+    assert_eq!(admin.create().await.expect("created").len(), 8);
     assert_eq!(admin.create().await.expect("nothing to do").len(), 0);
     broker.log(3).await.append(numbered(Priority::Low, 0..10)).await.expect("appended");
     let listed = admin.list().await.expect("listed");
     let low = listed.iter().find(|topic| topic.name.ends_with("notifications.low")).expect("it is listed");
     assert_eq!(low.partitions, Some(vec![(0, 4), (0, 3), (0, 3)]));
-    assert_eq!(admin.delete().await.expect("deleted").len(), 7);
+    assert_eq!(admin.delete().await.expect("deleted").len(), 8);
     in_time("deletion", async {
         while admin.list().await.expect("listed").iter().any(|topic| topic.partitions.is_some()) {}
     })
@@ -126,4 +126,20 @@ async fn a_check_without_brokers_ends_and_says_so() {
     let reason = checked[0].1.as_ref().expect_err("nobody is there");
     assert!(checked.len() == 1 && reason.contains("log.kafka.brokers"), "{checked:?}");
     assert!(reason.contains("refused"), "{reason}");
+}
+
+#[tokio::test]
+async fn who_follows_hears_at_once_what_any_node_tells_from_then_on() {
+    let Some(broker) = OnBroker::new() else { return };
+    let (one, other) = (broker.log(2).await, broker.log(2).await);
+    let told =
+        |text: String| Told { outlet: Outlet::Changes, key: Bytes::new(), body: text.into(), headers: Vec::new() };
+    one.tell(vec![told("before".into())]).await.expect("told");
+    let mut follower = in_time("following", one.follow(Outlet::Changes)).await.expect("following");
+    for number in 0..20 {
+        let teller = if number % 2 == 0 { &one } else { &other };
+        teller.tell(vec![told(format!("{number}"))]).await.expect("told");
+        let heard = in_time("an announcement", follower.next()).await.expect("heard");
+        assert_eq!(heard, format!("{number}"));
+    }
 }

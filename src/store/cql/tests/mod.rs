@@ -20,6 +20,7 @@ use crate::config::{self, Cql};
 use crate::domain::Timestamp;
 use crate::store::conformance::{NOON, StoreBackend, store_conformance};
 use crate::store::conformance_leases::{LeaseBackend, lease_conformance};
+use crate::store::conformance_users::{UserBackend, user_conformance};
 use crate::store::{LeaseRows, SharedStore, apply_schema};
 use crate::testing::service;
 
@@ -108,6 +109,17 @@ impl LeaseBackend for Place {
     }
 }
 
+#[async_trait]
+impl UserBackend for Place {
+    async fn open(&self) -> SharedStore {
+        self.store().await
+    }
+
+    async fn open_at(&self, clock: SharedClock) -> SharedStore {
+        CqlStore::open(&self.settings, clock).await.expect("opened")
+    }
+}
+
 /// A place, or the end of the test.
 macro_rules! place {
     () => {
@@ -125,4 +137,10 @@ mod leases {
     use super::*;
 
     lease_conformance!(place!());
+}
+
+mod users {
+    use super::*;
+
+    user_conformance!(place!());
 }

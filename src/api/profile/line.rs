@@ -1,0 +1,91 @@
+//! One line of an import: a user with devices and preferences.
+
+use std::collections::BTreeSet;
+
+use serde_json::value::RawValue;
+
+use super::contact::{Contact, How};
+use super::device::{DEVICES_MAX, DeviceSaid, device_entries};
+use super::fields::{Fields, Problems};
+use super::preferences::Preferences;
+use super::{name, user_id};
+use crate::config::Categories;
+use crate::domain::{Timestamp, User, UserEntry};
+use crate::intake::FieldProblem;
+
+/// What a line says.
+#[derive(Debug)]
+pub(in crate::api) struct UserLine<'a> {
+    pub(in crate::api) id: Box<str>,
+    contact: Contact<'a>,
+    devices: Vec<(Box<str>, DeviceSaid)>,
+    preferences: Preferences,
+}
+
+impl<'a> UserLine<'a> {
+    pub(in crate::api) fn read(text: &'a str, categories: &dyn Categories) -> Result<Self, Vec<FieldProblem>> {
+        let mut problems = Problems::default();
+        let mut fields = Fields::read(text, "").map_err(|problem| vec![problem])?;
+        let id = fields.required("id", &mut problems, |text| user_id(text, "").map_err(|problem| problem.detail));
+        let contact = Contact::read(&mut fields, &mut problems);
+        let devices = devices(&mut fields, &mut problems);
+        let preferences = Preferences::read(&mut fields, categories, &mut problems);
+        // When a user came is not the caller's to say.
+        fields.take("created_at");
+        fields.end(&mut problems);
+        let id = problems.or(id)?;
+        Ok(Self { id: id.ok_or_else(Vec::new)?, contact, devices, preferences })
+    }
+
+    /// What changes with it of what is known of the user.
+    pub(in crate::api) fn entries(&self, user: &User, now: Timestamp) -> Result<Vec<UserEntry>, Vec<FieldProblem>> {
+        let mut problems = Problems::default();
+        let mut entries = self.contact.entries(user, How::Merge, &mut problems);
+        // Each device counts for the next.
+        let mut with_devices = (!self.devices.is_empty()).then(|| user.clone());
+        for (index, (id, said)) in self.devices.iter().enumerate() {
+            let Some(user) = &mut with_devices else { break };
+            let outcome = device_entries(user, id, said, now);
+            let Some(added) = problems.check(&format!("/devices/{index}"), outcome) else { continue };
+            added.iter().cloned().for_each(|entry| user.apply(entry));
+            entries.extend(added);
+        }
+        entries.extend(self.preferences.entries(user));
+        entries.extend(user.created_at.is_none().then_some(UserEntry::Created(Some(now))));
+        problems.or(entries)
+    }
+}
+
+fn devices(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<(Box<str>, DeviceSaid)> {
+    let Some(raw) = fields.take("devices") else { return Vec::new() };
+    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        problems.add("/devices", "must be a list of {\"id\", \"platform\", \"token\"}");
+        return Vec::new();
+    };
+    if items.len() > DEVICES_MAX {
+        problems.add("/devices", format!("must have at most {DEVICES_MAX} entries"));
+        return Vec::new();
+    }
+    let mut devices = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, item) in items.into_iter().enumerate() {
+        let at = format!("/devices/{index}");
+        let mut fields = match Fields::read(item.get(), &at) {
+            Ok(fields) => fields,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        let id = fields.required("id", problems, |text| name(text, "").map_err(|problem| problem.detail));
+        let said = DeviceSaid::read(&mut fields, problems);
+        fields.end(problems);
+        let (Some(id), Some(said)) = (id, said) else { continue };
+        if seen.insert(id.clone()) {
+            devices.push((id, said));
+        } else {
+            problems.add(&at, "this id is there twice");
+        }
+    }
+    devices
+}

@@ -1,0 +1,194 @@
+//! What is known of a user: how they are reached, with which devices, and what they want.
+
+use std::collections::BTreeMap;
+
+use super::{Channel, Device, QuietChoice, Timestamp};
+
+/// Whose: a user of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserKey {
+    pub tenant: Box<str>,
+    pub user_id: Box<str>,
+}
+
+/// All that is known of a user. Made of [`UserEntry`]s, each stored by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    pub created_at: Option<Timestamp>,
+    pub email: Option<Box<str>>,
+    /// In the form of E.164.
+    pub phone: Option<Box<str>>,
+    /// A language tag of BCP 47.
+    pub locale: Option<Box<str>>,
+    /// A name that [`super::Zone::parse`] knows.
+    pub timezone: Option<Box<str>>,
+    /// By name; the values are JSON texts.
+    pub attributes: BTreeMap<Box<str>, Box<str>>,
+    /// By their ids.
+    pub devices: BTreeMap<Box<str>, Device>,
+    /// By category and channel: what the user switched on or off.
+    pub preferences: BTreeMap<Box<str>, [Option<bool>; 7]>,
+    pub quiet_hours: QuietChoice,
+    /// The local hour, 0 to 23, at which collected messages come.
+    pub digest_hour: Option<u8>,
+    pub preferred_channel: Option<Channel>,
+}
+
+/// One thing that is known of a user; nothing in it means that it is not known any more. Who changes one never undoes what
+/// somebody else changes at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserEntry {
+    Created(Option<Timestamp>),
+    Email(Option<Box<str>>),
+    Phone(Option<Box<str>>),
+    Locale(Option<Box<str>>),
+    Timezone(Option<Box<str>>),
+    Attribute { name: Box<str>, value: Option<Box<str>> },
+    Device { id: Box<str>, device: Option<Device> },
+    Preference { category: Box<str>, channel: Channel, enabled: Option<bool> },
+    QuietHours(QuietChoice),
+    DigestHour(Option<u8>),
+    PreferredChannel(Option<Channel>),
+}
+
+impl UserEntry {
+    /// What tells the entry from others of the same user: a kind, whose numbers never change, and a name within it.
+    pub fn slot(&self) -> (u8, String) {
+        match self {
+            UserEntry::Created(_) => (0, String::new()),
+            UserEntry::Email(_) => (1, String::new()),
+            UserEntry::Phone(_) => (2, String::new()),
+            UserEntry::Locale(_) => (3, String::new()),
+            UserEntry::Timezone(_) => (4, String::new()),
+            UserEntry::Attribute { name, .. } => (5, name.to_string()),
+            UserEntry::Device { id, .. } => (6, id.to_string()),
+            UserEntry::Preference { category, channel, .. } => (7, format!("{channel}/{category}")),
+            UserEntry::QuietHours(_) => (8, String::new()),
+            UserEntry::DigestHour(_) => (9, String::new()),
+            UserEntry::PreferredChannel(_) => (10, String::new()),
+        }
+    }
+}
+
+impl User {
+    /// `None`: nothing is known.
+    pub fn from_entries(entries: impl IntoIterator<Item = UserEntry>) -> Option<Self> {
+        let mut user = Self::default();
+        for entry in entries {
+            user.apply(entry);
+        }
+        (user != Self::default()).then_some(user)
+    }
+
+    /// Takes one thing in, in place of what was known of it.
+    pub fn apply(&mut self, entry: UserEntry) {
+        match entry {
+            UserEntry::Created(at) => self.created_at = at,
+            UserEntry::Email(email) => self.email = email,
+            UserEntry::Phone(phone) => self.phone = phone,
+            UserEntry::Locale(locale) => self.locale = locale,
+            UserEntry::Timezone(timezone) => self.timezone = timezone,
+            UserEntry::Attribute { name, value } => replace(&mut self.attributes, name, value),
+            UserEntry::Device { id, device } => replace(&mut self.devices, id, device),
+            UserEntry::Preference { category, channel, enabled } => self.prefer(category, channel, enabled),
+            UserEntry::QuietHours(choice) => self.quiet_hours = choice,
+            UserEntry::DigestHour(hour) => self.digest_hour = hour,
+            UserEntry::PreferredChannel(channel) => self.preferred_channel = channel,
+        }
+    }
+
+    /// What the user said of a category on a channel; `None`: nothing, and the category's default holds.
+    pub fn preference(&self, category: &str, channel: Channel) -> Option<bool> {
+        self.preferences.get(category).and_then(|channels| channels[channel.index()])
+    }
+
+    /// What takes all of it back.
+    pub fn taken_back(&self) -> Vec<UserEntry> {
+        let attributes = self.attributes.keys().map(|name| UserEntry::Attribute { name: name.clone(), value: None });
+        let devices = self.devices.keys().map(|id| UserEntry::Device { id: id.clone(), device: None });
+        let preferences = self.preferences.iter().flat_map(|(category, channels)| {
+            let said = Channel::ALL.into_iter().filter(|channel| channels[channel.index()].is_some());
+            said.map(|channel| UserEntry::Preference { category: category.clone(), channel, enabled: None })
+        });
+        let mut entries: Vec<UserEntry> = attributes.chain(devices).chain(preferences).collect();
+        let mut add = |is_known: bool, entry: UserEntry| entries.extend(is_known.then_some(entry));
+        add(self.created_at.is_some(), UserEntry::Created(None));
+        add(self.email.is_some(), UserEntry::Email(None));
+        add(self.phone.is_some(), UserEntry::Phone(None));
+        add(self.locale.is_some(), UserEntry::Locale(None));
+        add(self.timezone.is_some(), UserEntry::Timezone(None));
+        add(self.quiet_hours != QuietChoice::Usual, UserEntry::QuietHours(QuietChoice::Usual));
+        add(self.digest_hour.is_some(), UserEntry::DigestHour(None));
+        add(self.preferred_channel.is_some(), UserEntry::PreferredChannel(None));
+        entries
+    }
+
+    fn prefer(&mut self, category: Box<str>, channel: Channel, enabled: Option<bool>) {
+        let channels = self.preferences.entry(category.clone()).or_default();
+        channels[channel.index()] = enabled;
+        if channels.iter().all(Option::is_none) {
+            self.preferences.remove(&category);
+        }
+    }
+}
+
+fn replace<T>(map: &mut BTreeMap<Box<str>, T>, name: Box<str>, value: Option<T>) {
+    match value {
+        Some(value) => map.insert(name, value),
+        None => map.remove(&name),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Platform, QuietHours, TimeOfDay};
+
+    #[test]
+    fn what_is_taken_back_is_as_if_it_had_never_been_said() {
+        let said = |enabled| UserEntry::Preference { category: "social".into(), channel: Channel::Push, enabled };
+        let mut user = User::from_entries([UserEntry::Created(Some(Timestamp(1))), said(Some(false))]).expect("a user");
+        assert_eq!(user.preference("social", Channel::Push), Some(false));
+        assert_eq!(user.preference("social", Channel::Email), None);
+        user.apply(said(None));
+        assert_eq!(Some(user), User::from_entries([UserEntry::Created(Some(Timestamp(1)))]));
+    }
+
+    #[test]
+    fn of_whom_everything_was_taken_back_nothing_is_known() {
+        let entries = [UserEntry::Email(None), UserEntry::Attribute { name: "tier".into(), value: None }];
+        assert_eq!(User::from_entries(entries), None);
+    }
+
+    #[test]
+    fn of_whom_all_is_taken_back_nothing_is_known_any_more() {
+        let quiet = QuietHours::new(TimeOfDay::MIDNIGHT, TimeOfDay::new(6, 0).expect("a time")).expect("a window");
+        let at = Timestamp(1);
+        let device = Device {
+            platform: Platform::Web,
+            token: "{}".into(),
+            registered_at: at,
+            seen_at: at,
+            dead_since: Some(at),
+        };
+        let all = [
+            UserEntry::Created(Some(at)),
+            UserEntry::Email(Some("a@example.com".into())),
+            UserEntry::Phone(Some("+4930123456".into())),
+            UserEntry::Locale(Some("de".into())),
+            UserEntry::Timezone(Some("Europe/Berlin".into())),
+            UserEntry::Attribute { name: "tier".into(), value: Some("1".into()) },
+            UserEntry::Device { id: "d".into(), device: Some(device) },
+            UserEntry::Preference { category: "social".into(), channel: Channel::Sms, enabled: Some(true) },
+            UserEntry::Preference { category: "social".into(), channel: Channel::Push, enabled: Some(false) },
+            UserEntry::QuietHours(QuietChoice::Own(quiet)),
+            UserEntry::DigestHour(Some(0)),
+            UserEntry::PreferredChannel(Some(Channel::InApp)),
+        ];
+        let mut user = User::from_entries(all.clone()).expect("a user");
+        let back = user.taken_back();
+        assert_eq!(back.len(), all.len());
+        back.into_iter().for_each(|entry| user.apply(entry));
+        assert_eq!(user, User::default());
+    }
+}

@@ -1,0 +1,19 @@
+//! The directory: what is known of users and of addresses, read and changed in one place.
+//!
+//! In: questions and changes, from the API and from what comes of sends. Out: users and suppressions as the store has them, and
+//! announcements for whoever keeps copies. Promise: a change is announced before it is written, so that no copy anywhere is
+//! believed for more than [`STALE_MAX`] after the change was answered:
+//!
+//! - Whoever hears of a change drops its copy, and for [`DISTRUST`] keeps none of what it reads of that key: the write may
+//!   still be under way. A write that takes longer than [`WRITE_WAIT_MAX`] has failed.
+//! - Whoever may not have heard all ([`Changes::is_current`] says no) uses no copy older than [`STALE_MAX`], and keeps none that
+//!   was made then. Whoever has missed some ([`Listener::missed`]) drops all.
+//! - Where a change cannot be announced it is not made.
+
+mod changes;
+mod directory;
+mod followed;
+
+pub use changes::{ChangeKey, Changes, DISTRUST, Listener, LocalChanges, STALE_MAX};
+pub use directory::{Directory, DirectoryError, WRITE_WAIT_MAX};
+pub use followed::LogChanges;
