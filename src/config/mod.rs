@@ -6,6 +6,7 @@
 //! that nobody knows, or a value of the wrong kind, is an error that says where it stands.
 
 mod sections;
+mod planning;
 mod values;
 mod duration;
 mod load;
@@ -16,6 +17,7 @@ mod check;
 mod explain;
 mod roles;
 
+pub use planning::{Calendar, Category, CategoryHours, FromName, Named, Planning, QuietHours, Routing};
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
 pub use roles::Roles;

@@ -33,18 +33,46 @@ pub enum Step {
     Routing = 4,
     Address = 5,
     SendTime = 6,
+    /// What the user wants to hear, on each channel.
+    Consent = 7,
+    Suppression = 8,
+    QuietHours = 9,
+    Holidays = 10,
 }
 
 impl Step {
-    pub const ALL: [Step; 7] =
-        [Step::Cancelled, Step::Expiry, Step::Idempotency, Step::Dedup, Step::Routing, Step::Address, Step::SendTime];
+    pub const ALL: [Step; 11] = [
+        Step::Cancelled,
+        Step::Expiry,
+        Step::Idempotency,
+        Step::Dedup,
+        Step::Routing,
+        Step::Address,
+        Step::SendTime,
+        Step::Consent,
+        Step::Suppression,
+        Step::QuietHours,
+        Step::Holidays,
+    ];
 
     pub fn from_index(index: usize) -> Option<Self> {
         Self::ALL.get(index).copied()
     }
 
     pub fn name(self) -> &'static str {
-        ["cancelled", "expiry", "idempotency", "dedup", "routing", "address", "send_time"][self as usize]
+        [
+            "cancelled",
+            "expiry",
+            "idempotency",
+            "dedup",
+            "routing",
+            "address",
+            "send_time",
+            "consent",
+            "suppression",
+            "quiet_hours",
+            "holidays",
+        ][self as usize]
     }
 }
 
@@ -53,7 +81,7 @@ impl Step {
 pub enum SkipReason {
     /// The same notification was accepted before, as `of`.
     Duplicate { of: NotificationId },
-    /// Its `expires_at` had passed.
+    /// Its `expires_at` had passed, or passes before it may be sent.
     Expired,
     /// The caller cancelled it before it was planned.
     Cancelled,
@@ -63,6 +91,10 @@ pub enum SkipReason {
     NoProvider,
     /// A channel before it in the fallback order took the message.
     DeliveredElsewhere,
+    /// The user does not want messages of its category on the channel.
+    NoConsent,
+    /// Nothing is sent to the address, whoever asks.
+    Suppressed,
 }
 
 impl SkipReason {
@@ -75,6 +107,8 @@ impl SkipReason {
             SkipReason::NoAddress => "no_address",
             SkipReason::NoProvider => "no_provider",
             SkipReason::DeliveredElsewhere => "delivered_elsewhere",
+            SkipReason::NoConsent => "no_consent",
+            SkipReason::Suppressed => "suppressed",
         }
     }
 }

@@ -129,5 +129,7 @@ fn skipped_column(reason: &SkipReason) -> BookColumn {
         SkipReason::NoAddress => BookColumn::SkippedNoAddress,
         SkipReason::NoProvider => BookColumn::SkippedNoProvider,
         SkipReason::DeliveredElsewhere => BookColumn::SkippedDeliveredElsewhere,
+        SkipReason::NoConsent => BookColumn::SkippedNoConsent,
+        SkipReason::Suppressed => BookColumn::SkippedSuppressed,
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn request() -> NotificationRequest {
         channels: Vec::new(),
         routing: Routing::All,
         deliver_at: None,
+        local_time: None,
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,

@@ -85,10 +85,12 @@ pub enum BookColumn {
     Waiting = 12,
     /// Records that could not be decoded or used.
     Rejected = 13,
+    SkippedNoConsent = 14,
+    SkippedSuppressed = 15,
 }
 
 impl BookColumn {
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 16;
 
     pub const ALL: [BookColumn; BookColumn::COUNT] = [
         BookColumn::In,
@@ -105,6 +107,8 @@ impl BookColumn {
         BookColumn::Scheduled,
         BookColumn::Waiting,
         BookColumn::Rejected,
+        BookColumn::SkippedNoConsent,
+        BookColumn::SkippedSuppressed,
     ];
 }
 

@@ -312,6 +312,7 @@ pub fn mail() -> NotificationRequest {
         channels: vec![Channel::Email],
         routing: Routing::All,
         deliver_at: None,
+        local_time: None,
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,
