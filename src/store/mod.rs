@@ -12,6 +12,7 @@ mod measured;
 mod packed;
 mod rows;
 mod spill;
+mod users;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -33,6 +34,7 @@ pub use rows::{
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
 pub use spill::SpillRows;
+pub use users::{SuppressionChange, Suppressions, UserChange, Users};
 
 use crate::codec::CodecError;
 use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
