@@ -35,7 +35,8 @@ const BATCH_ITEMS: usize = 1000;
 
 fn main() {
     let now = Timestamp::parse("2026-11-21T12:00:00Z").expect("a time");
-    let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now };
+    let categories = &fanfare::config::defaults().categories().expect("the default is there");
+    let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories };
     measure("read and check one item", 1, || {
         black_box(read_item(black_box(ITEM), None, &envelope).expect("valid"));
     });
@@ -106,6 +107,7 @@ fn parts() -> ApiParts {
         sandbox: Some(rest.clone()),
         endpoints: rest.clone(),
         contents: rest,
+        categories: Arc::new(fanfare::config::defaults().categories().expect("the default is there")),
         health: fanfare::telemetry::Health::default(),
         metrics: fanfare::telemetry::install(),
     }

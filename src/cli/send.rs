@@ -238,7 +238,8 @@ mod tests {
         .expect("valid");
         let request = line.send.fields.request().expect("valid").to_string();
         let now = Timestamp(0);
-        let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now };
+        let categories = &crate::config::defaults().categories().expect("the default is there");
+        let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories };
         let read = read_request(&request, &envelope).expect("the API takes it");
         assert_eq!((read.channels.len(), read.deliver_at), (2, Some(now + Duration::from_secs(5))));
     }

@@ -17,9 +17,9 @@ mod check;
 mod explain;
 mod roles;
 
-pub use planning::{Calendar, Category, CategoryHours, FromName, Named, Planning, QuietHours, Routing};
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
+pub use planning::{Calendar, Category, CategoryHours, FromName, Named, Planning, QuietHours, Routing};
 pub use roles::Roles;
 pub use sections::{
     Aggregation, ApiKey, ChannelName, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,

@@ -9,7 +9,7 @@ use fanfare::domain::{Channel, Timestamp};
 use fanfare::intake::AcceptedKeys;
 use fanfare::log::SharedLog;
 use fanfare::ownership::LeaseKeeper;
-use fanfare::planning::Policy;
+use fanfare::planning::{People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
@@ -85,9 +85,9 @@ impl Node {
             Arc::new(SimProvider { world: world.clone(), host: host.clone(), name, channels: [channel] })
         };
         let providers = vec![provider("mail", Channel::Email), provider("text", Channel::Sms)];
-        let mut has_provider = [false; 7];
+        let mut costs = [None; 7];
         for channel in [Channel::Email, Channel::Sms] {
-            has_provider[channel.index()] = true;
+            costs[channel.index()] = Some(0.0);
         }
         let keeper = || {
             let rows = SimLeases::new(world.clone(), host.clone());
@@ -99,7 +99,8 @@ impl Node {
             store: SimStore::new(world.clone(), host.clone()),
             coordination: SimCoordination::new(world.clone(), host.clone()),
             renderer: kit.renderer.clone(),
-            policy: Arc::new(Policy::new(&config.dedup, has_provider)),
+            policy: Arc::new(Policy::new(&config, costs)),
+            people: Arc::new(People::unknown()),
             accepted_keys: Arc::new(AcceptedKeys::default()),
             providers: [providers.clone(), providers],
             critical: Handle::current(),

@@ -16,7 +16,7 @@ use crate::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, OperationError, Operations, Replayed, SandboxMessage,
     SandboxMessages, router,
 };
-use crate::config::{Http, load_from};
+use crate::config::{Http, defaults, load_from};
 use crate::domain::{
     Address, Channel, Content, Disposition, NotificationId, NotificationRequest, Parts, Plan, Position, Priority,
     Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
@@ -133,6 +133,7 @@ impl World {
             sandbox: Some(engine.clone()),
             endpoints: engine.clone(),
             contents: engine.clone(),
+            categories: Arc::new(defaults().categories().expect("the default is there")),
             health: health.clone(),
             metrics: install(),
         };
