@@ -22,3 +22,4 @@ mod deliveries;
 mod nodes;
 mod topics;
 mod processes;
+mod people;
