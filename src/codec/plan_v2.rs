@@ -27,6 +27,8 @@ fn plain_reason(number: u8) -> Option<SkipReason> {
         5 => SkipReason::DeliveredElsewhere,
         6 => SkipReason::NoConsent,
         7 => SkipReason::Suppressed,
+        8 => SkipReason::Fatigue,
+        9 => SkipReason::DailyCap,
         _ => return None,
     })
 }
@@ -41,6 +43,8 @@ fn reason(reason: &SkipReason) -> Reason {
         SkipReason::DeliveredElsewhere => (5, None),
         SkipReason::NoConsent => (6, None),
         SkipReason::Suppressed => (7, None),
+        SkipReason::Fatigue => (8, None),
+        SkipReason::DailyCap => (9, None),
     }
 }
 

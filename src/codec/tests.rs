@@ -167,7 +167,7 @@ fn what_version_1_wrote_is_read_and_written_the_same() {
     books.add(Source::Schedule, BookColumn::Waiting, -3);
     // They tell how many columns they have, of which there are more since.
     assert_eq!(decode_books(&golden("books_v1.bin")), Ok(books));
-    let golden = check_golden("books_of_16_columns_v1.bin", &encode_books(&books));
+    let golden = check_golden("books_of_18_columns_v1.bin", &encode_books(&books));
     assert_eq!(decode_books(&golden), Ok(books));
 
     let cursors = Cursors { task_block: 12, timer_bucket: 6_000_000 };
@@ -342,6 +342,8 @@ fn any_reason() -> impl Strategy<Value = SkipReason> {
             SkipReason::DeliveredElsewhere,
             SkipReason::NoConsent,
             SkipReason::Suppressed,
+            SkipReason::Fatigue,
+            SkipReason::DailyCap,
         ]),
     ]
 }

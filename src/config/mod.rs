@@ -19,7 +19,7 @@ mod roles;
 
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
-pub use planning::{Calendar, Category, CategoryHours, FromName, Named, Planning, QuietHours, Routing};
+pub use planning::{Calendar, Category, CategoryHours, Fatigue, FromName, Named, Planning, QuietHours, Routing};
 pub use roles::Roles;
 pub use sections::{
     Aggregation, ApiKey, ChannelName, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,

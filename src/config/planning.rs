@@ -43,6 +43,19 @@ pub struct CategoryHours {
     pub to: Named<TimeOfDay>,
 }
 
+/// How much a user gets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fatigue {
+    /// In which a user gets `max` reminders of one type.
+    #[serde(with = "duration")]
+    pub window: Duration,
+    pub max: u32,
+    /// The most that a user gets in a day, of all categories that do not ignore caps; none: no bound.
+    #[serde(default)]
+    pub daily_cap: Option<u32>,
+}
+
 /// Days on which people are left alone.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +106,14 @@ pub struct Category {
     /// In the place of `[quiet_hours]`.
     #[serde(default)]
     pub quiet_hours: Option<CategoryHours>,
+    #[serde(default)]
+    pub ignores_caps: bool,
+    /// The most of it that a user gets in a day; none: no bound.
+    #[serde(default)]
+    pub daily_cap: Option<u32>,
+    /// Whether `[fatigue]` bounds how often messages of one type come.
+    #[serde(default)]
+    pub reminder: bool,
 }
 
 impl Category {
@@ -125,6 +146,12 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
         if !category.opt_out && !category.enabled {
             return Err(format!("category `{name}`: nobody would ever get it with `enabled` and `opt_out` both false"));
         }
+        if category.daily_cap == Some(0) {
+            return Err(format!("category `{name}`: with a `daily_cap` of 0 nobody would ever get it; leave it out"));
+        }
+        if category.ignores_caps && (category.daily_cap.is_some() || category.reminder) {
+            return Err(format!("category `{name}`: it cannot ignore caps and have `daily_cap` or `reminder`"));
+        }
         once_each(&category.channels).map_err(|twice| format!("category `{name}`: `channels` has {twice} twice"))?;
     }
     if config.categories().is_none() {
@@ -140,6 +167,10 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     }
     if config.planning.cache < ByteSize(1 << 20) {
         return Err("`planning.cache` must be at least \"1 MiB\"".to_owned());
+    }
+    let fatigue = &config.fatigue;
+    if fatigue.max == 0 || fatigue.window.is_zero() || fatigue.daily_cap == Some(0) {
+        return Err("`fatigue.window`, `fatigue.max` and `fatigue.daily_cap` must be above 0".to_owned());
     }
     calendars(&config.calendars)?;
     let routing = &config.routing;
@@ -207,6 +238,9 @@ impl Config {
             ignores_quiet_hours: category.ignores_quiet_hours,
             ignores_holidays: category.ignores_holidays,
             quiet_hours: category.quiet_hours.as_ref().and_then(CategoryHours::hours),
+            ignores_caps: category.ignores_caps,
+            daily_cap: category.daily_cap,
+            is_reminder: category.reminder,
         });
         Categories::new(all.collect(), &self.planning.default_category)
     }

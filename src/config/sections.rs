@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::planning::{Calendar, Category, Planning, QuietHours, Routing};
+use super::planning::{Calendar, Category, Fatigue, Planning, QuietHours, Routing};
 use super::{ByteSize, Secret, duration};
 use crate::domain::Channel;
 
@@ -25,6 +25,7 @@ pub struct Config {
     pub planning: Planning,
     pub categories: Vec<Category>,
     pub quiet_hours: QuietHours,
+    pub fatigue: Fatigue,
     #[serde(default)]
     pub calendars: Vec<Calendar>,
     pub routing: Routing,

@@ -20,6 +20,12 @@ pub struct Category {
     pub ignores_holidays: bool,
     /// In the place of those in the configuration, for users without their own.
     pub quiet_hours: Option<QuietHours>,
+    /// Whether it comes however much the user got already, and counts for nothing.
+    pub ignores_caps: bool,
+    /// The most of it that a user gets in a day; `None`: no bound.
+    pub daily_cap: Option<u32>,
+    /// Whether messages of one type are reminders of each other, of which a user gets few.
+    pub is_reminder: bool,
 }
 
 impl Category {
@@ -72,6 +78,9 @@ mod tests {
             ignores_quiet_hours: false,
             ignores_holidays: false,
             quiet_hours: None,
+            ignores_caps: false,
+            daily_cap: None,
+            is_reminder: false,
         }
     }
 

@@ -38,10 +38,14 @@ pub enum Step {
     Suppression = 8,
     QuietHours = 9,
     Holidays = 10,
+    /// How often the user got a message of this type.
+    Fatigue = 11,
+    /// How much the user got in a day.
+    Caps = 12,
 }
 
 impl Step {
-    pub const ALL: [Step; 11] = [
+    pub const ALL: [Step; 13] = [
         Step::Cancelled,
         Step::Expiry,
         Step::Idempotency,
@@ -53,6 +57,8 @@ impl Step {
         Step::Suppression,
         Step::QuietHours,
         Step::Holidays,
+        Step::Fatigue,
+        Step::Caps,
     ];
 
     pub fn from_index(index: usize) -> Option<Self> {
@@ -72,6 +78,8 @@ impl Step {
             "suppression",
             "quiet_hours",
             "holidays",
+            "fatigue",
+            "caps",
         ][self as usize]
     }
 }
@@ -95,6 +103,10 @@ pub enum SkipReason {
     NoConsent,
     /// Nothing is sent to the address, whoever asks.
     Suppressed,
+    /// The user got as many messages of this type as they may in the time.
+    Fatigue,
+    /// The user got as much of its category, or of all, as they may in a day.
+    DailyCap,
 }
 
 impl SkipReason {
@@ -109,6 +121,8 @@ impl SkipReason {
             SkipReason::DeliveredElsewhere => "delivered_elsewhere",
             SkipReason::NoConsent => "no_consent",
             SkipReason::Suppressed => "suppressed",
+            SkipReason::Fatigue => "fatigue",
+            SkipReason::DailyCap => "daily_cap",
         }
     }
 }

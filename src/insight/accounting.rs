@@ -19,13 +19,15 @@ pub struct Accounting {
 }
 
 /// Why items are skipped, each with its column.
-pub const SKIP_REASONS: [(&str, BookColumn); 6] = [
+pub const SKIP_REASONS: [(&str, BookColumn); 8] = [
     ("duplicate", BookColumn::SkippedDuplicate),
     ("no_address", BookColumn::SkippedNoAddress),
     ("no_provider", BookColumn::SkippedNoProvider),
     ("delivered_elsewhere", BookColumn::SkippedDeliveredElsewhere),
     ("no_consent", BookColumn::SkippedNoConsent),
     ("suppressed", BookColumn::SkippedSuppressed),
+    ("fatigue", BookColumn::SkippedFatigue),
+    ("daily_cap", BookColumn::SkippedDailyCap),
 ];
 
 impl Accounting {

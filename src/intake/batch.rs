@@ -131,5 +131,7 @@ fn skipped_column(reason: &SkipReason) -> BookColumn {
         SkipReason::DeliveredElsewhere => BookColumn::SkippedDeliveredElsewhere,
         SkipReason::NoConsent => BookColumn::SkippedNoConsent,
         SkipReason::Suppressed => BookColumn::SkippedSuppressed,
+        SkipReason::Fatigue => BookColumn::SkippedFatigue,
+        SkipReason::DailyCap => BookColumn::SkippedDailyCap,
     }
 }

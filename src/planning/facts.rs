@@ -42,6 +42,19 @@ pub struct CandidateFacts {
     pub is_online: bool,
     /// By [`crate::domain::AddressKind`]: whether nothing is sent to the address that it would use.
     pub suppressed: [bool; 2],
+    /// What its user got before; `None`: it is not counted, as long as no store keeps it.
+    pub received: Option<Received>,
+}
+
+/// What a user was sent, or is about to be: what ended otherwise does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Received {
+    /// Of the request's type (its template) within the window of fatigue.
+    pub of_type: u32,
+    /// Of its category within the last 24 hours.
+    pub of_category: u32,
+    /// Of all categories that do not ignore caps, within the last 24 hours.
+    pub in_all: u32,
 }
 
 /// Where facts come from.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use directory::{Directory, EntryKey, WRITE_MAX};
-pub use facts::{CandidateFacts, Facts, People, Sources, gather, peek};
+pub use facts::{CandidateFacts, Facts, People, Received, Sources, gather, peek};
 pub use policy::{Policy, RoutingPolicy};
 
 use crate::domain::{
@@ -96,7 +96,7 @@ fn plan(
 
 /// Asks the gates in their order, then finds the ways and the time. Each verdict is noted; the first skip ends it.
 fn decide(case: &Case<'_>, decisions: &mut Vec<Decision>) -> Result<Vec<TaskSpec>, SkipReason> {
-    for gate in &GATES {
+    for gate in GATES.iter().filter(|gate| (gate.is_asked)(case)) {
         let verdict = (gate.judge)(case);
         decisions.push(Decision { step: gate.step, channel: None, verdict: verdict.clone() });
         if let Verdict::Skip(reason) = verdict {

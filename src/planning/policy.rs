@@ -21,6 +21,10 @@ pub struct Policy {
     pub calendars: Vec<Calendar>,
     /// Of users whose own is not known.
     pub zone: Zone,
+    /// How many reminders of one type a user gets within the window of fatigue.
+    pub reminders_max: u32,
+    /// The most that a user gets in a day, of all categories that do not ignore caps; `None`: no bound.
+    pub daily_cap: Option<u32>,
 }
 
 /// Which channels the engine chooses from where none is named.
@@ -67,6 +71,8 @@ impl Policy {
             quiet_hours: config.usual_quiet_hours(),
             calendars: config.special_days(),
             zone: config.planning.timezone.0.clone(),
+            reminders_max: config.fatigue.max,
+            daily_cap: config.fatigue.daily_cap,
         }
     }
 

@@ -420,7 +420,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
 
 /// The gates, then the channels one after the other, then what holds.
 fn rank(step: Step) -> usize {
-    let steps = [Step::Cancelled, Step::Expiry, Step::Idempotency, Step::Dedup];
+    let steps = [Step::Cancelled, Step::Expiry, Step::Idempotency, Step::Dedup, Step::Fatigue, Step::Caps];
     let holds = [Step::QuietHours, Step::Holidays, Step::SendTime];
     let place = |steps: &[Step]| steps.iter().position(|one| *one == step);
     place(&steps).or_else(|| place(&holds).map(|place| steps.len() + 1 + place)).unwrap_or(steps.len())

@@ -87,10 +87,12 @@ pub enum BookColumn {
     Rejected = 13,
     SkippedNoConsent = 14,
     SkippedSuppressed = 15,
+    SkippedFatigue = 16,
+    SkippedDailyCap = 17,
 }
 
 impl BookColumn {
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 18;
 
     pub const ALL: [BookColumn; BookColumn::COUNT] = [
         BookColumn::In,
@@ -109,6 +111,8 @@ impl BookColumn {
         BookColumn::Rejected,
         BookColumn::SkippedNoConsent,
         BookColumn::SkippedSuppressed,
+        BookColumn::SkippedFatigue,
+        BookColumn::SkippedDailyCap,
     ];
 }
 

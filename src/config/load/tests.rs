@@ -182,6 +182,9 @@ fn rules_of_planning_that_cannot_be_are_refused() {
     check(&category("priority = \"urgent\""), "`urgent` is no priority");
     check(&category("quiet_hours = { from = \"22:00\", to = \"22:00\" }"), "whole day");
     check(&category("enabled = false\nopt_out = false"), "nobody would ever get it");
+    check(&category("daily_cap = 0"), "`daily_cap` of 0");
+    check(&category("ignores_caps = true\nreminder = true"), "cannot ignore caps");
+    check("[fatigue]\nmax = 0\n", "`fatigue.max`");
     check(&category("daily_cup = 1"), "unknown key `categories.0.daily_cup`");
     check(&category("[[categories]]\nname = \"a\""), "two categories are called `a`");
     check("[[categories]]\nname = \"news\"\n", "`planning.default_category` is `transactional`");

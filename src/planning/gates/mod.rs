@@ -11,6 +11,8 @@ mod address;
 mod suppression;
 mod quiet_hours;
 mod holidays;
+mod fatigue;
+mod caps;
 
 pub(super) use address::{add as add_addresses, text as address_text};
 
@@ -51,6 +53,8 @@ impl<'a> Case<'a> {
 pub(super) struct Gate {
     pub(super) step: Step,
     pub(super) judge: fn(&Case<'_>) -> Verdict,
+    /// Whether there is anything to judge.
+    pub(super) is_asked: fn(&Case<'_>) -> bool,
     /// Whether the verdict rests on who holds a claim. The others are asked before anything is claimed.
     needs_claims: bool,
 }
@@ -68,12 +72,18 @@ pub(super) struct HoldGate {
 }
 
 /// The gates in the order in which they are asked; the first to skip has the word.
-pub(super) const GATES: [Gate; 4] = [
-    Gate { step: Step::Cancelled, judge: cancelled::judge, needs_claims: false },
-    Gate { step: Step::Expiry, judge: expiry::judge, needs_claims: false },
-    Gate { step: Step::Idempotency, judge: idempotency::judge, needs_claims: true },
-    Gate { step: Step::Dedup, judge: dedup::judge, needs_claims: true },
+pub(super) const GATES: [Gate; 6] = [
+    Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
+    Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
+    Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Dedup, judge: dedup::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
+    Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
 ];
+
+fn always(_: &Case<'_>) -> bool {
+    true
+}
 
 /// Those that each channel is asked for, in this order.
 pub(super) const CHANNEL_GATES: [ChannelGate; 4] = [
@@ -91,5 +101,8 @@ pub(super) const HOLD_GATES: [HoldGate; 2] = [
 
 /// Whether every gate that needs no claims lets the notification pass.
 pub(super) fn pass_without_claims(case: &Case<'_>) -> bool {
-    GATES.iter().filter(|gate| !gate.needs_claims).all(|gate| (gate.judge)(case) == Verdict::Pass)
+    GATES
+        .iter()
+        .filter(|gate| !gate.needs_claims)
+        .all(|gate| !(gate.is_asked)(case) || (gate.judge)(case) == Verdict::Pass)
 }
