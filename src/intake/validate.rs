@@ -113,6 +113,7 @@ pub fn read_item(
 fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<NotificationRequest, Vec<FieldProblem>> {
     let mut problems = Problems::default();
     later_features(&wire, &mut problems);
+    let local_time = times::local_time(&wire, &mut problems);
     let to = recipient(wire.to.unwrap_or_default().0, &mut problems);
     if wire.user_id.is_none() && to == Recipient::default() {
         problems.add("/to", "`user_id` or an address in `to` is required");
@@ -137,7 +138,6 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
         problems.add(format!("/channels/{index}"), format!("`{}` is there twice", channels[index]));
     }
     let content = content(wire.template, wire.content, &mut problems);
-    let local_time = times::local_time(&wire, &mut problems);
     let deliver_at = times::deliver_at(wire.deliver_at, wire.delay_seconds, envelope.now, &mut problems);
     times::expiry(wire.expires_at.map(|at| at.0), deliver_at, envelope.now, &mut problems);
     let data = json::object("/data", wire.data, &mut problems);
