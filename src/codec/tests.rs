@@ -116,12 +116,12 @@ fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     if std::env::var_os("FANFARE_WRITE_GOLDEN").is_some() && !path.exists() {
         std::fs::write(&path, bytes).expect("the golden file can be written");
     }
-    let golden = golden(name);
+    let golden = read_golden(name);
     assert_eq!(bytes, golden, "{name}: the shape of a released version changed; make a new version instead");
     golden
 }
 
-fn golden(name: &str) -> Vec<u8> {
+fn read_golden(name: &str) -> Vec<u8> {
     let path = golden_path(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -138,7 +138,7 @@ fn what_version_1_wrote_is_read_and_written_the_same() {
     let duplicate = skipped(SkipReason::Duplicate { of: NotificationId(place()) });
     for (name, plan) in [("plan_v1.bin", plan()), ("plan_skipped_v1.bin", duplicate)] {
         // Plans are written as version 2 since.
-        assert_eq!(decode_plan(place(), &golden(name)), Ok(plan));
+        assert_eq!(decode_plan(place(), &read_golden(name)), Ok(plan));
     }
 
     let golden = check_golden("event_v1.bin", &in_buffer(|bytes| encode_event(&event(), bytes)));
@@ -166,7 +166,7 @@ fn what_version_1_wrote_is_read_and_written_the_same() {
     books.add(Source::Http, BookColumn::In, 1_000_000);
     books.add(Source::Schedule, BookColumn::Waiting, -3);
     // They tell how many columns they have, of which there are more since.
-    assert_eq!(decode_books(&golden("books_v1.bin")), Ok(books));
+    assert_eq!(decode_books(&read_golden("books_v1.bin")), Ok(books));
     let golden = check_golden("books_of_18_columns_v1.bin", &encode_books(&books));
     assert_eq!(decode_books(&golden), Ok(books));
 

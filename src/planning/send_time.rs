@@ -29,9 +29,9 @@ pub(super) fn find(case: &Case<'_>) -> Times {
     let mut at = request.deliver_at.or_else(local).unwrap_or(case.now).max(case.now);
     let mut held = [None; HOLD_GATES.len()];
     for _ in 0..ROUNDS_MAX {
-        let holds = HOLD_GATES.iter().enumerate();
-        let hold = holds.filter_map(|(index, gate)| Some((index, (gate.until)(case, &zone, at)?)));
-        let Some((index, until)) = hold.filter(|(_, until)| *until > at).next() else { break };
+        let mut holds = HOLD_GATES.iter().map(|gate| (gate.until)(case, &zone, at)).enumerate();
+        let hold = holds.find_map(|(index, until)| Some((index, until.filter(|until| *until > at)?)));
+        let Some((index, until)) = hold else { break };
         held[index] = Some(until);
         at = until;
     }

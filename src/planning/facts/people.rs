@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::super::directory::{Directory, EntryKey, Known};
-use super::super::gates::Case;
-use super::super::{Policy, routing};
 use super::CandidateFacts;
 use crate::domain::{NotificationRequest, SuppressedAddress, Suppression, Timestamp, User, UserKey};
+use crate::planning::directory::{Directory, EntryKey, Known};
+use crate::planning::gates::Case;
+use crate::planning::{Policy, routing};
 use crate::store::{StoreError, SuppressionChange, Suppressions, UserChange, Users};
 
 /// Where planning learns of people.
