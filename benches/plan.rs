@@ -30,7 +30,7 @@ fn main() {
     for category in ["transactional", "social", "marketing"] {
         let people = |bytes| {
             let directory = Arc::new(Directory::new(bytes, Duration::from_secs(600)));
-            directory.set_following(true);
+            directory.set_following(true, Timestamp(0));
             People::new(Arc::new(Known), Arc::new(Known), directory)
         };
         let (warm, cold) = (people(64 << 20), people(0));

@@ -66,6 +66,8 @@ struct State {
     all_announced: Timestamp,
     /// Whether every change is heard of.
     is_following: bool,
+    /// What was thrown away, to be taken apart by whoever did it, when the others may go on: it may be many thousand entries.
+    gone: Vec<Generation>,
 }
 
 #[derive(Debug, Default)]
@@ -96,49 +98,49 @@ impl Directory {
     }
 
     /// Whether this node hears of every change from now on. While it does not, nothing is trusted for long.
-    pub fn set_following(&self, is_following: bool) {
-        let mut state = self.state();
-        if state.is_following != is_following {
-            state.is_following = is_following;
-            // What was changed while nobody listened is not known.
-            (state.young, state.old) = Default::default();
-        }
+    pub fn set_following(&self, is_following: bool, now: Timestamp) {
+        self.with(|state| {
+            if state.is_following != is_following {
+                state.is_following = is_following;
+                state.forget_all();
+                // What was announced while nobody listened may still be on its way to the store.
+                state.all_announced = now + WRITE_MAX;
+            }
+        });
     }
 
     /// A change was announced: what is known of it goes, and what is read of it is not kept for a while.
     pub fn forget(&self, key: EntryKey, now: Timestamp) {
-        let mut state = self.state();
-        state.young.remove(key);
-        state.old.remove(key);
-        if state.announced.len() >= ANNOUNCED_MAX {
-            state.announced.retain(|_, until| *until > now);
-        }
-        let until = now + WRITE_MAX;
-        if state.announced.len() >= ANNOUNCED_MAX {
-            (state.young, state.old) = Default::default();
-            state.announced.clear();
-            state.all_announced = until;
-        } else {
-            state.announced.insert(key, until);
-        }
+        self.with(|state| state.forget(key, now));
     }
 
     /// What is known of each, in the order asked for; `None`: it must be read.
     pub(super) fn look_up(&self, keys: &[EntryKey], now: Timestamp) -> Vec<Option<Known>> {
-        let mut state = self.state();
-        let age_max = if state.is_following { self.age_max } else { UNFOLLOWED_AGE_MAX };
-        keys.iter().map(|key| state.look_up(*key, now, age_max, self.bytes_max / 2)).collect()
+        self.with(|state| {
+            let age_max = if state.is_following { self.age_max } else { UNFOLLOWED_AGE_MAX };
+            keys.iter().map(|key| state.look_up(*key, now, age_max, self.bytes_max / 2)).collect()
+        })
     }
 
     /// Keeps what was read after `asked_at`, unless a change of it was announced.
     pub(super) fn keep(&self, read: impl IntoIterator<Item = (EntryKey, Known)>, asked_at: Timestamp) {
-        let mut state = self.state();
-        for (key, known) in read {
-            let is_announced = state.announced.get(&key).is_some_and(|until| *until > asked_at);
-            if !is_announced && state.all_announced <= asked_at {
-                state.insert(key, Entry { known, read_at: asked_at }, self.bytes_max / 2);
+        self.with(|state| {
+            for (key, known) in read {
+                let is_announced = state.announced.get(&key).is_some_and(|until| *until > asked_at);
+                if !is_announced && state.all_announced <= asked_at {
+                    state.insert(key, Entry { known, read_at: asked_at }, self.bytes_max / 2);
+                }
             }
-        }
+        });
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let answer = work(&mut state);
+        let gone = std::mem::take(&mut state.gone);
+        drop(state);
+        drop(gone);
+        answer
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,6 +149,27 @@ impl Directory {
 }
 
 impl State {
+    fn forget(&mut self, key: EntryKey, now: Timestamp) {
+        self.young.remove(key);
+        self.old.remove(key);
+        if self.announced.len() >= ANNOUNCED_MAX {
+            self.announced.retain(|_, until| *until > now);
+        }
+        let until = now + WRITE_MAX;
+        if self.announced.len() >= ANNOUNCED_MAX {
+            self.forget_all();
+            self.announced.clear();
+            self.all_announced = until;
+        } else {
+            self.announced.insert(key, until);
+        }
+    }
+
+    fn forget_all(&mut self) {
+        let both = [&mut self.young, &mut self.old].map(std::mem::take);
+        self.gone.extend(both);
+    }
+
     fn look_up(&mut self, key: EntryKey, now: Timestamp, age_max: Duration, half: usize) -> Option<Known> {
         let is_fresh = |entry: &&Entry| now.since(entry.read_at) < age_max;
         if let Some(entry) = self.young.entries.get(&key) {
@@ -162,7 +185,8 @@ impl State {
     fn insert(&mut self, key: EntryKey, entry: Entry, half: usize) {
         let bytes = entry.known.bytes();
         if self.young.bytes + bytes > half {
-            self.old = std::mem::take(&mut self.young);
+            let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.gone.push(old);
         }
         self.old.remove(key);
         self.young.remove(key);
@@ -226,7 +250,7 @@ mod tests {
 
     fn following(bytes_max: usize) -> Directory {
         let directory = Directory::new(bytes_max, Duration::from_secs(600));
-        directory.set_following(true);
+        directory.set_following(true, Timestamp(0));
         directory
     }
 
@@ -250,8 +274,12 @@ mod tests {
         directory.keep([(key(1), user("a"))], NOW);
         assert!(knows(&directory, 1, NOW + Duration::from_millis(999)));
         assert!(!knows(&directory, 1, NOW + Duration::from_secs(1)));
-        directory.set_following(true);
+        directory.set_following(true, NOW);
         assert!(!knows(&directory, 1, NOW), "what was changed while nobody listened is not known");
+        directory.keep([(key(1), user("a"))], NOW);
+        assert!(!knows(&directory, 1, NOW), "it may have been announced and not written yet");
+        directory.keep([(key(1), user("a"))], NOW + WRITE_MAX);
+        assert!(knows(&directory, 1, NOW + WRITE_MAX));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl World {
     fn of(store: FakePeople) -> Self {
         let store = Arc::new(store);
         let directory = Arc::new(Directory::new(1 << 20, Duration::from_secs(600)));
-        directory.set_following(true);
+        directory.set_following(true, Timestamp(0));
         Self {
             claims: FakeClaims::default(),
             rows: FakeRows::default(),
