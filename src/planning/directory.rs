@@ -236,6 +236,8 @@ fn bytes_of(user: &User) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_000_000);
@@ -333,5 +335,56 @@ mod tests {
         assert_eq!(of("a", "bc"), of("a", "bc"));
         assert_ne!(of("a", "bc"), of("ab", "c"));
         assert_ne!(of("a", "bc"), of("a", "bd"));
+    }
+
+    /// What may happen to one of a few entries; times in seconds.
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// It is read, and kept so much later.
+        Keep(u128, u64),
+        Forget(u128),
+        Wait(u64),
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0u128..4, 0u64..3).prop_map(|(key, late)| Step::Keep(key, late)),
+            (0u128..4).prop_map(Step::Forget),
+            (0u64..15).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_known_that_was_read_before_a_change_was_certainly_written(
+            steps in prop::collection::vec(any_step(), 0..60),
+            places in 1usize..8,
+        ) {
+            let directory = following(places * user("1000000").bytes());
+            let mut now = NOW;
+            let mut changed: HashMap<u128, Timestamp> = HashMap::new();
+            for step in steps {
+                match step {
+                    Step::Wait(seconds) => now = now + Duration::from_secs(seconds),
+                    Step::Forget(number) => {
+                        directory.forget(key(number), now);
+                        changed.insert(number, now);
+                    }
+                    Step::Keep(number, late) => {
+                        let asked_at = now - Duration::from_secs(late);
+                        directory.keep([(key(number), user(&asked_at.millis().to_string()))], asked_at);
+                    }
+                }
+                for number in 0..4 {
+                    let Some(Known::User(Some(user))) = directory.look_up(&[key(number)], now).remove(0) else { continue };
+                    let asked_at = user.email.as_deref().and_then(|text| text.parse().ok()).map(Timestamp);
+                    let asked_at = asked_at.expect("the time that the test wrote");
+                    prop_assert!(now.since(asked_at) < Duration::from_secs(600));
+                    if let Some(changed) = changed.get(&number) {
+                        prop_assert!(asked_at >= *changed + WRITE_MAX, "{asked_at} after {changed}");
+                    }
+                }
+            }
+        }
     }
 }
