@@ -303,7 +303,7 @@ proptest! {
         let gates: Vec<Step> = GATES.iter().map(|gate| gate.step).collect();
         for plan in World::default().run(batch) {
             let steps: Vec<Step> = plan.decisions.iter().map(|decision| decision.step).collect();
-            prop_assert!(steps.iter().is_sorted_by_key(|step| rank(**step)));
+            prop_assert!(steps.iter().is_sorted_by_key(|step| rank(*step)));
             let judged: Vec<Step> = steps.into_iter().filter(|step| gates.contains(step)).collect();
             prop_assert_eq!(&judged[..], &gates[..judged.len()]);
         }
