@@ -1,5 +1,7 @@
 //! Where to: the addresses of a channel. Those in the request count before the user's own.
 
+use std::cmp::Reverse;
+
 use super::Case;
 use crate::domain::{Address, Channel, Device, SkipReason, Verdict};
 
@@ -21,7 +23,7 @@ pub(in crate::planning) fn add(case: &Case<'_>, channel: Channel, ways: &mut Vec
     if channel == Channel::Push && case.request.to.push_token.is_none() {
         let mut active: Vec<&Device> = devices(case).collect();
         // The sort keeps the order of their ids.
-        active.sort_by(|a, b| b.seen_at.cmp(&a.seen_at));
+        active.sort_by_key(|device| Reverse(device.seen_at));
         let tokens = active.into_iter().take(DEVICES_MAX).map(|device| Address::PushToken(device.token.clone()));
         ways.extend(tokens.map(|token| (channel, token)));
         return;
