@@ -38,7 +38,8 @@ const BATCH_ITEMS: usize = 1000;
 
 fn main() {
     let now = Timestamp::parse("2026-11-21T12:00:00Z").expect("a time");
-    let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now };
+    let categories = &fanfare::config::defaults().categories().expect("the default is there");
+    let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories };
     measure("read and check one item", 1, || {
         black_box(read_item(black_box(ITEM), None, &envelope).expect("valid"));
     });
@@ -103,7 +104,6 @@ fn parts() -> ApiParts {
         clock,
         log,
         users: Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default()))),
-        categories: Arc::new(fanfare::config::ShippedCategories),
         store,
         acceptor,
         operations: rest.clone(),
@@ -111,6 +111,7 @@ fn parts() -> ApiParts {
         sandbox: Some(rest.clone()),
         endpoints: rest.clone(),
         contents: rest,
+        categories: Arc::new(fanfare::config::defaults().categories().expect("the default is there")),
         health: fanfare::telemetry::Health::default(),
         metrics: fanfare::telemetry::install(),
     }

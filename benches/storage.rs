@@ -167,6 +167,7 @@ fn request(index: u64) -> NotificationRequest {
         channels: vec![Channel::Webhook],
         routing: Routing::All,
         deliver_at: None,
+        local_time: None,
         expires_at: Some(NOW + Duration::from_secs(3600)),
         dedup_key: Some(format!("order-{index}").into()),
         dedup_window_seconds: None,

@@ -11,9 +11,9 @@ use super::ports::{DryRun, SandboxMessages};
 use super::problem::Problem;
 use super::retry_key::Answers;
 use crate::clock::SharedClock;
-use crate::config::{Categories, Http};
-use crate::domain::{NotificationRequest, Priority, Source};
-use crate::intake::{Acceptor, ContentCheck, EndpointCheck, refused_counter, repeated_counter};
+use crate::config::Http;
+use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source};
+use crate::intake::{Acceptor, ContentCheck, EndpointCheck, Envelope, refused_counter, repeated_counter};
 use crate::log::SharedLog;
 use crate::store::SharedStore;
 use crate::telemetry::{Counter, Health, MetricsPage};
@@ -28,7 +28,6 @@ pub struct ApiParts {
     pub log: SharedLog,
     pub store: SharedStore,
     pub users: Arc<Directory>,
-    pub categories: Arc<dyn Categories>,
     pub acceptor: Arc<Acceptor>,
     pub operations: Arc<dyn Operations>,
     pub dry_run: Arc<dyn DryRun>,
@@ -36,6 +35,7 @@ pub struct ApiParts {
     pub sandbox: Option<Arc<dyn SandboxMessages>>,
     pub endpoints: Arc<dyn EndpointCheck>,
     pub contents: Arc<dyn ContentCheck>,
+    pub categories: Arc<Categories>,
     pub health: Health,
     pub metrics: MetricsPage,
 }
@@ -82,6 +82,12 @@ impl Api {
             repeated: repeated_counter(Source::Http),
             parts,
         }
+    }
+
+    /// What a request has besides its body.
+    pub(super) fn envelope<'a>(&'a self, tenant: &'a str, idempotency: Option<Idempotency>) -> Envelope<'a> {
+        let (now, categories) = (self.parts.clock.now(), &*self.parts.categories);
+        Envelope { tenant, source: Source::Http, idempotency, now, categories }
     }
 
     /// A place among the requests that are not critical, held until they are durable; none for what is critical. The priority

@@ -87,6 +87,9 @@ struct Fields {
     /// Send it at this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     deliver_at: Option<String>,
+    /// Send it when the user's clock next shows this (HH:MM)
+    #[arg(long, value_name = "HH:MM")]
+    local_time: Option<String>,
     /// Do not send it after this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
@@ -184,6 +187,7 @@ impl Fields {
         set("routing", text(&self.routing));
         set("delay_seconds", self.delay.map(|seconds| json!(seconds)));
         set("deliver_at", text(&self.deliver_at));
+        set("local_time", text(&self.local_time));
         set("expires_at", text(&self.expires_at));
         set("dedup_key", text(&self.dedup_key));
         Ok(Value::Object(request))
@@ -238,7 +242,8 @@ mod tests {
         .expect("valid");
         let request = line.send.fields.request().expect("valid").to_string();
         let now = Timestamp(0);
-        let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now };
+        let categories = &crate::config::defaults().categories().expect("the default is there");
+        let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories };
         let read = read_request(&request, &envelope).expect("the API takes it");
         assert_eq!((read.channels.len(), read.deliver_at), (2, Some(now + Duration::from_secs(5))));
     }

@@ -1,9 +1,11 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
-//! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2` those that came later;
-//! `users_v1` is about people. What a released binary wrote stays readable: a new shape gets a new version and a file of its own,
-//! and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
+//! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
+//! that came later; `users_v1` is about people. What a released binary wrote stays readable: a new shape gets a new version and a
+//! file of its own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
+mod plan_v2;
+mod request_v3;
 mod users_v1;
 mod v1;
 mod v2;
@@ -22,6 +24,10 @@ const LENGTH_MAX: usize = 16 << 20;
 const VERSION: u8 = 1;
 /// The version of requests that carry the key of their batch.
 const REQUEST_OF_BATCH: u8 = 2;
+/// The version of requests for a local time.
+const REQUEST_FOR_LOCAL_TIME: u8 = 3;
+/// The version of plans whose decisions and reasons are numbers; all are written so.
+const PLAN_IN_NUMBERS: u8 = 2;
 /// The version of dead letters about records of other programs.
 const FOREIGN_LETTER: u8 = 2;
 /// The version of books that say which rows they have.
@@ -44,9 +50,10 @@ pub enum CodecError {
 /// A record of the log.
 pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
-    match request.idempotency.and_then(|retry| retry.batch) {
-        None => encode(&v1::RequestOut::from(request), &mut bytes),
-        Some(batch) => encode_as(REQUEST_OF_BATCH, &v2::RequestOut::new(request, batch), &mut bytes),
+    match (request.local_time, request.idempotency.and_then(|retry| retry.batch)) {
+        (None, None) => encode(&v1::RequestOut::from(request), &mut bytes),
+        (None, Some(batch)) => encode_as(REQUEST_OF_BATCH, &v2::RequestOut::new(request, batch), &mut bytes),
+        (Some(time), _) => encode_as(REQUEST_FOR_LOCAL_TIME, &request_v3::RequestOut::new(request, time), &mut bytes),
     }
     bytes
 }
@@ -54,6 +61,7 @@ pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
 /// Reads what [`encode_request`] wrote.
 pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
     match bytes.first() {
+        Some(&REQUEST_FOR_LOCAL_TIME) => decode_as::<request_v3::Request>(REQUEST_FOR_LOCAL_TIME, bytes)?.into_domain(),
         Some(&REQUEST_OF_BATCH) => decode_as::<v2::Request>(REQUEST_OF_BATCH, bytes)?.into_domain(),
         _ => decode::<v1::Request>(bytes)?.into_domain(),
     }
@@ -61,12 +69,15 @@ pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
 
 /// Appends a plan; its position is the row's key and not in the bytes.
 pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
-    encode(&v1::PlanOut::from(plan), bytes);
+    encode_as(PLAN_IN_NUMBERS, &plan_v2::PlanOut::from(plan), bytes);
 }
 
 /// Reads what [`encode_plan`] wrote at `position`.
 pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
-    decode::<v1::Plan>(bytes)?.into_domain(position)
+    match bytes.first() {
+        Some(&PLAN_IN_NUMBERS) => decode_as::<plan_v2::Plan>(PLAN_IN_NUMBERS, bytes)?.into_domain(position),
+        _ => decode::<v1::Plan>(bytes)?.into_domain(position),
+    }
 }
 
 /// Appends an event; its position is the row's key and not in the bytes.

@@ -11,21 +11,21 @@ use crate::domain::{
 };
 use crate::store::{self, BookColumn, ClaimRow, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
-type Text = Box<str>;
+pub(super) type Text = Box<str>;
 
-fn damaged(what: &str) -> CodecError {
+pub(super) fn damaged(what: &str) -> CodecError {
     CodecError::Damaged(format!("it holds no valid {what}"))
 }
 
-fn channel(number: u8) -> Result<Channel, CodecError> {
+pub(super) fn channel(number: u8) -> Result<Channel, CodecError> {
     Channel::from_index(usize::from(number)).ok_or_else(|| damaged("channel"))
 }
 
-fn source(number: u8) -> Result<Source, CodecError> {
+pub(super) fn source(number: u8) -> Result<Source, CodecError> {
     Source::from_index(usize::from(number)).ok_or_else(|| damaged("source"))
 }
 
-fn routing(number: u8) -> Result<Routing, CodecError> {
+pub(super) fn routing(number: u8) -> Result<Routing, CodecError> {
     match number {
         0 => Ok(Routing::All),
         1 => Ok(Routing::Fallback),
@@ -33,7 +33,7 @@ fn routing(number: u8) -> Result<Routing, CodecError> {
     }
 }
 
-fn routing_number(routing: Routing) -> u8 {
+pub(super) fn routing_number(routing: Routing) -> u8 {
     match routing {
         Routing::All => 0,
         Routing::Fallback => 1,
@@ -41,13 +41,13 @@ fn routing_number(routing: Routing) -> u8 {
 }
 
 /// A shard and an offset.
-type Place = (u32, u64);
+pub(super) type Place = (u32, u64);
 
-fn place(position: Position) -> Place {
+pub(super) fn place(position: Position) -> Place {
     (position.shard.to_u32(), position.offset)
 }
 
-fn position((shard, offset): Place) -> Result<Position, CodecError> {
+pub(super) fn position((shard, offset): Place) -> Result<Position, CodecError> {
     Ok(Position::new(ShardId::from_u32(shard).ok_or_else(|| damaged("shard"))?, offset))
 }
 
@@ -58,7 +58,7 @@ pub(super) enum ContentOut<'a> {
 }
 
 #[derive(Decode)]
-enum ContentIn {
+pub(super) enum ContentIn {
     Template { code: Text },
     Inline { title: Text, body: Text, html: Option<Text>, sms: Option<Text> },
 }
@@ -171,6 +171,7 @@ impl Request {
             channels: self.channels.into_iter().map(channel).collect::<Result<_, _>>()?,
             routing: routing(self.routing)?,
             deliver_at: self.deliver_at.map(Timestamp),
+            local_time: None,
             expires_at: self.expires_at.map(Timestamp),
             dedup_key: self.dedup_key,
             dedup_window_seconds: self.dedup_window_seconds,
@@ -186,7 +187,7 @@ impl Request {
     }
 }
 
-#[derive(Encode, Decode)]
+#[derive(Decode)]
 enum Reason {
     Duplicate(Place),
     Expired,
@@ -194,19 +195,6 @@ enum Reason {
     NoAddress,
     NoProvider,
     DeliveredElsewhere,
-}
-
-impl From<&SkipReason> for Reason {
-    fn from(reason: &SkipReason) -> Self {
-        match reason {
-            SkipReason::Duplicate { of } => Self::Duplicate(place(of.0)),
-            SkipReason::Expired => Self::Expired,
-            SkipReason::Cancelled => Self::Cancelled,
-            SkipReason::NoAddress => Self::NoAddress,
-            SkipReason::NoProvider => Self::NoProvider,
-            SkipReason::DeliveredElsewhere => Self::DeliveredElsewhere,
-        }
-    }
 }
 
 impl Reason {
@@ -222,29 +210,18 @@ impl Reason {
     }
 }
 
-#[derive(Encode, Decode)]
+#[derive(Decode)]
 enum VerdictRow {
     Pass,
     Skip(Reason),
     Hold(u64),
 }
 
-#[derive(Encode, Decode)]
+#[derive(Decode)]
 struct DecisionRow {
     step: u8,
     channel: Option<u8>,
     verdict: VerdictRow,
-}
-
-impl From<&Decision> for DecisionRow {
-    fn from(decision: &Decision) -> Self {
-        let verdict = match &decision.verdict {
-            Verdict::Pass => VerdictRow::Pass,
-            Verdict::Skip(reason) => VerdictRow::Skip(reason.into()),
-            Verdict::Hold { until } => VerdictRow::Hold(until.millis()),
-        };
-        Self { step: decision.step as u8, channel: decision.channel.map(|channel| channel.index() as u8), verdict }
-    }
 }
 
 impl DecisionRow {
@@ -259,37 +236,14 @@ impl DecisionRow {
     }
 }
 
-#[derive(Encode)]
-enum AddressOut<'a> {
-    Email(&'a str),
-    Phone(&'a str),
-    PushToken(&'a str),
-    Url(&'a str),
-    User(&'a str),
-    Provider,
-}
-
 #[derive(Decode)]
-enum AddressIn {
+pub(super) enum AddressIn {
     Email(Text),
     Phone(Text),
     PushToken(Text),
     Url(Text),
     User(Text),
     Provider,
-}
-
-impl<'a> From<&'a Address> for AddressOut<'a> {
-    fn from(address: &'a Address) -> Self {
-        match address {
-            Address::Email(text) => Self::Email(text),
-            Address::Phone(text) => Self::Phone(text),
-            Address::PushToken(text) => Self::PushToken(text),
-            Address::Url(text) => Self::Url(text),
-            Address::User(text) => Self::User(text),
-            Address::Provider => Self::Provider,
-        }
-    }
 }
 
 impl From<AddressIn> for Address {
@@ -305,84 +259,29 @@ impl From<AddressIn> for Address {
     }
 }
 
-#[derive(Encode)]
-struct TaskOut<'a> {
-    channel: u8,
-    address: AddressOut<'a>,
-    due: Option<u64>,
-    endpoint: u32,
-}
-
 #[derive(Decode)]
-struct TaskIn {
+pub(super) struct TaskIn {
     channel: u8,
     address: AddressIn,
     due: Option<u64>,
     endpoint: u32,
 }
 
-#[derive(Encode)]
-enum DispositionOut<'a> {
-    Tasks(Vec<TaskOut<'a>>),
-    Skipped(Reason),
+impl TaskIn {
+    pub(super) fn into_domain(self) -> Result<TaskSpec, CodecError> {
+        Ok(TaskSpec {
+            channel: channel(self.channel)?,
+            address: self.address.into(),
+            due: self.due.map(Timestamp),
+            endpoint: self.endpoint,
+        })
+    }
 }
 
 #[derive(Decode)]
 enum DispositionIn {
     Tasks(Vec<TaskIn>),
     Skipped(Reason),
-}
-
-#[derive(Encode)]
-pub(super) struct PlanOut<'a> {
-    tenant: &'a str,
-    user_id: Option<&'a str>,
-    category: Option<&'a str>,
-    source: u8,
-    routing: u8,
-    accepted_at: u64,
-    expires_at: Option<u64>,
-    content: ContentOut<'a>,
-    data: &'a str,
-    metadata: &'a str,
-    decisions: Vec<DecisionRow>,
-    disposition: DispositionOut<'a>,
-    /// Key, expiry, hash of the body.
-    claims: Vec<(u128, u64, u64)>,
-}
-
-impl<'a> From<&'a domain::Plan> for PlanOut<'a> {
-    fn from(plan: &'a domain::Plan) -> Self {
-        let disposition = match &plan.disposition {
-            Disposition::Skipped(reason) => DispositionOut::Skipped(reason.into()),
-            Disposition::Tasks(tasks) => DispositionOut::Tasks(
-                tasks
-                    .iter()
-                    .map(|task| TaskOut {
-                        channel: task.channel.index() as u8,
-                        address: (&task.address).into(),
-                        due: task.due.map(Timestamp::millis),
-                        endpoint: task.endpoint,
-                    })
-                    .collect(),
-            ),
-        };
-        Self {
-            tenant: &plan.tenant,
-            user_id: plan.user_id.as_deref(),
-            category: plan.category.as_deref(),
-            source: plan.source.index() as u8,
-            routing: routing_number(plan.routing),
-            accepted_at: plan.accepted_at.millis(),
-            expires_at: plan.expires_at.map(Timestamp::millis),
-            content: (&plan.content).into(),
-            data: &plan.data,
-            metadata: &plan.metadata,
-            decisions: plan.decisions.iter().map(Into::into).collect(),
-            disposition,
-            claims: plan.claims.iter().map(|claim| (claim.key.0, claim.expires_at.millis(), claim.body_hash)).collect(),
-        }
-    }
 }
 
 #[derive(Decode)]
@@ -404,18 +303,10 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn into_domain(self, position: Position) -> Result<domain::Plan, CodecError> {
-        let task = |task: TaskIn| {
-            Ok(TaskSpec {
-                channel: channel(task.channel)?,
-                address: task.address.into(),
-                due: task.due.map(Timestamp),
-                endpoint: task.endpoint,
-            })
-        };
         let disposition = match self.disposition {
             DispositionIn::Skipped(reason) => Disposition::Skipped(reason.into_domain()?),
             DispositionIn::Tasks(tasks) => {
-                Disposition::Tasks(tasks.into_iter().map(task).collect::<Result<_, CodecError>>()?)
+                Disposition::Tasks(tasks.into_iter().map(TaskIn::into_domain).collect::<Result<_, _>>()?)
             }
         };
         let claim = |(key, expires_at, body_hash)| PlanClaim {

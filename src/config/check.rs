@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::planning;
 use super::{ByteSize, Config, CoordinationBackend, Http, LogBackend, Provider, StoreBackend};
 use crate::telemetry;
 
@@ -17,6 +18,7 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     http(&config.http)?;
     log_and_store(config)?;
     cluster(config)?;
+    planning::refuse(config)?;
     dispatch(config)?;
     telemetry::check_log_filter(&config.telemetry.log_filter)?;
     providers(&config.providers)

@@ -6,8 +6,8 @@
 //! that nobody knows, or a value of the wrong kind, is an error that says where it stands.
 
 mod sections;
+mod planning;
 mod values;
-mod categories;
 mod duration;
 mod load;
 mod environment;
@@ -17,9 +17,9 @@ mod check;
 mod explain;
 mod roles;
 
-pub use categories::{Categories, CategoryRules, ShippedCategories};
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
+pub use planning::{Calendar, Category, CategoryHours, Fatigue, FromName, Named, Planning, QuietHours, Routing};
 pub use roles::Roles;
 pub use sections::{
     Aggregation, ApiKey, ChannelName, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,

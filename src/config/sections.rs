@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::planning::{Calendar, Category, Fatigue, Planning, QuietHours, Routing};
 use super::{ByteSize, Secret, duration};
 use crate::domain::Channel;
 
@@ -21,6 +22,13 @@ pub struct Config {
     pub coordination: Coordination,
     pub cluster: Cluster,
     pub intake: Intake,
+    pub planning: Planning,
+    pub categories: Vec<Category>,
+    pub quiet_hours: QuietHours,
+    pub fatigue: Fatigue,
+    #[serde(default)]
+    pub calendars: Vec<Calendar>,
+    pub routing: Routing,
     pub templates: Templates,
     pub dispatch: Dispatch,
     pub retry: Retry,

@@ -33,18 +33,70 @@ pub enum Step {
     Routing = 4,
     Address = 5,
     SendTime = 6,
+    /// What the user wants to hear, on each channel.
+    Consent = 7,
+    Suppression = 8,
+    QuietHours = 9,
+    Holidays = 10,
+    /// How often the user got a message of this type.
+    Fatigue = 11,
+    /// How much the user got in a day.
+    Caps = 12,
+    /// Whether the user was erased after it was accepted.
+    Erased = 13,
+    /// What its category may cost in a day.
+    Budget = 14,
+    /// Whether somebody stopped it by hand.
+    Brakes = 15,
+    /// Whether it joins others of its group.
+    Aggregation = 16,
 }
 
 impl Step {
-    pub const ALL: [Step; 7] =
-        [Step::Cancelled, Step::Expiry, Step::Idempotency, Step::Dedup, Step::Routing, Step::Address, Step::SendTime];
+    pub const ALL: [Step; 17] = [
+        Step::Cancelled,
+        Step::Expiry,
+        Step::Idempotency,
+        Step::Dedup,
+        Step::Routing,
+        Step::Address,
+        Step::SendTime,
+        Step::Consent,
+        Step::Suppression,
+        Step::QuietHours,
+        Step::Holidays,
+        Step::Fatigue,
+        Step::Caps,
+        Step::Erased,
+        Step::Budget,
+        Step::Brakes,
+        Step::Aggregation,
+    ];
 
     pub fn from_index(index: usize) -> Option<Self> {
         Self::ALL.get(index).copied()
     }
 
     pub fn name(self) -> &'static str {
-        ["cancelled", "expiry", "idempotency", "dedup", "routing", "address", "send_time"][self as usize]
+        [
+            "cancelled",
+            "expiry",
+            "idempotency",
+            "dedup",
+            "routing",
+            "address",
+            "send_time",
+            "consent",
+            "suppression",
+            "quiet_hours",
+            "holidays",
+            "fatigue",
+            "caps",
+            "erased",
+            "budget",
+            "brakes",
+            "aggregation",
+        ][self as usize]
     }
 }
 
@@ -53,7 +105,7 @@ impl Step {
 pub enum SkipReason {
     /// The same notification was accepted before, as `of`.
     Duplicate { of: NotificationId },
-    /// Its `expires_at` had passed.
+    /// Its `expires_at` had passed, or passes before it may be sent.
     Expired,
     /// The caller cancelled it before it was planned.
     Cancelled,
@@ -63,6 +115,18 @@ pub enum SkipReason {
     NoProvider,
     /// A channel before it in the fallback order took the message.
     DeliveredElsewhere,
+    /// The user does not want messages of its category on the channel.
+    NoConsent,
+    /// Nothing is sent to the address, whoever asks.
+    Suppressed,
+    /// The user got as many messages of this type as they may in the time.
+    Fatigue,
+    /// The user got as much of its category, or of all, as they may in a day.
+    DailyCap,
+    /// The user was erased after it was accepted.
+    Erased,
+    /// Its category has cost as much as it may in a day.
+    Budget,
 }
 
 impl SkipReason {
@@ -75,6 +139,12 @@ impl SkipReason {
             SkipReason::NoAddress => "no_address",
             SkipReason::NoProvider => "no_provider",
             SkipReason::DeliveredElsewhere => "delivered_elsewhere",
+            SkipReason::NoConsent => "no_consent",
+            SkipReason::Suppressed => "suppressed",
+            SkipReason::Fatigue => "fatigue",
+            SkipReason::DailyCap => "daily_cap",
+            SkipReason::Erased => "erased",
+            SkipReason::Budget => "budget",
         }
     }
 }

@@ -16,6 +16,8 @@ mod user;
 mod device;
 mod preference;
 mod suppression;
+mod category;
+mod calendar;
 mod decision;
 mod task;
 mod event;
@@ -23,6 +25,8 @@ mod history;
 mod message;
 mod outcome;
 
+pub use calendar::{Calendar, SpecialDay, end_of_special_days};
+pub use category::{Categories, Category};
 pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use device::{DEVICE_IDLE_MAX, Device, Platform};

@@ -1,6 +1,6 @@
 //! What a caller wants, as validated: the API, the log's producers and campaigns all end in this type.
 
-use super::{Channel, Priority, Timestamp};
+use super::{Channel, Priority, TimeOfDay, Timestamp};
 
 /// One accepted request. Its texts were checked (lengths, no control characters where a header may be made of them).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct NotificationRequest {
     pub routing: Routing,
     /// `delay_seconds` and `deliver_at`, made one; `None`: at once.
     pub deliver_at: Option<Timestamp>,
+    /// In the place of `deliver_at`: when the clock of the user next shows this, from the time of acceptance on.
+    pub local_time: Option<TimeOfDay>,
     pub expires_at: Option<Timestamp>,
     pub dedup_key: Option<Box<str>>,
     /// `None`: the configured window.

@@ -19,11 +19,17 @@ pub struct Accounting {
 }
 
 /// Why items are skipped, each with its column.
-pub const SKIP_REASONS: [(&str, BookColumn); 4] = [
+pub const SKIP_REASONS: [(&str, BookColumn); 10] = [
     ("duplicate", BookColumn::SkippedDuplicate),
     ("no_address", BookColumn::SkippedNoAddress),
     ("no_provider", BookColumn::SkippedNoProvider),
     ("delivered_elsewhere", BookColumn::SkippedDeliveredElsewhere),
+    ("no_consent", BookColumn::SkippedNoConsent),
+    ("suppressed", BookColumn::SkippedSuppressed),
+    ("fatigue", BookColumn::SkippedFatigue),
+    ("daily_cap", BookColumn::SkippedDailyCap),
+    ("erased", BookColumn::SkippedErased),
+    ("budget", BookColumn::SkippedBudget),
 ];
 
 impl Accounting {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::validate::{ContentCheck, Envelope, FieldProblem, check_decoded, limits, read_request};
 use super::{accept, retry_key};
 use crate::codec;
-use crate::domain::{Idempotency, NotificationRequest, Priority, Source, Timestamp, cut};
+use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source, Timestamp, cut};
 use crate::log::{Foreign, NewRecord};
 use crate::store::ForeignLetter;
 
@@ -19,6 +19,7 @@ use crate::store::ForeignLetter;
 #[derive(Clone)]
 pub struct Reading {
     pub contents: Arc<dyn ContentCheck>,
+    pub categories: Arc<Categories>,
     /// Bytes of a body, as at the API.
     pub body_max: usize,
 }
@@ -66,7 +67,8 @@ impl Reading {
         let idempotency = idempotency(foreign.idempotency_key.as_deref(), tenant, body)?;
         // A producer may stamp its records as it likes; what it calls the future is now.
         let accepted_at = foreign.appended_at.min(now);
-        let envelope = Envelope { tenant, source: Source::Kafka, idempotency, now: accepted_at };
+        let envelope =
+            Envelope { tenant, source: Source::Kafka, idempotency, now: accepted_at, categories: &self.categories };
         let read = match format {
             Format::Json => {
                 let text = std::str::from_utf8(body).map_err(|_| "is no JSON: it is not UTF-8".to_owned())?;

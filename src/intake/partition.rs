@@ -28,7 +28,7 @@ use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, Ta
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::planning::{self, Policy, Sources};
+use crate::planning::{self, People, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -54,6 +54,7 @@ pub struct PartitionArguments {
     pub reading: Arc<Reading>,
     pub log: SharedLog,
     pub policy: Arc<Policy>,
+    pub people: Arc<People>,
     pub clock: SharedClock,
     pub store: SharedStore,
     pub coordination: SharedCoordination,
@@ -309,8 +310,12 @@ impl PartitionState {
             rejected.retain(|reject| !is_planned(reject.letter.key.task.position.offset));
         }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
-        let sources =
-            Sources { claims: &*arguments.coordination, rows: &*arguments.store, is_cancelled: &is_cancelled };
+        let sources = Sources {
+            claims: &*arguments.coordination,
+            rows: &*arguments.store,
+            people: &arguments.people,
+            is_cancelled: &is_cancelled,
+        };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {

@@ -18,7 +18,10 @@ use async_trait::async_trait;
 pub use self::diagnose::{fields as json_fields, value as json_value};
 pub use self::wire::Object as JsonObject;
 use self::wire::{Object, WireContent, WireRequest, WireTo};
-use crate::domain::{Content, Idempotency, NotificationRequest, Priority, Recipient, Source, Timestamp};
+use crate::config::nearest;
+use crate::domain::{
+    Categories, Category, Content, Idempotency, NotificationRequest, Recipient, Source, Timestamp, cut,
+};
 
 /// Something wrong with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct Envelope<'a> {
     pub source: Source,
     pub idempotency: Option<Idempotency>,
     pub now: Timestamp,
+    /// Those that there are.
+    pub categories: &'a Categories,
 }
 
 /// The `defaults` of a batch: fields that stand in where an item has none. A field is replaced as a whole; an item's
@@ -113,6 +118,7 @@ pub fn read_item(
 fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<NotificationRequest, Vec<FieldProblem>> {
     let mut problems = Problems::default();
     later_features(&wire, &mut problems);
+    let local_time = times::local_time(&wire, &mut problems);
     let to = recipient(wire.to.unwrap_or_default().0, &mut problems);
     if wire.user_id.is_none() && to == Recipient::default() {
         problems.add("/to", "`user_id` or an address in `to` is required");
@@ -120,9 +126,7 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
     if let Some(user_id) = &wire.user_id {
         problems.line("/user_id", user_id, limits::USER_ID_BYTES_MAX);
     }
-    if let Some(category) = &wire.category {
-        problems.line("/category", category, limits::CATEGORY_BYTES_MAX);
-    }
+    let category = category(wire.category.as_deref(), envelope.categories, &mut problems);
     if let Some(key) = &wire.dedup_key {
         problems.line("/dedup_key", key, limits::DEDUP_KEY_BYTES_MAX);
     }
@@ -151,10 +155,11 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
             content,
             data,
             category: wire.category,
-            priority: wire.priority.map_or(Priority::default(), |priority| priority.0),
+            priority: wire.priority.map_or(category.priority, |priority| priority.0),
             channels,
             routing: wire.routing.map(|routing| routing.0).unwrap_or_default(),
             deliver_at,
+            local_time,
             expires_at: wire.expires_at.map(|at| at.0),
             dedup_key: wire.dedup_key,
             dedup_window_seconds: wire.dedup_window_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
@@ -173,9 +178,18 @@ fn later_features(wire: &WireRequest<'_>, problems: &mut Problems) {
     if wire.aggregate.is_some() {
         problems.add("/aggregate", "this version does not merge notifications yet: leave `aggregate` out");
     }
-    if wire.local_time.is_some() {
-        problems.add("/local_time", "this version does not know a user's time zone yet: use `deliver_at`");
-    }
+}
+
+/// The category's rules; where it is wrong, those of the default one together with a problem.
+fn category<'a>(name: Option<&str>, categories: &'a Categories, problems: &mut Problems) -> &'a Category {
+    let Some(name) = name else { return categories.of(None) };
+    categories.get(name).unwrap_or_else(|| {
+        let names = categories.names();
+        let shown = cut(name, limits::CATEGORY_BYTES_MAX);
+        let hint = nearest(shown, &names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        problems.add("/category", format!("`{shown}` is no category: there are {}{hint}", names.join(", ")));
+        categories.of(None)
+    })
 }
 
 fn recipient(to: WireTo, problems: &mut Problems) -> Recipient {

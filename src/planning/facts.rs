@@ -1,15 +1,21 @@
-//! What planning must know of a batch, read all at once: the one file here that waits for anything.
+//! What planning must know of a batch, read all at once: the one place here that waits for anything.
 //!
 //! A claim is asked for in two places, in this order: in coordination, where it is held while its batch is on the way to
 //! the disk, and in the store, where it is a row. Whoever is let in by the first can trust the second, since a row is
 //! written before its claim is released. Windows are measured between the times at which the notifications were
 //! accepted, so that neither a backlog nor a replay changes what is a duplicate.
 
-use std::collections::HashMap;
+mod people;
 
-use super::{Case, Policy, claim_keys, gates, routing};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use people::People;
+
+use super::gates::{self, Case};
+use super::{Policy, claim_keys, routing};
 use crate::coordination::{Claims, Wanted};
-use crate::domain::{ClaimKey, NotificationRequest, Position, Timestamp};
+use crate::domain::{ClaimKey, NotificationRequest, Position, Timestamp, User};
 use crate::store::{ClaimRows, StoreError};
 
 /// What is known of a batch, in its order.
@@ -30,12 +36,32 @@ pub struct CandidateFacts {
     pub business_key: Option<ClaimKey>,
     /// Another notification that holds the business key.
     pub business_holder: Option<Position>,
+    /// What is known of its user; `None`: nothing, or it has none.
+    pub user: Option<Arc<User>>,
+    /// Whether the user is connected. Not known yet of anybody.
+    pub is_online: bool,
+    /// By [`crate::domain::AddressKind`]: whether nothing is sent to the address that it would use.
+    pub suppressed: [bool; 2],
+    /// What its user got before; `None`: it is not counted, as long as no store keeps it.
+    pub received: Option<Received>,
+}
+
+/// What a user was sent, or is about to be: what ended otherwise does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Received {
+    /// Of the request's type (its template) within the window of fatigue.
+    pub of_type: u32,
+    /// Of its category within the last 24 hours.
+    pub of_category: u32,
+    /// Of all categories that do not ignore caps, within the last 24 hours.
+    pub in_all: u32,
 }
 
 /// Where facts come from.
 pub struct Sources<'a> {
     pub claims: &'a dyn Claims,
     pub rows: &'a dyn ClaimRows,
+    pub people: &'a People,
     /// Whether the notification was cancelled before it was planned.
     pub is_cancelled: &'a (dyn Fn(Position) -> bool + Sync),
 }
@@ -50,6 +76,8 @@ pub async fn gather(
     let is_cancelled = |(position, _): &(Position, _)| (sources.is_cancelled)(*position);
     let of_one = |item| CandidateFacts { cancelled: is_cancelled(item), ..CandidateFacts::default() };
     let mut facts = Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new() };
+    let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
+    people::read(sources.people, &requests, policy, now, &mut facts.candidates).await?;
     match claim_all(batch, policy, sources, now, &mut facts).await {
         Ok(()) => Ok(facts),
         Err(error) => {
@@ -64,13 +92,16 @@ pub async fn peek(
     request: &NotificationRequest,
     policy: &Policy,
     rows: &dyn ClaimRows,
+    people: &People,
 ) -> Result<CandidateFacts, StoreError> {
-    let Some(key) = claim_keys::business_key(request, policy, &mut Vec::new()) else {
-        return Ok(CandidateFacts::default());
-    };
-    let row = rows.claims(&[key]).await?.pop().flatten();
-    let business_holder = row.filter(|row| row.expires_at > request.accepted_at).map(|row| row.owner);
-    Ok(CandidateFacts { business_key: Some(key), business_holder, ..CandidateFacts::default() })
+    let mut facts = CandidateFacts::default();
+    people::read(people, &[request], policy, request.accepted_at, std::slice::from_mut(&mut facts)).await?;
+    if let Some(key) = claim_keys::business_key(request, policy, &mut Vec::new()) {
+        let row = rows.claims(&[key]).await?.pop().flatten();
+        facts.business_key = Some(key);
+        facts.business_holder = row.filter(|row| row.expires_at > request.accepted_at).map(|row| row.owner);
+    }
+    Ok(facts)
 }
 
 /// Retry keys first, then the business keys of what would really be sent: a notification that is skipped for another
@@ -122,9 +153,8 @@ fn business_wishes(
     let mut wishes = Vec::new();
     let mut scratch = Vec::new();
     for (index, ((owner, request), facts)) in batch.iter().zip(candidates).enumerate() {
-        let case = Case { request, facts, policy, now };
-        let may_be_sent =
-            facts.retry_holder.is_none() && gates::pass_without_claims(&case) && routing::has_way(request, policy);
+        let case = Case::new(request, facts, policy, now);
+        let may_be_sent = facts.retry_holder.is_none() && gates::pass_without_claims(&case) && routing::has_way(&case);
         if may_be_sent && let Some(key) = claim_keys::business_key(request, policy, &mut scratch) {
             let accepted_at = request.accepted_at;
             let expires_at = accepted_at + policy.business_window(request);

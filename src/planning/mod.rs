@@ -2,8 +2,8 @@
 //!
 //! In: a batch as read from the log, and the [`Facts`] that [`gather`] read for it all at once. Out: one [`Plan`] per
 //! request: tasks, or the one reason why there are none, with every verdict on the way. Promise: planning is a pure
-//! function of batch, facts, policy and time, so that a replay with the same facts decides the same; only `facts.rs`
-//! waits for anything.
+//! function of batch, facts, policy and time, so that a replay with the same facts decides the same; only `facts.rs` and what is
+//! below it wait for anything.
 
 mod policy;
 mod gates;
@@ -22,8 +22,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use facts::{CandidateFacts, Facts, Sources, gather, peek};
-pub use policy::Policy;
+pub use facts::{CandidateFacts, Facts, People, Received, Sources, gather, peek};
+pub use policy::{Policy, RoutingPolicy};
 
 use crate::domain::{
     Decision, Disposition, NotificationRequest, Plan, PlanClaim, Position, ShardId, SkipReason, TaskSpec, Timestamp,
@@ -63,14 +63,15 @@ fn plan(
     policy: &Policy,
     now: Timestamp,
 ) -> Plan {
-    // Four gates, two steps for a channel and the time of sending.
-    let mut decisions = Vec::with_capacity(8);
-    let disposition = match decide(&Case { request: &request, facts, policy, now }, &mut decisions) {
+    // Four gates, four for each of two channels, and three for the time of sending.
+    let mut decisions = Vec::with_capacity(15);
+    let case = Case::new(&request, facts, policy, now);
+    let disposition = match decide(&case, &mut decisions) {
         Ok(tasks) => Disposition::Tasks(tasks),
         Err(reason) => Disposition::Skipped(reason),
     };
     // Nothing waits for ever: what nobody could deliver for three days is no news any more.
-    let start = request.deliver_at.unwrap_or(request.accepted_at).max(request.accepted_at);
+    let start = case.times.due.or(request.deliver_at).unwrap_or(request.accepted_at).max(request.accepted_at);
     let expires_at = Some(request.expires_at.unwrap_or(start + LIFETIME));
     let claims = held_claims(&request, facts, policy, matches!(disposition, Disposition::Tasks(_)));
     Plan {
@@ -93,15 +94,20 @@ fn plan(
 
 /// Asks the gates in their order, then finds the ways and the time. Each verdict is noted; the first skip ends it.
 fn decide(case: &Case<'_>, decisions: &mut Vec<Decision>) -> Result<Vec<TaskSpec>, SkipReason> {
-    for gate in &GATES {
+    for gate in GATES.iter().filter(|gate| (gate.is_asked)(case)) {
         let verdict = (gate.judge)(case);
         decisions.push(Decision { step: gate.step, channel: None, verdict: verdict.clone() });
         if let Verdict::Skip(reason) = verdict {
+            if reason == SkipReason::Expired && case.times.is_held() {
+                // What it would have waited for.
+                case.times.note_holds(decisions);
+            }
             return Err(reason);
         }
     }
-    let ways = routing::route(case.request, case.policy, decisions)?;
-    let due = send_time::decide(case.request, case.now, decisions);
+    let ways = routing::route(case, decisions)?;
+    case.times.note(decisions);
+    let due = case.times.due;
     let spec = |(channel, address)| TaskSpec { channel, due, endpoint: endpoint::of(&address), address };
     Ok(ways.into_iter().map(spec).collect())
 }

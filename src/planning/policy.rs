@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config;
-use crate::domain::{Channel, NotificationRequest, Priority};
+use crate::config::{self, Config};
+use crate::domain::{Calendar, Categories, Category, Channel, NotificationRequest, QuietHours, User, Zone};
 
 /// Planning's share of the configuration; the same for every request.
 #[derive(Debug, Clone)]
@@ -14,28 +14,65 @@ pub struct Policy {
     pub retry_window: Duration,
     /// By [`Channel::index`]: whether a provider serves the channel.
     pub has_provider: [bool; 7],
-    /// The channels the engine chooses from when a critical request names none, the best first.
-    pub critical_order: Vec<Channel>,
-    /// The same for every other priority.
-    pub usual_order: Vec<Channel>,
+    pub categories: Categories,
+    pub routing: RoutingPolicy,
+    /// Of users without their own, in categories without their own; `None`: there are none.
+    pub quiet_hours: Option<QuietHours>,
+    pub calendars: Vec<Calendar>,
+    /// Of users whose own is not known.
+    pub zone: Zone,
+    /// How many reminders of one type a user gets within the window of fatigue.
+    pub reminders_max: u32,
+    /// The most that a user gets in a day, of all categories that do not ignore caps; `None`: no bound.
+    pub daily_cap: Option<u32>,
 }
 
-/// What is certain to be seen at once comes first.
-const CRITICAL_ORDER: [Channel; 6] =
-    [Channel::Sms, Channel::Push, Channel::Email, Channel::Webhook, Channel::InApp, Channel::Voice];
+/// Which channels the engine chooses from where none is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutingPolicy {
+    /// In this order, for what is critical.
+    pub critical: Vec<Channel>,
+    /// For the rest: push first, for users who are online.
+    pub push_when_online: bool,
+    /// Then the user's preferred channel.
+    pub preferred_first: bool,
+    /// Then these, the cheapest first.
+    pub cheapest: Vec<Channel>,
+    /// At last these, in this order.
+    pub otherwise: Vec<Channel>,
+}
 
-/// What disturbs and costs least comes first; nobody is called on the phone by choice of the engine.
-const USUAL_ORDER: [Channel; 5] = [Channel::Push, Channel::Email, Channel::Sms, Channel::Webhook, Channel::InApp];
+impl RoutingPolicy {
+    /// What costs the same stays in the order of the configuration, as does what no provider serves, at the end.
+    fn new(routing: &config::Routing, costs: &[Option<f64>; 7]) -> Self {
+        let channels = |names: &[config::ChannelName]| names.iter().map(|name| name.0).collect::<Vec<_>>();
+        let mut cheapest = channels(&routing.cheapest);
+        let cost = |channel: &Channel| costs[channel.index()].unwrap_or(f64::INFINITY);
+        cheapest.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+        Self {
+            critical: channels(&routing.critical),
+            push_when_online: routing.push_when_online,
+            preferred_first: routing.preferred_first,
+            cheapest,
+            otherwise: channels(&routing.otherwise),
+        }
+    }
+}
 
 impl Policy {
-    /// Chat is in neither order: its room is not the recipient's, so a message goes there only when asked for by name.
-    pub fn new(dedup: &config::Dedup, has_provider: [bool; 7]) -> Self {
+    /// `costs`: by [`Channel::index`], what a message costs with the cheapest provider of the channel; `None`: it has none.
+    pub fn new(config: &Config, costs: [Option<f64>; 7]) -> Self {
         Self {
-            dedup_window: dedup.window,
-            retry_window: dedup.idempotency,
-            has_provider,
-            critical_order: CRITICAL_ORDER.to_vec(),
-            usual_order: USUAL_ORDER.to_vec(),
+            dedup_window: config.dedup.window,
+            retry_window: config.dedup.idempotency,
+            has_provider: costs.map(|cost| cost.is_some()),
+            categories: config.categories().expect("a configuration without its default category is refused"),
+            routing: RoutingPolicy::new(&config.routing, &costs),
+            quiet_hours: config.usual_quiet_hours(),
+            calendars: config.special_days(),
+            zone: config.planning.timezone.0.clone(),
+            reminders_max: config.fatigue.max,
+            daily_cap: config.fatigue.daily_cap,
         }
     }
 
@@ -43,8 +80,14 @@ impl Policy {
         self.has_provider[channel.index()]
     }
 
-    pub(super) fn order(&self, priority: Priority) -> &[Channel] {
-        if priority == Priority::Critical { &self.critical_order } else { &self.usual_order }
+    pub(super) fn category(&self, request: &NotificationRequest) -> &Category {
+        self.categories.of(request.category.as_deref())
+    }
+
+    /// Where somebody's clock stands; a zone that is none counts as not known.
+    pub(super) fn zone(&self, user: Option<&User>) -> Zone {
+        let own = user.and_then(|user| user.timezone.as_deref()).and_then(Zone::parse);
+        own.unwrap_or_else(|| self.zone.clone())
     }
 
     /// How long this request's business key lasts; zero: it is not held at all.
@@ -53,5 +96,38 @@ impl Policy {
             Some(seconds) => Duration::from_secs(u64::from(seconds)),
             None => self.dedup_window,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planning::testing::policy;
+
+    #[test]
+    fn channels_are_compared_by_what_they_cost_and_otherwise_by_the_order_of_the_configuration() {
+        let config = crate::config::defaults();
+        let check = |costs: [Option<f64>; 7], expected: [Channel; 3]| {
+            assert_eq!(Policy::new(&config, costs).routing.cheapest, expected, "{costs:?}");
+        };
+        let mut costs = [Some(0.0); 7];
+        check(costs, [Channel::Push, Channel::Email, Channel::Sms]);
+        costs[Channel::Push.index()] = Some(0.02);
+        costs[Channel::Sms.index()] = Some(0.01);
+        check(costs, [Channel::Email, Channel::Sms, Channel::Push]);
+        costs[Channel::Email.index()] = None;
+        check(costs, [Channel::Sms, Channel::Push, Channel::Email]);
+    }
+
+    #[test]
+    fn a_zone_that_is_not_known_is_the_configured_one() {
+        let zone = |name: Option<&str>| {
+            let user = User { timezone: name.map(Into::into), ..User::default() };
+            policy().zone(Some(&user)).name().to_owned()
+        };
+        assert_eq!(zone(Some("Asia/Tokyo")), "Asia/Tokyo");
+        assert_eq!(zone(Some("Mars/Olympus")), "UTC");
+        assert_eq!(zone(None), "UTC");
+        assert_eq!(policy().zone(None).name(), "UTC");
     }
 }

@@ -1,18 +1,21 @@
 //! Requests, facts and fakes that the tests of planning share.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::Policy;
+use super::{CandidateFacts, Policy};
 use crate::config;
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{
-    ClaimKey, Content, NotificationRequest, Plan, Position, Priority, Recipient, Routing, ShardId, Source, Timestamp,
+    Categories, Category, ClaimKey, Content, NotificationRequest, Plan, Position, Priority, Recipient, Routing,
+    ShardId, Source, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
-use crate::store::{ClaimRow, ClaimRows, StoreError};
+use crate::store::{
+    ClaimRow, ClaimRows, ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange,
+    Users,
+};
 
 pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -20,10 +23,75 @@ pub(super) fn position(offset: u64) -> Position {
     Position::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, offset)
 }
 
-/// A provider for every channel, five minutes for business keys and a day for retry keys.
+/// What is shipped, with a provider for every channel: five minutes for business keys, a day for retry keys, nights from 22:00 to
+/// 08:00 in UTC.
 pub(super) fn policy() -> Policy {
-    let dedup = config::Dedup { window: Duration::from_secs(300), idempotency: Duration::from_secs(86_400) };
-    Policy::new(&dedup, [true; 7])
+    Policy::new(&config::defaults(), [Some(0.0); 7])
+}
+
+/// The shipped categories, each changed.
+pub(super) fn categories(change: impl Fn(&mut Category)) -> Categories {
+    let shipped = config::defaults().categories().expect("the default is there");
+    let changed = shipped.names().into_iter().filter_map(|name| shipped.get(name).cloned()).map(|mut category| {
+        change(&mut category);
+        category
+    });
+    Categories::new(changed.collect(), "transactional").expect("the default is there")
+}
+
+/// The facts of a request to a user of whom this is known.
+pub(super) fn known(entries: impl IntoIterator<Item = UserEntry>) -> CandidateFacts {
+    CandidateFacts { user: User::from_entries(entries).map(Arc::new), ..CandidateFacts::default() }
+}
+
+/// Users and suppressed addresses in memory, and what was asked for; or a store that fails.
+#[derive(Default)]
+pub(super) struct FakePeople {
+    pub(super) users: Mutex<HashMap<UserKey, User>>,
+    pub(super) suppressed: Mutex<HashMap<SuppressedAddress, Suppression>>,
+    /// How many were asked for by each call.
+    pub(super) asked: Mutex<Vec<usize>>,
+    pub(super) fails: bool,
+}
+
+impl FakePeople {
+    fn answer<T>(&self, count: usize, answer: impl FnOnce() -> T) -> Result<T, StoreError> {
+        self.asked.lock().expect("not poisoned").push(count);
+        if self.fails { Err(StoreError::Failed("told to".into())) } else { Ok(answer()) }
+    }
+}
+
+#[async_trait]
+impl Users for FakePeople {
+    async fn users(&self, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
+        let users = self.users.lock().expect("not poisoned");
+        self.answer(keys.len(), || keys.iter().map(|key| users.get(key).cloned()).collect())
+    }
+
+    async fn write_users(&self, _: Vec<UserChange>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Suppressions for FakePeople {
+    async fn suppressions(&self, addresses: &[SuppressedAddress]) -> Result<Vec<Option<Suppression>>, StoreError> {
+        let suppressed = self.suppressed.lock().expect("not poisoned");
+        self.answer(addresses.len(), || addresses.iter().map(|address| suppressed.get(address).cloned()).collect())
+    }
+
+    async fn write_suppressions(&self, _: Vec<SuppressionChange>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn all_suppressions(
+        &self,
+        _: &str,
+        _: Option<SuppressionPlace>,
+        _: usize,
+    ) -> Result<Vec<ListedSuppression>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 /// A template to one e-mail address, accepted now.
@@ -39,6 +107,7 @@ pub(super) fn request() -> NotificationRequest {
         channels: Vec::new(),
         routing: Routing::All,
         deliver_at: None,
+        local_time: None,
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,

@@ -76,6 +76,7 @@ fn refusal(content: Content, data: &str) -> (String, String) {
         channels: Vec::new(),
         routing: Routing::All,
         deliver_at: None,
+        local_time: None,
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,

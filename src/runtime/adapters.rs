@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
 use crate::domain::{Disposition, NotificationRequest};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, Policy};
+use crate::planning::{self, People, Policy};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
@@ -31,6 +31,7 @@ impl EndpointCheck for Endpoints {
 /// Plans and renders, and does nothing else.
 pub(super) struct DryRunner {
     pub(super) policy: Arc<Policy>,
+    pub(super) people: Arc<People>,
     pub(super) store: SharedStore,
     pub(super) renderer: Arc<Renderer>,
 }
@@ -39,7 +40,7 @@ pub(super) struct DryRunner {
 impl DryRun for DryRunner {
     async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
         let now = request.accepted_at;
-        let facts = planning::peek(&request, &self.policy, &*self.store).await?;
+        let facts = planning::peek(&request, &self.policy, &*self.store, &self.people).await?;
         let plan = planning::dry_run(request, &facts, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),

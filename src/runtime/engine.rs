@@ -37,7 +37,7 @@ use crate::outcomes::{
     SettlerArguments, SettlerHandle,
 };
 use crate::ownership::{BeatActor, BeatArguments, LeaseKeeper, Ownership, Standing};
-use crate::planning::Policy;
+use crate::planning::{People, Policy};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
@@ -58,6 +58,8 @@ pub struct EngineParts {
     pub coordination: SharedCoordination,
     pub renderer: Arc<Renderer>,
     pub policy: Arc<Policy>,
+    /// What planning knows of users and addresses.
+    pub people: Arc<People>,
     pub accepted_keys: Arc<AcceptedKeys>,
     /// Every provider twice, for the critical class and the rest: they share no connection.
     pub providers: [Vec<SharedProvider>; 2],
@@ -173,8 +175,11 @@ impl Builder {
         let standing = parts.leases.as_ref().map(|keeper| keeper.standing().clone());
         let ownership = Arc::new(Ownership::new(standing.unwrap_or_else(|| Arc::new(Standing::for_ever()))));
         let dispatch = Arc::new(DispatchHandle::new(room));
-        let reading =
-            Arc::new(Reading { contents: parts.renderer.clone(), body_max: parts.config.http.max_body.as_usize() });
+        let reading = Arc::new(Reading {
+            contents: parts.renderer.clone(),
+            categories: Arc::new(parts.policy.categories.clone()),
+            body_max: parts.config.http.max_body.as_usize(),
+        });
         let deliveries = parts.log.is_shared().then(|| Deliveries::new(ownership.clone()));
         let cancellations = Cancellations::new(
             parts.store.clone(),

@@ -18,15 +18,15 @@ use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::watch::{Watched, watch};
 use crate::api::{self, ApiParts, SandboxMessages};
 use crate::clock::SharedClock;
-use crate::config::{Config, LogBackend, Roles, ShippedCategories};
+use crate::config::{Config, LogBackend, Roles};
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
 use crate::ownership::LeaseKeeper;
-use crate::planning::Policy;
+use crate::planning::{People, Policy};
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
-use crate::users::{Changes, Directory, LocalChanges, LogChanges};
+use crate::users::{Changes, Copies, Directory, LocalChanges, LogChanges};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
 const CRITICAL_THREADS: usize = 1;
@@ -65,7 +65,16 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
         providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
     ];
-    let policy = Arc::new(Policy::new(&config.dedup, served(&providers[0])));
+    let policy = Arc::new(Policy::new(&config, costs(&config, &providers[0])));
+    let changes: Arc<dyn Changes> = match log.is_shared() {
+        // Only an engine keeps copies.
+        true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
+        false => Arc::new(LocalChanges::default()),
+    };
+    let planning = &config.planning;
+    let copies = Copies::new(planning.cache.as_usize(), planning.cache_age, clock.clone(), changes.clone());
+    let people = Arc::new(People::new(store.clone(), store.clone(), copies));
+    let users = Arc::new(Directory::new(store.clone(), changes));
     let accepted_keys = Arc::new(AcceptedKeys::default());
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -81,6 +90,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
                 coordination: backends.coordination.clone(),
                 renderer: renderer.clone(),
                 policy: policy.clone(),
+                people: people.clone(),
                 accepted_keys: accepted_keys.clone(),
                 providers,
                 critical: critical.handle(),
@@ -92,12 +102,6 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         false => None,
     };
 
-    let changes: Arc<dyn Changes> = match log.is_shared() {
-        // Only an engine keeps copies.
-        true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
-        false => Arc::new(LocalChanges::default()),
-    };
-    let users = Arc::new(Directory::new(store.clone(), changes));
     let stop_api = CancellationToken::new();
     let mut acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys);
     if log.is_shared() {
@@ -112,13 +116,18 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         log: log.clone(),
         store: store.clone(),
         users,
-        categories: Arc::new(ShippedCategories),
         acceptor: Arc::new(acceptor),
         operations: Arc::new(Everywhere { engine: engine.clone(), peers: cluster.peers()? }),
-        dry_run: Arc::new(DryRunner { policy, store: store.clone(), renderer: renderer.clone() }),
+        dry_run: Arc::new(DryRunner {
+            policy: policy.clone(),
+            people: people.clone(),
+            store: store.clone(),
+            renderer: renderer.clone(),
+        }),
         sandbox: roles.engine.then(|| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
         endpoints: Arc::new(Endpoints(guard())),
         contents: renderer,
+        categories: Arc::new(policy.categories.clone()),
         health: health.clone(),
         metrics: metrics.clone(),
     });
@@ -233,11 +242,16 @@ impl Drop for CriticalRuntime {
     }
 }
 
-/// By [`crate::domain::Channel::index`]: whether some provider serves the channel.
-fn served(providers: &[SharedProvider]) -> [bool; 7] {
-    let mut served = [false; 7];
-    for channel in providers.iter().flat_map(|provider| provider.channels()) {
-        served[channel.index()] = true;
+/// By [`crate::domain::Channel::index`]: what a message costs with the cheapest provider of the channel; `None`: it has none.
+fn costs(config: &Config, providers: &[SharedProvider]) -> [Option<f64>; 7] {
+    let mut costs: [Option<f64>; 7] = [None; 7];
+    for provider in providers {
+        let settings = config.providers.iter().find(|settings| settings.name == provider.name());
+        let cost = settings.map_or(0.0, |settings| settings.cost);
+        for channel in provider.channels() {
+            let cheapest = &mut costs[channel.index()];
+            *cheapest = Some(cheapest.map_or(cost, |other| other.min(cost)));
+        }
     }
-    served
+    costs
 }

@@ -293,6 +293,7 @@ impl Shards {
             reading: self.reading.clone(),
             log: parts.log.clone(),
             policy: parts.policy.clone(),
+            people: parts.people.clone(),
             clock: parts.clock.clone(),
             store: parts.store.clone(),
             coordination: parts.coordination.clone(),

@@ -43,6 +43,12 @@ fn of_skip(reason: &SkipReason) -> BookColumn {
         SkipReason::NoAddress => BookColumn::SkippedNoAddress,
         SkipReason::NoProvider => BookColumn::SkippedNoProvider,
         SkipReason::DeliveredElsewhere => BookColumn::SkippedDeliveredElsewhere,
+        SkipReason::NoConsent => BookColumn::SkippedNoConsent,
+        SkipReason::Suppressed => BookColumn::SkippedSuppressed,
+        SkipReason::Fatigue => BookColumn::SkippedFatigue,
+        SkipReason::DailyCap => BookColumn::SkippedDailyCap,
+        SkipReason::Erased => BookColumn::SkippedErased,
+        SkipReason::Budget => BookColumn::SkippedBudget,
     }
 }
 

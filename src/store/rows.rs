@@ -85,10 +85,16 @@ pub enum BookColumn {
     Waiting = 12,
     /// Records that could not be decoded or used.
     Rejected = 13,
+    SkippedNoConsent = 14,
+    SkippedSuppressed = 15,
+    SkippedFatigue = 16,
+    SkippedDailyCap = 17,
+    SkippedErased = 18,
+    SkippedBudget = 19,
 }
 
 impl BookColumn {
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 20;
 
     pub const ALL: [BookColumn; BookColumn::COUNT] = [
         BookColumn::In,
@@ -105,6 +111,12 @@ impl BookColumn {
         BookColumn::Scheduled,
         BookColumn::Waiting,
         BookColumn::Rejected,
+        BookColumn::SkippedNoConsent,
+        BookColumn::SkippedSuppressed,
+        BookColumn::SkippedFatigue,
+        BookColumn::SkippedDailyCap,
+        BookColumn::SkippedErased,
+        BookColumn::SkippedBudget,
     ];
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use xxhash_rust::xxh3::Xxh3;
+use ring::digest;
 
 use crate::domain::{SuppressedAddress, UserKey};
 use crate::log::LogError;
@@ -15,7 +15,8 @@ pub const STALE_MAX: Duration = Duration::from_secs(1);
 /// For so long after a change was announced nothing is kept of what is read of its key: longer than the write may take.
 pub const DISTRUST: Duration = Duration::from_secs(10);
 
-/// What is changed: a user or an address, as a hash. Of two with one hash both are dropped where one would do.
+/// What is changed: a user or an address, as a hash, so that no personal datum is in it. A cryptographic one: with any other a
+/// tenant could make names that stand for another tenant's users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChangeKey(pub u128);
 
@@ -29,13 +30,15 @@ impl ChangeKey {
     }
 
     fn hashed(kind: &[u8], tenant: &str, name: &str) -> Self {
-        let mut hash = Xxh3::new();
-        hash.update(kind);
-        // The length keeps ("ab", "c") apart from ("a", "bc").
-        hash.update(&(tenant.len() as u64).to_be_bytes());
-        hash.update(tenant.as_bytes());
-        hash.update(name.as_bytes());
-        Self(hash.digest128())
+        let mut hash = digest::Context::new(&digest::SHA256);
+        for field in [kind, tenant.as_bytes(), name.as_bytes()] {
+            // The length keeps ("ab", "c") apart from ("a", "bc").
+            hash.update(&(field.len() as u64).to_be_bytes());
+            hash.update(field);
+        }
+        let hash = hash.finish();
+        let half = hash.as_ref().first_chunk().expect("a SHA-256 hash has 32 bytes");
+        Self(u128::from_be_bytes(*half))
     }
 }
 

@@ -11,9 +11,12 @@
 //! - Where a change cannot be announced it is not made.
 
 mod changes;
+mod copies;
 mod directory;
 mod followed;
 
 pub use changes::{ChangeKey, Changes, DISTRUST, Listener, LocalChanges, STALE_MAX};
+pub use copies::Copies;
+pub(crate) use copies::Known;
 pub use directory::{Directory, DirectoryError, WRITE_WAIT_MAX};
 pub use followed::LogChanges;

@@ -23,3 +23,4 @@ mod nodes;
 mod topics;
 mod processes;
 mod users;
+mod people;

@@ -9,10 +9,12 @@ use fanfare::domain::{Channel, Timestamp};
 use fanfare::intake::AcceptedKeys;
 use fanfare::log::SharedLog;
 use fanfare::ownership::LeaseKeeper;
-use fanfare::planning::Policy;
+use fanfare::planning::{People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
+use fanfare::store::SharedStore;
+use fanfare::users::{Copies, LocalChanges};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -85,21 +87,24 @@ impl Node {
             Arc::new(SimProvider { world: world.clone(), host: host.clone(), name, channels: [channel] })
         };
         let providers = vec![provider("mail", Channel::Email), provider("text", Channel::Sms)];
-        let mut has_provider = [false; 7];
+        let mut costs = [None; 7];
         for channel in [Channel::Email, Channel::Sms] {
-            has_provider[channel.index()] = true;
+            costs[channel.index()] = Some(0.0);
         }
         let keeper = || {
             let rows = SimLeases::new(world.clone(), host.clone());
             Arc::new(LeaseKeeper::new(rows, clock.clone(), host.name.clone(), "".into(), kit.lease()))
         };
+        let store: SharedStore = SimStore::new(world.clone(), host.clone());
+        let copies = Copies::new(0, Duration::ZERO, clock.clone(), Arc::new(LocalChanges::default()));
         let engine = Engine::start(EngineParts {
             clock: clock.clone(),
             log,
-            store: SimStore::new(world.clone(), host.clone()),
+            store: store.clone(),
             coordination: SimCoordination::new(world.clone(), host.clone()),
             renderer: kit.renderer.clone(),
-            policy: Arc::new(Policy::new(&config.dedup, has_provider)),
+            policy: Arc::new(Policy::new(&config, costs)),
+            people: Arc::new(People::new(store.clone(), store, copies)),
             accepted_keys: Arc::new(AcceptedKeys::default()),
             providers: [providers.clone(), providers],
             critical: Handle::current(),

@@ -124,6 +124,7 @@ pub fn request(rng: &mut Rng, number: usize, shard: ShardId, now: Timestamp) -> 
         channels,
         routing: if is_fallback { Routing::Fallback } else { Routing::All },
         deliver_at,
+        local_time: None,
         expires_at: None,
         dedup_key,
         dedup_window_seconds: None,

@@ -9,8 +9,7 @@ use super::device::{DEVICES_MAX, DeviceSaid, device_entries};
 use super::fields::{Fields, Problems};
 use super::preferences::Preferences;
 use super::{name, user_id};
-use crate::config::Categories;
-use crate::domain::{Timestamp, User, UserEntry};
+use crate::domain::{Categories, Timestamp, User, UserEntry};
 use crate::intake::FieldProblem;
 
 /// What a line says.
@@ -23,7 +22,7 @@ pub(in crate::api) struct UserLine<'a> {
 }
 
 impl<'a> UserLine<'a> {
-    pub(in crate::api) fn read(text: &'a str, categories: &dyn Categories) -> Result<Self, Vec<FieldProblem>> {
+    pub(in crate::api) fn read(text: &'a str, categories: &Categories) -> Result<Self, Vec<FieldProblem>> {
         let mut problems = Problems::default();
         let mut fields = Fields::read(text, "").map_err(|problem| vec![problem])?;
         let id = fields.required("id", &mut problems, |text| user_id(text, "").map_err(|problem| problem.detail));

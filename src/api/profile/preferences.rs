@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Problems, Said};
-use crate::config::{Categories, nearest};
-use crate::domain::{Channel, QuietChoice, QuietHours, TimeOfDay, User, UserEntry, cut};
+use crate::config::nearest;
+use crate::domain::{Categories, Channel, QuietChoice, QuietHours, TimeOfDay, User, UserEntry, cut};
 use crate::intake::limits;
 
 /// Of one body: more than there are categories and channels.
@@ -28,7 +28,7 @@ pub(in crate::api) struct Preferences {
 }
 
 impl Preferences {
-    pub(in crate::api) fn read(fields: &mut Fields<'_>, categories: &dyn Categories, problems: &mut Problems) -> Self {
+    pub(in crate::api) fn read(fields: &mut Fields<'_>, categories: &Categories, problems: &mut Problems) -> Self {
         Self {
             switches: switches(fields, categories, problems),
             quiet_hours: quiet_hours(fields, problems),
@@ -61,7 +61,7 @@ fn channel(text: &str) -> Result<Channel, String> {
 
 fn switches(
     fields: &mut Fields<'_>,
-    categories: &dyn Categories,
+    categories: &Categories,
     problems: &mut Problems,
 ) -> Vec<(Box<str>, Channel, Option<bool>)> {
     let at = fields.pointer("preferences");
@@ -92,7 +92,7 @@ fn switches(
 fn switch(
     raw: &RawValue,
     at: &str,
-    categories: &dyn Categories,
+    categories: &Categories,
     problems: &mut Problems,
 ) -> Option<(Box<str>, Channel, Option<bool>)> {
     let mut fields = Fields::read(raw.get(), at).map_err(|problem| problems.push(problem)).ok()?;
@@ -110,7 +110,7 @@ fn switch(
     };
     fields.end(problems);
     let (category, channel, enabled) = (category?, channel?, enabled?);
-    let may_switch_off = categories.get(&category).is_some_and(|rules| rules.may_switch_off);
+    let may_switch_off = categories.get(&category).is_some_and(|category| category.opt_out);
     if enabled == Some(false) && !may_switch_off {
         problems.add(&pointer, format!("users may not switch off `{category}`"));
         return None;
@@ -118,7 +118,7 @@ fn switch(
     Some((category, channel, enabled))
 }
 
-fn category(text: &str, categories: &dyn Categories) -> Result<Box<str>, String> {
+fn category(text: &str, categories: &Categories) -> Result<Box<str>, String> {
     if categories.get(text).is_some() {
         return Ok(text.into());
     }

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::ShippedCategories;
-use crate::domain::{Timestamp, User};
+use crate::config::defaults;
+use crate::domain::{Categories, Timestamp, User};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -62,6 +62,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("other", "1"),
 ];
 
+fn categories() -> Categories {
+    defaults().categories().expect("the default is there")
+}
+
 fn any_line() -> impl Strategy<Value = String> {
     let fields = prop::collection::vec(prop::sample::select(FIELDS), 0..6);
     fields.prop_map(|fields| {
@@ -74,7 +78,7 @@ fn any_line() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_text_is_taken_or_refused_with_a_reason(text in ".{0,80}") {
-        if let Err(problems) = UserLine::read(&text, &ShippedCategories) {
+        if let Err(problems) = UserLine::read(&text, &categories()) {
             prop_assert!(!problems.is_empty());
         }
     }
@@ -83,7 +87,7 @@ proptest! {
     fn what_was_said_once_changes_nothing_when_it_is_said_again(line in any_line(), before in any_line()) {
         let mut user = User::default();
         for text in [&before, &line] {
-            let Ok(said) = UserLine::read(text, &ShippedCategories) else { continue };
+            let Ok(said) = UserLine::read(text, &categories()) else { continue };
             let Ok(entries) = said.entries(&user, NOW) else { continue };
             entries.into_iter().for_each(|entry| user.apply(entry));
             prop_assert_eq!(said.entries(&user, NOW), Ok(Vec::new()));

@@ -25,7 +25,7 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::domain::{Idempotency, NotificationId, NotificationRequest, Source};
-use crate::intake::{Accepted, Defaults, Envelope, FieldProblem, JsonObject, json_fields, limits, read_item};
+use crate::intake::{Accepted, Defaults, FieldProblem, JsonObject, json_fields, limits, read_item};
 
 /// Bodies above this take longer to read than other tasks of the runtime should wait: they are read on a thread of their own.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -158,7 +158,7 @@ fn read_items(
         let below = |problem: FieldProblem| FieldProblem::new(format!("/defaults{}", problem.pointer), problem.detail);
         Problem::fields(problems.into_iter().map(below).collect())
     })?;
-    let mut envelope = Envelope { tenant, source: Source::Http, idempotency: None, now: api.parts.clock.now() };
+    let mut envelope = api.envelope(tenant, None);
     let outcomes = items.iter().enumerate().map(|(index, item)| {
         if let Some(Some(accepted)) = known.get(index) {
             return Err(Settled::Known(accepted.id));

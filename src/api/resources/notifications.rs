@@ -48,7 +48,7 @@ pub(in crate::api) async fn create(
         api.repeated.increment(1);
         return Ok(accepted_answer(id));
     }
-    let envelope = Envelope { tenant: &caller.tenant, source: Source::Http, idempotency, now: api.parts.clock.now() };
+    let envelope = api.envelope(&caller.tenant, idempotency);
     let request = checked(&api, body.text()?, &envelope).await.map_err(|problems| {
         api.refused.increment(1);
         Problem::fields(problems)

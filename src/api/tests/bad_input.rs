@@ -27,6 +27,9 @@ async fn every_bad_field_is_a_400_that_names_it_and_says_why() {
     check(with(r#""expires_at":"2020-01-01T00:00:00Z""#), "/expires_at", "has passed").await;
     check(r#"{"user_id":"u","template":"missing"}"#.to_owned(), "/template", "no template").await;
     check(with(r#""to":{"url":"http://127.0.0.1:22/"}"#), "/to/url", "private address").await;
+    check(with(r#""category":"marketting""#), "/category", "did you mean `marketing`?").await;
+    check(with(r#""local_time":"25:00""#), "/local_time", "time of day").await;
+    check(with(r#""local_time":"08:00","delay_seconds":5"#), "/local_time", "excludes").await;
     check(with(r#""aggregate":{"key":"k"}"#), "/aggregate", "leave `aggregate` out").await;
     assert_eq!(world.log.len(), 0);
 }

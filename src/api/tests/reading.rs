@@ -17,10 +17,14 @@ fn event(offset: u64, ordinal: u8, attempt: u8, kind: EventKind) -> Event {
 #[tokio::test]
 async fn a_notification_can_be_read_right_after_it_was_accepted() {
     let world = World::new();
-    let accepted = world.post("/v1/notifications", r#"{"user_id":"u","template":"t","category":"c"}"#).await.json();
+    let accepted =
+        world.post("/v1/notifications", r#"{"user_id":"u","template":"t","category":"social"}"#).await.json();
     let path = format!("/v1/notifications/{}", accepted["id"].as_str().expect("an id"));
     let json = world.get(&path).await.json();
-    assert_eq!((&json["status"], &json["category"], &json["id"]), (&"accepted".into(), &"c".into(), &accepted["id"]));
+    assert_eq!(
+        (&json["status"], &json["category"], &json["id"]),
+        (&"accepted".into(), &"social".into(), &accepted["id"])
+    );
     let id: NotificationId = accepted["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
     world.store.loose(Event::new(TaskId { position: id.0, ordinal: 0 }, 1, EventKind::Cancelled, now()));
     assert_eq!(world.get(&path).await.json()["status"], "cancelled");

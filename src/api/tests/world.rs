@@ -16,7 +16,7 @@ use crate::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, OperationError, Operations, Replayed, SandboxMessage,
     SandboxMessages, router,
 };
-use crate::config::{Http, ShippedCategories, load_from};
+use crate::config::{Http, defaults, load_from};
 use crate::domain::{
     Address, Channel, Content, Disposition, NotificationId, NotificationRequest, Parts, Plan, Position, Priority,
     Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
@@ -131,13 +131,13 @@ impl World {
             log: log.clone(),
             store: store.clone(),
             users: users.clone(),
-            categories: Arc::new(ShippedCategories),
             acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
             operations: engine.clone(),
             dry_run: engine.clone(),
             sandbox: Some(engine.clone()),
             endpoints: engine.clone(),
             contents: engine.clone(),
+            categories: Arc::new(defaults().categories().expect("the default is there")),
             health: health.clone(),
             metrics: install(),
         };

@@ -155,3 +155,46 @@ fn a_log_that_nodes_share_goes_with_a_store_that_they_share() {
     let short = format!("{both}[cluster]\nlease = \"15s\"\n");
     assert!(message(with_file(&short)).contains("`cluster.lease` must be at least 20s"), "the sandbox may take 10 s");
 }
+
+#[test]
+fn the_shipped_categories_are_those_of_the_manual_and_a_file_replaces_them_all() {
+    let categories = |text: &str| with_file(text).expect("valid").config.categories().expect("the default is there");
+    let shipped = categories("");
+    assert_eq!(shipped.names(), ["transactional", "security", "social", "marketing", "reminder", "system"]);
+    assert_eq!(&*shipped.of(None).name, "transactional");
+    let security = shipped.get("security").expect("shipped");
+    assert!(security.ignores_quiet_hours && !security.opt_out);
+    assert_eq!(security.priority, crate::domain::Priority::Critical);
+    let own = categories("[planning]\ndefault_category = \"news\"\n[[categories]]\nname = \"news\"\n");
+    assert_eq!(own.names(), ["news"]);
+    assert!(own.of(None).opt_out && own.of(None).is_on);
+}
+
+#[test]
+fn rules_of_planning_that_cannot_be_are_refused() {
+    let check = |text: &str, expected: &str| {
+        let message = message(with_file(text));
+        assert!(message.contains(expected), "{message}");
+    };
+    let category = |keys: &str| format!("[planning]\ndefault_category = \"a\"\n[[categories]]\nname = \"a\"\n{keys}\n");
+    check(&category("channels = [\"fax\"]"), "`fax`");
+    check(&category("channels = [\"sms\", \"sms\"]"), "has sms twice");
+    check(&category("priority = \"urgent\""), "`urgent` is no priority");
+    check(&category("quiet_hours = { from = \"22:00\", to = \"22:00\" }"), "whole day");
+    check(&category("enabled = false\nopt_out = false"), "nobody would ever get it");
+    check(&category("daily_cap = 0"), "`daily_cap` of 0");
+    check(&category("ignores_caps = true\nreminder = true"), "cannot ignore caps");
+    check("[fatigue]\nmax = 0\n", "`fatigue.max`");
+    check(&category("daily_cup = 1"), "unknown key `categories.0.daily_cup`");
+    check(&category("[[categories]]\nname = \"a\""), "two categories are called `a`");
+    check("[[categories]]\nname = \"news\"\n", "`planning.default_category` is `transactional`");
+    check("categories = []\n", "replaces the whole list");
+    check("[quiet_hours]\nfrom = \"08:00\"\n", "whole day");
+    check("[quiet_hours]\nfrom = \"25:00\"\n", "`25:00` is no time of day");
+    check("[planning]\ntimezone = \"Mars/Olympus\"\n", "`Mars/Olympus` is no time zone");
+    let calendar = |keys: &str| format!("[[calendars]]\nname = \"c\"\n{keys}\n");
+    check(&calendar("locales = [\"de\"]\ndays = [\"02-30\"]"), "`02-30` is no day");
+    check(&calendar("locales = []\ndays = []"), "nobody's");
+    check(&calendar("locales = [\"de_DE\"]\ndays = []"), "`de_DE` is no language");
+    check("[routing]\ncritical = [\"chat\"]\n", "`routing.critical` has chat");
+}

@@ -24,7 +24,9 @@ fn bench(log: Arc<FakeLog>) -> Bench {
 }
 
 fn request(key: Option<(u128, u64)>) -> NotificationRequest {
+    let categories = crate::config::defaults().categories().expect("the default is there");
     let envelope = Envelope {
+        categories: &categories,
         tenant: "default",
         source: Source::Http,
         idempotency: key.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash, batch: None }),

@@ -69,7 +69,9 @@ impl Cluster {
     }
 
     fn request(&self, key: u128, body_hash: u64) -> NotificationRequest {
+        let categories = crate::config::defaults().categories().expect("the default is there");
         let envelope = Envelope {
+            categories: &categories,
             tenant: "default",
             source: Source::Http,
             idempotency: Some(Idempotency { key: ClaimKey(key), body_hash, batch: None }),

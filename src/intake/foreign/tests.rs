@@ -1,5 +1,6 @@
 use super::*;
-use crate::domain::Content;
+use crate::config;
+use crate::domain::{Content, TimeOfDay};
 
 /// Knows one template.
 struct Known;
@@ -17,10 +18,15 @@ const NOW: Timestamp = Timestamp(1_795_262_400_000);
 const APPENDED: Timestamp = Timestamp(1_795_262_000_000);
 const MAIL: &str = r#"{"to":{"email":"a@example.com"},"template":"known","priority":"critical","delay_seconds":60}"#;
 
+fn reading() -> Reading {
+    let categories = config::defaults().categories().expect("the default is there");
+    Reading { contents: Arc::new(Known), categories: Arc::new(categories), body_max: 1 << 20 }
+}
+
 fn read_with(body: impl Into<Bytes>, change: impl FnOnce(&mut Foreign)) -> Result<NotificationRequest, String> {
     let mut foreign = Foreign { appended_at: APPENDED, ..Foreign::default() };
     change(&mut foreign);
-    let reading = Reading { contents: Arc::new(Known), body_max: 1 << 20 };
+    let reading = reading();
     reading.read(&body.into(), &foreign, Priority::Low, NOW)
 }
 
@@ -55,6 +61,11 @@ fn what_is_encoded_as_the_engine_does_is_checked_as_json_is() {
     let bincode = |foreign: &mut Foreign| foreign.content_type = Some("application/x-bincode".into());
     let again = read_with(codec::encode_request(&request), bincode).expect("valid");
     assert_eq!(again, request);
+    let timed = NotificationRequest { local_time: TimeOfDay::new(8, 0), deliver_at: None, ..request.clone() };
+    assert_eq!(read_with(codec::encode_request(&timed), bincode).expect("valid"), timed);
+    let unknown = NotificationRequest { category: Some("sozial".into()), ..request.clone() };
+    let reason = read_with(codec::encode_request(&unknown), bincode).expect_err("there is no such category");
+    assert!(reason.contains("/category") && reason.contains("`social`"), "{reason}");
     let title: Box<str> = "two\r\nlines".into();
     let content = Content::Inline { title, body: "b".into(), html: None, sms: None };
     let bad = NotificationRequest { content, data: "[]".into(), ..request };
@@ -91,7 +102,7 @@ fn a_dead_letter_is_read_again_once_it_can_be_used() {
         tenant: Some(Bytes::from_static(b"acme")),
         is_whole,
     };
-    let reading = Reading { contents: Arc::new(Known), body_max: 1 << 20 };
+    let reading = reading();
     let again = |letter| reading.read_again(&letter, Priority::High, NOW);
     let record = again(letter(MAIL, true)).expect("its template is known");
     let request = codec::decode_request(&record.body).expect("our own encoding");

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{FieldProblem, Problems, json};
 use crate::config::nearest;
-use crate::domain::{Channel, Priority, Timestamp};
+use crate::domain::{Channel, Priority, TimeOfDay, Timestamp};
 
 /// What a field takes.
 #[derive(Clone, Copy)]
@@ -15,6 +15,7 @@ enum Kind {
     Text,
     Whole,
     Time,
+    TimeOfDay,
     Priority,
     Routing,
     Channels,
@@ -51,7 +52,7 @@ const REQUEST: &[Field] = &[
     field("routing", Kind::Routing),
     field("delay_seconds", Kind::Whole),
     field("deliver_at", Kind::Time),
-    field("local_time", Kind::Any),
+    field("local_time", Kind::TimeOfDay),
     field("expires_at", Kind::Time),
     field("dedup_key", Kind::Text),
     field("dedup_window_seconds", Kind::Whole),
@@ -169,6 +170,8 @@ fn check(pointer: String, value: &Value, kind: Kind, problems: &mut Problems) {
         Kind::Text => problems.add(pointer, format!("must be a text, not {}", kind_of(value))),
         Kind::Whole if value.is_u64() => {}
         Kind::Whole => problems.add(pointer, "must be a whole number of seconds, not below 0"),
+        Kind::TimeOfDay if value.as_str().and_then(TimeOfDay::parse).is_some() => {}
+        Kind::TimeOfDay => problems.add(pointer, "must be a time of day from \"00:00\" to \"23:59\""),
         Kind::Time if value.as_str().and_then(Timestamp::parse).is_some() => {}
         Kind::Time => {
             problems.add(pointer, "must be a time from 1970 on as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")

@@ -3,7 +3,7 @@
 
 /// A user's id stands in keys of the store.
 pub const USER_ID_BYTES_MAX: usize = 256;
-/// A category is a label for people.
+/// As much of an unknown category as is said back; those that are known are no longer.
 pub const CATEGORY_BYTES_MAX: usize = 64;
 /// Stands in a hash only; bounded so that nobody puts a document there.
 pub const DEDUP_KEY_BYTES_MAX: usize = 256;

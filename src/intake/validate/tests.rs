@@ -1,11 +1,20 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Channel, Routing};
+use crate::config;
+use crate::domain::{Channel, Priority, Routing, TimeOfDay};
+
+fn shipped() -> &'static Categories {
+    static SHIPPED: LazyLock<Categories> =
+        LazyLock::new(|| config::defaults().categories().expect("the default is there"));
+    &SHIPPED
+}
 
 fn envelope() -> Envelope<'static> {
     let now = Timestamp::parse("2026-11-21T12:00:00Z").expect("a time");
-    Envelope { tenant: "default", source: Source::Http, idempotency: None, now }
+    Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories: shipped() }
 }
 
 fn read(text: &str) -> Result<NotificationRequest, Vec<FieldProblem>> {
@@ -136,7 +145,6 @@ fn the_two_ways_to_say_when_are_one_and_the_past_is_now() {
 #[test]
 fn what_a_later_version_brings_is_refused_and_not_ignored() {
     check_refused(&with(r#""aggregate":{"key":"k"}"#), "/aggregate", "does not merge");
-    check_refused(&with(r#""local_time":"09:00""#), "/local_time", "deliver_at");
 }
 
 #[test]
@@ -229,6 +237,42 @@ fn an_item_takes_from_the_defaults_what_it_lacks() {
     assert!(matches!(own.content, Content::Inline { .. }));
     let timed = item(r#"{"user_id":"u","deliver_at":"2026-11-21T13:00:00Z"}"#);
     assert_eq!(timed.deliver_at.map(|at| at.to_string()).as_deref(), Some("2026-11-21T13:00:00.000Z"));
+}
+
+#[test]
+fn a_local_time_is_a_time_of_day_and_the_only_time() {
+    let request = read(&with(r#""local_time":"08:05","delay_seconds":0"#)).expect("valid");
+    assert_eq!((request.local_time, request.deliver_at), (TimeOfDay::new(8, 5), None));
+    check_refused(&with(r#""local_time":"8:05""#), "/local_time", "time of day");
+    check_refused(&with(r#""local_time":"24:00""#), "/local_time", "time of day");
+    check_refused(&with(r#""local_time":900"#), "/local_time", "time of day");
+    check_refused(&with(r#""local_time":"08:05","delay_seconds":5"#), "/local_time", "excludes `deliver_at`");
+    check_refused(
+        &with(r#""local_time":"08:05","deliver_at":"2026-11-21T13:00:00Z""#),
+        "/local_time",
+        "excludes `deliver_at`",
+    );
+}
+
+#[test]
+fn an_unknown_category_is_refused_with_the_nearest_one() {
+    check_refused(&with(r#""category":"marketting""#), "/category", "did you mean `marketing`?");
+    check_refused(&with(r#""category":" ""#), "/category", "transactional, security");
+    check_refused(&with(r#""category":"Social""#), "/category", "did you mean `social`?");
+    let long = format!(r#""category":"{}""#, "x".repeat(10_000));
+    let problems = read(&with(&long)).expect_err("there is no such category");
+    assert!(problems[0].detail.len() < 300, "{problems:?}");
+}
+
+#[test]
+fn a_request_without_a_priority_has_that_of_its_category() {
+    let check = |fields: &str, expected| {
+        assert_eq!(read(&with(fields)).expect("valid").priority, expected, "{fields}");
+    };
+    check(r#""category":"security""#, Priority::Critical);
+    check(r#""category":"marketing""#, Priority::Low);
+    check(r#""category":"marketing","priority":"high""#, Priority::High);
+    check(r#""data":{}"#, Priority::Normal);
 }
 
 /// Any JSON that looks a little like a request.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::wire::Named;
+use super::wire::{Named, WireRequest};
 use super::{Problems, limits};
-use crate::domain::Timestamp;
+use crate::domain::{TimeOfDay, Timestamp};
 
 /// `delay_seconds` and `deliver_at` made one; `None`: at once. A time that has passed means at once as well, because
 /// callers' clocks differ.
@@ -35,6 +35,15 @@ pub(super) fn deliver_at(
             Some(at).filter(|at| *at > now)
         }
     }
+}
+
+/// The time on the clock of the user's zone, which is known only once it is planned.
+pub(super) fn local_time(wire: &WireRequest<'_>, problems: &mut Problems) -> Option<TimeOfDay> {
+    let Named(time) = wire.local_time?;
+    if wire.deliver_at.is_some() || wire.delay_seconds.is_some_and(|seconds| seconds > 0) {
+        problems.add("/local_time", "excludes `deliver_at` and `delay_seconds`: give one of them");
+    }
+    Some(time)
 }
 
 pub(super) fn expiry(

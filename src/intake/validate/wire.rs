@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::{Channel, Content, NotificationRequest, Priority, Routing, Timestamp};
+use crate::domain::{Channel, Content, NotificationRequest, Priority, Routing, TimeOfDay, Timestamp};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,8 +35,8 @@ pub(super) struct WireRequest<'a> {
     pub(super) delay_seconds: Option<u64>,
     #[serde(default)]
     pub(super) deliver_at: Option<Named<Timestamp>>,
-    #[serde(borrow, default)]
-    pub(super) local_time: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) local_time: Option<Named<TimeOfDay>>,
     #[serde(default)]
     pub(super) expires_at: Option<Named<Timestamp>>,
     #[serde(default)]
@@ -91,6 +91,7 @@ impl<'a> WireRequest<'a> {
             channels: Some(request.channels.iter().copied().map(Named).collect()),
             routing: Some(Named(request.routing)),
             deliver_at: request.deliver_at.map(Named),
+            local_time: request.local_time.map(Named),
             expires_at: request.expires_at.map(Named),
             dedup_key: request.dedup_key.clone(),
             dedup_window_seconds: request.dedup_window_seconds.map(u64::from),
@@ -102,7 +103,7 @@ impl<'a> WireRequest<'a> {
     /// Every field that is missing here, from `defaults`.
     pub(super) fn or(self, defaults: &WireRequest<'a>) -> WireRequest<'a> {
         let says_what = self.template.is_some() || self.content.is_some();
-        let says_when = self.delay_seconds.is_some() || self.deliver_at.is_some();
+        let says_when = self.delay_seconds.is_some() || self.deliver_at.is_some() || self.local_time.is_some();
         WireRequest {
             template: if says_what { self.template } else { defaults.template.clone() },
             content: if says_what { self.content } else { defaults.content.clone() },
@@ -115,7 +116,7 @@ impl<'a> WireRequest<'a> {
             priority: self.priority.or(defaults.priority),
             channels: self.channels.or_else(|| defaults.channels.clone()),
             routing: self.routing.or(defaults.routing),
-            local_time: self.local_time.or(defaults.local_time),
+            local_time: if says_when { self.local_time } else { defaults.local_time },
             expires_at: self.expires_at.or(defaults.expires_at),
             dedup_key: self.dedup_key.or_else(|| defaults.dedup_key.clone()),
             dedup_window_seconds: self.dedup_window_seconds.or(defaults.dedup_window_seconds),
@@ -173,6 +174,12 @@ impl FromName for Channel {
 impl FromName for Routing {
     fn from_name(text: &str) -> Option<Self> {
         [Routing::All, Routing::Fallback].into_iter().find(|routing| routing.name() == text)
+    }
+}
+
+impl FromName for TimeOfDay {
+    fn from_name(text: &str) -> Option<Self> {
+        TimeOfDay::parse(text)
     }
 }
 

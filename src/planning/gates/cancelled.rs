@@ -17,7 +17,7 @@ mod tests {
     fn what_was_cancelled_is_skipped_and_the_rest_passes() {
         let check = |cancelled, expected| {
             let facts = CandidateFacts { cancelled, ..CandidateFacts::default() };
-            assert_eq!(judge(&Case { request: &request(), facts: &facts, policy: &policy(), now: NOW }), expected);
+            assert_eq!(judge(&Case::new(&request(), &facts, &policy(), NOW)), expected);
         };
         check(true, Verdict::Skip(SkipReason::Cancelled));
         check(false, Verdict::Pass);

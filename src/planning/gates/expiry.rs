@@ -1,11 +1,11 @@
-//! Worth nothing any more, or by the time it may go out.
+//! Worth nothing any more, or by the time it may go out, with all that holds it until then.
 
 use super::Case;
 use crate::domain::{SkipReason, Verdict};
 
 pub(super) fn judge(case: &Case<'_>) -> Verdict {
     let Some(expires_at) = case.request.expires_at else { return Verdict::Pass };
-    let goes_out_at = case.request.deliver_at.unwrap_or(case.now).max(case.now);
+    let goes_out_at = case.times.due.unwrap_or(case.now);
     if expires_at <= goes_out_at { Verdict::Skip(SkipReason::Expired) } else { Verdict::Pass }
 }
 
@@ -23,7 +23,7 @@ mod tests {
         request.expires_at = expires_at.map(at);
         request.deliver_at = deliver_at.map(at);
         let facts = CandidateFacts::default();
-        let verdict = judge(&Case { request: &request, facts: &facts, policy: &policy(), now: NOW });
+        let verdict = judge(&Case::new(&request, &facts, &policy(), NOW));
         assert_eq!(verdict, expected, "expires {expires_at:?}, deliver {deliver_at:?}");
     }
 
@@ -47,5 +47,20 @@ mod tests {
         check(Some(1), Some(-10), Verdict::Pass);
         check(None, None, Verdict::Pass);
         check(None, Some(10), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_expires_before_the_night_is_over_is_skipped() {
+        let at = |text| Timestamp::parse(text).expect("a time");
+        let check = |category: &str, expires_at, expected| {
+            let mut request = request();
+            request.category = Some(category.into());
+            request.expires_at = Some(at(expires_at));
+            let now = at("2026-06-01T23:00:00Z");
+            assert_eq!(judge(&Case::new(&request, &CandidateFacts::default(), &policy(), now)), expected, "{category}");
+        };
+        check("marketing", "2026-06-02T08:00:00Z", Verdict::Skip(SkipReason::Expired));
+        check("marketing", "2026-06-02T08:00:01Z", Verdict::Pass);
+        check("security", "2026-06-02T08:00:00Z", Verdict::Pass);
     }
 }

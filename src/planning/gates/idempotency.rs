@@ -20,7 +20,7 @@ mod tests {
     fn a_retry_key_of_another_notification_makes_it_a_duplicate_of_that_one() {
         let check = |retry_holder, expected| {
             let facts = CandidateFacts { retry_holder, ..CandidateFacts::default() };
-            assert_eq!(judge(&Case { request: &request(), facts: &facts, policy: &policy(), now: NOW }), expected);
+            assert_eq!(judge(&Case::new(&request(), &facts, &policy(), NOW)), expected);
         };
         check(Some(position(7)), Verdict::Skip(SkipReason::Duplicate { of: NotificationId(position(7)) }));
         check(None, Verdict::Pass);

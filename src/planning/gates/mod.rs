@@ -1,38 +1,108 @@
-//! The gates: each says whether a notification may go on, and why not. One file a gate; a new one is a file and a line
-//! in [`GATES`].
+//! The gates: each says whether a notification may go on, on which channels, and when; and why not. One file a gate; a new one is
+//! a file and a line in one of the lists here.
 
 mod cancelled;
 mod expiry;
 mod idempotency;
 mod dedup;
+mod provider;
+mod consent;
+mod address;
+mod suppression;
+mod quiet_hours;
+mod holidays;
+mod fatigue;
+mod caps;
 
+pub(super) use address::{add as add_addresses, text as address_text};
+
+use super::send_time::{self, Times};
 use super::{CandidateFacts, Policy};
-use crate::domain::{NotificationRequest, Step, Timestamp, Verdict};
+use crate::domain::{Category, Channel, NotificationRequest, Step, Timestamp, User, Verdict, Zone};
 
 /// All that a gate may look at.
 pub(super) struct Case<'a> {
     pub(super) request: &'a NotificationRequest,
     pub(super) facts: &'a CandidateFacts,
     pub(super) policy: &'a Policy,
+    pub(super) category: &'a Category,
     pub(super) now: Timestamp,
+    /// When it would go out, and what holds it until then.
+    pub(super) times: Times,
 }
 
+impl<'a> Case<'a> {
+    pub(super) fn new(
+        request: &'a NotificationRequest,
+        facts: &'a CandidateFacts,
+        policy: &'a Policy,
+        now: Timestamp,
+    ) -> Self {
+        let category = policy.category(request);
+        let mut case = Self { request, facts, policy, category, now, times: Times::default() };
+        case.times = send_time::find(&case);
+        case
+    }
+
+    pub(super) fn user(&self) -> Option<&'a User> {
+        self.facts.user.as_deref()
+    }
+}
+
+/// A gate for the notification as a whole.
 pub(super) struct Gate {
     pub(super) step: Step,
     pub(super) judge: fn(&Case<'_>) -> Verdict,
+    /// Whether there is anything to judge.
+    pub(super) is_asked: fn(&Case<'_>) -> bool,
     /// Whether the verdict rests on who holds a claim. The others are asked before anything is claimed.
     needs_claims: bool,
 }
 
+/// A gate for one of its channels.
+pub(super) struct ChannelGate {
+    pub(super) step: Step,
+    pub(super) judge: fn(&Case<'_>, Channel) -> Verdict,
+}
+
+/// A gate that holds it for a time: at an instant, until when.
+pub(super) struct HoldGate {
+    pub(super) step: Step,
+    pub(super) until: fn(&Case<'_>, &Zone, Timestamp) -> Option<Timestamp>,
+}
+
 /// The gates in the order in which they are asked; the first to skip has the word.
-pub(super) const GATES: [Gate; 4] = [
-    Gate { step: Step::Cancelled, judge: cancelled::judge, needs_claims: false },
-    Gate { step: Step::Expiry, judge: expiry::judge, needs_claims: false },
-    Gate { step: Step::Idempotency, judge: idempotency::judge, needs_claims: true },
-    Gate { step: Step::Dedup, judge: dedup::judge, needs_claims: true },
+pub(super) const GATES: [Gate; 6] = [
+    Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
+    Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
+    Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Dedup, judge: dedup::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
+    Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
+];
+
+fn always(_: &Case<'_>) -> bool {
+    true
+}
+
+/// Those that each channel is asked for, in this order.
+pub(super) const CHANNEL_GATES: [ChannelGate; 4] = [
+    ChannelGate { step: Step::Routing, judge: provider::judge },
+    ChannelGate { step: Step::Consent, judge: consent::judge },
+    ChannelGate { step: Step::Address, judge: address::judge },
+    ChannelGate { step: Step::Suppression, judge: suppression::judge },
+];
+
+/// Those that hold. They are asked again and again until none of them holds any longer.
+pub(super) const HOLD_GATES: [HoldGate; 2] = [
+    HoldGate { step: Step::QuietHours, until: quiet_hours::until },
+    HoldGate { step: Step::Holidays, until: holidays::until },
 ];
 
 /// Whether every gate that needs no claims lets the notification pass.
 pub(super) fn pass_without_claims(case: &Case<'_>) -> bool {
-    GATES.iter().filter(|gate| !gate.needs_claims).all(|gate| (gate.judge)(case) == Verdict::Pass)
+    GATES
+        .iter()
+        .filter(|gate| !gate.needs_claims)
+        .all(|gate| !(gate.is_asked)(case) || (gate.judge)(case) == Verdict::Pass)
 }

@@ -1,6 +1,7 @@
 //! What every test shares: an engine where the test takes place, providers that do as they are told, and a clock to move.
 
 mod others;
+mod people;
 mod place;
 mod process;
 mod provider;
@@ -20,11 +21,12 @@ use fanfare::domain::{
 use fanfare::intake::{AcceptedKeys, Acceptor};
 use fanfare::log::SharedLog;
 use fanfare::ownership::WRITE_WAIT_MAX;
-use fanfare::planning::Policy;
+use fanfare::planning::{People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
+use fanfare::users::{Copies, Directory, LocalChanges};
 use tokio::runtime::Handle;
 
 pub use others::{Others, Producer, Trouble};
@@ -66,6 +68,8 @@ pub struct World {
     pub engine: Engine,
     pub acceptor: Acceptor,
     pub space: Arc<Space>,
+    /// What is known of users and addresses.
+    pub users: Arc<Directory>,
     /// The programs that share the log, if there are any.
     pub others: Option<Arc<Others>>,
     pub place: Place,
@@ -127,10 +131,13 @@ impl World {
             Some(others) => Arc::new(others::OthersLog { inner: log, others: others.clone() }),
             None => log,
         };
-        let mut has_provider = [false; 7];
+        let mut costs = [None; 7];
         for channel in providers.iter().flat_map(|provider| provider.served()) {
-            has_provider[channel.index()] = true;
+            costs[channel.index()] = Some(0.0);
         }
+        let changes = Arc::new(LocalChanges::default());
+        let users = Arc::new(Directory::new(store.clone(), changes.clone()));
+        let copies = Copies::new(config.planning.cache.as_usize(), config.planning.cache_age, shared.clone(), changes);
         let accepted_keys = Arc::new(AcceptedKeys::default());
         let as_shared: Vec<SharedProvider> =
             providers.iter().cloned().map(|provider| provider as SharedProvider).collect();
@@ -140,7 +147,8 @@ impl World {
             store: store.clone(),
             coordination,
             renderer: Arc::new(Renderer::new(&config.templates).expect("the templates load")),
-            policy: Arc::new(Policy::new(&config.dedup, has_provider)),
+            policy: Arc::new(Policy::new(&config, costs)),
+            people: Arc::new(People::new(store.clone(), store.clone(), copies)),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
@@ -150,7 +158,7 @@ impl World {
         .await
         .expect("the engine starts");
         let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
-        Self { clock, store, log, engine, acceptor, space, others, place, providers, config }
+        Self { clock, store, log, engine, acceptor, space, users, others, place, providers, config }
     }
 
     /// Another node at the same place and by the same clock, which need not have any shard yet.
@@ -189,10 +197,10 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, others, place, providers: _, config } = self;
+        let Self { clock, store, log, engine, acceptor, space: _, users, others, place, providers: _, config } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor));
+        drop((engine, store, log, acceptor, users));
         clock.advance(pause);
         Self::open(config, providers, clock, place, others).await
     }
@@ -312,6 +320,7 @@ pub fn mail() -> NotificationRequest {
         channels: vec![Channel::Email],
         routing: Routing::All,
         deliver_at: None,
+        local_time: None,
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,
