@@ -111,6 +111,11 @@ impl Rebalances {
                 tracing::warn!(reason = settings::reason(&error), "cannot ask for committed offsets: trying again");
                 let places = partitions.elements().into_iter().map(|one| (one.topic().to_owned(), one.partition()));
                 locked(&self.unplaced).extend(places);
+                // Without a place librdkafka asks for the committed one by itself, and reads nothing ever if that is refused.
+                // The reader seeks before it reads.
+                if let Err(error) = partitions.set_all_offsets(Offset::End) {
+                    tracing::error!(reason = settings::reason(&error), "cannot give partitions a place");
+                }
                 self.take(consumer, partitions);
             }
         }

@@ -83,16 +83,28 @@ async fn a_setting_that_is_refused_is_named_without_its_value() {
 
 #[tokio::test]
 async fn partitions_whose_offsets_cannot_be_asked_for_are_given_to_the_engine_later() {
-    let (cluster, broker) = cluster();
+    let (cluster, mut broker) = cluster();
+    // A member that beats often asks to join again while its first request waits, and librdkafka's broker dies of that.
+    for (option, value) in [("heartbeat.interval.ms", "20000"), ("session.timeout.ms", "60000")] {
+        broker.settings.kafka.options.insert(option.into(), config::Secret::new(value));
+    }
     let log = broker.log(2).await;
     log.append(numbered(Priority::Normal, 0..10)).await.expect("appended");
     let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 4];
     cluster.request_errors(RDKafkaApiKey::OffsetFetch, &refusals);
     let mut membership = log.join().await.expect("joined");
-    for mut reader in several(&mut *membership, 8).await {
-        if reader.shard().lane == Priority::Normal {
-            let records = in_time("reading", reader.read(0, ALL)).await.expect("read");
-            assert_eq!(records[0].position.offset, 0);
+    // On a busy machine it may deal the partitions out again meanwhile: what one reader cannot read another can.
+    in_time("reading", async {
+        loop {
+            let Some(OwnershipChange::Assigned(mut reader)) = membership.next().await else { continue };
+            if reader.shard().lane != Priority::Normal {
+                continue;
+            }
+            if let Ok(records) = reader.read(0, ALL).await {
+                assert_eq!(records[0].position.offset, 0);
+                return;
+            }
         }
-    }
+    })
+    .await;
 }
