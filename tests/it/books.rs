@@ -47,8 +47,7 @@ async fn a_dead_letter_that_is_replayed_gets_one_more_attempt(place: Place) {
     let world = World::start(place, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["failed"]).await;
-    // Where a batch is not atomic it is there a moment later.
-    let letters = world.until(async || Some(world.dead_letters("default").await).filter(|all| !all.is_empty())).await;
+    let letters = world.some_dead_letters("default").await;
     assert_eq!(world.engine.replays.replay(&letters[0].key).await.expect("the store writes"), Replay::Requeued);
     world.expect_states(id, &["sent"]).await;
     assert!(world.dead_letters("default").await.is_empty());
@@ -62,8 +61,7 @@ async fn a_replay_whose_caller_goes_away_is_carried_out_all_the_same(place: Plac
     let world = World::start(place, vec![provider.clone()]).await;
     let id = world.send(mail()).await;
     world.expect_states(id, &["failed"]).await;
-    // Where a batch is not atomic it is there a moment later.
-    let letters = world.until(async || Some(world.dead_letters("default").await).filter(|all| !all.is_empty())).await;
+    let letters = world.some_dead_letters("default").await;
     let mut replaying = Box::pin(world.engine.replays.replay(&letters[0].key));
     assert!(futures_util::poll!(&mut replaying).is_pending(), "it is durable only later");
     drop(replaying);

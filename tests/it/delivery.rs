@@ -41,7 +41,7 @@ async fn a_send_that_failed_is_tried_again_after_one_two_and_four_minutes(place:
         world.until(async || (provider.taken().len() == tries + 1).then_some(())).await;
     }
     world.expect_states(id, &["failed"]).await;
-    let letters = world.dead_letters("default").await;
+    let letters = world.some_dead_letters("default").await;
     assert_eq!(letters.len(), 1);
 }
 
@@ -104,7 +104,7 @@ async fn tasks_of_a_channel_that_no_provider_serves_any_more_fail_or_go_to_the_n
     world.advance(Duration::from_secs(61)).await;
     world.expect_states(fallback, &["failed", "sent"]).await;
     world.expect_states(alone, &["failed"]).await;
-    let letters = world.dead_letters("default").await;
+    let letters = world.some_dead_letters("default").await;
     assert_eq!(letters.iter().map(|letter| letter.key.task.position).collect::<Vec<_>>(), [alone.0]);
     world.balances().await;
     world.until(async || world.engine.ownership.shards().iter().all(|shard| shard.tracked() == 0).then_some(())).await;

@@ -279,6 +279,11 @@ impl World {
     }
 
     /// The dead letters of a tenant that are of this test, newest first.
+    /// A tenant's once there are any. Where a batch is not atomic they are there a moment after the state that tells of them.
+    pub async fn some_dead_letters(&self, tenant: &str) -> Vec<DeadLetter> {
+        self.until(async || Some(self.dead_letters(tenant).await).filter(|all| !all.is_empty())).await
+    }
+
     pub async fn dead_letters(&self, tenant: &str) -> Vec<DeadLetter> {
         let letters = self.store.dead_letters(tenant, None, 1000).await.expect("the store reads");
         letters.into_iter().filter(|letter| self.place.has(letter.key.task.position.shard)).collect()
