@@ -78,6 +78,7 @@ impl RelayArgs {
             priority: "normal".into(),
             users: None,
             template: None,
+            merge: None,
             stamp_in_text: false,
             run,
         });

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::ledger::{Ledger, Missing};
 use crate::mock::Stats;
@@ -21,6 +21,30 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Settlement {
     pub(crate) missing: Missing,
     pub(crate) stats: Stats,
+}
+
+/// Waits until the messages stand for everything that was accepted. The mock must have seen nothing else since its last reset.
+pub(crate) async fn settle_items(
+    mock: &MockHandle,
+    accepted: u64,
+    wait_max: Duration,
+    progress: &mut Progress,
+) -> Result<Settlement> {
+    let started = Instant::now();
+    loop {
+        let stats = mock.stats().await?;
+        let arrived = stats.items.context("the mock does not count items: start it with `--count-items`")?;
+        if arrived >= accepted || started.elapsed() >= wait_max {
+            tokio::time::sleep(LINGER).await;
+            progress.finish();
+            let stats = mock.stats().await?;
+            let missing = Missing::Counted(accepted.saturating_sub(stats.items.unwrap_or_default()));
+            return Ok(Settlement { missing, stats });
+        }
+        let share = arrived as f64 / accepted.max(1) as f64;
+        progress.show(share, &format!("waiting for messages: {arrived} of {accepted} merged"));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// The mock must have seen nothing but this ledger's deliveries since its last reset for the duplicates to be its own;

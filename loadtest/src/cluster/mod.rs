@@ -131,6 +131,7 @@ impl ClusterArgs {
             priority: "normal".into(),
             users: None,
             template: None,
+            merge: None,
             stamp_in_text: false,
             run,
         });

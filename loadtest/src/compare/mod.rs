@@ -149,6 +149,7 @@ impl CompareArgs {
             priority: self.priority.clone(),
             users: None,
             template: None,
+            merge: None,
             stamp_in_text: false,
             run: now_us(),
         });

@@ -171,6 +171,7 @@ impl CrashArgs {
                 priority: "normal".into(),
                 users: None,
                 template: None,
+                merge: None,
                 stamp_in_text: false,
                 run,
             })

@@ -14,4 +14,4 @@ pub(crate) use child::{EngineCommand, EngineProcess};
 pub(crate) use metrics::{Latencies, Quantile, delivery_latencies};
 pub(crate) use poster::{Body, Outcome, Poster};
 pub(crate) use process::{Resident, ResidentSampler, processor_time};
-pub(crate) use request::{Due, Item, Options, Shape};
+pub(crate) use request::{Due, Item, Merge, Options, Shape};

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::channel::Channel;
 use crate::clock::write_rfc3339;
-use crate::mock::STAMP;
+use crate::mock::{ITEMS, STAMP};
 
 pub(crate) const SINGLE_PATH: &str = "/v1/notifications";
 pub(crate) const BATCH_PATH: &str = "/v1/notifications/batch";
@@ -26,8 +26,18 @@ pub(crate) struct Options {
     pub(crate) template: Option<String>,
     /// A webhook carries `data` and the stamp in it; a mail carries only what is written into its text.
     pub(crate) stamp_in_text: bool,
+    /// What each user's notifications are merged by.
+    pub(crate) merge: Option<Merge>,
     /// Different in each run, so that no notification repeats one of an earlier run.
     pub(crate) run: u64,
+}
+
+/// How notifications are to be merged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Merge {
+    /// How many keys take turns.
+    pub(crate) keys: u64,
+    pub(crate) window_seconds: u64,
 }
 
 /// The options, as far written as they can be.
@@ -37,6 +47,7 @@ pub(crate) struct Shape {
     /// The same address for all webhooks; a mail goes to an address of its own.
     to_url: Option<String>,
     users: Option<u64>,
+    merge: Option<Merge>,
     run: u64,
 }
 
@@ -63,6 +74,9 @@ impl Shape {
         if options.stamp_in_text {
             text += &format!(" {STAMP}:{{{{{STAMP}}}}}");
         }
+        if options.merge.is_some() {
+            text += &format!(" {ITEMS}{{{{count}}}} ({{{{actors.[0]}}}} and {{{{others}}}} others)");
+        }
         let message = match &options.template {
             None => json!({"content": {"title": "Order {{order_id}} is on its way", "body": text}}),
             Some(code) => json!({ "template": code }),
@@ -79,7 +93,7 @@ impl Shape {
             Channel::Webhook => Some(json!({ "url": options.target }).to_string()),
             Channel::Email => None,
         };
-        Self { common, to_url, users: options.users, run: options.run }
+        Self { common, to_url, users: options.users, merge: options.merge, run: options.run }
     }
 
     /// The body of [`SINGLE_PATH`].
@@ -117,6 +131,11 @@ impl Shape {
         let stamp_us = item.stamp_us;
         put(body, format_args!(r#""data":{{"order_id":"{run:x}-{number:010}","name":"Customer {number:010}","#));
         put(body, format_args!(r#""{STAMP}":{stamp_us}}}"#));
+        if let Some(Merge { keys, window_seconds }) = self.merge {
+            let key = number % keys;
+            put(body, format_args!(r#","aggregate":{{"key":"{run:x}:{key}","actor":"Customer {number}","#));
+            put(body, format_args!(r#""window_seconds":{window_seconds}}}"#));
+        }
         if item.due == Due::AtStamp {
             body.extend_from_slice(br#","deliver_at":""#);
             // The buffer grows: nothing to fail.
@@ -142,6 +161,7 @@ mod tests {
             target: "http://127.0.0.1:9090/hook".into(),
             priority: "high".into(),
             users: None,
+            merge: None,
             template: None,
             stamp_in_text: channel == Channel::Email,
             run: 0xabc,
@@ -193,6 +213,17 @@ mod tests {
         assert_eq!(body["user_id"], json!("u0000000002"));
         assert_eq!(body["template"], json!("order"));
         assert_eq!(body.get("content"), None);
+    }
+
+    #[test]
+    fn keys_take_turns_where_notifications_are_merged() {
+        let merge = Some(Merge { keys: 4, window_seconds: 90 });
+        let options = Options { merge, users: Some(8), ..options(Channel::Webhook) };
+        let body = parsed(&Shape::new(&options).single(&Item { number: 13, stamp_us: 1, due: Due::Now }));
+        let expected = json!({"key": "abc:1", "actor": "Customer 13", "window_seconds": 90});
+        assert_eq!((&body["user_id"], &body["aggregate"]), (&json!("u0000000005"), &expected));
+        let text = body["content"]["body"].as_str().expect("a text");
+        assert!(text.contains("merged_items:{{count}}"), "{text}");
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub(crate) struct MockArgs {
     /// Keep a histogram of the time from the stamp in the message (`sent_at_us` in `data`) to its receipt.
     #[arg(long)]
     pub(crate) latency_from_body: bool,
+    /// Add up how many notifications the webhooks say that they stand for (`run --merge`).
+    #[arg(long)]
+    pub(crate) count_items: bool,
     /// Threads that serve. One is the most economical on a machine shared with the engine.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) threads: u16,

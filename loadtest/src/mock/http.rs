@@ -79,7 +79,7 @@ async fn answer(mock: Arc<Mock>, request: Request<Incoming>) -> Result<Answer, H
 async fn deliver(mock: &Mock, request: Request<Incoming>) -> Result<Answer, Hangup> {
     mock.http.requests.fetch_add(1, Relaxed);
     let (head, body) = request.into_parts();
-    let body = read(body, mock.lateness.is_some()).await?;
+    let body = read(body, mock.lateness.is_some() || mock.items.is_some()).await?;
     let (verdict, latency, status) = match Path::parse(head.uri.path()) {
         Path::Ordinary => {
             let (verdict, latency) = mock.temper.decide();
@@ -93,6 +93,9 @@ async fn deliver(mock: &Mock, request: Request<Incoming>) -> Result<Answer, Hang
         Verdict::Accept | Verdict::Reset if status.is_success() => {
             if let Some(lateness) = &mock.lateness {
                 lateness.record(&body);
+            }
+            if let Some(items) = &mock.items {
+                items.record(&body);
             }
             let id = head.headers.get(WEBHOOK_ID).map(HeaderValue::as_bytes);
             if mock.take_webhook(id).await == Taken::Full {

@@ -7,6 +7,7 @@ mod command;
 mod behaviour;
 mod tally;
 mod ids;
+mod items;
 mod journal;
 mod stats;
 mod http;
@@ -20,10 +21,12 @@ use tokio::net::TcpListener;
 
 pub(crate) use behaviour::Behaviour;
 pub(crate) use command::MockArgs;
+pub(crate) use items::ITEMS;
 pub(crate) use stats::{LatencyStats, Listen, Stats};
 pub(crate) use tally::STAMP;
 
 use behaviour::Temper;
+use items::Items;
 use journal::Journal;
 use tally::{Lateness, Taken, Tally};
 
@@ -36,6 +39,7 @@ pub(crate) struct Mock {
     smtp: Tally,
     temper: Temper,
     lateness: Option<Lateness>,
+    items: Option<Items>,
     journal: Option<Journal>,
     honour_ids: bool,
     offers_chunking: bool,
@@ -60,6 +64,7 @@ impl Mock {
             smtp: smtp_tally,
             temper: Temper::new(args.behaviour()?, args.seed),
             lateness: if args.latency_from_body { Some(Lateness::new()?) } else { None },
+            items: args.count_items.then(Items::new),
             journal,
             honour_ids: args.honour_ids,
             offers_chunking: !args.no_chunking,
@@ -79,6 +84,7 @@ impl Mock {
             http: self.http.stats(),
             smtp: self.smtp.stats(),
             latency: self.lateness.as_ref().map(Lateness::stats),
+            items: self.items.as_ref().map(Items::sum),
             behaviour: self.temper.current(),
             listen: self.listen.clone(),
         }
@@ -90,6 +96,9 @@ impl Mock {
         self.smtp.clear();
         if let Some(lateness) = &self.lateness {
             lateness.clear();
+        }
+        if let Some(items) = &self.items {
+            items.clear();
         }
     }
 

@@ -11,6 +11,8 @@ pub(crate) struct Stats {
     pub(crate) smtp: ChannelStats,
     /// From the time stamped into the message to its receipt; only with `--latency-from-body`.
     pub(crate) latency: Option<LatencyStats>,
+    /// How many notifications the webhooks taken stand for; only with `--count-items`.
+    pub(crate) items: Option<u64>,
     pub(crate) behaviour: Behaviour,
     pub(crate) listen: Listen,
 }

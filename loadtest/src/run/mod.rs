@@ -16,11 +16,11 @@ use clap::Args;
 use crate::args;
 use crate::channel::Channel;
 use crate::clock::now_us;
-use crate::engine::{Latencies, Options, ResidentSampler, Shape, delivery_latencies};
+use crate::engine::{Latencies, Merge, Options, ResidentSampler, Shape, delivery_latencies};
 use crate::http_client::{Server, Url, fetch};
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
-use crate::settle::settle;
+use crate::settle::{settle, settle_items};
 use load::{Load, Sent};
 use report::{AcceptLatency, Deliveries, Report};
 use schedule::Schedule;
@@ -62,6 +62,13 @@ pub(crate) struct RunArgs {
     /// How many users take turns; otherwise each notification has a user of its own.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) users: Option<u64>,
+    /// Ask to have each user's notifications merged, by so many keys in turn. The mock must be started with `--count-items`:
+    /// delivered is then what the messages stand for.
+    #[arg(long, requires = "users", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) merge: Option<u64>,
+    /// From the first notification of a merged message until it is sent.
+    #[arg(long, default_value = "60s", value_parser = args::duration)]
+    pub(crate) window: Duration,
     /// The code of a template with the variables `order_id` and `name`; content of the request's own otherwise.
     #[arg(long)]
     pub(crate) template: Option<String>,
@@ -147,7 +154,11 @@ impl RunArgs {
         if !self.no_wait {
             let later = self.scheduled_in.unwrap_or_default() + self.over;
             let wait_max = self.drain_timeout + later.saturating_sub(sent.elapsed);
-            let settlement = settle(&mock, &sent.tally.accepted, wait_max, &mut progress).await?;
+            let accepted = &sent.tally.accepted;
+            let settlement = match self.merge {
+                None => settle(&mock, accepted, wait_max, &mut progress).await?,
+                Some(_) => settle_items(&mock, accepted.len(), wait_max + self.window, &mut progress).await?,
+            };
             report.stamp_to_receipt = settlement.stats.latency;
             report.deliveries = Some(deliveries(&sent, &settlement));
         }
@@ -165,6 +176,7 @@ impl RunArgs {
             priority: self.priority.clone(),
             users: self.users,
             template: self.template.clone(),
+            merge: self.merge.map(|keys| Merge { keys, window_seconds: self.window.as_secs() }),
             stamp_in_text: self.channel == Channel::Email && stats.latency.is_some(),
             run: now_us(),
         };
@@ -188,6 +200,8 @@ fn deliveries(sent: &Sent, settlement: &crate::settle::Settlement) -> Deliveries
     Deliveries {
         delivered,
         lost,
+        messages: total.accepted,
+        too_many: settlement.stats.items.unwrap_or_default().saturating_sub(sent.tally.accepted.len()),
         lost_ids: settlement.missing.names(),
         duplicates: total.duplicates,
         deduplicated: total.deduplicated,

@@ -44,6 +44,10 @@ pub(crate) struct AcceptLatency {
 pub(crate) struct Deliveries {
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
+    /// What was received; fewer than delivered where notifications were merged.
+    pub(crate) messages: u64,
+    /// By how much messages stand for more notifications than were accepted.
+    pub(crate) too_many: u64,
     /// The first few of the lost by name.
     pub(crate) lost_ids: Vec<String>,
     pub(crate) duplicates: u64,
@@ -98,7 +102,7 @@ pub(crate) fn delivery_latency(before: &Latencies, after: &Latencies) -> BTreeMa
 impl Report {
     /// What was to be shown holds.
     pub(crate) fn holds(&self) -> bool {
-        self.deliveries.as_ref().is_none_or(|deliveries| deliveries.lost == 0)
+        self.deliveries.as_ref().is_none_or(|deliveries| deliveries.lost == 0 && deliveries.too_many == 0)
     }
 }
 
@@ -141,6 +145,12 @@ impl fmt::Display for Report {
         }
         let Some(deliveries) = &self.deliveries else { return Ok(()) };
         writeln!(f, "delivered    {} ({:.0}/s from the first POST on)", deliveries.delivered, deliveries.rate)?;
+        if deliveries.messages != deliveries.delivered + deliveries.duplicates {
+            writeln!(f, "messages     {}", deliveries.messages)?;
+        }
+        if deliveries.too_many > 0 {
+            writeln!(f, "too many     {}: some are in two messages", deliveries.too_many)?;
+        }
         writeln!(f, "lost         {}", deliveries.lost)?;
         for id in &deliveries.lost_ids {
             writeln!(f, "             {id}")?;

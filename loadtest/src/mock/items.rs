@@ -1,0 +1,54 @@
+//! How many notifications the messages stand for: a message that merged some says so in its text.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use memchr::memmem::Finder;
+
+/// The word before the number, as it stands in a message: `merged_items:42`.
+pub(crate) const ITEMS: &str = "merged_items:";
+
+/// The sum over all messages taken.
+pub(super) struct Items {
+    finder: Finder<'static>,
+    sum: AtomicU64,
+}
+
+impl Items {
+    pub(super) fn new() -> Self {
+        Self { finder: Finder::new(ITEMS), sum: AtomicU64::new(0) }
+    }
+
+    /// Adds what the message says; one that says nothing adds nothing.
+    pub(super) fn record(&self, message: &[u8]) {
+        let Some(at) = self.finder.find(message) else { return };
+        let digits = message[at + ITEMS.len()..].iter().take_while(|byte| byte.is_ascii_digit()).take(19);
+        let count = digits.fold(0u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+        self.sum.fetch_add(count, Relaxed);
+    }
+
+    pub(super) fn sum(&self) -> u64 {
+        self.sum.load(Relaxed)
+    }
+
+    pub(super) fn clear(&self) {
+        self.sum.store(0, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_messages_say_is_added_up() {
+        let items = Items::new();
+        for message in
+            [&b"{\"body\":\"merged_items:12\"}"[..], b"merged_items:3 and more", b"merged_items:", b"nothing"]
+        {
+            items.record(message);
+        }
+        assert_eq!(items.sum(), 15);
+        items.clear();
+        assert_eq!(items.sum(), 0);
+    }
+}
