@@ -9,14 +9,13 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::adapters::{DryRunner, Endpoints, SandboxShelf};
 use super::backends::Backends;
 use super::clock::SystemClock;
 use super::engine::{Engine, EngineParts};
-use super::operations::Everywhere;
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
+use super::surface::{SurfaceParts, surface_among};
 use super::watch::{Watched, watch};
-use crate::api::{self, ApiParts, SandboxMessages};
+use crate::api;
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
@@ -109,28 +108,23 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         let window = config.dedup.idempotency;
         acceptor = acceptor.among(ClusterKeys::new(coordination, store.clone(), clock.clone(), window, process));
     }
-    let mut router = api::router(ApiParts {
-        http: config.http.clone(),
-        takes_requests: roles.api,
+    let parts = SurfaceParts {
+        config: config.clone(),
         clock: clock.clone(),
         log: log.clone(),
-        store: store.clone(),
+        store,
         users,
+        people,
+        policy,
+        renderer,
         acceptor: Arc::new(acceptor),
-        operations: Arc::new(Everywhere { engine: engine.clone(), peers: cluster.peers()? }),
-        dry_run: Arc::new(DryRunner {
-            policy: policy.clone(),
-            people: people.clone(),
-            store: store.clone(),
-            renderer: renderer.clone(),
-        }),
-        sandbox: roles.engine.then(|| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
-        endpoints: Arc::new(Endpoints(guard())),
-        contents: renderer,
-        categories: Arc::new(policy.categories.clone()),
+        engine: engine.clone(),
+        takes_requests: roles.api,
+        sandbox: roles.engine.then_some(sandbox),
         health: health.clone(),
         metrics: metrics.clone(),
-    });
+    };
+    let mut router = surface_among(parts, cluster.peers()?);
     if let Some(engine) = engine.clone().filter(|_| cluster.keeper.is_some()) {
         router = router.merge(door(Door { secret, engine }));
     }

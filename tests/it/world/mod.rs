@@ -1,5 +1,6 @@
 //! What every test shares: an engine where the test takes place, providers that do as they are told, and a clock to move.
 
+mod api;
 mod others;
 mod people;
 mod place;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use fanfare::clock::{Clock, ManualClock, SharedClock};
 use fanfare::config::{self, Config};
 use fanfare::disk::FreeSpace;
@@ -24,8 +26,9 @@ use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::{People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{Engine, EngineParts};
+use fanfare::runtime::{Engine, EngineParts, SurfaceParts, surface};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
+use fanfare::telemetry::{self, Health};
 use fanfare::users::{Copies, Directory, LocalChanges};
 use tokio::runtime::Handle;
 
@@ -65,14 +68,16 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     pub store: SharedStore,
     pub log: SharedLog,
-    pub engine: Engine,
-    pub acceptor: Acceptor,
+    pub engine: Arc<Engine>,
+    pub acceptor: Arc<Acceptor>,
     pub space: Arc<Space>,
     /// What is known of users and addresses.
     pub users: Arc<Directory>,
     /// The programs that share the log, if there are any.
     pub others: Option<Arc<Others>>,
     pub place: Place,
+    /// The API of this node.
+    router: Router,
     providers: Vec<Arc<TestProvider>>,
     config: Config,
 }
@@ -141,14 +146,17 @@ impl World {
         let accepted_keys = Arc::new(AcceptedKeys::default());
         let as_shared: Vec<SharedProvider> =
             providers.iter().cloned().map(|provider| provider as SharedProvider).collect();
+        let renderer = Arc::new(Renderer::new(&config.templates).expect("the templates load"));
+        let policy = Arc::new(Policy::new(&config, costs));
+        let people = Arc::new(People::new(store.clone(), store.clone(), copies));
         let engine = Engine::start(EngineParts {
             clock: shared.clone(),
             log: log.clone(),
             store: store.clone(),
             coordination,
-            renderer: Arc::new(Renderer::new(&config.templates).expect("the templates load")),
-            policy: Arc::new(Policy::new(&config, costs)),
-            people: Arc::new(People::new(store.clone(), store.clone(), copies)),
+            renderer: renderer.clone(),
+            policy: policy.clone(),
+            people: people.clone(),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
@@ -157,8 +165,25 @@ impl World {
         })
         .await
         .expect("the engine starts");
-        let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
-        Self { clock, store, log, engine, acceptor, space, users, others, place, providers, config }
+        let engine = Arc::new(engine);
+        let acceptor = Arc::new(Acceptor::new(log.clone(), store.clone(), shared.clone(), accepted_keys));
+        let router = surface(SurfaceParts {
+            config: config.clone(),
+            clock: shared,
+            log: log.clone(),
+            store: store.clone(),
+            users: users.clone(),
+            people,
+            policy,
+            renderer,
+            acceptor: acceptor.clone(),
+            engine: Some(engine.clone()),
+            takes_requests: true,
+            sandbox: None,
+            health: Health::default(),
+            metrics: telemetry::install(),
+        });
+        Self { clock, store, log, engine, acceptor, space, users, others, place, router, providers, config }
     }
 
     /// Another node at the same place and by the same clock, which need not have any shard yet.
@@ -197,10 +222,11 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, users, others, place, providers: _, config } = self;
+        let Self { clock, store, log, engine, acceptor, space: _, users, others, place, router, providers: _, config } =
+            self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor, users));
+        drop((engine, store, log, acceptor, users, router));
         clock.advance(pause);
         Self::open(config, providers, clock, place, others).await
     }
@@ -236,7 +262,7 @@ impl World {
         self.in_time(ask).await.expect("what the test waits for happens")
     }
 
-    async fn in_time<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    pub async fn in_time<T>(&self, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
         let asking = async {
             loop {
                 if let Some(answer) = ask().await {

@@ -1,0 +1,75 @@
+//! The face of a node: the API over what the node is made of.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::adapters::{DryRunner, Endpoints, SandboxShelf};
+use super::engine::Engine;
+use super::operations::Everywhere;
+use super::peers::Peers;
+use crate::api::{self, ApiParts, SandboxMessages};
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::intake::Acceptor;
+use crate::log::SharedLog;
+use crate::planning::{People, Policy};
+use crate::providers::{Guard, Sandbox};
+use crate::rendering::Renderer;
+use crate::store::SharedStore;
+use crate::telemetry::{Health, MetricsPage};
+use crate::users::Directory;
+
+/// What the API of a node is made of.
+pub struct SurfaceParts {
+    pub config: Config,
+    pub clock: SharedClock,
+    pub log: SharedLog,
+    pub store: SharedStore,
+    pub users: Arc<Directory>,
+    pub people: Arc<People>,
+    pub policy: Arc<Policy>,
+    pub renderer: Arc<Renderer>,
+    pub acceptor: Arc<Acceptor>,
+    /// `None`: this process only takes requests.
+    pub engine: Option<Arc<Engine>>,
+    /// Whether requests are taken here; if not, only operators' questions are answered.
+    pub takes_requests: bool,
+    /// `None`: there is nothing to look at.
+    pub sandbox: Option<Arc<Sandbox>>,
+    pub health: Health,
+    pub metrics: MetricsPage,
+}
+
+/// The API of a node that is alone.
+pub fn surface(parts: SurfaceParts) -> Router {
+    surface_among(parts, None)
+}
+
+/// The API of a node that asks others where a shard is not its own.
+pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router {
+    let guard = Guard::new(parts.config.security.allow_private_addresses, parts.clock.clone());
+    let dry_run = DryRunner {
+        policy: parts.policy.clone(),
+        people: parts.people,
+        store: parts.store.clone(),
+        renderer: parts.renderer.clone(),
+    };
+    api::router(ApiParts {
+        http: parts.config.http,
+        takes_requests: parts.takes_requests,
+        clock: parts.clock,
+        log: parts.log,
+        store: parts.store,
+        users: parts.users,
+        acceptor: parts.acceptor,
+        operations: Arc::new(Everywhere { engine: parts.engine, peers }),
+        dry_run: Arc::new(dry_run),
+        sandbox: parts.sandbox.map(|sandbox| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
+        endpoints: Arc::new(Endpoints(guard)),
+        contents: parts.renderer,
+        categories: Arc::new(parts.policy.categories.clone()),
+        health: parts.health,
+        metrics: parts.metrics,
+    })
+}
