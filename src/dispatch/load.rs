@@ -1,11 +1,12 @@
 //! Reads the contents of handles that came without, many at a time: a read costs as much for one as for a hundred.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{Position, TaskState, Timestamp};
+use crate::domain::{BrakeSet, BrakeVerdict, Position, ShardId, Story, TaskState, Timestamp};
 use crate::ownership::Begin;
 use crate::store::{TimerKey, TimerRow};
 
@@ -14,7 +15,7 @@ pub(super) const LOAD_MAX: usize = 512;
 
 /// Gives each handle its content, and the attempt that its task is at: a handle may come of an older row than the task's
 /// last, and the handle of the last one was dropped because of it. Left out are those whose tasks have ended, and those that
-/// wait for a time, which go back to the timers.
+/// wait for a time or are held by a brake, which go back to the timers.
 pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Ready> {
     let positions: Vec<Position> = handles.iter().map(|ready| ready.task.position).collect();
     let stories = loop {
@@ -26,7 +27,8 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             }
         }
     };
-    let now = context.clock.now();
+    let (now, brakes) = (context.clock.now(), context.brakes.set());
+    let mut held: BTreeSet<ShardId> = BTreeSet::new();
     let mut loaded = Vec::with_capacity(handles.len());
     for (mut ready, story) in handles.into_iter().zip(stories) {
         let state = story.as_ref().and_then(|story| story.state(usize::from(ready.task.ordinal)));
@@ -36,7 +38,12 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             deliveries.tell_story(story);
         }
         match (state, story) {
-            (Some(TaskState::Scheduled { attempt, due }), _) if due > now => {
+            (Some(TaskState::Scheduled { attempt, due }), Some(story))
+                if due > now && waits(&story, &ready, &brakes) =>
+            {
+                if story.is_held(usize::from(ready.task.ordinal)) {
+                    held.insert(ready.task.position.shard);
+                }
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
             }
             (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story)) => {
@@ -52,13 +59,25 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             }
         }
     }
+    held.into_iter().for_each(|shard| context.brakes.was_held(shard, brakes.number()));
     loaded
+}
+
+/// Whether a task whose time has not come is to wait for it: not if a brake that held it is off, or if it was recalled.
+fn waits(story: &Story, ready: &Ready, brakes: &BrakeSet) -> bool {
+    match brakes.judge(&story.plan, ready.channel, None) {
+        BrakeVerdict::Recalled => false,
+        BrakeVerdict::Held(_) => true,
+        BrakeVerdict::Go => !story.is_held(usize::from(ready.task.ordinal)),
+    }
 }
 
 /// Whether the task is not where its handle says. After a crash, others may not know what happened in between.
 fn has_moved_on(ready: &Ready, state: Option<TaskState>, now: Timestamp) -> bool {
     match state {
         Some(TaskState::Pending { attempt }) => attempt != ready.attempt,
+        // Written by who held it, and told then.
+        Some(TaskState::Scheduled { .. }) if ready.attempt == TimerKey::HELD => false,
         Some(TaskState::Scheduled { attempt, due }) => attempt != ready.attempt || due > now,
         _ => true,
     }

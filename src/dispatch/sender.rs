@@ -17,6 +17,8 @@ use tokio::task::AbortHandle;
 use super::channel::ChannelMessage;
 use super::metrics::SendMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
+use super::stopped::stops;
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::domain::{Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
@@ -35,6 +37,7 @@ pub struct SenderContext {
     pub renderer: Arc<Renderer>,
     pub settler: SettlerHandle,
     pub dispatch: Arc<DispatchHandle>,
+    pub brakes: Arc<Brakes>,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -274,6 +277,10 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     };
     if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return landed(not_sent(&job), Some(answer(AnswerKind::Expired)));
+    }
+    // The last look: it may have been put on since the job was handed out.
+    if let Some(kind) = stops(&context.brakes.set(), &plan, job.ready.channel, Some(&job.provider_name), now) {
+        return landed(not_sent(&job), Some(answer(kind)));
     }
     // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
     let rendered = catch_unwind(AssertUnwindSafe(|| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Outcome, Plan, TaskId, Timestamp};
+use crate::domain::{BrakeKind, Outcome, Plan, TaskId, Timestamp};
 
 /// The end of one attempt.
 #[derive(Debug, Clone)]
@@ -24,4 +24,8 @@ pub enum AnswerKind {
     Outcome(Outcome),
     /// Its time had passed before it was sent.
     Expired,
+    /// A brake holds it, at most until then; the brakes' number when that was decided.
+    Held { by: BrakeKind, until: Timestamp, seen: u64 },
+    /// Somebody recalled it.
+    Recalled,
 }

@@ -2,7 +2,9 @@
 
 use super::answer::{Answer, AnswerKind};
 use super::retry::{MISCONFIGURED_PAUSE, RetryPolicy, throttle_pause};
-use crate::domain::{Channel, Event, EventKind, Outcome, Routing, SkipReason, TaskId, Timestamp};
+use crate::domain::{
+    BrakeKind, Channel, Event, EventKind, HELD_REASON, Outcome, Routing, SkipReason, TaskId, Timestamp,
+};
 use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// What is to be written of one answer, and what comes next.
@@ -22,7 +24,12 @@ pub(super) struct Settlement {
 pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelta) -> Settlement {
     let mut settlement = Settlement::default();
     let outcome = match &answer.kind {
-        AnswerKind::Expired => return expire(answer, books),
+        AnswerKind::Expired => return end(answer, EventKind::Expired, BookColumn::Expired, books),
+        AnswerKind::Recalled => return end(answer, EventKind::Cancelled, BookColumn::Cancelled, books),
+        AnswerKind::Held { by, until, .. } => {
+            hold(answer, *by, *until, books, &mut settlement);
+            return settlement;
+        }
         AnswerKind::Outcome(outcome) => outcome,
     };
     match outcome {
@@ -128,12 +135,29 @@ fn turn(answer: &Answer, ordinal: usize) -> Option<TimerRow> {
     Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint })
 }
 
-fn expire(answer: &Answer, books: &mut BookDelta) -> Settlement {
-    let mut settlement = Settlement { counted: Some("expired"), ..Settlement::default() };
-    settlement.events.push(event(answer, EventKind::Expired));
-    enter(answer, books, BookColumn::Expired);
-    end_the_rest(answer, books, EventKind::Expired, BookColumn::Expired, &mut settlement);
+/// It ends without having been sent, and so do the channels after it.
+fn end(answer: &Answer, kind: EventKind, column: BookColumn, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement { counted: Some(kind.name()), ..Settlement::default() };
+    settlement.events.push(event(answer, kind));
+    enter(answer, books, column);
+    end_the_rest(answer, books, kind, column, &mut settlement);
     settlement
+}
+
+/// It waits for a brake to be taken off: durably, and found by a timer of its own kind, so that nobody looks at it meanwhile.
+fn hold(answer: &Answer, by: BrakeKind, until: Timestamp, books: &mut BookDelta, settlement: &mut Settlement) {
+    let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
+    let mut event = event(answer, EventKind::Scheduled);
+    event.provider = None;
+    event.due = Some(until);
+    event.reason = Some(format!("{HELD_REASON}the {} is paused", by.name()).into());
+    settlement.events.push(event);
+    let (offset, ordinal) = (answer.task.position.offset, answer.task.ordinal);
+    let key = TimerKey { due: until, offset, ordinal, attempt: TimerKey::HELD };
+    settlement.timer = Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
+    if !answer.was_scheduled {
+        books.add(answer.plan.source, BookColumn::Scheduled, 1);
+    }
 }
 
 /// The channels of a fallback that still wait for their turn will not have it.

@@ -13,11 +13,12 @@ use futures_util::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Semaphore, watch};
 
-use super::answer::Answer;
+use super::answer::{Answer, AnswerKind};
 use super::deliveries::Deliveries;
 use super::metrics::SettleMetrics;
 use super::retry::RetryPolicy;
 use super::settle::settle;
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{Channel, Event, EventKind, Plan, ShardId, TaskId};
@@ -159,6 +160,7 @@ pub struct SettlerArguments {
     pub ownership: Arc<Ownership>,
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
+    pub brakes: Arc<Brakes>,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -210,6 +212,8 @@ struct Group {
     /// The tasks of fallbacks whose turn it is, each with its timer row.
     next: Vec<(Arc<Plan>, TimerRow)>,
     settled: Vec<TaskId>,
+    /// If a brake holds some of the tasks: the lowest of the numbers that the brakes had when that was decided.
+    held: Option<u64>,
     /// The plan of each of the events, where others are told of them.
     told_of: Vec<Arc<Plan>>,
 }
@@ -223,6 +227,9 @@ impl SettlerState {
             let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
             if self.arguments.deliveries.is_some() {
                 group.told_of.extend(settlement.events.iter().map(|_| answer.plan.clone()));
+            }
+            if let AnswerKind::Held { seen, .. } = answer.kind {
+                group.held = Some(group.held.map_or(seen, |held| held.min(seen)));
             }
             group.batch.events.extend(settlement.events);
             group.batch.timers.extend(settlement.timer);
@@ -249,7 +256,7 @@ impl SettlerState {
     /// or was meanwhile, only what was sent is written: it stays true, and what becomes of the rest is decided by who took
     /// it over, from the rows.
     async fn write(&self, shard: ShardId, group: Group) {
-        let Group { mut batch, mut timers, mut next, settled, mut told_of } = group;
+        let Group { mut batch, mut timers, mut next, settled, held, mut told_of } = group;
         let owned = self.arguments.ownership.shard(shard);
         let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
@@ -278,6 +285,9 @@ impl SettlerState {
         owned.release_all(settled.into_iter());
         if !timers.is_empty() {
             self.arguments.timers.add(shard, timers);
+        }
+        if let Some(seen) = held {
+            self.arguments.brakes.was_held(shard, seen);
         }
         let now = self.arguments.clock.now();
         let room = &self.arguments.dispatch.room;

@@ -9,6 +9,7 @@ mod peers;
 mod operations;
 mod adapters;
 mod watch;
+mod brakes;
 mod node;
 mod reach;
 mod schema;
@@ -16,6 +17,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use brakes::brake_names;
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
 pub use node::run;

@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::adapters::{DryRunner, Endpoints, SandboxShelf};
 use super::backends::Backends;
+use super::brakes::brake_names;
 use super::clock::SystemClock;
 use super::engine::{Engine, EngineParts};
 use super::operations::Everywhere;
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::watch::{Watched, watch};
 use crate::api::{self, ApiParts, SandboxMessages};
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
@@ -75,6 +77,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     let copies = Copies::new(planning.cache.as_usize(), planning.cache_age, clock.clone(), changes.clone());
     let people = Arc::new(People::new(store.clone(), store.clone(), copies));
     let users = Arc::new(Directory::new(store.clone(), changes));
+    let brakes =
+        Brakes::open(store.clone(), brake_names(&policy, &providers[0])).await.context("cannot read the brakes")?;
     let accepted_keys = Arc::new(AcceptedKeys::default());
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -91,6 +95,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
                 renderer: renderer.clone(),
                 policy: policy.clone(),
                 people: people.clone(),
+                brakes: brakes.clone(),
                 accepted_keys: accepted_keys.clone(),
                 providers,
                 critical: critical.handle(),
@@ -123,7 +128,10 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
             people: people.clone(),
             store: store.clone(),
             renderer: renderer.clone(),
+            brakes: brakes.clone(),
         }),
+        brakes,
+        templates: renderer.clone(),
         sandbox: roles.engine.then(|| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
         endpoints: Arc::new(Endpoints(guard())),
         contents: renderer,

@@ -7,7 +7,8 @@ use ractor::Actor;
 use super::*;
 use crate::dispatch::{Backlog, DispatchHandle, PayloadBudget, Room};
 use crate::domain::{
-    Address, Channel, Content, Disposition, Plan, Position, Priority, ShardId, Source, Story, TaskSpec, TaskState,
+    Address, BrakeNames, Channel, Content, Disposition, Plan, Position, Priority, ShardId, Source, Story, TaskSpec,
+    TaskState,
 };
 use crate::intake::fakes::StoppedClock;
 use crate::outcomes::{Deliveries, SettlerActor, SettlerArguments, SettlerHandle};
@@ -186,6 +187,7 @@ impl FormerOwner {
             ownership,
             dispatch: Arc::new(DispatchHandle::new(room)),
             timers: Arc::default(),
+            brakes: Brakes::with(store.clone(), BrakeNames::default(), Vec::new()),
             deliveries: Some(deliveries.clone()),
         };
         Actor::spawn(None, SettlerActor, arguments).await.expect("started");

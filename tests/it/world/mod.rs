@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fanfare::brakes::Brakes;
 use fanfare::clock::{Clock, ManualClock, SharedClock};
 use fanfare::config::{self, Config};
 use fanfare::disk::FreeSpace;
@@ -24,7 +25,7 @@ use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::{People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{Engine, EngineParts};
+use fanfare::runtime::{Engine, EngineParts, brake_names};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use fanfare::users::{Copies, Directory, LocalChanges};
 use tokio::runtime::Handle;
@@ -70,6 +71,8 @@ pub struct World {
     pub space: Arc<Space>,
     /// What is known of users and addresses.
     pub users: Arc<Directory>,
+    /// What was stopped by hand, as this node knows it.
+    pub brakes: Arc<Brakes>,
     /// The programs that share the log, if there are any.
     pub others: Option<Arc<Others>>,
     pub place: Place,
@@ -141,13 +144,16 @@ impl World {
         let accepted_keys = Arc::new(AcceptedKeys::default());
         let as_shared: Vec<SharedProvider> =
             providers.iter().cloned().map(|provider| provider as SharedProvider).collect();
+        let policy = Arc::new(Policy::new(&config, costs));
+        let brakes = Brakes::open(store.clone(), brake_names(&policy, &as_shared)).await.expect("the store reads");
         let engine = Engine::start(EngineParts {
             clock: shared.clone(),
             log: log.clone(),
             store: store.clone(),
             coordination,
             renderer: Arc::new(Renderer::new(&config.templates).expect("the templates load")),
-            policy: Arc::new(Policy::new(&config, costs)),
+            policy,
+            brakes: brakes.clone(),
             people: Arc::new(People::new(store.clone(), store.clone(), copies)),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
@@ -158,7 +164,7 @@ impl World {
         .await
         .expect("the engine starts");
         let acceptor = Acceptor::new(log.clone(), store.clone(), shared, accepted_keys);
-        Self { clock, store, log, engine, acceptor, space, users, others, place, providers, config }
+        Self { clock, store, log, engine, acceptor, space, users, brakes, others, place, providers, config }
     }
 
     /// Another node at the same place and by the same clock, which need not have any shard yet.
@@ -197,10 +203,11 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, users, others, place, providers: _, config } = self;
+        let Self { clock, store, log, engine, acceptor, space: _, users, brakes, others, place, providers: _, config } =
+            self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor, users));
+        drop((engine, store, log, acceptor, users, brakes));
         clock.advance(pause);
         Self::open(config, providers, clock, place, others).await
     }
