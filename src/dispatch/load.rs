@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{BrakeSet, BrakeVerdict, Position, ShardId, Story, TaskState, Timestamp};
+use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, ShardId, Story, TaskState, Timestamp};
+use crate::outcomes::{Answer, AnswerKind};
 use crate::ownership::Begin;
 use crate::store::{TimerKey, TimerRow};
 
@@ -28,6 +29,7 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
         }
     };
     let (now, brakes) = (context.clock.now(), context.brakes.set());
+    let mut confirmed = Vec::new();
     let mut held: BTreeSet<ShardId> = BTreeSet::new();
     let mut loaded = Vec::with_capacity(handles.len());
     for (mut ready, story) in handles.into_iter().zip(stories) {
@@ -47,8 +49,13 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
             }
             (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story)) => {
+                let is_scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
+                if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
+                    confirmed.extend(no_more_needed(context, &ready, attempt, is_scheduled, story.plan));
+                    continue;
+                }
                 ready.attempt = attempt;
-                ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
+                ready.scheduled = is_scheduled;
                 ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), _held: None }));
                 loaded.push(ready);
             }
@@ -59,8 +66,30 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             }
         }
     }
+    if !confirmed.is_empty() {
+        context.settler.submit(confirmed).await;
+    }
     held.into_iter().for_each(|shard| context.brakes.was_held(shard, brakes.number()));
     loaded
+}
+
+/// The answer that ends a task whose fallback has reached the user meanwhile, if nobody else has it.
+fn no_more_needed(
+    context: &SenderContext,
+    ready: &Ready,
+    attempt: u8,
+    was_scheduled: bool,
+    plan: Plan,
+) -> Option<Answer> {
+    (context.ownership.begin(ready.task) == Begin::Yes).then(|| Answer {
+        task: ready.task,
+        attempt,
+        plan: Arc::new(plan),
+        was_scheduled,
+        provider: "none".into(),
+        at: context.clock.now(),
+        kind: AnswerKind::DeliveredElsewhere,
+    })
 }
 
 /// Whether a task whose time has not come is to wait for it: not if a brake that held it is off, or if it was recalled.

@@ -16,10 +16,12 @@ use tokio::task::AbortHandle;
 
 use super::channel::ChannelMessage;
 use super::metrics::SendMetrics;
+use super::promises::PromiseMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
 use super::stopped::stops;
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
+use crate::config::Promises;
 use crate::domain::{Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
@@ -38,6 +40,8 @@ pub struct SenderContext {
     pub settler: SettlerHandle,
     pub dispatch: Arc<DispatchHandle>,
     pub brakes: Arc<Brakes>,
+    /// Within how long a message is to be with its provider.
+    pub promises: Promises,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -106,6 +110,7 @@ impl Actor for SenderActor {
             channel,
             mailboxes: Mailboxes::of("channel"),
             metrics: SendMetrics::default(),
+            promises: PromiseMetrics::default(),
             answers: Vec::new(),
             finished: Vec::new(),
         };
@@ -155,6 +160,8 @@ struct Landing {
     answer: Option<Answer>,
     /// When the provider was asked, if it was.
     asked: Option<Timestamp>,
+    /// Since when the task had been ready.
+    ready_since: Timestamp,
 }
 
 impl Landing {
@@ -170,6 +177,7 @@ struct Driver {
     channel: ActorRef<ChannelMessage>,
     mailboxes: Mailboxes,
     metrics: SendMetrics,
+    promises: PromiseMetrics,
     /// Of flights that landed while the answers before them could not be handed over.
     answers: Vec<Answer>,
     finished: Vec<Finished>,
@@ -228,6 +236,7 @@ impl Driver {
         let landing: Landing = *landing;
         if let Some((asked, answer)) = landing.asked() {
             self.metrics.observe(answer, asked);
+            self.promises.observe(answer, asked, landing.ready_since, &self.context.promises);
         }
         self.finished.push(landing.finished);
         self.answers.extend(landing.answer);
@@ -301,8 +310,10 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         Err(_) => Outcome::Unknown { reason: format!("no answer within {:?}", job.timeout).into() },
     };
     let answer = answer(AnswerKind::Outcome(outcome));
+    let ready_since = job.ready.since;
     let mut landed = land(job, payload, answer);
     landed.asked = Some(now);
+    landed.ready_since = ready_since;
     landed
 }
 
@@ -331,7 +342,7 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
 }
 
 fn landed(finished: Finished, answer: Option<Answer>) -> Landed {
-    Box::new(Landing { finished, answer, asked: None })
+    Box::new(Landing { finished, answer, asked: None, ready_since: Timestamp(0) })
 }
 
 fn not_sent(job: &Job) -> Finished {

@@ -169,6 +169,12 @@ impl Story {
         Some(if waits { TaskState::Waiting } else { state })
     }
 
+    /// Whether a channel before the task in its fallback is known to have reached its user.
+    pub fn is_confirmed_before(&self, ordinal: usize) -> bool {
+        self.plan.routing == Routing::Fallback
+            && (0..ordinal).any(|before| self.state(before) == Some(TaskState::Delivered))
+    }
+
     /// Whether a brake holds the task, as far as its rows say: what it waits for is the end of that hold.
     pub fn is_held(&self, ordinal: usize) -> bool {
         if !matches!(self.state(ordinal), Some(TaskState::Scheduled { .. })) {

@@ -26,6 +26,8 @@ pub enum AnswerKind {
     Expired,
     /// A brake holds it, at most until then; the brakes' number when that was decided.
     Held { by: BrakeKind, until: Timestamp, seen: u64 },
+    /// A channel before it in its fallback was confirmed while it waited for that.
+    DeliveredElsewhere,
     /// Somebody recalled it.
     Recalled,
 }

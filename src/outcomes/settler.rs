@@ -21,7 +21,7 @@ use super::settle::settle;
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Channel, Event, EventKind, Plan, ShardId, TaskId};
+use crate::domain::{Categories, Channel, Event, EventKind, Plan, ShardId, TaskId};
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
@@ -155,6 +155,7 @@ pub struct SettlerActor;
 pub struct SettlerArguments {
     pub handle: SettlerHandle,
     pub policy: Arc<RetryPolicy>,
+    pub categories: Arc<Categories>,
     pub store: SharedStore,
     pub clock: SharedClock,
     pub ownership: Arc<Ownership>,
@@ -224,7 +225,7 @@ impl SettlerState {
         let mut groups: BTreeMap<ShardId, Group> = BTreeMap::new();
         for answer in answers {
             let group = groups.entry(answer.task.position.shard).or_default();
-            let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
+            let settlement = settle(answer, &self.arguments.policy, &self.arguments.categories, &mut group.batch.books);
             if self.arguments.deliveries.is_some() {
                 group.told_of.extend(settlement.events.iter().map(|_| answer.plan.clone()));
             }
@@ -263,7 +264,7 @@ impl SettlerState {
         loop {
             if !self.until_ours(shard, owned.as_ref(), &batch).await {
                 // The next owner tells of what it reads, which was perhaps before this is written.
-                let kept = told_of.iter().zip(&batch.events).filter(|(_, event)| is_true_for_all(event));
+                let kept = told_of.iter().zip(&batch.events).filter(|(_, event)| is_true_for_all(event, &batch.events));
                 told_of = kept.map(|(plan, _)| plan.clone()).collect();
                 batch = sent_alone(&batch);
                 timers.clear();
@@ -317,14 +318,36 @@ impl SettlerState {
     }
 }
 
-/// Whether an event is true whoever owns its shard: that something was sent, and that the later channels of a fallback are not
-/// used because of it. The next owner would send on those if it knew the one without the other.
-fn is_true_for_all(event: &Event) -> bool {
-    matches!(event.kind, EventKind::Sent | EventKind::Skipped)
+/// Whether an event of a batch is true whoever owns its shard: that something was sent, and that the later channels of a fallback
+/// are not used because of it, or not before its confirmation is waited for. The next owner would send on those if it knew the
+/// one without the other.
+fn is_true_for_all(event: &Event, batch: &[Event]) -> bool {
+    match event.kind {
+        EventKind::Sent | EventKind::Skipped => true,
+        EventKind::Scheduled if event.attempt == 1 => {
+            let is_before = |other: &Event| {
+                other.kind == EventKind::Sent
+                    && other.task.position == event.task.position
+                    && other.task.ordinal + 1 == event.task.ordinal
+            };
+            batch.iter().any(is_before)
+        }
+        _ => false,
+    }
 }
 
 /// What of a batch is true whoever owns its shard.
 fn sent_alone(batch: &WriteBatch) -> WriteBatch {
-    let sent = batch.events.iter().filter(|event| is_true_for_all(event));
-    WriteBatch { events: sent.cloned().collect(), ..WriteBatch::default() }
+    let sent = batch.events.iter().filter(|event| is_true_for_all(event, &batch.events));
+    let events: Vec<Event> = sent.cloned().collect();
+    // Those of the channels that wait for a confirmation.
+    let mut timers = batch.timers.clone();
+    timers.retain(|row| {
+        let is_its = |event: &Event| {
+            event.kind == EventKind::Scheduled
+                && (event.task.position.offset, event.task.ordinal) == (row.key.offset, row.key.ordinal)
+        };
+        events.iter().any(is_its)
+    });
+    WriteBatch { events, timers, ..WriteBatch::default() }
 }

@@ -320,7 +320,8 @@ proptest! {
 
     #[test]
     fn decisions_stand_in_the_order_of_the_gates_and_steps(batch in any_batch()) {
-        let gates: Vec<Step> = GATES.iter().map(|gate| gate.step).collect();
+        // Brakes are asked where one is on.
+        let gates: Vec<Step> = GATES.iter().map(|gate| gate.step).filter(|step| *step != Step::Brakes).collect();
         for plan in World::default().run(batch) {
             let steps: Vec<Step> = plan.decisions.iter().map(|decision| decision.step).collect();
             prop_assert!(steps.iter().is_sorted_by_key(|step| rank(*step)));

@@ -327,6 +327,7 @@ impl Builder {
         let arguments = SettlerArguments {
             handle: self.settlers[class as usize].clone(),
             policy: Arc::new(RetryPolicy::new(&self.parts.config.retry)),
+            categories: Arc::new(self.parts.policy.categories.clone()),
             store: self.parts.store.clone(),
             clock: self.parts.clock.clone(),
             ownership: self.ownership.clone(),
@@ -405,6 +406,7 @@ impl Builder {
             settler: self.settlers[class as usize].clone(),
             dispatch: self.dispatch.clone(),
             brakes: self.parts.brakes.clone(),
+            promises: self.parts.config.promises,
             deliveries: self.deliveries.clone(),
         }
     }

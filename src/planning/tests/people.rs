@@ -135,7 +135,7 @@ fn what_is_held_over_several_days_does_not_expire_meanwhile() {
     let plan = dry_run(request, &CandidateFacts::default(), &policy, NOW);
     let due = Timestamp::parse("2027-01-31T08:00:00Z").expect("a time");
     assert_eq!(plan.tasks()[0].due, Some(due));
-    assert_eq!(plan.expires_at, Some(due + LIFETIME));
+    assert_eq!(plan.expires_at, Some(due + crate::planning::gates::LIFETIME));
 }
 
 #[test]
