@@ -147,9 +147,9 @@ impl BrakeSet {
         self.by_tenant.is_empty()
     }
 
-    /// Whether something was ever recalled.
-    pub fn is_any_recalled(&self) -> bool {
-        self.brakes.iter().any(|brake| brake.is_on && brake.effect == BrakeEffect::Recall)
+    /// Whether something was recalled then or later.
+    pub fn is_any_recalled_since(&self, since: Timestamp) -> bool {
+        self.brakes.iter().any(|brake| brake.is_on && brake.effect == BrakeEffect::Recall && brake.at >= since)
     }
 
     /// Whether one is on that may stop something of the tenant.

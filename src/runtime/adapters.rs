@@ -48,6 +48,8 @@ pub(super) struct DryRunner {
 impl DryRun for DryRunner {
     async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
         let now = request.accepted_at;
+        // A node that only takes requests does not follow them.
+        self.brakes.refresh().await?;
         let facts = planning::peek(&request, &self.policy, &*self.store, &self.people, &self.brakes.set()).await?;
         let plan = planning::dry_run(request, &facts, &self.policy, now);
         let skipped = match &plan.disposition {

@@ -53,6 +53,8 @@ pub struct HeldState {
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Rows read at a time.
 const PAGE: usize = 1024;
+/// For so long after a recall all timers are looked at, and not only those of held tasks.
+const RECALL_LOOK: Duration = Duration::from_secs(3600);
 /// How far ahead timers are looked for: `deliver_at` may be 365 days ahead, and a hold ends 30 days after it at the latest.
 const AHEAD: Duration = Duration::from_secs(400 * 86_400);
 
@@ -119,7 +121,8 @@ impl HeldState {
     /// Hands on what is free and what was recalled. `false`: some of it could not be judged yet.
     async fn look_through(&self, shard: &Shard, brakes: &BrakeSet) -> Result<bool, StoreError> {
         let now = self.arguments.clock.now();
-        let is_any_recalled = brakes.is_any_recalled();
+        // What an older recall names and nobody found is cancelled when its time comes.
+        let is_any_recalled = brakes.is_any_recalled_since(now - RECALL_LOOK);
         let mut after = TimerKey { due: now, ..TimerKey::default() };
         let mut is_whole = true;
         loop {
@@ -148,11 +151,9 @@ impl HeldState {
         let positions: Vec<Position> = rows.iter().map(|row| Position::new(shard.id(), row.key.offset)).collect();
         let stories = self.arguments.store.stories(&positions).await?;
         let judged = rows.into_iter().zip(stories);
-        let free: Vec<(TimerRow, u8)> = judged
-            .filter_map(|(row, story)| {
-                let attempt = is_free(&story?, &row, brakes)?;
-                Some((row, attempt))
-            })
+        let free: Vec<TimerRow> = judged
+            .filter(|(row, story)| story.as_ref().is_some_and(|story| is_free(story, row, brakes)))
+            .map(|(row, _)| row)
             .collect();
         if free.is_empty() {
             return Ok(true);
@@ -162,17 +163,14 @@ impl HeldState {
             () = room.backlog.room(shard.id().lane) => {}
             () = shard.until_closed() => return Ok(false),
         }
-        let fired: Vec<TimerRow> = free.iter().map(|(row, _)| *row).collect();
-        let new = shard.fire(&fired);
+        let new = shard.fire(&free);
         let now = self.arguments.clock.now();
-        let ready: Vec<Ready> = free
-            .iter()
-            .zip(new)
-            .filter(|(_, new)| *new)
-            .map(|((row, attempt), _)| {
+        let new = free.iter().zip(new).filter(|(_, new)| *new);
+        let ready: Vec<Ready> = new
+            .map(|(row, _)| {
                 let position = Position::new(shard.id(), row.key.offset);
                 let task = TaskId { position, ordinal: row.key.ordinal };
-                Ready::bare(task, *attempt, row.channel, row.endpoint, now, room)
+                Ready::bare(task, row.key.attempt, row.channel, row.endpoint, now, room)
             })
             .collect();
         self.freed.increment(ready.len() as u64);
@@ -181,14 +179,15 @@ impl HeldState {
     }
 }
 
-/// The attempt of a task that is to have its turn now, though its timer is not due.
-fn is_free(story: &Story, row: &TimerRow, brakes: &BrakeSet) -> Option<u8> {
+/// Whether a task is to have its turn now, though its timer is not due.
+fn is_free(story: &Story, row: &TimerRow, brakes: &BrakeSet) -> bool {
     let ordinal = usize::from(row.key.ordinal);
-    let Some(TaskState::Scheduled { attempt, .. }) = story.state(ordinal) else { return None };
-    let is_free = match brakes.judge(&story.plan, row.channel, None) {
+    if !matches!(story.state(ordinal), Some(TaskState::Scheduled { .. })) {
+        return false;
+    }
+    match brakes.judge(&story.plan, row.channel, None) {
         BrakeVerdict::Recalled => true,
         BrakeVerdict::Held(_) => false,
         BrakeVerdict::Go => story.is_held(ordinal),
-    };
-    is_free.then_some(attempt)
+    }
 }

@@ -11,7 +11,7 @@ use crate::store::{BrakeRows, StoreError};
 #[async_trait]
 impl BrakeRows for EmbeddedStore {
     async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
-        let mut brakes = self.beside(|disk| read_all(disk)).await?;
+        let mut brakes = self.beside(read_all).await?;
         brakes.sort();
         Ok(brakes)
     }
