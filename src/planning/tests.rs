@@ -372,8 +372,8 @@ proptest! {
 
 #[test]
 fn what_is_paused_is_planned_to_wait_until_it_is_worth_nothing_any_more() {
-    let mut facts = CandidateFacts::default();
-    facts.brakes = Some(brakes(&[(BrakeKind::Category, "transactional", BrakeEffect::Pause, NOW)]));
+    let paused = brakes(&[(BrakeKind::Category, "transactional", BrakeEffect::Pause, NOW)]);
+    let facts = CandidateFacts { brakes: Some(paused), ..CandidateFacts::default() };
     let plan = dry_run(request(), &facts, &policy(), NOW);
     let until = plan.expires_at.expect("it has one");
     assert_eq!(plan.tasks()[0].due, Some(until));
