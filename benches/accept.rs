@@ -11,20 +11,21 @@ use axum::body::Body;
 use axum::http::Request;
 use fanfare::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, OperationError, Operations, Replayed, SandboxMessage, SandboxMessages,
-    router,
+    TemplateNames, router,
 };
+use fanfare::brakes::Brakes;
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
 use fanfare::domain::{
-    ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source, Story,
-    SuppressedAddress, Suppression, TaskId, Timestamp, User, UserKey,
+    Brake, BrakeNames, ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source,
+    Story, SuppressedAddress, Suppression, TaskId, Timestamp, User, UserKey,
 };
 use fanfare::insight::Accounting;
 use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item};
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
+    Books, BrakeRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
     ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
     Timers, UserChange, Users, WriteBatch,
 };
@@ -103,6 +104,8 @@ fn parts() -> ApiParts {
         http: fanfare::config::defaults().http,
         clock,
         log,
+        brakes: Brakes::with(store.clone(), BrakeNames::default(), Vec::new()),
+        templates: rest.clone(),
         users: Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default()))),
         store,
         acceptor,
@@ -242,6 +245,17 @@ impl Suppressions for EmptyStore {
     }
 }
 
+#[async_trait]
+impl BrakeRows for EmptyStore {
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn write_brake(&self, _: &Brake) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 /// What accepting does not touch, and checks that pass.
 struct Nothing;
 
@@ -283,6 +297,12 @@ impl SandboxMessages for Nothing {
 impl EndpointCheck for Nothing {
     async fn check(&self, _: &str) -> Result<(), String> {
         Ok(())
+    }
+}
+
+impl TemplateNames for Nothing {
+    fn codes(&self) -> Vec<Box<str>> {
+        Vec::new()
     }
 }
 

@@ -12,8 +12,8 @@ use fanfare::clock::ManualClock;
 use fanfare::config;
 use fanfare::coordination::{Claims, LocalCoordination};
 use fanfare::domain::{
-    Channel, ClaimKey, Content, Device, NotificationRequest, Platform, Position, Priority, Recipient, Routing, ShardId,
-    Source, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
+    BrakeSet, Channel, ClaimKey, Content, Device, NotificationRequest, Platform, Position, Priority, Recipient,
+    Routing, ShardId, Source, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
 use fanfare::planning::{People, Policy, Sources, gather, plan_batch};
 use fanfare::store::{
@@ -42,7 +42,8 @@ fn main() {
             let round = || {
                 let batch: Vec<_> = (0..BATCH).map(|offset| (position(offset), request(offset, category))).collect();
                 let claims: &dyn Claims = &coordination;
-                let sources = Sources { claims, rows: &Known, people, is_cancelled: &|_| false };
+                let brakes = Arc::new(BrakeSet::new(Vec::new(), 1, Arc::default()));
+                let sources = Sources { claims, rows: &Known, people, brakes: &brakes, is_cancelled: &|_| false };
                 let start = Instant::now();
                 let facts = runtime.block_on(gather(&batch, &policy, &sources, NOW)).expect("readable");
                 black_box(plan_batch(batch, &facts, &policy, NOW));

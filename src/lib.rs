@@ -17,6 +17,7 @@ pub mod providers;
 // The stages.
 pub mod ownership;
 pub mod users;
+pub mod brakes;
 pub mod intake;
 pub mod planning;
 pub mod rendering;

@@ -28,6 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ownership", &["domain", "clock", "store"]),
     // Who changes what is known of users tells the nodes that keep copies, over the log.
     ("users", &["domain", "clock", "log", "store"]),
+    // What was stopped by hand: read from the store, and asked about by whoever hands something on.
+    ("brakes", &["domain", "clock", "store"]),
     (
         "intake",
         &[
@@ -42,13 +44,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "dispatch",
             "outcomes",
             "timers",
+            "brakes",
         ],
     ),
     ("planning", &["domain", "clock", "store", "coordination", "users"]),
     ("rendering", &["domain"]),
-    ("dispatch", &["domain", "clock", "store", "coordination", "providers", "ownership", "rendering", "outcomes"]),
-    ("outcomes", &["domain", "clock", "store", "ownership", "timers"]),
-    ("timers", &["domain", "clock", "store", "ownership"]),
+    (
+        "dispatch",
+        &["domain", "clock", "store", "coordination", "providers", "ownership", "rendering", "outcomes", "brakes"],
+    ),
+    ("outcomes", &["domain", "clock", "store", "ownership", "timers", "brakes"]),
+    ("timers", &["domain", "clock", "store", "ownership", "brakes"]),
     // What reads the results.
     ("insight", &["domain", "clock", "log", "store", "ownership"]),
     // The surfaces: domain, ports to read, and the faces of the stages. The command line starts the engine.
@@ -67,6 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "outcomes",
             "insight",
             "users",
+            "brakes",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "runtime"]),

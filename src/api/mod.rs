@@ -20,7 +20,7 @@ mod profile;
 mod resources;
 
 pub use operations::{Cancelled, OperationError, Operations, Replayed};
-pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
+pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages, TemplateNames};
 pub use routes::router;
 pub use serve::serve;
 pub use state::ApiParts;

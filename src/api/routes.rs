@@ -12,7 +12,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::around::{Around, around};
 use super::problem::{Kind, Problem};
 use super::resources::{
-    accounting, batch, dead_letters, devices, docs, import, notifications, operations, preferences, sandbox,
+    accounting, batch, brakes, dead_letters, devices, docs, import, notifications, operations, preferences, sandbox,
     suppressions, tasks, users,
 };
 use super::state::{Api, ApiParts};
@@ -55,6 +55,8 @@ pub(super) fn table() -> Vec<Route> {
         get("/v1/suppressions/{kind}/{address}", Some(Read), suppressions::show),
         put("/v1/suppressions/{kind}/{address}", Send, suppressions::put),
         delete("/v1/suppressions/{kind}/{address}", Admin, suppressions::lift),
+        get("/v1/brakes", Some(Read), brakes::list),
+        post("/v1/brakes", Admin, brakes::change),
         get("/v1/accounting", Some(Admin), accounting::show),
         get(sandbox::PATH, Some(Admin), sandbox::list),
         delete(sandbox::PATH, Admin, sandbox::clear),

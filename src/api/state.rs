@@ -7,9 +7,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Operations;
 use super::auth::Keys;
-use super::ports::{DryRun, SandboxMessages};
+use super::ports::{DryRun, SandboxMessages, TemplateNames};
 use super::problem::Problem;
 use super::retry_key::Answers;
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::Http;
 use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source};
@@ -28,6 +29,8 @@ pub struct ApiParts {
     pub log: SharedLog,
     pub store: SharedStore,
     pub users: Arc<Directory>,
+    pub brakes: Arc<Brakes>,
+    pub templates: Arc<dyn TemplateNames>,
     pub acceptor: Arc<Acceptor>,
     pub operations: Arc<dyn Operations>,
     pub dry_run: Arc<dyn DryRun>,

@@ -3,6 +3,7 @@
 mod world;
 mod accepting;
 mod bad_input;
+mod brakes;
 mod keys;
 mod reading;
 mod dead_letters;

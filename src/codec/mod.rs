@@ -1,9 +1,10 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
-//! that came later; `users_v1` is about people. What a released binary wrote stays readable: a new shape gets a new version and a
+//! that came later; `users_v1` is about people, `brakes_v1` about what was stopped by hand. What a released binary wrote stays readable: a new shape gets a new version and a
 //! file of its own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
+mod brakes_v1;
 mod plan_v2;
 mod request_v3;
 mod users_v1;
@@ -16,7 +17,9 @@ mod tests;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
-use crate::domain::{Event, NotificationRequest, Plan, Position, Suppression, UserEntry};
+use crate::domain::{
+    Brake, BrakeEffect, BrakeScope, Event, NotificationRequest, Plan, Position, Suppression, Timestamp, UserEntry,
+};
 use crate::store::{Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// The most one value may make the decoder allocate.
@@ -202,6 +205,20 @@ pub fn encode_suppression(suppression: Option<&Suppression>) -> Vec<u8> {
 /// Reads what [`encode_suppression`] wrote.
 pub fn decode_suppression(bytes: &[u8]) -> Result<Option<Suppression>, CodecError> {
     decode::<users_v1::Suppression>(bytes)?.into_domain()
+}
+
+/// A brake; its scope and its effect are the row's key and not in the bytes.
+pub fn encode_brake(brake: &Brake) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(32);
+    let Brake { is_on, at, reason, .. } = brake;
+    encode(&brakes_v1::BrakeOut { is_on: *is_on, at: at.millis(), reason: reason.as_deref() }, &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_brake`] wrote.
+pub fn decode_brake(scope: BrakeScope, effect: BrakeEffect, bytes: &[u8]) -> Result<Brake, CodecError> {
+    let brakes_v1::Brake { is_on, at, reason } = decode(bytes)?;
+    Ok(Brake { scope, effect, is_on, at: Timestamp(at), reason })
 }
 
 /// A number that is kept: an offset, a count.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::planning;
 use super::{ByteSize, Config, CoordinationBackend, Http, LogBackend, Provider, StoreBackend};
+use crate::domain::Priority;
 use crate::telemetry;
 
 /// The key of the default configuration, which everybody knows.
@@ -74,6 +75,10 @@ fn log_and_store(config: &Config) -> Result<(), String> {
     )?;
     ensure(config.templates.max_output >= ByteSize(1024), "`templates.max_output` must be at least \"1 KiB\"")?;
     ensure(!config.compensation.interval.is_zero(), "`compensation.interval` must be above 0")?;
+    ensure(
+        Priority::ALL.into_iter().all(|priority| !config.promises.of(priority).is_zero()),
+        "each of `promises` must be above 0",
+    )?;
     ensure(!config.dedup.idempotency.is_zero(), "`dedup.idempotency` must be above 0")
 }
 

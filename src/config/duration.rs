@@ -37,6 +37,17 @@ pub(super) mod list {
     }
 }
 
+/// The same where it may be left out.
+pub(super) mod option {
+    use super::*;
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}
+
 fn invalid<E: serde::de::Error>(text: &str) -> E {
     E::custom(format!("`{text}` is no duration: write it as \"300ms\", \"5s\", \"5m\", \"24h\" or \"30d\""))
 }

@@ -23,7 +23,7 @@ pub use planning::{Calendar, Category, CategoryHours, Fatigue, FromName, Named, 
 pub use roles::Roles;
 pub use sections::{
     Aggregation, ApiKey, ChannelName, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,
-    Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Provider, Redis, Retry,
-    Scope, Security, Store, StoreBackend, Telemetry, Templates,
+    Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Promises, Provider, Redis,
+    Retry, Scope, Security, Store, StoreBackend, Telemetry, Templates,
 };
 pub use values::{ByteSize, Secret};

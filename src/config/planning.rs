@@ -111,6 +111,10 @@ pub struct Category {
     /// The most of it that a user gets in a day; none: no bound.
     #[serde(default)]
     pub daily_cap: Option<u32>,
+    /// For so long a fallback waits for a sign that a message arrived before it uses the next channel; none: that it was sent is
+    /// enough.
+    #[serde(default, with = "duration::option")]
+    pub confirm_within: Option<Duration>,
     /// Whether `[fatigue]` bounds how often messages of one type come.
     #[serde(default)]
     pub reminder: bool,
@@ -125,6 +129,9 @@ impl Category {
         true
     }
 }
+
+/// The longest that a fallback waits for a confirmation: a message that is read a week later was no matter for a fallback.
+const CONFIRM_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// What cannot be with these sections, in words.
 pub(super) fn refuse(config: &Config) -> Result<(), String> {
@@ -151,6 +158,11 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
         }
         if category.ignores_caps && (category.daily_cap.is_some() || category.reminder) {
             return Err(format!("category `{name}`: it cannot ignore caps and have `daily_cap` or `reminder`"));
+        }
+        if category.confirm_within.is_some_and(|within| within.is_zero() || within > CONFIRM_MAX) {
+            return Err(format!(
+                "category `{name}`: `confirm_within` must be above 0 and at most \"7d\"; leave it out"
+            ));
         }
         once_each(&category.channels).map_err(|twice| format!("category `{name}`: `channels` has {twice} twice"))?;
     }
@@ -240,6 +252,7 @@ impl Config {
             quiet_hours: category.quiet_hours.as_ref().and_then(CategoryHours::hours),
             ignores_caps: category.ignores_caps,
             daily_cap: category.daily_cap,
+            confirm_within: category.confirm_within,
             is_reminder: category.reminder,
         });
         Categories::new(all.collect(), &self.planning.default_category)

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::planning::{Calendar, Category, Fatigue, Planning, QuietHours, Routing};
 use super::{ByteSize, Secret, duration};
-use crate::domain::Channel;
+use crate::domain::{Channel, Priority};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +33,7 @@ pub struct Config {
     pub dispatch: Dispatch,
     pub retry: Retry,
     pub dedup: Dedup,
+    pub promises: Promises,
     pub aggregation: Aggregation,
     pub compensation: Compensation,
     pub security: Security,
@@ -257,6 +258,31 @@ pub struct Retry {
     pub delays: Vec<Duration>,
     /// The share of a delay by which it varies, up and down.
     pub jitter: f64,
+}
+
+/// Within how long a message of each priority is with its provider.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promises {
+    #[serde(with = "duration")]
+    pub critical: Duration,
+    #[serde(with = "duration")]
+    pub high: Duration,
+    #[serde(with = "duration")]
+    pub normal: Duration,
+    #[serde(with = "duration")]
+    pub low: Duration,
+}
+
+impl Promises {
+    pub fn of(&self, priority: Priority) -> Duration {
+        match priority {
+            Priority::Critical => self.critical,
+            Priority::High => self.high,
+            Priority::Normal => self.normal,
+            Priority::Low => self.low,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

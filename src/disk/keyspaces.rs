@@ -19,6 +19,8 @@ pub(crate) struct Keyspaces {
     pub(crate) shards: Keyspace,
     pub(crate) users: Keyspace,
     pub(crate) suppressions: Keyspace,
+    /// A handful of rows, written by hand.
+    pub(crate) brakes: Keyspace,
 }
 
 /// Values of `claims` begin with the time they expire, for the filter that drops them.
@@ -69,6 +71,7 @@ impl Keyspaces {
             shards: open("shards", Table { share: 2, point_reads: true, ..usual })?,
             users: open("users", Table { share: 1, ..usual })?,
             suppressions: open("suppressions", Table { share: 1, point_reads: true, ..usual })?,
+            brakes: open("brakes", usual)?,
         })
     }
 }

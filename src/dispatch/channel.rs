@@ -18,11 +18,12 @@ use super::metrics::ChannelMetrics;
 use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{Other, ProviderLimits, ProviderSlots, another_is_well, choose, choose_other};
+use super::stopped::sort;
 use super::take_up::take_up;
 use crate::clock::Moment;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, Priority, Timestamp};
+use crate::domain::{BrakeSet, Channel, Priority, Timestamp};
 use crate::outcomes::Answer;
 use crate::ownership::Begin;
 use crate::providers::SharedProvider;
@@ -82,6 +83,18 @@ pub struct ChannelState {
     taken_up: Option<Timestamp>,
     metrics: ChannelMetrics,
 }
+
+/// What there is for a task.
+enum Chosen {
+    Provider(usize),
+    /// One had room and was found to be out of tokens, and so is no longer usable.
+    NoToken,
+    /// Those that have room are paused for it by a brake; another one will have some.
+    NotNow,
+}
+
+/// Tasks that brakes stop which are settled together.
+const STOPPED_MAX: usize = 512;
 
 /// One for each thread of the runtime, up to this many: each carries out many jobs at a time, and no two of its jobs at the same
 /// instant.
@@ -210,6 +223,8 @@ impl ChannelState {
         if !self.refused.is_empty() {
             self.hand_out_refused(moment, &mut jobs).await;
         }
+        let brakes = self.arguments.context.brakes.set();
+        let mut stopped = Vec::new();
         while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(moment)) {
             let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
             if !self.endpoints.allows(ready.endpoint, moment) {
@@ -220,17 +235,33 @@ impl ChannelState {
                 self.load(ready, myself);
                 continue;
             }
-            let Some(index) = self.provider(moment).await else {
-                self.lanes.push_front(ready);
-                continue;
+            let ready = match sort(&self.arguments.context, &brakes, ready) {
+                Ok(ready) => ready,
+                Err(answer) => {
+                    stopped.extend(answer);
+                    if stopped.len() >= STOPPED_MAX {
+                        self.arguments.context.settler.submit(std::mem::take(&mut stopped)).await;
+                    }
+                    continue;
+                }
             };
-            self.assign(ready, index, &mut jobs);
+            match self.provider(moment, &brakes, &ready).await {
+                Chosen::Provider(index) => self.assign(ready, index, &mut jobs),
+                Chosen::NoToken => self.lanes.push_front(ready),
+                Chosen::NotNow => {
+                    self.lanes.push_front(ready);
+                    break;
+                }
+            }
         }
         for (sender, jobs) in self.senders.iter().zip(jobs) {
             if !jobs.is_empty() {
                 // A closed mailbox means that the sender failed, and this actor with it in a moment.
                 let _ = sender.cast(SenderMessage::Work(jobs, self.metrics.senders.enter()));
             }
+        }
+        if !stopped.is_empty() {
+            self.arguments.context.settler.submit(stopped).await;
         }
         self.arrange_wake(myself, moment);
     }
@@ -286,11 +317,13 @@ impl ChannelState {
         }
     }
 
-    /// The provider for a new task: by weight among those that have room. `None` only after a provider was found to be out of
-    /// tokens, and so is no longer usable.
-    async fn provider(&mut self, now: Moment) -> Option<usize> {
-        let index = choose(&mut self.providers, |_, provider| provider.usable(now))?;
-        self.take_token(index, now).await.then_some(index)
+    /// The provider for a new task: by weight among those that have room and that no brake keeps it from.
+    async fn provider(&mut self, now: Moment, brakes: &BrakeSet, ready: &Ready) -> Chosen {
+        let tenant = ready.payload.as_ref().map_or("", |payload| &*payload.plan.tenant);
+        let may_have = |provider: &ProviderSlots| brakes.is_empty() || !brakes.pauses_provider(tenant, &provider.name);
+        let chosen = choose(&mut self.providers, |_, provider| provider.usable(now) && may_have(provider));
+        let Some(index) = chosen else { return Chosen::NotNow };
+        if self.take_token(index, now).await { Chosen::Provider(index) } else { Chosen::NoToken }
     }
 
     /// One token of a provider's rate; the provider pauses where there is none.

@@ -1,11 +1,13 @@
 //! Reads the contents of handles that came without, many at a time: a read costs as much for one as for a hundred.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{Position, TaskState, Timestamp};
+use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, ShardId, Story, TaskState, Timestamp};
+use crate::outcomes::{Answer, AnswerKind};
 use crate::ownership::Begin;
 use crate::store::{TimerKey, TimerRow};
 
@@ -14,7 +16,7 @@ pub(super) const LOAD_MAX: usize = 512;
 
 /// Gives each handle its content, and the attempt that its task is at: a handle may come of an older row than the task's
 /// last, and the handle of the last one was dropped because of it. Left out are those whose tasks have ended, and those that
-/// wait for a time, which go back to the timers.
+/// wait for a time or are held by a brake, which go back to the timers.
 pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Ready> {
     let positions: Vec<Position> = handles.iter().map(|ready| ready.task.position).collect();
     let stories = loop {
@@ -26,7 +28,9 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             }
         }
     };
-    let now = context.clock.now();
+    let (now, brakes) = (context.clock.now(), context.brakes.set());
+    let mut confirmed = Vec::new();
+    let mut held: BTreeSet<ShardId> = BTreeSet::new();
     let mut loaded = Vec::with_capacity(handles.len());
     for (mut ready, story) in handles.into_iter().zip(stories) {
         let state = story.as_ref().and_then(|story| story.state(usize::from(ready.task.ordinal)));
@@ -36,12 +40,22 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             deliveries.tell_story(story);
         }
         match (state, story) {
-            (Some(TaskState::Scheduled { attempt, due }), _) if due > now => {
+            (Some(TaskState::Scheduled { attempt, due }), Some(story))
+                if due > now && waits(&story, &ready, &brakes) =>
+            {
+                if story.is_held(usize::from(ready.task.ordinal)) {
+                    held.insert(ready.task.position.shard);
+                }
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
             }
             (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story)) => {
+                let is_scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
+                if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
+                    confirmed.extend(no_more_needed(context, &ready, attempt, is_scheduled, story.plan));
+                    continue;
+                }
                 ready.attempt = attempt;
-                ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
+                ready.scheduled = is_scheduled;
                 ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), _held: None }));
                 loaded.push(ready);
             }
@@ -52,13 +66,47 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             }
         }
     }
+    if !confirmed.is_empty() {
+        context.settler.submit(confirmed).await;
+    }
+    held.into_iter().for_each(|shard| context.brakes.was_held(shard, brakes.number()));
     loaded
+}
+
+/// The answer that ends a task whose fallback has reached the user meanwhile, if nobody else has it.
+fn no_more_needed(
+    context: &SenderContext,
+    ready: &Ready,
+    attempt: u8,
+    was_scheduled: bool,
+    plan: Plan,
+) -> Option<Answer> {
+    (context.ownership.begin(ready.task) == Begin::Yes).then(|| Answer {
+        task: ready.task,
+        attempt,
+        plan: Arc::new(plan),
+        was_scheduled,
+        provider: "none".into(),
+        at: context.clock.now(),
+        kind: AnswerKind::DeliveredElsewhere,
+    })
+}
+
+/// Whether a task whose time has not come is to wait for it: not if a brake that held it is off, or if it was recalled.
+fn waits(story: &Story, ready: &Ready, brakes: &BrakeSet) -> bool {
+    match brakes.judge(&story.plan, ready.channel, None) {
+        BrakeVerdict::Recalled => false,
+        BrakeVerdict::Held(_) => true,
+        BrakeVerdict::Go => !story.is_held(usize::from(ready.task.ordinal)),
+    }
 }
 
 /// Whether the task is not where its handle says. After a crash, others may not know what happened in between.
 fn has_moved_on(ready: &Ready, state: Option<TaskState>, now: Timestamp) -> bool {
     match state {
         Some(TaskState::Pending { attempt }) => attempt != ready.attempt,
+        // Written by who held it, and told then.
+        Some(TaskState::Scheduled { .. }) if ready.attempt == TimerKey::HELD => false,
         Some(TaskState::Scheduled { attempt, due }) => attempt != ready.attempt || due > now,
         _ => true,
     }

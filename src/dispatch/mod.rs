@@ -18,6 +18,8 @@ mod channel;
 mod unserved;
 mod load;
 mod take_up;
+mod promises;
+mod stopped;
 mod sender;
 mod metrics;
 

@@ -16,8 +16,12 @@ use tokio::task::AbortHandle;
 
 use super::channel::ChannelMessage;
 use super::metrics::SendMetrics;
+use super::promises::PromiseMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
+use super::stopped::stops;
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
+use crate::config::Promises;
 use crate::domain::{Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
@@ -35,6 +39,9 @@ pub struct SenderContext {
     pub renderer: Arc<Renderer>,
     pub settler: SettlerHandle,
     pub dispatch: Arc<DispatchHandle>,
+    pub brakes: Arc<Brakes>,
+    /// Within how long a message is to be with its provider.
+    pub promises: Promises,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -103,6 +110,7 @@ impl Actor for SenderActor {
             channel,
             mailboxes: Mailboxes::of("channel"),
             metrics: SendMetrics::default(),
+            promises: PromiseMetrics::default(),
             answers: Vec::new(),
             finished: Vec::new(),
         };
@@ -152,6 +160,8 @@ struct Landing {
     answer: Option<Answer>,
     /// When the provider was asked, if it was.
     asked: Option<Timestamp>,
+    /// Since when the task had been ready.
+    ready_since: Timestamp,
 }
 
 impl Landing {
@@ -167,6 +177,7 @@ struct Driver {
     channel: ActorRef<ChannelMessage>,
     mailboxes: Mailboxes,
     metrics: SendMetrics,
+    promises: PromiseMetrics,
     /// Of flights that landed while the answers before them could not be handed over.
     answers: Vec<Answer>,
     finished: Vec<Finished>,
@@ -225,6 +236,7 @@ impl Driver {
         let landing: Landing = *landing;
         if let Some((asked, answer)) = landing.asked() {
             self.metrics.observe(answer, asked);
+            self.promises.observe(answer, asked, landing.ready_since, &self.context.promises);
         }
         self.finished.push(landing.finished);
         self.answers.extend(landing.answer);
@@ -275,6 +287,10 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return landed(not_sent(&job), Some(answer(AnswerKind::Expired)));
     }
+    // The last look: it may have been put on since the job was handed out.
+    if let Some(kind) = stops(&context.brakes.set(), &plan, job.ready.channel, Some(&job.provider_name), now) {
+        return landed(not_sent(&job), Some(answer(kind)));
+    }
     // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
     let rendered = catch_unwind(AssertUnwindSafe(|| {
         crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer)
@@ -294,8 +310,10 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         Err(_) => Outcome::Unknown { reason: format!("no answer within {:?}", job.timeout).into() },
     };
     let answer = answer(AnswerKind::Outcome(outcome));
+    let ready_since = job.ready.since;
     let mut landed = land(job, payload, answer);
     landed.asked = Some(now);
+    landed.ready_since = ready_since;
     landed
 }
 
@@ -324,7 +342,7 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
 }
 
 fn landed(finished: Finished, answer: Option<Answer>) -> Landed {
-    Box::new(Landing { finished, answer, asked: None })
+    Box::new(Landing { finished, answer, asked: None, ready_since: Timestamp(0) })
 }
 
 fn not_sent(job: &Job) -> Finished {

@@ -1,5 +1,7 @@
 //! What kind of message it is, and which rules that kind has.
 
+use std::time::Duration;
+
 use super::{Channel, Priority, QuietHours};
 
 /// A kind of message, as the configuration describes it.
@@ -24,6 +26,9 @@ pub struct Category {
     pub ignores_caps: bool,
     /// The most of it that a user gets in a day; `None`: no bound.
     pub daily_cap: Option<u32>,
+    /// For so long a fallback waits for a sign that a message arrived before it uses the next channel; `None`: that it was sent is
+    /// enough.
+    pub confirm_within: Option<Duration>,
     /// Whether messages of one type are reminders of each other, of which a user gets few.
     pub is_reminder: bool,
 }
@@ -80,6 +85,7 @@ mod tests {
             quiet_hours: None,
             ignores_caps: false,
             daily_cap: None,
+            confirm_within: None,
             is_reminder: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Address, Channel, ClaimKey, Content, Decision, Event, EventKind, NotificationId, Position, Priority, Routing,
-    SkipReason, Source, TaskId, Timestamp,
+    SkipReason, Source, Step, TaskId, Timestamp, Verdict,
 };
 
 /// What planning made of one request; frozen when it is written, so that a replay never decides anew.
@@ -75,7 +75,21 @@ impl Plan {
     pub fn id(&self) -> NotificationId {
         NotificationId(self.position)
     }
+
+    /// Whether a brake was on when the task was planned, so that its due time is the end of that hold.
+    pub fn is_held(&self, ordinal: usize) -> bool {
+        let Some(spec) = self.tasks().get(ordinal) else { return false };
+        let holds = |decision: &Decision| {
+            decision.step == Step::Brakes
+                && matches!(decision.verdict, Verdict::Hold { .. })
+                && decision.channel.is_none_or(|channel| channel == spec.channel)
+        };
+        spec.due.is_some() && self.decisions.iter().any(holds)
+    }
 }
+
+/// What the reason of a `scheduled` event begins with whose task a brake holds.
+pub const HELD_REASON: &str = "brakes: ";
 
 /// Where a task is in its life. [`TaskState::name`] is the word the API shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +167,24 @@ impl Story {
             && matches!(state, TaskState::Pending { .. } | TaskState::Scheduled { .. })
             && (0..ordinal).any(|before| self.state(before).is_some_and(TaskState::is_open));
         Some(if waits { TaskState::Waiting } else { state })
+    }
+
+    /// Whether a channel before the task in its fallback is known to have reached its user.
+    pub fn is_confirmed_before(&self, ordinal: usize) -> bool {
+        self.plan.routing == Routing::Fallback
+            && (0..ordinal).any(|before| self.state(before) == Some(TaskState::Delivered))
+    }
+
+    /// Whether a brake holds the task, as far as its rows say: what it waits for is the end of that hold.
+    pub fn is_held(&self, ordinal: usize) -> bool {
+        if !matches!(self.state(ordinal), Some(TaskState::Scheduled { .. })) {
+            return false;
+        }
+        let is_own = |event: &&Event| usize::from(event.task.ordinal) == ordinal && event.kind == EventKind::Scheduled;
+        match self.events.iter().filter(is_own).max_by_key(|event| event.attempt) {
+            Some(event) => event.reason.as_deref().is_some_and(|reason| reason.starts_with(HELD_REASON)),
+            None => self.plan.is_held(ordinal),
+        }
     }
 
     /// The states of all tasks, in order.

@@ -81,7 +81,8 @@ pub(super) fn rows(plans: &[Arc<Plan>], rejected: &[Reject]) -> (WriteBatch, Vec
         let first = if plan.routing == Routing::Fallback { 1 } else { plan.tasks().len() };
         for (ordinal, spec) in plan.tasks().iter().enumerate().take(first) {
             if let Some(due) = spec.due {
-                let key = TimerKey { due, offset: plan.position.offset, ordinal: ordinal as u8, attempt: 1 };
+                let attempt = if plan.is_held(ordinal) { TimerKey::HELD } else { 1 };
+                let key = TimerKey { due, offset: plan.position.offset, ordinal: ordinal as u8, attempt };
                 timers.push(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
             }
         }

@@ -21,6 +21,7 @@ use super::batch::{self, Decoded};
 use super::foreign::Reading;
 use super::metrics::PartitionMetrics;
 use super::rejects;
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
@@ -55,6 +56,7 @@ pub struct PartitionArguments {
     pub log: SharedLog,
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
+    pub brakes: Arc<Brakes>,
     pub clock: SharedClock,
     pub store: SharedStore,
     pub coordination: SharedCoordination,
@@ -310,10 +312,12 @@ impl PartitionState {
             rejected.retain(|reject| !is_planned(reject.letter.key.task.position.offset));
         }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
+        let brakes = arguments.brakes.set();
         let sources = Sources {
             claims: &*arguments.coordination,
             rows: &*arguments.store,
             people: &arguments.people,
+            brakes: &brakes,
             is_cancelled: &is_cancelled,
         };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
@@ -334,7 +338,11 @@ impl PartitionState {
         let arguments = &self.arguments;
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
+        let is_any_held = timers.iter().any(|row| row.key.is_held());
         self.hand_on(&plans, timers, now);
+        if is_any_held {
+            self.arguments.brakes.was_held(self.arguments.shard.id(), brakes.number());
+        }
         Ok(Some(cancelled))
     }
 

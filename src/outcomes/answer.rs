@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Outcome, Plan, TaskId, Timestamp};
+use crate::domain::{BrakeKind, Outcome, Plan, TaskId, Timestamp};
 
 /// The end of one attempt.
 #[derive(Debug, Clone)]
@@ -24,4 +24,10 @@ pub enum AnswerKind {
     Outcome(Outcome),
     /// Its time had passed before it was sent.
     Expired,
+    /// A brake holds it, at most until then; the brakes' number when that was decided.
+    Held { by: BrakeKind, until: Timestamp, seen: u64 },
+    /// A channel before it in its fallback was confirmed while it waited for that.
+    DeliveredElsewhere,
+    /// Somebody recalled it.
+    Recalled,
 }

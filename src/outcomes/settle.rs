@@ -1,15 +1,19 @@
 //! What an answer means for its task. Pure: the settler writes what this decides.
 
+use std::time::Duration;
+
 use super::answer::{Answer, AnswerKind};
 use super::retry::{MISCONFIGURED_PAUSE, RetryPolicy, throttle_pause};
-use crate::domain::{Channel, Event, EventKind, Outcome, Routing, SkipReason, TaskId, Timestamp};
+use crate::domain::{
+    BrakeKind, Categories, Channel, Event, EventKind, HELD_REASON, Outcome, Routing, SkipReason, TaskId, Timestamp,
+};
 use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
 /// What is to be written of one answer, and what comes next.
 #[derive(Debug, Default)]
 pub(super) struct Settlement {
     pub(super) events: Vec<Event>,
-    /// That of the task's next attempt, or of the task of a fallback whose turn it is now.
+    /// That of the task's next attempt, or of the task of a fallback whose turn it is now or is to come.
     pub(super) timer: Option<TimerRow>,
     pub(super) dead_letter: Option<DeadLetter>,
     /// For the counters: `None` where the sender counted it already.
@@ -19,10 +23,23 @@ pub(super) struct Settlement {
 }
 
 /// Decides one answer, and enters it into the books.
-pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelta) -> Settlement {
+pub(super) fn settle(
+    answer: &Answer,
+    policy: &RetryPolicy,
+    categories: &Categories,
+    books: &mut BookDelta,
+) -> Settlement {
     let mut settlement = Settlement::default();
     let outcome = match &answer.kind {
-        AnswerKind::Expired => return expire(answer, books),
+        AnswerKind::Expired => return end(answer, EventKind::Expired, BookColumn::Expired, books),
+        AnswerKind::Recalled => return end(answer, EventKind::Cancelled, BookColumn::Cancelled, books),
+        AnswerKind::DeliveredElsewhere => {
+            return end(answer, EventKind::Skipped, BookColumn::SkippedDeliveredElsewhere, books);
+        }
+        AnswerKind::Held { by, until, .. } => {
+            hold(answer, *by, *until, books, &mut settlement);
+            return settlement;
+        }
         AnswerKind::Outcome(outcome) => outcome,
     };
     match outcome {
@@ -31,7 +48,13 @@ pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelt
             event.provider_message_id = message_id.clone();
             settlement.events.push(event);
             enter(answer, books, BookColumn::Sent);
-            end_the_rest(answer, books, EventKind::Skipped, BookColumn::SkippedDeliveredElsewhere, &mut settlement);
+            match categories.of(answer.plan.category.as_deref()).confirm_within {
+                Some(within) => await_confirmation(answer, within, books, &mut settlement),
+                None => {
+                    let column = BookColumn::SkippedDeliveredElsewhere;
+                    end_the_rest(answer, books, EventKind::Skipped, column, &mut settlement);
+                }
+            }
         }
         Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
             give_up(answer, EventKind::Failed, outcome, books, &mut settlement);
@@ -128,12 +151,57 @@ fn turn(answer: &Answer, ordinal: usize) -> Option<TimerRow> {
     Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint })
 }
 
-fn expire(answer: &Answer, books: &mut BookDelta) -> Settlement {
-    let mut settlement = Settlement { counted: Some("expired"), ..Settlement::default() };
-    settlement.events.push(event(answer, EventKind::Expired));
-    enter(answer, books, BookColumn::Expired);
-    end_the_rest(answer, books, EventKind::Expired, BookColumn::Expired, &mut settlement);
+/// It ends without having been sent, and so do the channels after it.
+fn end(answer: &Answer, kind: EventKind, column: BookColumn, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement::default();
+    let mut event = event(answer, kind);
+    event.reason = reason(kind);
+    settlement.events.push(event);
+    enter(answer, books, column);
+    end_the_rest(answer, books, kind, column, &mut settlement);
+    if kind == EventKind::Cancelled {
+        // As those that are cancelled one by one, which no provider was to get.
+        settlement.without_turn.clear();
+    } else {
+        settlement.counted = Some(kind.name());
+    }
     settlement
+}
+
+/// Why the channels of a fallback end that were not asked.
+fn reason(kind: EventKind) -> Option<Box<str>> {
+    (kind == EventKind::Skipped).then(|| SkipReason::DeliveredElsewhere.name().into())
+}
+
+/// It was sent, and the next channel waits for a sign that it arrived: it has its turn when the time is over.
+fn await_confirmation(answer: &Answer, within: Duration, books: &mut BookDelta, settlement: &mut Settlement) {
+    let next = usize::from(answer.task.ordinal) + 1;
+    let Some(spec) = answer.plan.tasks().get(next).filter(|_| answer.plan.routing == Routing::Fallback) else { return };
+    let due = answer.at + within;
+    let mut event = Event::new(answer.plan.task_id(next), 1, EventKind::Scheduled, answer.at);
+    event.channel = Some(spec.channel);
+    event.due = Some(due);
+    event.reason = Some("unless the channel before it is confirmed by then".into());
+    settlement.events.push(event);
+    let key = TimerKey { due, offset: answer.task.position.offset, ordinal: next as u8, attempt: 1 };
+    settlement.timer = Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
+    books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(BookColumn::Scheduled), 1);
+}
+
+/// It waits for a brake to be taken off: durably, and found by a timer of its own kind, so that nobody looks at it meanwhile.
+fn hold(answer: &Answer, by: BrakeKind, until: Timestamp, books: &mut BookDelta, settlement: &mut Settlement) {
+    let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
+    let mut event = event(answer, EventKind::Scheduled);
+    event.provider = None;
+    event.due = Some(until);
+    event.reason = Some(format!("{HELD_REASON}the {} is paused", by.name()).into());
+    settlement.events.push(event);
+    let (offset, ordinal) = (answer.task.position.offset, answer.task.ordinal);
+    let key = TimerKey { due: until, offset, ordinal, attempt: TimerKey::HELD };
+    settlement.timer = Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
+    if !answer.was_scheduled {
+        books.add(answer.plan.source, BookColumn::Scheduled, 1);
+    }
 }
 
 /// The channels of a fallback that still wait for their turn will not have it.
@@ -152,9 +220,7 @@ fn end_the_rest(
         let Some(spec) = answer.plan.tasks().get(ordinal) else { continue };
         let mut event = Event::new(task, 1, kind, answer.at);
         event.channel = Some(spec.channel);
-        if kind == EventKind::Skipped {
-            event.reason = Some(SkipReason::DeliveredElsewhere.name().into());
-        }
+        event.reason = reason(kind);
         settlement.without_turn.push((spec.channel, kind.name()));
         settlement.events.push(event);
         books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(column), 1);

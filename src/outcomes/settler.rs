@@ -13,14 +13,15 @@ use futures_util::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Semaphore, watch};
 
-use super::answer::Answer;
+use super::answer::{Answer, AnswerKind};
 use super::deliveries::Deliveries;
 use super::metrics::SettleMetrics;
 use super::retry::RetryPolicy;
 use super::settle::settle;
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Channel, Event, EventKind, Plan, ShardId, TaskId};
+use crate::domain::{Categories, Channel, Event, EventKind, Plan, ShardId, TaskId};
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
@@ -154,11 +155,13 @@ pub struct SettlerActor;
 pub struct SettlerArguments {
     pub handle: SettlerHandle,
     pub policy: Arc<RetryPolicy>,
+    pub categories: Arc<Categories>,
     pub store: SharedStore,
     pub clock: SharedClock,
     pub ownership: Arc<Ownership>,
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
+    pub brakes: Arc<Brakes>,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -210,6 +213,8 @@ struct Group {
     /// The tasks of fallbacks whose turn it is, each with its timer row.
     next: Vec<(Arc<Plan>, TimerRow)>,
     settled: Vec<TaskId>,
+    /// If a brake holds some of the tasks: the lowest of the numbers that the brakes had when that was decided.
+    held: Option<u64>,
     /// The plan of each of the events, where others are told of them.
     told_of: Vec<Arc<Plan>>,
 }
@@ -220,9 +225,12 @@ impl SettlerState {
         let mut groups: BTreeMap<ShardId, Group> = BTreeMap::new();
         for answer in answers {
             let group = groups.entry(answer.task.position.shard).or_default();
-            let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
+            let settlement = settle(answer, &self.arguments.policy, &self.arguments.categories, &mut group.batch.books);
             if self.arguments.deliveries.is_some() {
                 group.told_of.extend(settlement.events.iter().map(|_| answer.plan.clone()));
+            }
+            if let AnswerKind::Held { seen, .. } = answer.kind {
+                group.held = Some(group.held.map_or(seen, |held| held.min(seen)));
             }
             group.batch.events.extend(settlement.events);
             group.batch.timers.extend(settlement.timer);
@@ -249,14 +257,14 @@ impl SettlerState {
     /// or was meanwhile, only what was sent is written: it stays true, and what becomes of the rest is decided by who took
     /// it over, from the rows.
     async fn write(&self, shard: ShardId, group: Group) {
-        let Group { mut batch, mut timers, mut next, settled, mut told_of } = group;
+        let Group { mut batch, mut timers, mut next, settled, held, mut told_of } = group;
         let owned = self.arguments.ownership.shard(shard);
         let _expected = owned.as_ref().and_then(|owned| owned.expect_timers(&mut batch.timers));
         let mut pause = Duration::from_millis(100);
         loop {
             if !self.until_ours(shard, owned.as_ref(), &batch).await {
                 // The next owner tells of what it reads, which was perhaps before this is written.
-                let kept = told_of.iter().zip(&batch.events).filter(|(_, event)| is_true_for_all(event));
+                let kept = told_of.iter().zip(&batch.events).filter(|(_, event)| is_true_for_all(event, &batch.events));
                 told_of = kept.map(|(plan, _)| plan.clone()).collect();
                 batch = sent_alone(&batch);
                 timers.clear();
@@ -278,6 +286,9 @@ impl SettlerState {
         owned.release_all(settled.into_iter());
         if !timers.is_empty() {
             self.arguments.timers.add(shard, timers);
+        }
+        if let Some(seen) = held {
+            self.arguments.brakes.was_held(shard, seen);
         }
         let now = self.arguments.clock.now();
         let room = &self.arguments.dispatch.room;
@@ -307,14 +318,36 @@ impl SettlerState {
     }
 }
 
-/// Whether an event is true whoever owns its shard: that something was sent, and that the later channels of a fallback are not
-/// used because of it. The next owner would send on those if it knew the one without the other.
-fn is_true_for_all(event: &Event) -> bool {
-    matches!(event.kind, EventKind::Sent | EventKind::Skipped)
+/// Whether an event of a batch is true whoever owns its shard: that something was sent, and that the later channels of a fallback
+/// are not used because of it, or not before its confirmation is waited for. The next owner would send on those if it knew the
+/// one without the other.
+fn is_true_for_all(event: &Event, batch: &[Event]) -> bool {
+    match event.kind {
+        EventKind::Sent | EventKind::Skipped => true,
+        EventKind::Scheduled if event.attempt == 1 => {
+            let is_before = |other: &Event| {
+                other.kind == EventKind::Sent
+                    && other.task.position == event.task.position
+                    && other.task.ordinal + 1 == event.task.ordinal
+            };
+            batch.iter().any(is_before)
+        }
+        _ => false,
+    }
 }
 
 /// What of a batch is true whoever owns its shard.
 fn sent_alone(batch: &WriteBatch) -> WriteBatch {
-    let sent = batch.events.iter().filter(|event| is_true_for_all(event));
-    WriteBatch { events: sent.cloned().collect(), ..WriteBatch::default() }
+    let sent = batch.events.iter().filter(|event| is_true_for_all(event, &batch.events));
+    let events: Vec<Event> = sent.cloned().collect();
+    // Those of the channels that wait for a confirmation.
+    let mut timers = batch.timers.clone();
+    timers.retain(|row| {
+        let is_its = |event: &Event| {
+            event.kind == EventKind::Scheduled
+                && (event.task.position.offset, event.task.ordinal) == (row.key.offset, row.key.ordinal)
+        };
+        events.iter().any(is_its)
+    });
+    WriteBatch { events, timers, ..WriteBatch::default() }
 }

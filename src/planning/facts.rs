@@ -15,7 +15,7 @@ pub use people::People;
 use super::gates::{self, Case};
 use super::{Policy, claim_keys, routing};
 use crate::coordination::{Claims, Wanted};
-use crate::domain::{ClaimKey, NotificationRequest, Position, Timestamp, User};
+use crate::domain::{BrakeSet, ClaimKey, NotificationRequest, Position, Timestamp, User};
 use crate::store::{ClaimRows, StoreError};
 
 /// What is known of a batch, in its order.
@@ -44,6 +44,8 @@ pub struct CandidateFacts {
     pub suppressed: [bool; 2],
     /// What its user got before; `None`: it is not counted, as long as no store keeps it.
     pub received: Option<Received>,
+    /// What was stopped by hand; `None`: nothing.
+    pub brakes: Option<Arc<BrakeSet>>,
 }
 
 /// What a user was sent, or is about to be: what ended otherwise does not count.
@@ -62,6 +64,7 @@ pub struct Sources<'a> {
     pub claims: &'a dyn Claims,
     pub rows: &'a dyn ClaimRows,
     pub people: &'a People,
+    pub brakes: &'a Arc<BrakeSet>,
     /// Whether the notification was cancelled before it was planned.
     pub is_cancelled: &'a (dyn Fn(Position) -> bool + Sync),
 }
@@ -74,7 +77,9 @@ pub async fn gather(
     now: Timestamp,
 ) -> Result<Facts, StoreError> {
     let is_cancelled = |(position, _): &(Position, _)| (sources.is_cancelled)(*position);
-    let of_one = |item| CandidateFacts { cancelled: is_cancelled(item), ..CandidateFacts::default() };
+    let brakes = on(sources.brakes);
+    let of_one =
+        |item| CandidateFacts { cancelled: is_cancelled(item), brakes: brakes.clone(), ..CandidateFacts::default() };
     let mut facts = Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new() };
     let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
     people::read(sources.people, &requests, policy, now, &mut facts.candidates).await?;
@@ -93,8 +98,9 @@ pub async fn peek(
     policy: &Policy,
     rows: &dyn ClaimRows,
     people: &People,
+    brakes: &Arc<BrakeSet>,
 ) -> Result<CandidateFacts, StoreError> {
-    let mut facts = CandidateFacts::default();
+    let mut facts = CandidateFacts { brakes: on(brakes), ..CandidateFacts::default() };
     people::read(people, &[request], policy, request.accepted_at, std::slice::from_mut(&mut facts)).await?;
     if let Some(key) = claim_keys::business_key(request, policy, &mut Vec::new()) {
         let row = rows.claims(&[key]).await?.pop().flatten();
@@ -102,6 +108,11 @@ pub async fn peek(
         facts.business_holder = row.filter(|row| row.expires_at > request.accepted_at).map(|row| row.owner);
     }
     Ok(facts)
+}
+
+/// The brakes, if any is on.
+fn on(brakes: &Arc<BrakeSet>) -> Option<Arc<BrakeSet>> {
+    Some(brakes.clone()).filter(|brakes| !brakes.is_empty())
 }
 
 /// Retry keys first, then the business keys of what would really be sent: a notification that is skipped for another

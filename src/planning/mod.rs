@@ -20,7 +20,6 @@ mod testing;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use facts::{CandidateFacts, Facts, People, Received, Sources, gather, peek};
 pub use policy::{Policy, RoutingPolicy};
@@ -30,9 +29,6 @@ use crate::domain::{
     Verdict,
 };
 use gates::{Case, GATES};
-
-/// How long a notification is worth sending, from its send time on, where the request does not say.
-const LIFETIME: Duration = Duration::from_secs(72 * 3600);
 
 /// Plans a batch. `facts` were gathered for exactly this batch; `now` is the one that they were gathered with.
 pub fn plan_batch(
@@ -70,9 +66,7 @@ fn plan(
         Ok(tasks) => Disposition::Tasks(tasks),
         Err(reason) => Disposition::Skipped(reason),
     };
-    // Nothing waits for ever: what nobody could deliver for three days is no news any more.
-    let start = case.times.due.or(request.deliver_at).unwrap_or(request.accepted_at).max(request.accepted_at);
-    let expires_at = Some(request.expires_at.unwrap_or(start + LIFETIME));
+    let expires_at = Some(case.expires_at());
     let claims = held_claims(&request, facts, policy, matches!(disposition, Disposition::Tasks(_)));
     Plan {
         position,
@@ -94,6 +88,7 @@ fn plan(
 
 /// Asks the gates in their order, then finds the ways and the time. Each verdict is noted; the first skip ends it.
 fn decide(case: &Case<'_>, decisions: &mut Vec<Decision>) -> Result<Vec<TaskSpec>, SkipReason> {
+    let mut held = None;
     for gate in GATES.iter().filter(|gate| (gate.is_asked)(case)) {
         let verdict = (gate.judge)(case);
         decisions.push(Decision { step: gate.step, channel: None, verdict: verdict.clone() });
@@ -104,12 +99,20 @@ fn decide(case: &Case<'_>, decisions: &mut Vec<Decision>) -> Result<Vec<TaskSpec
             }
             return Err(reason);
         }
+        if let Verdict::Hold { until } = verdict {
+            held = Some(until);
+        }
     }
-    let ways = routing::route(case, decisions)?;
+    let mut ways = routing::route(case, decisions)?;
+    let held_ways = gates::stop_ways(case, &mut ways, decisions)?;
     case.times.note(decisions);
-    let due = case.times.due;
-    let spec = |(channel, address)| TaskSpec { channel, due, endpoint: endpoint::of(&address), address };
-    Ok(ways.into_iter().map(spec).collect())
+    let spec = |((channel, address), held_way): ((_, _), Option<Timestamp>)| TaskSpec {
+        channel,
+        due: case.times.due.or(held).or(held_way),
+        endpoint: endpoint::of(&address),
+        address,
+    };
+    Ok(ways.into_iter().zip(held_ways).map(spec).collect())
 }
 
 /// A retry key is held by whoever used it first, whatever became of it, so that a retry is answered the same; a business

@@ -9,8 +9,9 @@ use super::{CandidateFacts, Policy};
 use crate::config;
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{
-    Categories, Category, ClaimKey, Content, NotificationRequest, Plan, Position, Priority, Recipient, Routing,
-    ShardId, Source, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
+    Brake, BrakeEffect, BrakeKind, BrakeNames, BrakeScope, BrakeSet, Categories, Category, Channel, ClaimKey, Content,
+    NotificationRequest, Plan, Position, Priority, Recipient, Routing, ShardId, Source, SuppressedAddress, Suppression,
+    Timestamp, User, UserEntry, UserKey,
 };
 use crate::store::{
     ClaimRow, ClaimRows, ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange,
@@ -37,6 +38,25 @@ pub(super) fn categories(change: impl Fn(&mut Category)) -> Categories {
         category
     });
     Categories::new(changed.collect(), "transactional").expect("the default is there")
+}
+
+/// Brakes of the tenant of [`request`] on these, paused or recalled at a time; mails go through `one`.
+pub(super) fn brakes(on: &[(BrakeKind, &str, BrakeEffect, Timestamp)]) -> Arc<BrakeSet> {
+    let mut providers: [Vec<Box<str>>; 7] = Default::default();
+    providers[Channel::Email.index()] = vec!["one".into()];
+    let names = BrakeNames { categories: Vec::new(), default_category: "transactional".into(), providers };
+    let brakes = on.iter().map(|(kind, name, effect, at)| Brake {
+        scope: BrakeScope { tenant: "default".into(), kind: *kind, name: (*name).into() },
+        effect: *effect,
+        is_on: true,
+        at: *at,
+        reason: None,
+    });
+    Arc::new(BrakeSet::new(brakes.collect(), 1, Arc::new(names)))
+}
+
+pub(super) fn no_brakes() -> Arc<BrakeSet> {
+    brakes(&[])
 }
 
 /// The facts of a request to a user of whom this is known.

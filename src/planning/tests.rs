@@ -3,14 +3,18 @@
 mod people;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::testing::{FakeClaims, FakePeople, FakeRows, NOW, policy, position, request};
+use super::testing::{FakeClaims, FakePeople, FakeRows, NOW, brakes, no_brakes, policy, position, request};
 use super::*;
 use crate::clock::ManualClock;
 use crate::coordination::{Claims, Wanted};
-use crate::domain::{Channel, ClaimKey, Idempotency, NotificationId, Priority, Recipient, Routing, Step, TimeOfDay};
+use crate::domain::{
+    BrakeEffect, BrakeKind, Channel, ClaimKey, Idempotency, NotificationId, Priority, Recipient, Routing, Step,
+    TimeOfDay,
+};
 use crate::users::{Copies, LocalChanges};
 
 type Batch = Vec<(Position, NotificationRequest)>;
@@ -50,8 +54,13 @@ impl World {
 
     fn gather(&self, batch: &Batch) -> Facts {
         let is_cancelled = |position| self.cancelled.contains(&position);
-        let sources =
-            Sources { claims: &self.claims, rows: &self.rows, people: &self.people, is_cancelled: &is_cancelled };
+        let sources = Sources {
+            claims: &self.claims,
+            rows: &self.rows,
+            people: &self.people,
+            brakes: &no_brakes(),
+            is_cancelled: &is_cancelled,
+        };
         block_on(gather(batch, &policy(), &sources, NOW)).expect("the rows can be read")
     }
 
@@ -198,7 +207,13 @@ fn nothing_stays_claimed_in_flight_once_a_batch_is_durable() {
 #[test]
 fn a_store_that_cannot_be_read_leaves_nothing_claimed() {
     let world = World { rows: FakeRows { fails: true, ..FakeRows::default() }, ..World::default() };
-    let sources = Sources { claims: &world.claims, rows: &world.rows, people: &world.people, is_cancelled: &|_| false };
+    let sources = Sources {
+        claims: &world.claims,
+        rows: &world.rows,
+        people: &world.people,
+        brakes: &no_brakes(),
+        is_cancelled: &|_| false,
+    };
     assert!(block_on(gather(&batch([keyed("a"), retried(1)]), &policy(), &sources, NOW)).is_err());
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
@@ -207,9 +222,9 @@ fn a_store_that_cannot_be_read_leaves_nothing_claimed() {
 fn a_look_at_the_facts_finds_the_holder_and_claims_nothing() {
     let world = World::default();
     world.run(batch([keyed("a")]));
-    let peeked = block_on(peek(&keyed("a"), &policy(), &world.rows, &world.people)).expect("readable");
+    let peeked = block_on(peek(&keyed("a"), &policy(), &world.rows, &world.people, &no_brakes())).expect("readable");
     assert_eq!(peeked.business_holder, Some(position(0)));
-    let peeked = block_on(peek(&keyed("b"), &policy(), &world.rows, &world.people)).expect("readable");
+    let peeked = block_on(peek(&keyed("b"), &policy(), &world.rows, &world.people, &no_brakes())).expect("readable");
     assert_eq!(peeked.business_holder, None);
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
@@ -305,7 +320,8 @@ proptest! {
 
     #[test]
     fn decisions_stand_in_the_order_of_the_gates_and_steps(batch in any_batch()) {
-        let gates: Vec<Step> = GATES.iter().map(|gate| gate.step).collect();
+        // Brakes are asked where one is on.
+        let gates: Vec<Step> = GATES.iter().map(|gate| gate.step).filter(|step| *step != Step::Brakes).collect();
         for plan in World::default().run(batch) {
             let steps: Vec<Step> = plan.decisions.iter().map(|decision| decision.step).collect();
             prop_assert!(steps.iter().is_sorted_by_key(|step| rank(*step)));
@@ -352,4 +368,36 @@ proptest! {
         expected.sort();
         prop_assert_eq!(claimed, expected);
     }
+}
+
+#[test]
+fn what_is_paused_is_planned_to_wait_until_it_is_worth_nothing_any_more() {
+    let paused = brakes(&[(BrakeKind::Category, "transactional", BrakeEffect::Pause, NOW)]);
+    let facts = CandidateFacts { brakes: Some(paused), ..CandidateFacts::default() };
+    let plan = dry_run(request(), &facts, &policy(), NOW);
+    let until = plan.expires_at.expect("it has one");
+    assert_eq!(plan.tasks()[0].due, Some(until));
+    assert!(plan.is_held(0));
+    let hold = Decision { step: Step::Brakes, channel: None, verdict: Verdict::Hold { until } };
+    assert!(plan.decisions.contains(&hold), "{:?}", plan.decisions);
+    let later = NotificationRequest { deliver_at: Some(NOW + Duration::from_secs(60)), ..request() };
+    let plan = dry_run(later, &facts, &policy(), NOW);
+    assert_eq!(plan.tasks()[0].due, Some(NOW + Duration::from_secs(60)), "it is judged when its time has come");
+    assert!(!plan.is_held(0));
+}
+
+#[test]
+fn what_is_recalled_is_cancelled_and_only_the_channel_that_was_recalled_is_left_out() {
+    let recall = |kind, name| Some(brakes(&[(kind, name, BrakeEffect::Recall, NOW)]));
+    let mut facts =
+        CandidateFacts { brakes: recall(BrakeKind::Template, "order_confirm"), ..CandidateFacts::default() };
+    let plan = dry_run(request(), &facts, &policy(), NOW);
+    assert_eq!(plan.disposition, Disposition::Skipped(SkipReason::Cancelled));
+    facts.brakes = recall(BrakeKind::Channel, "email");
+    let mut both = request();
+    both.to.phone = Some("+491701234567".into());
+    both.channels = vec![Channel::Email, Channel::Sms];
+    let plan = dry_run(both, &facts, &policy(), NOW);
+    let channels: Vec<Channel> = plan.tasks().iter().map(|spec| spec.channel).collect();
+    assert_eq!(channels, [Channel::Sms]);
 }

@@ -35,6 +35,11 @@ impl Renderer {
         self.catalog.store(Arc::new(catalog));
     }
 
+    /// The codes of all templates, in order.
+    pub fn codes(&self) -> Vec<Box<str>> {
+        self.catalog.load().list().into_iter().map(|(code, _)| code.into()).collect()
+    }
+
     /// All parts of a plan's message.
     pub fn render(&self, plan: &Plan) -> Result<Parts, RenderError> {
         self.parts(&plan.content, &plan.data, None)

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
+use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages, TemplateNames};
+use crate::brakes::Brakes;
 use crate::domain::{Disposition, NotificationRequest};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
 use crate::planning::{self, People, Policy};
@@ -15,6 +16,12 @@ use crate::store::{SharedStore, StoreError};
 impl ContentCheck for Renderer {
     fn check(&self, request: &NotificationRequest) -> Result<(), FieldProblem> {
         Renderer::check(self, request).map_err(|problem| FieldProblem::new(problem.pointer, problem.detail))
+    }
+}
+
+impl TemplateNames for Renderer {
+    fn codes(&self) -> Vec<Box<str>> {
+        Renderer::codes(self)
     }
 }
 
@@ -34,13 +41,16 @@ pub(super) struct DryRunner {
     pub(super) people: Arc<People>,
     pub(super) store: SharedStore,
     pub(super) renderer: Arc<Renderer>,
+    pub(super) brakes: Arc<Brakes>,
 }
 
 #[async_trait]
 impl DryRun for DryRunner {
     async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
         let now = request.accepted_at;
-        let facts = planning::peek(&request, &self.policy, &*self.store, &self.people).await?;
+        // A node that only takes requests does not follow them.
+        self.brakes.refresh().await?;
+        let facts = planning::peek(&request, &self.policy, &*self.store, &self.people, &self.brakes.set()).await?;
         let plan = planning::dry_run(request, &facts, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),

@@ -5,7 +5,7 @@
 //!       ├─ channels ──── channel[channel, class] ── sender[i]
 //!       ├─ outcomes ──── settler[class], deliveries (where others read the log)
 //!       ├─ timers ────── timer[shard]
-//!       └─ sweeper
+//!       └─ sweeper ──── audit, brakes, held[class]
 //! ```
 //! Everything of the critical class runs on a runtime of its own. Clock, ports, providers and the renderer are parameters, so
 //! that the whole engine can be built over others.
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shards::{Shards, start_with};
 use super::supervisor::{Child, Fatal, Supervisor, SupervisorArguments, SupervisorMessage};
+use crate::brakes::{Brakes, FollowActor, FollowArguments};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::coordination::{Rate, SharedCoordination};
@@ -41,7 +42,7 @@ use crate::planning::{People, Policy};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
-use crate::timers::{SweepActor, SweepArguments, TimersHandle};
+use crate::timers::{HeldActor, HeldArguments, SweepActor, SweepArguments, TimersHandle};
 
 /// The longest a stage may take to end after its last message.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -60,6 +61,7 @@ pub struct EngineParts {
     pub policy: Arc<Policy>,
     /// What planning knows of users and addresses.
     pub people: Arc<People>,
+    pub brakes: Arc<Brakes>,
     pub accepted_keys: Arc<AcceptedKeys>,
     /// Every provider twice, for the critical class and the rest: they share no connection.
     pub providers: [Vec<SharedProvider>; 2],
@@ -207,7 +209,9 @@ impl Builder {
         let outcomes = self.supervise("outcomes", self.outcomes()).await?;
         let channels = self.supervise("channels", self.channels()).await?;
         let timers = self.supervise("timers", Vec::new()).await?;
-        let sweeper = self.supervise("sweeper", vec![self.sweeper()]).await?;
+        let watchers = Class::ALL.into_iter().map(|class| self.held(class));
+        let watchers = [self.sweeper(), self.brakes()].into_iter().chain(watchers).collect();
+        let sweeper = self.supervise("sweeper", watchers).await?;
         let partitions = self.supervise("partitions", Vec::new()).await?;
         let mut supervisors = vec![partitions.clone(), channels, outcomes, timers.clone(), sweeper];
         if let Some(keeper) = self.parts.leases.clone() {
@@ -323,11 +327,13 @@ impl Builder {
         let arguments = SettlerArguments {
             handle: self.settlers[class as usize].clone(),
             policy: Arc::new(RetryPolicy::new(&self.parts.config.retry)),
+            categories: Arc::new(self.parts.policy.categories.clone()),
             store: self.parts.store.clone(),
             clock: self.parts.clock.clone(),
             ownership: self.ownership.clone(),
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
+            brakes: self.parts.brakes.clone(),
             deliveries: self.deliveries.clone(),
         };
         Child {
@@ -399,6 +405,8 @@ impl Builder {
             renderer: self.parts.renderer.clone(),
             settler: self.settlers[class as usize].clone(),
             dispatch: self.dispatch.clone(),
+            brakes: self.parts.brakes.clone(),
+            promises: self.parts.config.promises,
             deliveries: self.deliveries.clone(),
         }
     }
@@ -416,6 +424,36 @@ impl Builder {
             name: "audit".into(),
             start: start_with::<SweepActor>(move |_| arguments.clone()),
             runtime: Handle::current(),
+            stop: self.stop.child_token(),
+        }
+    }
+
+    /// Reads what other nodes stopped by hand.
+    fn brakes(&self) -> Child {
+        let arguments = FollowArguments { brakes: self.parts.brakes.clone(), clock: self.parts.clock.clone() };
+        Child {
+            kind: "brakes",
+            name: "all".into(),
+            start: start_with::<FollowActor>(move |_| arguments.clone()),
+            runtime: self.parts.critical.clone(),
+            stop: self.stop.child_token(),
+        }
+    }
+
+    fn held(&self, class: Class) -> Child {
+        let arguments = HeldArguments {
+            class,
+            brakes: self.parts.brakes.clone(),
+            clock: self.parts.clock.clone(),
+            store: self.parts.store.clone(),
+            ownership: self.ownership.clone(),
+            dispatch: self.dispatch.clone(),
+        };
+        Child {
+            kind: "held",
+            name: class.name().into(),
+            start: start_with::<HeldActor>(move |_| arguments.clone()),
+            runtime: self.runtime(class),
             stop: self.stop.child_token(),
         }
     }

@@ -10,6 +10,7 @@ mod operations;
 mod adapters;
 mod surface;
 mod watch;
+mod brakes;
 mod node;
 mod reach;
 mod schema;
@@ -17,6 +18,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use brakes::brake_names;
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
 pub use node::run;

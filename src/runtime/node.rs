@@ -10,12 +10,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::backends::Backends;
+use super::brakes::brake_names;
 use super::clock::SystemClock;
 use super::engine::{Engine, EngineParts};
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::surface::{SurfaceParts, surface_among};
 use super::watch::{Watched, watch};
 use crate::api;
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
@@ -74,6 +76,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     let copies = Copies::new(planning.cache.as_usize(), planning.cache_age, clock.clone(), changes.clone());
     let people = Arc::new(People::new(store.clone(), store.clone(), copies));
     let users = Arc::new(Directory::new(store.clone(), changes));
+    let brakes =
+        Brakes::open(store.clone(), brake_names(&policy, &providers[0])).await.context("cannot read the brakes")?;
     let accepted_keys = Arc::new(AcceptedKeys::default());
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -90,6 +94,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
                 renderer: renderer.clone(),
                 policy: policy.clone(),
                 people: people.clone(),
+                brakes: brakes.clone(),
                 accepted_keys: accepted_keys.clone(),
                 providers,
                 critical: critical.handle(),
@@ -118,6 +123,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         policy,
         renderer,
         acceptor: Arc::new(acceptor),
+        brakes,
         engine: engine.clone(),
         takes_requests: roles.api,
         sandbox: roles.engine.then_some(sandbox),

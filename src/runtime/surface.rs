@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::operations::Everywhere;
 use super::peers::Peers;
 use crate::api::{self, ApiParts, SandboxMessages};
+use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::intake::Acceptor;
@@ -30,6 +31,7 @@ pub struct SurfaceParts {
     pub people: Arc<People>,
     pub policy: Arc<Policy>,
     pub renderer: Arc<Renderer>,
+    pub brakes: Arc<Brakes>,
     pub acceptor: Arc<Acceptor>,
     /// `None`: this process only takes requests.
     pub engine: Option<Arc<Engine>>,
@@ -54,6 +56,7 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         people: parts.people,
         store: parts.store.clone(),
         renderer: parts.renderer.clone(),
+        brakes: parts.brakes.clone(),
     };
     api::router(ApiParts {
         http: parts.config.http,
@@ -65,6 +68,8 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         acceptor: parts.acceptor,
         operations: Arc::new(Everywhere { engine: parts.engine, peers }),
         dry_run: Arc::new(dry_run),
+        brakes: parts.brakes,
+        templates: parts.renderer.clone(),
         sandbox: parts.sandbox.map(|sandbox| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
         endpoints: Arc::new(Endpoints(guard)),
         contents: parts.renderer,

@@ -7,12 +7,12 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
+    Books, BrakeRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
     ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
     TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
-    ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
+    Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
 };
 use crate::telemetry::{Counter, CounterMetric, Histogram, HistogramMetric};
 
@@ -43,9 +43,11 @@ enum Operation {
     Suppressions,
     WriteSuppressions,
     AllSuppressions,
+    Brakes,
+    WriteBrake,
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "write",
     "stories",
     "block",
@@ -63,6 +65,8 @@ const NAMES: [&str; 17] = [
     "suppressions",
     "write_suppressions",
     "all_suppressions",
+    "brakes",
+    "write_brake",
 ];
 
 /// Any store, measured.
@@ -204,5 +208,16 @@ impl Suppressions for Measured {
         limit: usize,
     ) -> Result<Vec<ListedSuppression>, StoreError> {
         self.call(Operation::AllSuppressions, self.store.all_suppressions(tenant, after, limit)).await
+    }
+}
+
+#[async_trait]
+impl BrakeRows for Measured {
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        self.call(Operation::Brakes, self.store.brakes()).await
+    }
+
+    async fn write_brake(&self, brake: &Brake) -> Result<(), StoreError> {
+        self.call(Operation::WriteBrake, self.store.write_brake(brake)).await
     }
 }

@@ -5,6 +5,7 @@
 //! whole or, where a backend cannot do that, in the order of its fields.
 
 mod assemble;
+mod brakes;
 mod count;
 mod cql;
 mod embedded;
@@ -18,6 +19,8 @@ mod users;
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(test)]
+pub(crate) mod conformance_brakes;
+#[cfg(test)]
 pub(crate) mod conformance_leases;
 #[cfg(test)]
 pub(crate) mod conformance_users;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use brakes::BrakeRows;
 pub use count::{Counted, Uncounted};
 #[cfg(test)]
 pub(crate) use cql::Place as CqlPlace;
@@ -177,9 +181,9 @@ pub trait DeadLetters: Send + Sync + 'static {
 }
 
 /// All of the store; stages ask for the trait they use.
-pub trait Store: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions {}
+pub trait Store: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions + BrakeRows {}
 
-impl<T: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions> Store for T {}
+impl<T: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions + BrakeRows> Store for T {}
 
 /// A store as it is handed around.
 pub type SharedStore = Arc<dyn Store>;

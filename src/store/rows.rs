@@ -20,7 +20,7 @@ pub struct TimerKey {
     pub due: Timestamp,
     pub offset: u64,
     pub ordinal: u8,
-    /// The attempt to come, or [`TimerKey::TURN`].
+    /// The attempt to come, or [`TimerKey::TURN`], or [`TimerKey::HELD`].
     pub attempt: u8,
 }
 
@@ -28,6 +28,14 @@ impl TimerKey {
     /// In the place of the attempt, for the task of a fallback whose turn has come: it waits for no time, and has the row so
     /// that it is found again where its block is done with.
     pub const TURN: u8 = 0;
+
+    /// In the place of the attempt, for a task that a brake holds: due when the hold ends by itself, and looked for when the brake is
+    /// taken off. No task has so many attempts.
+    pub const HELD: u8 = u8::MAX;
+
+    pub fn is_held(&self) -> bool {
+        self.attempt == Self::HELD
+    }
 
     pub fn is_turn(&self) -> bool {
         self.attempt == Self::TURN

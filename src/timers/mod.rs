@@ -5,6 +5,7 @@
 
 mod wheel;
 mod shard;
+mod held;
 mod sweep;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use ractor::ActorRef;
 
+pub use held::{HeldActor, HeldArguments, HeldMessage};
 pub use shard::{TimerActor, TimerArguments, TimerMessage};
 pub use sweep::{SweepActor, SweepArguments, SweepMessage};
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare::config;
-use fanfare::domain::{Channel, NotificationId, NotificationRequest, Outcome, Routing};
+use fanfare::domain::{Channel, Event, EventKind, NotificationId, NotificationRequest, Outcome, Routing};
 use fanfare::outcomes::Cancellation;
-use fanfare::store::BookColumn;
+use fanfare::store::{BookColumn, WriteBatch};
 
 use crate::world::{Place, Script, TestProvider, World, mail, on_both};
 
@@ -15,6 +15,9 @@ on_both! {
     the_next_channel_of_what_waited_for_its_time_is_found_after_a_restart
     the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_after_a_restart
     a_next_channel_that_is_cancelled_while_it_waits_for_its_turn_leaves_the_books_balanced
+    what_is_not_confirmed_in_time_goes_through_the_next_channel_after_a_restart_as_well
+    what_is_confirmed_in_time_goes_through_no_other_channel
+    what_waits_for_its_confirmation_can_be_cancelled
 }
 
 fn gone() -> Script {
@@ -123,4 +126,57 @@ async fn a_next_channel_that_is_cancelled_while_it_waits_for_its_turn_leaves_the
     assert_eq!(cancelled, Cancellation::Cancelled { stopped: 1, too_late: 1 });
     world.balances().await;
     assert_eq!(world.column(BookColumn::Scheduled).await, 1, "the one that waits for the end of the pause");
+}
+
+/// A world in which messages are to be confirmed within ten minutes, and one that was sent.
+async fn sent_and_unconfirmed(place: Place) -> (World, Arc<TestProvider>, NotificationId) {
+    let mut config = config::defaults();
+    config.log.partitions = 1;
+    for category in &mut config.categories {
+        category.confirm_within = Some(Duration::from_secs(600));
+    }
+    let (mails, texts) = (TestProvider::new("mails", &[Channel::Email]), TestProvider::new("texts", &[Channel::Sms]));
+    let world = World::start_with(place, config, vec![mails, texts.clone()]).await;
+    let id = world.send(fallback()).await;
+    world.expect_states(id, &["sent", "scheduled"]).await;
+    world.balances().await;
+    (world, texts, id)
+}
+
+async fn what_is_not_confirmed_in_time_goes_through_the_next_channel_after_a_restart_as_well(place: Place) {
+    let (world, texts, id) = sent_and_unconfirmed(place).await;
+    let world = world.restart().await;
+    world.advance(Duration::from_secs(590)).await;
+    let other = world.send(mail()).await;
+    world.expect_states(other, &["sent"]).await;
+    assert_eq!(texts.taken().len(), 0, "it may still be confirmed");
+    world.advance(Duration::from_secs(11)).await;
+    world.expect_states(id, &["sent", "sent"]).await;
+    world.balances().await;
+    assert_eq!(world.column(BookColumn::Scheduled).await, 0);
+    assert_eq!(texts.taken().len(), 1);
+}
+
+async fn what_is_confirmed_in_time_goes_through_no_other_channel(place: Place) {
+    let (world, texts, id) = sent_and_unconfirmed(place).await;
+    let read = Event::new(world.story(id).await.expect("planned").plan.task_id(0), 1, EventKind::Read, world.now());
+    let batch = WriteBatch { events: vec![read], ..WriteBatch::default() };
+    world.store.write(id.0.shard, batch).await.expect("written");
+    let world = world.restart().await;
+    world.advance(Duration::from_secs(601)).await;
+    world.expect_states(id, &["delivered", "skipped"]).await;
+    world.balances().await;
+    assert_eq!(world.column(BookColumn::SkippedDeliveredElsewhere).await, 1);
+    assert_eq!(world.column(BookColumn::Scheduled).await, 0);
+    assert_eq!(texts.taken().len(), 0);
+}
+
+async fn what_waits_for_its_confirmation_can_be_cancelled(place: Place) {
+    let (world, texts, id) = sent_and_unconfirmed(place).await;
+    let cancelled = world.engine.cancellations.cancel(id).await.expect("the store writes");
+    assert_eq!(cancelled, Cancellation::Cancelled { stopped: 1, too_late: 1 });
+    world.advance(Duration::from_secs(601)).await;
+    world.expect_states(id, &["sent", "cancelled"]).await;
+    world.balances().await;
+    assert_eq!(texts.taken().len(), 0);
 }

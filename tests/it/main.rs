@@ -11,6 +11,7 @@ mod lanes;
 mod books;
 mod restarts;
 mod fallback;
+mod brakes;
 mod audit;
 mod clock_steps;
 mod full_disk;

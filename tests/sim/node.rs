@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fanfare::brakes::Brakes;
 use fanfare::clock::SharedClock;
 use fanfare::config::{self, Config};
 use fanfare::domain::{Channel, Timestamp};
@@ -12,7 +13,7 @@ use fanfare::ownership::LeaseKeeper;
 use fanfare::planning::{People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{Engine, EngineParts};
+use fanfare::runtime::{Engine, EngineParts, brake_names};
 use fanfare::store::SharedStore;
 use fanfare::users::{Copies, LocalChanges};
 use tokio::runtime::Handle;
@@ -97,13 +98,16 @@ impl Node {
         };
         let store: SharedStore = SimStore::new(world.clone(), host.clone());
         let copies = Copies::new(0, Duration::ZERO, clock.clone(), Arc::new(LocalChanges::default()));
+        let policy = Arc::new(Policy::new(&config, costs));
+        let brakes = Brakes::open(store.clone(), brake_names(&policy, &providers)).await?;
         let engine = Engine::start(EngineParts {
             clock: clock.clone(),
             log,
             store: store.clone(),
             coordination: SimCoordination::new(world.clone(), host.clone()),
             renderer: kit.renderer.clone(),
-            policy: Arc::new(Policy::new(&config, costs)),
+            policy,
+            brakes,
             people: Arc::new(People::new(store.clone(), store, copies)),
             accepted_keys: Arc::new(AcceptedKeys::default()),
             providers: [providers.clone(), providers],

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fanfare::domain::{
-    BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
+    BLOCK_OFFSETS, Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User,
+    UserKey,
 };
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
+    Books, BrakeRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
     ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
     Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
@@ -294,5 +295,17 @@ impl Suppressions for SimStore {
         _: usize,
     ) -> Result<Vec<ListedSuppression>, StoreError> {
         Ok(Vec::new())
+    }
+}
+
+/// None is ever put on here.
+#[async_trait]
+impl BrakeRows for SimStore {
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn write_brake(&self, _: &Brake) -> Result<(), StoreError> {
+        Err(StoreError::Failed("this store keeps no brakes".to_owned()))
     }
 }

@@ -8,6 +8,7 @@ pub(super) mod users;
 pub(super) mod devices;
 pub(super) mod preferences;
 pub(super) mod suppressions;
+pub(super) mod brakes;
 pub(super) mod import;
 pub(super) mod accounting;
 pub(super) mod sandbox;

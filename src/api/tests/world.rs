@@ -14,12 +14,13 @@ use tower::ServiceExt;
 
 use crate::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, OperationError, Operations, Replayed, SandboxMessage,
-    SandboxMessages, router,
+    SandboxMessages, TemplateNames, router,
 };
+use crate::brakes::Brakes;
 use crate::config::{Http, defaults, load_from};
 use crate::domain::{
-    Address, Channel, Content, Disposition, NotificationId, NotificationRequest, Parts, Plan, Position, Priority,
-    Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
+    Address, BrakeNames, Channel, Content, Disposition, NotificationId, NotificationRequest, Parts, Plan, Position,
+    Priority, Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
 };
 use crate::insight::{Accounting, AccountingLine};
 use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
@@ -124,6 +125,15 @@ impl World {
         let health = Health::default();
         let keys = Arc::<AcceptedKeys>::default();
         let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
+        let mut providers: [Vec<Box<str>>; 7] = Default::default();
+        providers[Channel::Email.index()] = vec!["mail-main".into()];
+        let categories = defaults().categories().expect("the default is there");
+        let names = BrakeNames {
+            categories: categories.names().into_iter().map(Into::into).collect(),
+            default_category: categories.of(None).name.clone(),
+            providers,
+        };
+        let brakes = Brakes::with(store.clone(), names, Vec::new());
         let mut parts = ApiParts {
             http,
             takes_requests: true,
@@ -131,6 +141,8 @@ impl World {
             log: log.clone(),
             store: store.clone(),
             users: users.clone(),
+            brakes: brakes.clone(),
+            templates: engine.clone(),
             acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
             operations: engine.clone(),
             dry_run: engine.clone(),
@@ -293,6 +305,12 @@ impl EndpointCheck for FakeEngine {
             true => Err("leads to a private address".to_owned()),
             false => Ok(()),
         }
+    }
+}
+
+impl TemplateNames for FakeEngine {
+    fn codes(&self) -> Vec<Box<str>> {
+        vec!["welcome".into()]
     }
 }
 

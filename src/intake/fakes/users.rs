@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::{FakeStore, lock};
-use crate::domain::{SuppressedAddress, Suppression, User, UserKey};
+use crate::domain::{Brake, SuppressedAddress, Suppression, User, UserKey};
 use crate::store::{
-    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users,
+    BrakeRows, ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users,
 };
 
 #[derive(Debug, Default)]
@@ -16,6 +16,7 @@ pub(super) struct Kept {
     users: Mutex<HashMap<UserKey, User>>,
     /// By tenant and place.
     suppressions: Mutex<BTreeMap<(Box<str>, SuppressionPlace), Suppression>>,
+    brakes: Mutex<Vec<Brake>>,
 }
 
 #[async_trait]
@@ -73,5 +74,22 @@ impl Suppressions for FakeStore {
         let listed = held.iter().filter(|((owner, place), _)| **owner == *tenant && after.is_none_or(|it| *place > it));
         let listed = listed.take(limit);
         Ok(listed.map(|((_, place), held)| ListedSuppression { place: *place, suppression: held.clone() }).collect())
+    }
+}
+
+#[async_trait]
+impl BrakeRows for FakeStore {
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        self.answers().await?;
+        Ok(lock(&self.kept.brakes).clone())
+    }
+
+    async fn write_brake(&self, brake: &Brake) -> Result<(), StoreError> {
+        self.answers().await?;
+        let mut brakes = lock(&self.kept.brakes);
+        brakes.retain(|other| (&other.scope, other.effect) != (&brake.scope, brake.effect));
+        brakes.push(brake.clone());
+        brakes.sort();
+        Ok(())
     }
 }

@@ -5,9 +5,11 @@ use futures_util::FutureExt;
 use ractor::Actor;
 
 use super::*;
+use crate::brakes::Brakes;
 use crate::dispatch::{Backlog, DispatchHandle, PayloadBudget, Room};
 use crate::domain::{
-    Address, Channel, Content, Disposition, Plan, Position, Priority, ShardId, Source, Story, TaskSpec, TaskState,
+    Address, BrakeNames, Category, Channel, Content, Disposition, Plan, Position, Priority, ShardId, Source, Story,
+    TaskSpec, TaskState,
 };
 use crate::intake::fakes::StoppedClock;
 use crate::outcomes::{Deliveries, SettlerActor, SettlerArguments, SettlerHandle};
@@ -17,6 +19,13 @@ use crate::{config, disk};
 
 fn policy() -> RetryPolicy {
     RetryPolicy::new(&config::Retry { delays: [60, 120, 240].map(Duration::from_secs).to_vec(), jitter: 0.0 })
+}
+
+/// One, whose messages are to be confirmed within a time or not.
+fn categories(confirm_within: Option<Duration>) -> Categories {
+    let shipped = config::defaults().categories().expect("the default is there");
+    let category = Category { confirm_within, ..shipped.of(None).clone() };
+    Categories::new(vec![category], "transactional").expect("it is there")
 }
 
 fn plan(routing: Routing, channels: &[Channel]) -> Arc<Plan> {
@@ -67,7 +76,7 @@ fn story(plan: &Arc<Plan>, answers: Vec<Answer>) -> (Vec<TaskState>, BookDelta, 
     let mut events = Vec::new();
     let mut last = Settlement::default();
     for answer in answers {
-        last = settle(&answer, &policy(), &mut books);
+        last = settle(&answer, &policy(), &categories(None), &mut books);
         events.extend(last.events.iter().cloned());
     }
     let story = Story { plan: Plan::clone(plan), events };
@@ -129,12 +138,12 @@ fn a_fallback_moves_on_when_a_channel_fails_and_stops_when_one_takes_it() {
     let mut books = BookDelta::default();
     books.add(Source::Http, BookColumn::Waiting, 2);
     let refused = answer(&plan, 0, 1, Outcome::DeadRecipient { reason: "gone".into() });
-    let first = settle(&refused, &policy(), &mut books);
+    let first = settle(&refused, &policy(), &categories(None), &mut books);
     let turn = first.timer.expect("the next channel is found again after a crash").key;
     assert!(turn.is_turn() && turn.ordinal == 1 && turn.due == Timestamp(1_000));
     assert!(first.dead_letter.is_none());
     let taken = answer(&plan, 1, 1, Outcome::Accepted { message_id: None });
-    let second = settle(&taken, &policy(), &mut books);
+    let second = settle(&taken, &policy(), &categories(None), &mut books);
     assert_eq!(second.without_turn, [(Channel::Sms, "skipped")]);
     let events = first.events.into_iter().chain(second.events).collect();
     let names: Vec<_> = Story { plan: Plan::clone(&plan), events }.states().into_iter().map(TaskState::name).collect();
@@ -150,7 +159,7 @@ fn a_fallback_whose_time_has_passed_ends_as_expired_on_every_channel_that_is_lef
     books.add(Source::Http, BookColumn::Waiting, 2);
     let mut expired = answer(&plan, 0, 1, transient());
     expired.kind = AnswerKind::Expired;
-    let settlement = settle(&expired, &policy(), &mut books);
+    let settlement = settle(&expired, &policy(), &categories(None), &mut books);
     assert_eq!(settlement.counted, Some("expired"));
     assert_eq!(settlement.without_turn, [(Channel::Email, "expired"), (Channel::Sms, "expired")]);
     assert_eq!(books.get(Source::Http, BookColumn::Expired), 3);
@@ -181,11 +190,13 @@ impl FormerOwner {
         let arguments = SettlerArguments {
             handle: handle.clone(),
             policy: Arc::new(policy()),
+            categories: Arc::new(categories(None)),
             store: store.clone(),
             clock: StoppedClock::at("2026-11-21T12:00:00Z"),
             ownership,
             dispatch: Arc::new(DispatchHandle::new(room)),
             timers: Arc::default(),
+            brakes: Brakes::with(store.clone(), BrakeNames::default(), Vec::new()),
             deliveries: Some(deliveries.clone()),
         };
         Actor::spawn(None, SettlerActor, arguments).await.expect("started");
@@ -217,4 +228,53 @@ async fn a_fallback_that_was_sent_goes_to_no_later_channel_though_the_shard_is_a
     settler.settle(answer(&plan, 0, 1, Outcome::Accepted { message_id: None })).await;
     let story = settler.store.stories(&[plan.position]).await.expect("read").pop().flatten().expect("a story");
     assert_eq!(story.states(), [TaskState::Sent, TaskState::Skipped]);
+}
+
+#[test]
+fn the_next_channel_of_a_fallback_that_is_to_be_confirmed_waits_and_the_others_after_it() {
+    let plan = plan(Routing::Fallback, &[Channel::Push, Channel::Email, Channel::Sms]);
+    let sent = answer(&plan, 0, 1, Outcome::Accepted { message_id: None });
+    let mut books = BookDelta::default();
+    books.enter_plan(&plan);
+    let categories = categories(Some(Duration::from_secs(600)));
+    let first = settle(&sent, &policy(), &categories, &mut books);
+    let due = sent.at + Duration::from_secs(600);
+    let row = first.timer.expect("a timer");
+    assert_eq!((row.key.due, row.key.ordinal, row.key.attempt), (due, 1, 1));
+    let mut story = Story { plan: (*plan).clone(), events: first.events };
+    assert_eq!(story.states(), [TaskState::Sent, TaskState::Scheduled { attempt: 1, due }, TaskState::Waiting]);
+    let confirmed = Answer {
+        was_scheduled: true,
+        at: due,
+        kind: AnswerKind::DeliveredElsewhere,
+        ..answer(&plan, 1, 1, Outcome::Accepted { message_id: None })
+    };
+    let second = settle(&confirmed, &policy(), &categories, &mut books);
+    story.events.extend(second.events);
+    assert_eq!(story.states(), [TaskState::Sent, TaskState::Skipped, TaskState::Skipped]);
+    let column = |column| books.get(plan.source, column);
+    assert_eq!(column(BookColumn::SkippedDeliveredElsewhere), 2);
+    assert_eq!((column(BookColumn::Sent), column(BookColumn::Scheduled), column(BookColumn::Waiting)), (1, 0, 0));
+}
+
+#[test]
+fn what_a_brake_holds_waits_for_it_to_be_taken_off_and_what_is_recalled_ends_with_its_fallback() {
+    let plan = plan(Routing::Fallback, &[Channel::Email, Channel::Sms]);
+    let mut books = BookDelta::default();
+    books.enter_plan(&plan);
+    let until = Timestamp(9_000_000_000_000);
+    let mut stopped = answer(&plan, 0, 1, Outcome::Accepted { message_id: None });
+    stopped.kind = AnswerKind::Held { by: BrakeKind::Category, until, seen: 1 };
+    let held = settle(&stopped, &policy(), &categories(None), &mut books);
+    assert!(held.timer.expect("a timer").key.is_held());
+    let mut story = Story { plan: (*plan).clone(), events: held.events };
+    assert!(story.is_held(0) && !story.is_held(1));
+    assert_eq!(story.states(), [TaskState::Scheduled { attempt: 1, due: until }, TaskState::Waiting]);
+    stopped.kind = AnswerKind::Recalled;
+    stopped.was_scheduled = true;
+    let recalled = settle(&stopped, &policy(), &categories(None), &mut books);
+    story.events.extend(recalled.events);
+    assert_eq!(story.states(), [TaskState::Cancelled; 2]);
+    let column = |column| books.get(plan.source, column);
+    assert_eq!((column(BookColumn::Cancelled), column(BookColumn::Scheduled), column(BookColumn::Waiting)), (2, 0, 0));
 }

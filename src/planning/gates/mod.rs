@@ -2,6 +2,7 @@
 //! a file and a line in one of the lists here.
 
 mod cancelled;
+mod brakes;
 mod expiry;
 mod idempotency;
 mod dedup;
@@ -15,10 +16,16 @@ mod fatigue;
 mod caps;
 
 pub(super) use address::{add as add_addresses, text as address_text};
+pub(super) use brakes::stop_ways;
+
+use std::time::Duration;
 
 use super::send_time::{self, Times};
 use super::{CandidateFacts, Policy};
 use crate::domain::{Category, Channel, NotificationRequest, Step, Timestamp, User, Verdict, Zone};
+
+/// How long a notification is worth sending, from its send time on, where the request does not say.
+pub(super) const LIFETIME: Duration = Duration::from_secs(72 * 3600);
 
 /// All that a gate may look at.
 pub(super) struct Case<'a> {
@@ -42,6 +49,13 @@ impl<'a> Case<'a> {
         let mut case = Self { request, facts, policy, category, now, times: Times::default() };
         case.times = send_time::find(&case);
         case
+    }
+
+    /// When it is worth nothing any more. Nothing waits for ever: what nobody could deliver for three days is no news any more.
+    pub(super) fn expires_at(&self) -> Timestamp {
+        let request = self.request;
+        let start = self.times.due.or(request.deliver_at).unwrap_or(request.accepted_at).max(request.accepted_at);
+        request.expires_at.unwrap_or(start + LIFETIME)
     }
 
     pub(super) fn user(&self) -> Option<&'a User> {
@@ -72,10 +86,11 @@ pub(super) struct HoldGate {
 }
 
 /// The gates in the order in which they are asked; the first to skip has the word.
-pub(super) const GATES: [Gate; 6] = [
+pub(super) const GATES: [Gate; 7] = [
     Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Brakes, judge: brakes::judge, is_asked: brakes::is_asked, needs_claims: false },
     Gate { step: Step::Dedup, judge: dedup::judge, is_asked: always, needs_claims: true },
     Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
     Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
@@ -99,10 +114,10 @@ pub(super) const HOLD_GATES: [HoldGate; 2] = [
     HoldGate { step: Step::Holidays, until: holidays::until },
 ];
 
-/// Whether every gate that needs no claims lets the notification pass.
+/// Whether no gate that needs no claims keeps the notification from being sent.
 pub(super) fn pass_without_claims(case: &Case<'_>) -> bool {
     GATES
         .iter()
         .filter(|gate| !gate.needs_claims)
-        .all(|gate| !(gate.is_asked)(case) || (gate.judge)(case) == Verdict::Pass)
+        .all(|gate| !(gate.is_asked)(case) || !matches!((gate.judge)(case), Verdict::Skip(_)))
 }

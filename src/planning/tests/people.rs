@@ -80,7 +80,13 @@ fn a_batch_without_users_and_addresses_asks_for_nothing() {
 #[test]
 fn a_store_of_users_that_cannot_be_read_leaves_nothing_claimed() {
     let world = World::of(FakePeople { fails: true, ..FakePeople::default() });
-    let sources = Sources { claims: &world.claims, rows: &world.rows, people: &world.people, is_cancelled: &|_| false };
+    let sources = Sources {
+        claims: &world.claims,
+        rows: &world.rows,
+        people: &world.people,
+        brakes: &no_brakes(),
+        is_cancelled: &|_| false,
+    };
     assert!(block_on(gather(&batch([to_user("a", "social")]), &policy(), &sources, NOW)).is_err());
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
@@ -129,7 +135,7 @@ fn what_is_held_over_several_days_does_not_expire_meanwhile() {
     let plan = dry_run(request, &CandidateFacts::default(), &policy, NOW);
     let due = Timestamp::parse("2027-01-31T08:00:00Z").expect("a time");
     assert_eq!(plan.tasks()[0].due, Some(due));
-    assert_eq!(plan.expires_at, Some(due + LIFETIME));
+    assert_eq!(plan.expires_at, Some(due + crate::planning::gates::LIFETIME));
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod spill;
 mod statements;
 mod timers;
 mod users;
+mod brakes;
 mod write;
 
 #[cfg(test)]

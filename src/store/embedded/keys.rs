@@ -3,7 +3,10 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::codec::{self, CodecError};
-use crate::domain::{BLOCK_OFFSETS, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp, UserKey};
+use crate::domain::{
+    BLOCK_OFFSETS, BrakeEffect, BrakeKind, BrakeScope, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp,
+    UserKey,
+};
 use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
 
 /// Builds a key part by part.
@@ -173,4 +176,18 @@ pub(super) fn suppression(tenant: &str, place: &SuppressionPlace) -> Vec<u8> {
 
 pub(super) fn read_suppression(tenant: &str, bytes: &[u8]) -> Option<SuppressionPlace> {
     SuppressionPlace::from_bytes(bytes.get(4 + tenant.len()..)?)
+}
+
+pub(super) fn brake(scope: &BrakeScope, effect: BrakeEffect) -> Vec<u8> {
+    text(&scope.tenant).with(&[scope.kind as u8, effect as u8]).with(scope.name.as_bytes()).done()
+}
+
+pub(super) fn read_brake(bytes: &[u8]) -> Option<(BrakeScope, BrakeEffect)> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (tenant, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let ([kind, effect], name) = rest.split_first_chunk::<2>()?;
+    let words = |bytes| std::str::from_utf8(bytes).ok().map(Box::from);
+    let kind = BrakeKind::from_index(usize::from(*kind))?;
+    let scope = BrakeScope { tenant: words(tenant)?, kind, name: words(name)? };
+    Some((scope, BrakeEffect::from_index(usize::from(*effect))?))
 }

@@ -18,6 +18,7 @@
 //! | shards | `openings` | how often the store was opened |
 //! | users | tenant · user · kind · name | entry |
 //! | suppressions | tenant · kind of address · hash of the address | suppression |
+//! | brakes | tenant · kind · effect · name | brake |
 //!
 //! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
@@ -29,6 +30,7 @@ mod shards;
 mod write;
 mod read;
 mod users;
+mod brakes;
 
 #[cfg(test)]
 mod tests;

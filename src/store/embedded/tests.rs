@@ -248,3 +248,8 @@ async fn check_acknowledged(dir: &Path, acknowledged: [u64; 4]) {
         store.index.build_all();
     }
 }
+
+#[tokio::test]
+async fn brakes_are_kept_by_scope_and_effect() {
+    crate::store::conformance_brakes::brakes_are_kept_by_scope_and_effect(&InDirectory::new()).await;
+}

@@ -13,7 +13,7 @@ use crate::store::{
 };
 
 /// A row to be put; no value: to be removed.
-type Row = (Vec<u8>, Option<Vec<u8>>);
+pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
 
 /// Rows that are put together. More is several writes one after the other, so that what else is asked for gets its turn
 /// between them.
@@ -112,7 +112,7 @@ fn key_of(address: &SuppressedAddress) -> Vec<u8> {
 
 impl EmbeddedStore {
     /// Puts rows of one table, in their order.
-    async fn put(&self, table: &fjall::Keyspace, rows: Vec<Row>) -> Result<(), StoreError> {
+    pub(super) async fn put(&self, table: &fjall::Keyspace, rows: Vec<Row>) -> Result<(), StoreError> {
         let mut rest = rows.into_iter().peekable();
         while rest.peek().is_some() {
             let (mut group, mut bytes) = (Vec::new(), 0);

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use fanfare::brakes::Brakes;
 use fanfare::clock::{Clock, ManualClock, SharedClock};
 use fanfare::config::{self, Config};
 use fanfare::disk::FreeSpace;
@@ -26,7 +27,7 @@ use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::{People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{Engine, EngineParts, SurfaceParts, surface};
+use fanfare::runtime::{Engine, EngineParts, SurfaceParts, brake_names, surface};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use fanfare::telemetry::{self, Health};
 use fanfare::users::{Copies, Directory, LocalChanges};
@@ -73,6 +74,8 @@ pub struct World {
     pub space: Arc<Space>,
     /// What is known of users and addresses.
     pub users: Arc<Directory>,
+    /// What was stopped by hand, as this node knows it.
+    pub brakes: Arc<Brakes>,
     /// The programs that share the log, if there are any.
     pub others: Option<Arc<Others>>,
     pub place: Place,
@@ -149,6 +152,7 @@ impl World {
         let renderer = Arc::new(Renderer::new(&config.templates).expect("the templates load"));
         let policy = Arc::new(Policy::new(&config, costs));
         let people = Arc::new(People::new(store.clone(), store.clone(), copies));
+        let brakes = Brakes::open(store.clone(), brake_names(&policy, &as_shared)).await.expect("the store reads");
         let engine = Engine::start(EngineParts {
             clock: shared.clone(),
             log: log.clone(),
@@ -156,6 +160,7 @@ impl World {
             coordination,
             renderer: renderer.clone(),
             policy: policy.clone(),
+            brakes: brakes.clone(),
             people: people.clone(),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
@@ -176,6 +181,7 @@ impl World {
             people,
             policy,
             renderer,
+            brakes: brakes.clone(),
             acceptor: acceptor.clone(),
             engine: Some(engine.clone()),
             takes_requests: true,
@@ -183,7 +189,7 @@ impl World {
             health: Health::default(),
             metrics: telemetry::install(),
         });
-        Self { clock, store, log, engine, acceptor, space, users, others, place, router, providers, config }
+        Self { clock, store, log, engine, acceptor, space, users, brakes, others, place, router, providers, config }
     }
 
     /// Another node at the same place and by the same clock, which need not have any shard yet.
@@ -222,11 +228,24 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
-        let Self { clock, store, log, engine, acceptor, space: _, users, others, place, router, providers: _, config } =
-            self;
+        let Self {
+            clock,
+            store,
+            log,
+            engine,
+            acceptor,
+            space: _,
+            users,
+            brakes,
+            others,
+            place,
+            router,
+            providers: _,
+            config,
+        } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor, users, router));
+        drop((engine, store, log, acceptor, users, brakes, router));
         clock.advance(pause);
         Self::open(config, providers, clock, place, others).await
     }

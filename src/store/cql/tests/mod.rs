@@ -144,3 +144,8 @@ mod users {
 
     user_conformance!(place!());
 }
+
+#[tokio::test]
+async fn brakes_are_kept_by_scope_and_effect() {
+    crate::store::conformance_brakes::brakes_are_kept_by_scope_and_effect(&place!()).await;
+}

@@ -1,0 +1,43 @@
+use super::*;
+use crate::domain::{BrakeKind, Priority};
+use crate::intake::fakes::FakeStore;
+
+fn names() -> BrakeNames {
+    BrakeNames { categories: Vec::new(), default_category: "transactional".into(), providers: Default::default() }
+}
+
+fn marketing() -> BrakeScope {
+    BrakeScope { tenant: "default".into(), kind: BrakeKind::Category, name: "marketing".into() }
+}
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+#[tokio::test]
+async fn what_another_node_put_on_is_known_after_the_next_reading_and_told_once() {
+    let store = Arc::new(FakeStore::default());
+    let one = Brakes::open(store.clone(), names()).await.expect("the store reads");
+    let other = Brakes::open(store, names()).await.expect("the store reads");
+    one.change(marketing(), BrakeEffect::Pause, true, NOW, None).await.expect("written");
+    assert!(one.set().concerns("default"));
+    let mut told = other.told();
+    assert!(!other.set().concerns("default"));
+    other.refresh().await.expect("read");
+    assert!(other.set().concerns("default"));
+    assert!(told.has_changed().expect("it is there"));
+    told.mark_unchanged();
+    other.refresh().await.expect("read");
+    assert!(!told.has_changed().expect("it is there"), "nothing changed");
+}
+
+#[tokio::test]
+async fn a_task_that_was_held_while_the_brakes_changed_is_looked_for_again() {
+    let brakes = Brakes::open(Arc::new(FakeStore::default()), names()).await.expect("the store reads");
+    let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+    let seen = brakes.set().number();
+    brakes.was_held(shard, seen);
+    assert!(!brakes.take_look_at(shard));
+    brakes.change(marketing(), BrakeEffect::Pause, true, NOW, None).await.expect("written");
+    brakes.was_held(shard, seen);
+    assert!(brakes.take_look_at(shard));
+    assert!(!brakes.take_look_at(shard), "asked once");
+}

@@ -1,0 +1,51 @@
+//! What the brakes say of a task whose turn has come.
+
+use super::ready::Ready;
+use super::sender::SenderContext;
+use crate::domain::{BrakeSet, BrakeVerdict, Channel, Plan, Timestamp, held_until};
+use crate::outcomes::{Answer, AnswerKind};
+use crate::ownership::Begin;
+
+/// What ends the turn of a task, with a provider or with whichever the channel has; `None`: it goes on. What is worth nothing any
+/// more is not held once more.
+pub(super) fn stops(
+    brakes: &BrakeSet,
+    plan: &Plan,
+    channel: Channel,
+    provider: Option<&str>,
+    now: Timestamp,
+) -> Option<AnswerKind> {
+    if brakes.is_empty() {
+        return None;
+    }
+    let verdict = brakes.judge(plan, channel, provider);
+    let has_expired = plan.expires_at.is_some_and(|expires_at| expires_at <= now);
+    match verdict {
+        BrakeVerdict::Go => None,
+        BrakeVerdict::Recalled => Some(AnswerKind::Recalled),
+        BrakeVerdict::Held(_) if has_expired => Some(AnswerKind::Expired),
+        BrakeVerdict::Held(by) => {
+            Some(AnswerKind::Held { by, until: held_until(plan.expires_at, now), seen: brakes.number() })
+        }
+    }
+}
+
+/// The answer for a task that has no provider yet, or the task. It holds no slot and spends no token, so what is stopped keeps
+/// nothing that is behind it waiting. Nothing at all: somebody else has it.
+pub(super) fn sort(context: &SenderContext, brakes: &BrakeSet, ready: Ready) -> Result<Ready, Option<Answer>> {
+    let now = context.clock.now();
+    let Some(payload) = &ready.payload else { return Ok(ready) };
+    let Some(kind) = stops(brakes, &payload.plan, ready.channel, None, now) else { return Ok(ready) };
+    if context.ownership.begin(ready.task) != Begin::Yes {
+        return Err(None);
+    }
+    Err(Some(Answer {
+        task: ready.task,
+        attempt: ready.attempt,
+        plan: payload.plan.clone(),
+        was_scheduled: ready.scheduled,
+        provider: "none".into(),
+        at: now,
+        kind,
+    }))
+}
