@@ -25,8 +25,8 @@ use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch,
+    ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
+    TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
@@ -186,6 +186,8 @@ impl ClaimRows for EmptyStore {
         Ok(vec![None; keys.len()])
     }
 }
+
+impl ReceivedRows for EmptyStore {}
 
 #[async_trait]
 impl History for EmptyStore {

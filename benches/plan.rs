@@ -12,13 +12,13 @@ use fanfare::clock::ManualClock;
 use fanfare::config;
 use fanfare::coordination::{Claims, LocalCoordination};
 use fanfare::domain::{
-    Channel, ClaimKey, Content, Device, NotificationRequest, Platform, Position, Priority, Recipient, Routing, ShardId,
-    Source, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
+    Channel, ClaimKey, Content, Device, Event, NotificationRequest, Platform, Position, Priority, Recipient, Routing,
+    ShardId, Source, Story, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
 use fanfare::planning::{People, Policy, Sources, gather, plan_batch};
 use fanfare::store::{
-    ClaimRow, ClaimRows, ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange,
-    Users,
+    Books, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedRows, StoreError, SuppressionChange,
+    SuppressionPlace, Suppressions, TaskLog, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Copies, LocalChanges};
 
@@ -42,7 +42,14 @@ fn main() {
             let round = || {
                 let batch: Vec<_> = (0..BATCH).map(|offset| (position(offset), request(offset, category))).collect();
                 let claims: &dyn Claims = &coordination;
-                let sources = Sources { claims, rows: &Known, people, is_cancelled: &|_| false };
+                let sources = Sources {
+                    claims,
+                    rows: &Known,
+                    received: &Known,
+                    stories: &Known,
+                    people,
+                    is_cancelled: &|_| false,
+                };
                 let start = Instant::now();
                 let facts = runtime.block_on(gather(&batch, &policy, &sources, NOW)).expect("readable");
                 black_box(plan_batch(batch, &facts, &policy, NOW));
@@ -147,5 +154,34 @@ impl Suppressions for Known {
 impl ClaimRows for Known {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
         Ok(vec![None; keys.len()])
+    }
+}
+
+impl ReceivedRows for Known {}
+
+#[async_trait]
+impl TaskLog for Known {
+    async fn write(&self, _: ShardId, _: WriteBatch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+        Ok(vec![None; positions.len()])
+    }
+
+    async fn block(&self, _: ShardId, _: u64) -> Result<Vec<Story>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn loose_events(&self, _: ShardId, _: u64) -> Result<Vec<Event>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
+        Ok(Cursors::default())
+    }
+
+    async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
+        Ok(Books::default())
     }
 }

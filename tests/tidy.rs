@@ -47,7 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("planning", &["domain", "clock", "store", "coordination", "users"]),
     ("rendering", &["domain"]),
     ("dispatch", &["domain", "clock", "store", "coordination", "providers", "ownership", "rendering", "outcomes"]),
-    ("outcomes", &["domain", "clock", "store", "ownership", "timers"]),
+    ("outcomes", &["domain", "clock", "store", "ownership", "timers", "users"]),
     ("timers", &["domain", "clock", "store", "ownership"]),
     // What reads the results.
     ("insight", &["domain", "clock", "log", "store", "ownership"]),
@@ -79,6 +79,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// The ring that the stages form is closed by these, each through a handle that stays while actors come and go.
 const CLOSING_ARROWS: &[(&str, &str, &str)] = &[
+    ("dispatch", "planning", "what waited is looked at again before it is sent, and the gates decide, not the sender"),
     ("timers", "dispatch", "what is due goes into the lanes again"),
     ("outcomes", "dispatch", "the next channel of a fallback goes into its lane as soon as the one before is settled"),
     (

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{Position, TaskState, Timestamp};
+use crate::domain::{Plan, Position, TaskState, Timestamp};
+use crate::outcomes::AnswerKind;
 use crate::ownership::Begin;
+use crate::planning::{self, SecondLook};
 use crate::store::{TimerKey, TimerRow};
 
 /// Handles that are read together.
@@ -42,7 +44,7 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story)) => {
                 ready.attempt = attempt;
                 ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
-                ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), _held: None }));
+                ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), objection: None, _held: None }));
                 loaded.push(ready);
             }
             _ => {
@@ -52,7 +54,47 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             }
         }
     }
+    look_again(context, &mut loaded, now).await;
     loaded
+}
+
+/// After this, what was accepted and has not been sent is looked at again though it waited for no time of its own.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Has those looked at again that waited, and notes what is against sending them.
+async fn look_again(context: &SenderContext, loaded: &mut [Ready], now: Timestamp) {
+    let waited = |ready: &&mut Ready| {
+        let accepted_at = ready.payload.as_ref().map_or(now, |payload| payload.plan.accepted_at);
+        ready.scheduled || now.since(accepted_at) > STALE
+    };
+    let mut waited: Vec<&mut Ready> = loaded.iter_mut().filter(waited).collect();
+    if waited.is_empty() {
+        return;
+    }
+    let plans: Vec<(Arc<Plan>, usize)> = waited
+        .iter()
+        .filter_map(|ready| Some((ready.payload.as_ref()?.plan.clone(), usize::from(ready.task.ordinal))))
+        .collect();
+    let tasks: Vec<(&Plan, usize)> = plans.iter().map(|(plan, ordinal)| (&**plan, *ordinal)).collect();
+    let looks = loop {
+        match planning::look_again(&tasks, &context.policy, &context.people, now).await {
+            Ok(looks) => break looks,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the users of tasks that are to be sent: trying again");
+                context.clock.sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    for (ready, look) in waited.iter_mut().zip(looks) {
+        if let Some(payload) = &mut ready.payload {
+            payload.objection = match look {
+                SecondLook::Send => None,
+                SecondLook::Skip(reason) => Some(AnswerKind::Skipped(reason)),
+                SecondLook::Wait(until) => Some(AnswerKind::Held { until }),
+                SecondLook::Expire => Some(AnswerKind::Expired),
+            };
+        }
+    }
 }
 
 /// Whether the task is not where its handle says. After a crash, others may not know what happened in between.

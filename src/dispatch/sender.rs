@@ -21,6 +21,7 @@ use crate::clock::SharedClock;
 use crate::domain::{Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
+use crate::planning::{People, Policy};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
@@ -35,6 +36,9 @@ pub struct SenderContext {
     pub renderer: Arc<Renderer>,
     pub settler: SettlerHandle,
     pub dispatch: Arc<DispatchHandle>,
+    /// By which what waited is looked at again.
+    pub policy: Arc<Policy>,
+    pub people: Arc<People>,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -256,7 +260,7 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     // Who is not sure to have its shards until the answer is written waits until it is.
     let room = job.timeout + WRITE_WAIT_MAX;
     context.ownership.standing().until_holds(&*context.clock, room).await;
-    let payload = match job.ready.payload.take() {
+    let mut payload = match job.ready.payload.take() {
         Some(payload) if context.ownership.begin(task) == Begin::Yes => payload,
         // The task moved on while its handle waited; whoever moved it on, or cancels it, has it.
         _ => return landed(not_sent(&job), None),
@@ -269,11 +273,15 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         plan: plan.clone(),
         was_scheduled: job.ready.scheduled,
         provider: job.provider_name.clone(),
+        asked_at: now,
         at: context.clock.now(),
         kind,
     };
     if plan.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return landed(not_sent(&job), Some(answer(AnswerKind::Expired)));
+    }
+    if let Some(objection) = payload.objection.take() {
+        return landed(not_sent(&job), Some(answer(objection)));
     }
     // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
     let rendered = catch_unwind(AssertUnwindSafe(|| {

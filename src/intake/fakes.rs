@@ -16,8 +16,8 @@ use crate::clock::{Clock, Moment};
 use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
 use crate::log::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
-    TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, ReceivedRows,
+    StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -306,6 +306,8 @@ impl ClaimRows for FakeStore {
         Ok(())
     }
 }
+
+impl ReceivedRows for FakeStore {}
 
 #[async_trait]
 impl History for FakeStore {

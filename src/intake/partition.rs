@@ -313,6 +313,8 @@ impl PartitionState {
         let sources = Sources {
             claims: &*arguments.coordination,
             rows: &*arguments.store,
+            received: &*arguments.store,
+            stories: &*arguments.store,
             people: &arguments.people,
             is_cancelled: &is_cancelled,
         };
@@ -327,7 +329,7 @@ impl PartitionState {
             arguments.coordination.release(&facts.claimed).await;
             return Ok(None);
         }
-        let (mut write, timers) = batch::rows(&plans, &rejected);
+        let (mut write, timers) = batch::rows(&plans, &rejected, &arguments.policy);
         let _expected = arguments.shard.expect_timers(&mut write.timers);
         self.metrics.observe(&plans, &rejected);
         self.write(write).await?;

@@ -23,6 +23,8 @@ pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelt
     let mut settlement = Settlement::default();
     let outcome = match &answer.kind {
         AnswerKind::Expired => return expire(answer, books),
+        AnswerKind::Skipped(reason) => return skip(answer, reason, books),
+        AnswerKind::Held { until } => return hold(answer, *until, books),
         AnswerKind::Outcome(outcome) => outcome,
     };
     match outcome {
@@ -31,13 +33,15 @@ pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelt
             event.provider_message_id = message_id.clone();
             settlement.events.push(event);
             enter(answer, books, BookColumn::Sent);
-            end_the_rest(answer, books, EventKind::Skipped, BookColumn::SkippedDeliveredElsewhere, &mut settlement);
+            end_the_rest(answer, books, &Rest::Skipped(SkipReason::DeliveredElsewhere), &mut settlement);
         }
         Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
             give_up(answer, EventKind::Failed, outcome, books, &mut settlement);
         }
         Outcome::Transient { retry_after, .. } => match policy.delay(answer.task, answer.attempt, *retry_after) {
-            Some(delay) => reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement),
+            Some(delay) => {
+                reschedule(answer, answer.attempt + 1, answer.at + delay, why(outcome), books, &mut settlement);
+            }
             None => give_up(answer, EventKind::Failed, outcome, books, &mut settlement),
         },
         Outcome::Unknown { reason } => match policy.delay(answer.task, answer.attempt, None) {
@@ -45,20 +49,24 @@ pub(super) fn settle(answer: &Answer, policy: &RetryPolicy, books: &mut BookDelt
                 let mut event = event(answer, EventKind::Unknown);
                 event.reason = Some(reason.clone());
                 settlement.events.push(event);
-                reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement);
+                reschedule(answer, answer.attempt + 1, answer.at + delay, why(outcome), books, &mut settlement);
             }
             None => give_up(answer, EventKind::Unknown, outcome, books, &mut settlement),
         },
         Outcome::Throttled { retry_after, .. } => {
             let due = answer.at + throttle_pause(*retry_after);
-            reschedule(answer, answer.attempt, due, outcome, books, &mut settlement);
+            reschedule(answer, answer.attempt, due, why(outcome), books, &mut settlement);
         }
         Outcome::Config { .. } => {
             let due = answer.at + MISCONFIGURED_PAUSE;
-            reschedule(answer, answer.attempt, due, outcome, books, &mut settlement);
+            reschedule(answer, answer.attempt, due, why(outcome), books, &mut settlement);
         }
     }
     settlement
+}
+
+fn why(outcome: &Outcome) -> Box<str> {
+    format!("{}: {}", outcome.name(), outcome.reason()).into()
 }
 
 fn event(answer: &Answer, kind: EventKind) -> Event {
@@ -78,7 +86,7 @@ fn reschedule(
     answer: &Answer,
     attempt: u8,
     due: Timestamp,
-    outcome: &Outcome,
+    reason: Box<str>,
     books: &mut BookDelta,
     settlement: &mut Settlement,
 ) {
@@ -86,7 +94,7 @@ fn reschedule(
     let mut event = event(answer, EventKind::Scheduled);
     event.attempt = attempt;
     event.due = Some(due);
-    event.reason = Some(format!("{}: {}", outcome.name(), outcome.reason()).into());
+    event.reason = Some(reason);
     settlement.events.push(event);
     let key = TimerKey { due, offset: answer.task.position.offset, ordinal: answer.task.ordinal, attempt };
     settlement.timer = Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
@@ -99,16 +107,13 @@ fn reschedule(
 /// The task ends without having been delivered: the next channel of a fallback has its turn, or it is a dead letter.
 fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut BookDelta, settlement: &mut Settlement) {
     let mut event = event(answer, kind);
-    let reason: Box<str> = format!("{}: {}", outcome.name(), outcome.reason()).into();
+    let reason = why(outcome);
     event.reason = Some(reason.clone());
     settlement.events.push(event);
     let column = if kind == EventKind::Unknown { BookColumn::Unknown } else { BookColumn::Failed };
     enter(answer, books, column);
     settlement.counted = Some("failed");
-    let next = usize::from(answer.task.ordinal) + 1;
-    if answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len() {
-        books.add(answer.plan.source, BookColumn::Waiting, -1);
-        settlement.timer = turn(answer, next);
+    if give_turn(answer, books, settlement) {
         return;
     }
     let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
@@ -117,6 +122,17 @@ fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut Book
         reason,
         cause: DeadLetterCause::Task { channel: spec.channel, attempt: answer.attempt },
     });
+}
+
+/// The next channel of a fallback has its turn, if there is one.
+fn give_turn(answer: &Answer, books: &mut BookDelta, settlement: &mut Settlement) -> bool {
+    let next = usize::from(answer.task.ordinal) + 1;
+    let is_there = answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len();
+    if is_there {
+        books.add(answer.plan.source, BookColumn::Waiting, -1);
+        settlement.timer = turn(answer, next);
+    }
+    is_there
 }
 
 /// What the next channel's task is found by after a crash: its block may be done with, since the tasks before it waited for
@@ -132,18 +148,47 @@ fn expire(answer: &Answer, books: &mut BookDelta) -> Settlement {
     let mut settlement = Settlement { counted: Some("expired"), ..Settlement::default() };
     settlement.events.push(event(answer, EventKind::Expired));
     enter(answer, books, BookColumn::Expired);
-    end_the_rest(answer, books, EventKind::Expired, BookColumn::Expired, &mut settlement);
+    end_the_rest(answer, books, &Rest::Expired, &mut settlement);
     settlement
 }
 
+/// It is not to be sent on this channel any more. That is no failure: it is in no dead letter, and the next channel of a fallback has
+/// its turn, unless its user is gone.
+fn skip(answer: &Answer, reason: &SkipReason, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement { counted: Some("skipped"), ..Settlement::default() };
+    let mut event = event(answer, EventKind::Skipped);
+    event.provider = None;
+    event.reason = Some(reason.name().into());
+    settlement.events.push(event);
+    enter(answer, books, BookColumn::of_skip(reason));
+    if *reason == SkipReason::Erased {
+        end_the_rest(answer, books, &Rest::Skipped(SkipReason::Erased), &mut settlement);
+    } else {
+        give_turn(answer, books, &mut settlement);
+    }
+    settlement
+}
+
+/// It waits once more, and has spent no attempt.
+fn hold(answer: &Answer, until: Timestamp, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement::default();
+    reschedule(answer, answer.attempt, until, "the user is not to be disturbed now".into(), books, &mut settlement);
+    settlement.counted = Some("held");
+    settlement
+}
+
+/// What becomes of the channels of a fallback that have no turn.
+enum Rest {
+    Expired,
+    Skipped(SkipReason),
+}
+
 /// The channels of a fallback that still wait for their turn will not have it.
-fn end_the_rest(
-    answer: &Answer,
-    books: &mut BookDelta,
-    kind: EventKind,
-    column: BookColumn,
-    settlement: &mut Settlement,
-) {
+fn end_the_rest(answer: &Answer, books: &mut BookDelta, rest: &Rest, settlement: &mut Settlement) {
+    let (kind, column, reason) = match rest {
+        Rest::Expired => (EventKind::Expired, BookColumn::Expired, None),
+        Rest::Skipped(reason) => (EventKind::Skipped, BookColumn::of_skip(reason), Some(reason.name())),
+    };
     if answer.plan.routing != Routing::Fallback {
         return;
     }
@@ -152,9 +197,7 @@ fn end_the_rest(
         let Some(spec) = answer.plan.tasks().get(ordinal) else { continue };
         let mut event = Event::new(task, 1, kind, answer.at);
         event.channel = Some(spec.channel);
-        if kind == EventKind::Skipped {
-            event.reason = Some(SkipReason::DeliveredElsewhere.name().into());
-        }
+        event.reason = reason.map(Into::into);
         settlement.without_turn.push((spec.channel, kind.name()));
         settlement.events.push(event);
         books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(column), 1);

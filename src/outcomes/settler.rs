@@ -14,13 +14,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::Answer;
+use super::dead_addresses::DeadAddresses;
 use super::deliveries::Deliveries;
 use super::metrics::SettleMetrics;
 use super::retry::RetryPolicy;
 use super::settle::settle;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Channel, Event, EventKind, Plan, ShardId, TaskId};
+use crate::domain::{Channel, Event, EventKind, Plan, ShardId, SkipReason, TaskId};
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
@@ -159,6 +160,8 @@ pub struct SettlerArguments {
     pub ownership: Arc<Ownership>,
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
+    /// Who notes the addresses that are gone.
+    pub dead_addresses: Arc<DeadAddresses>,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -219,6 +222,7 @@ impl SettlerState {
         // In the order of the shards, so that a run can be repeated.
         let mut groups: BTreeMap<ShardId, Group> = BTreeMap::new();
         for answer in answers {
+            self.arguments.dead_addresses.learn(answer);
             let group = groups.entry(answer.task.position.shard).or_default();
             let settlement = settle(answer, &self.arguments.policy, &mut group.batch.books);
             if self.arguments.deliveries.is_some() {
@@ -310,7 +314,8 @@ impl SettlerState {
 /// Whether an event is true whoever owns its shard: that something was sent, and that the later channels of a fallback are not
 /// used because of it. The next owner would send on those if it knew the one without the other.
 fn is_true_for_all(event: &Event) -> bool {
-    matches!(event.kind, EventKind::Sent | EventKind::Skipped)
+    let is_elsewhere = event.reason.as_deref() == Some(SkipReason::DeliveredElsewhere.name());
+    event.kind == EventKind::Sent || event.kind == EventKind::Skipped && is_elsewhere
 }
 
 /// What of a batch is true whoever owns its shard.

@@ -23,6 +23,8 @@ pub struct Policy {
     pub zone: Zone,
     /// How many reminders of one type a user gets within the window of fatigue.
     pub reminders_max: u32,
+    /// That window.
+    pub fatigue_window: Duration,
     /// The most that a user gets in a day, of all categories that do not ignore caps; `None`: no bound.
     pub daily_cap: Option<u32>,
 }
@@ -72,6 +74,7 @@ impl Policy {
             calendars: config.special_days(),
             zone: config.planning.timezone.0.clone(),
             reminders_max: config.fatigue.max,
+            fatigue_window: config.fatigue.window,
             daily_cap: config.fatigue.daily_cap,
         }
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
 use crate::domain::{Disposition, NotificationRequest};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, People, Policy};
+use crate::planning::{self, People, Policy, Shelves};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
@@ -40,7 +40,9 @@ pub(super) struct DryRunner {
 impl DryRun for DryRunner {
     async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
         let now = request.accepted_at;
-        let facts = planning::peek(&request, &self.policy, &*self.store, &self.people).await?;
+        let (store, people) = (&*self.store, &*self.people);
+        let shelves = Shelves { rows: store, received: store, stories: store, people };
+        let facts = planning::peek(&request, &self.policy, &shelves).await?;
         let plan = planning::dry_run(request, &facts, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),

@@ -33,15 +33,17 @@ use crate::domain::Channel;
 use crate::intake::{AcceptedKeys, Reading};
 use crate::log::{Membership, SharedLog};
 use crate::outcomes::{
-    Cancellations, Deliveries, DeliveriesActor, DeliveriesArguments, ReadAgain, Replays, RetryPolicy, SettlerActor,
-    SettlerArguments, SettlerHandle,
+    Cancellations, DeadAddresses, Deliveries, DeliveriesActor, DeliveriesArguments, ReadAgain, Replays, RetryPolicy,
+    SettlerActor, SettlerArguments, SettlerHandle,
 };
 use crate::ownership::{BeatActor, BeatArguments, LeaseKeeper, Ownership, Standing};
 use crate::planning::{People, Policy};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
+
 use crate::timers::{SweepActor, SweepArguments, TimersHandle};
+use crate::users::Directory;
 
 /// The longest a stage may take to end after its last message.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -60,6 +62,8 @@ pub struct EngineParts {
     pub policy: Arc<Policy>,
     /// What planning knows of users and addresses.
     pub people: Arc<People>,
+    /// Where it is noted which addresses are gone.
+    pub users: Arc<Directory>,
     pub accepted_keys: Arc<AcceptedKeys>,
     /// Every provider twice, for the critical class and the rest: they share no connection.
     pub providers: [Vec<SharedProvider>; 2],
@@ -81,6 +85,7 @@ pub struct Engine {
     clock: SharedClock,
     settlers: [SettlerHandle; 2],
     deliveries: Option<Arc<Deliveries>>,
+    dead_addresses: Arc<DeadAddresses>,
     stop: CancellationToken,
     drain_timeout: Duration,
     shards: Arc<Shards>,
@@ -123,6 +128,7 @@ impl Engine {
         for supervisor in supervisors {
             stop(supervisor).await;
         }
+        self.dead_addresses.close().await;
         self.shards.release_all().await;
         let following = self.following.lock().await.take();
         if let Some(following) = following
@@ -158,6 +164,7 @@ struct Builder {
     timers: Arc<TimersHandle>,
     settlers: [SettlerHandle; 2],
     cancellations: Arc<Cancellations>,
+    dead_addresses: Arc<DeadAddresses>,
     reading: Arc<Reading>,
     /// None where nobody else reads the log.
     deliveries: Option<Arc<Deliveries>>,
@@ -188,8 +195,10 @@ impl Builder {
             dispatch.clone(),
             deliveries.clone(),
         );
+        let dead_addresses = DeadAddresses::start(parts.users.clone());
         Self {
             parts,
+            dead_addresses,
             ownership,
             dispatch,
             timers: Arc::default(),
@@ -262,6 +271,7 @@ impl Builder {
             clock,
             settlers: self.settlers,
             deliveries: self.deliveries,
+            dead_addresses: self.dead_addresses,
             stop: self.stop,
             drain_timeout,
             shards,
@@ -328,6 +338,7 @@ impl Builder {
             ownership: self.ownership.clone(),
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
+            dead_addresses: self.dead_addresses.clone(),
             deliveries: self.deliveries.clone(),
         };
         Child {
@@ -397,6 +408,8 @@ impl Builder {
             store: self.parts.store.clone(),
             ownership: self.ownership.clone(),
             renderer: self.parts.renderer.clone(),
+            policy: self.parts.policy.clone(),
+            people: self.parts.people.clone(),
             settler: self.settlers[class as usize].clone(),
             dispatch: self.dispatch.clone(),
             deliveries: self.deliveries.clone(),

@@ -91,6 +91,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
                 renderer: renderer.clone(),
                 policy: policy.clone(),
                 people: people.clone(),
+                users: users.clone(),
                 accepted_keys: accepted_keys.clone(),
                 providers,
                 critical: critical.handle(),

@@ -24,3 +24,5 @@ mod topics;
 mod processes;
 mod users;
 mod people;
+mod caps;
+mod second_look;

@@ -14,7 +14,7 @@ use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
 use fanfare::store::SharedStore;
-use fanfare::users::{Copies, LocalChanges};
+use fanfare::users::{Copies, Directory, LocalChanges};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -96,6 +96,7 @@ impl Node {
             Arc::new(LeaseKeeper::new(rows, clock.clone(), host.name.clone(), "".into(), kit.lease()))
         };
         let store: SharedStore = SimStore::new(world.clone(), host.clone());
+        let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
         let copies = Copies::new(0, Duration::ZERO, clock.clone(), Arc::new(LocalChanges::default()));
         let engine = Engine::start(EngineParts {
             clock: clock.clone(),
@@ -105,6 +106,7 @@ impl Node {
             renderer: kit.renderer.clone(),
             policy: Arc::new(Policy::new(&config, costs)),
             people: Arc::new(People::new(store.clone(), store, copies)),
+            users,
             accepted_keys: Arc::new(AcceptedKeys::default()),
             providers: [providers.clone(), providers],
             critical: Handle::current(),

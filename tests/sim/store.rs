@@ -9,8 +9,8 @@ use fanfare::domain::{
 };
 use fanfare::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch, timer_bucket,
+    ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
+    TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -237,6 +237,8 @@ impl ClaimRows for SimStore {
         .await
     }
 }
+
+impl ReceivedRows for SimStore {}
 
 #[async_trait]
 impl History for SimStore {

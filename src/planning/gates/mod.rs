@@ -4,6 +4,7 @@
 mod cancelled;
 mod expiry;
 mod idempotency;
+mod erased;
 mod dedup;
 mod provider;
 mod consent;
@@ -72,10 +73,11 @@ pub(super) struct HoldGate {
 }
 
 /// The gates in the order in which they are asked; the first to skip has the word.
-pub(super) const GATES: [Gate; 6] = [
+pub(super) const GATES: [Gate; 7] = [
     Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Erased, judge: erased::judge, is_asked: erased::is_asked, needs_claims: false },
     Gate { step: Step::Dedup, judge: dedup::judge, is_asked: always, needs_claims: true },
     Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
     Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
@@ -98,6 +100,18 @@ pub(super) const HOLD_GATES: [HoldGate; 2] = [
     HoldGate { step: Step::QuietHours, until: quiet_hours::until },
     HoldGate { step: Step::Holidays, until: holidays::until },
 ];
+
+/// What may have changed on a channel since it was planned: the gates that ask what is known of the user and the address.
+pub(super) fn judge_again(case: &Case<'_>, channel: Channel) -> Verdict {
+    let verdicts = [erased::judge(case), consent::judge(case, channel), suppression::judge(case, channel)];
+    verdicts.into_iter().find(|verdict| *verdict != Verdict::Pass).unwrap_or(Verdict::Pass)
+}
+
+/// Whether the gates that count what the user got let the notification pass.
+pub(super) fn pass_counts(case: &Case<'_>) -> bool {
+    let counts = GATES.iter().filter(|gate| matches!(gate.step, Step::Fatigue | Step::Caps));
+    counts.into_iter().all(|gate| !(gate.is_asked)(case) || (gate.judge)(case) == Verdict::Pass)
+}
 
 /// Whether every gate that needs no claims lets the notification pass.
 pub(super) fn pass_without_claims(case: &Case<'_>) -> bool {

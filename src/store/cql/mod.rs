@@ -18,6 +18,7 @@ mod lifetimes;
 mod lists;
 mod numbers;
 mod read;
+mod received;
 mod recount;
 mod rows;
 mod runner;

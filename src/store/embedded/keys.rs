@@ -4,6 +4,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::codec::{self, CodecError};
 use crate::domain::{BLOCK_OFFSETS, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp, UserKey};
+use crate::store::received::user_hash;
 use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
 
 /// Builds a key part by part.
@@ -90,6 +91,22 @@ pub(super) fn history(tenant: &str, user_id: &str, entry: HistoryEntry) -> Histo
     key[24..28].copy_from_slice(&(u32::MAX - position.shard.to_u32()).to_be_bytes());
     key[28..].copy_from_slice(&(u64::MAX - position.offset).to_be_bytes());
     key
+}
+
+/// Where the entries of what a user was planned to get start.
+pub(super) fn received_of(user: &UserKey) -> [u8; 16] {
+    user_hash(user)
+}
+
+pub(super) fn received(user: &UserKey, position: Position) -> Vec<u8> {
+    let start = Key(received_of(user).to_vec()).with(&position.shard.to_u32().to_be_bytes());
+    start.with(&position.offset.to_be_bytes()).done()
+}
+
+pub(super) fn read_received(bytes: &[u8]) -> Option<Position> {
+    let (shard, offset) = bytes.get(16..)?.split_first_chunk::<4>()?;
+    let shard = ShardId::from_u32(u32::from_be_bytes(*shard))?;
+    Some(Position::new(shard, u64::from_be_bytes(*offset.first_chunk()?)))
 }
 
 pub(super) fn claim(key: ClaimKey) -> [u8; 16] {

@@ -11,6 +11,7 @@
 //! | events | shard · block · write | (offset, event)… |
 //! | timers | shard · due · offset · ordinal · attempt | channel, endpoint |
 //! | claims | key | expiry, claim |
+//! | received | hash of tenant and user · shard · offset | expiry, entry |
 //! | history | hash of tenant and user · inverted time · shard · offset | – |
 //! | dead_letters | hash of tenant · inverted time · shard · offset · ordinal | dead letter |
 //! | unindexed | group | rows of plans whose claims and history are not in their tables yet |
@@ -29,6 +30,7 @@ mod shards;
 mod write;
 mod read;
 mod users;
+mod received;
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,13 @@ impl UserBackend for InDirectory {
 
 store_conformance!(InDirectory::new());
 
+mod received {
+    use super::*;
+    use crate::store::conformance_received::received_conformance;
+
+    received_conformance!(InDirectory::new());
+}
+
 mod users {
     use super::*;
 

@@ -149,6 +149,7 @@ impl World {
             renderer: Arc::new(Renderer::new(&config.templates).expect("the templates load")),
             policy: Arc::new(Policy::new(&config, costs)),
             people: Arc::new(People::new(store.clone(), store.clone(), copies)),
+            users: users.clone(),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),

@@ -139,6 +139,13 @@ mod leases {
     lease_conformance!(place!());
 }
 
+mod received {
+    use super::*;
+    use crate::store::conformance_received::received_conformance;
+
+    received_conformance!(place!());
+}
+
 mod users {
     use super::*;
 
