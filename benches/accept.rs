@@ -24,9 +24,9 @@ use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envel
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
-    TimerRow, Timers, UserChange, Users, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History,
+    HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions,
+    TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
@@ -188,6 +188,18 @@ impl ClaimRows for EmptyStore {
 }
 
 impl ReceivedRows for EmptyStore {}
+
+/// No category has a budget here.
+#[async_trait]
+impl BudgetRows for EmptyStore {
+    async fn draw(&self, _: &BudgetKey, _: u64, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl History for EmptyStore {

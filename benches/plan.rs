@@ -15,10 +15,10 @@ use fanfare::domain::{
     Channel, ClaimKey, Content, Device, Event, NotificationRequest, Platform, Position, Priority, Recipient, Routing,
     ShardId, Source, Story, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
-use fanfare::planning::{People, Policy, Sources, gather, plan_batch};
+use fanfare::planning::{Budgets, People, Policy, Sources, gather, plan_batch};
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedRows, StoreError, SuppressionChange,
-    SuppressionPlace, Suppressions, TaskLog, UserChange, Users, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedRows, StoreError,
+    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Copies, LocalChanges};
 
@@ -48,6 +48,7 @@ fn main() {
                     received: &Known,
                     stories: &Known,
                     people,
+                    budgets: &Budgets::new(Arc::new(Known), 0),
                     is_cancelled: &|_| false,
                 };
                 let start = Instant::now();
@@ -183,5 +184,16 @@ impl TaskLog for Known {
 
     async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
         Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl BudgetRows for Known {
+    async fn draw(&self, _: &BudgetKey, _: u64, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(Vec::new())
     }
 }

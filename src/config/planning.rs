@@ -114,6 +114,9 @@ pub struct Category {
     /// Whether `[fatigue]` bounds how often messages of one type come.
     #[serde(default)]
     pub reminder: bool,
+    /// What all its messages together may cost in a day (UTC); none: no bound.
+    #[serde(default)]
+    pub budget_per_day: Option<f64>,
 }
 
 impl Category {
@@ -151,6 +154,11 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
         }
         if category.ignores_caps && (category.daily_cap.is_some() || category.reminder) {
             return Err(format!("category `{name}`: it cannot ignore caps and have `daily_cap` or `reminder`"));
+        }
+        if category.budget_per_day.is_some_and(|budget| !(budget.is_finite() && domain::millionths(budget) > 0)) {
+            return Err(format!(
+                "category `{name}`: `budget_per_day` must be an amount of money above 0; leave it out for no bound"
+            ));
         }
         once_each(&category.channels).map_err(|twice| format!("category `{name}`: `channels` has {twice} twice"))?;
     }
@@ -241,6 +249,7 @@ impl Config {
             ignores_caps: category.ignores_caps,
             daily_cap: category.daily_cap,
             is_reminder: category.reminder,
+            budget_per_day: category.budget_per_day.map(domain::millionths),
         });
         Categories::new(all.collect(), &self.planning.default_category)
     }

@@ -26,6 +26,8 @@ pub struct Category {
     pub daily_cap: Option<u32>,
     /// Whether messages of one type are reminders of each other, of which a user gets few.
     pub is_reminder: bool,
+    /// What all its messages together may cost in a day, in millionths; `None`: no bound.
+    pub budget_per_day: Option<u64>,
 }
 
 impl Category {
@@ -33,6 +35,12 @@ impl Category {
     pub fn is_wanted(&self, said: Option<bool>) -> bool {
         !self.opt_out || said.unwrap_or(self.is_on)
     }
+}
+
+/// An amount of money as it is counted: sums of fractions would drift.
+pub fn millionths(amount: f64) -> u64 {
+    // Below nothing is nothing, and above all is all.
+    (amount * 1e6).round() as u64
 }
 
 /// All categories there are, and the one of a request that names none.
@@ -81,6 +89,7 @@ mod tests {
             ignores_caps: false,
             daily_cap: None,
             is_reminder: false,
+            budget_per_day: None,
         }
     }
 

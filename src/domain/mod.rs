@@ -26,7 +26,7 @@ mod message;
 mod outcome;
 
 pub use calendar::{Calendar, SpecialDay, end_of_special_days};
-pub use category::{Categories, Category};
+pub use category::{Categories, Category, millionths};
 pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use device::{DEVICE_IDLE_MAX, Device, Platform};

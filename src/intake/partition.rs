@@ -28,7 +28,7 @@ use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, Ta
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::planning::{self, People, Policy, Sources};
+use crate::planning::{self, Budgets, People, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -55,6 +55,7 @@ pub struct PartitionArguments {
     pub log: SharedLog,
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
+    pub budgets: Arc<Budgets>,
     pub clock: SharedClock,
     pub store: SharedStore,
     pub coordination: SharedCoordination,
@@ -316,6 +317,7 @@ impl PartitionState {
             received: &*arguments.store,
             stories: &*arguments.store,
             people: &arguments.people,
+            budgets: &arguments.budgets,
             is_cancelled: &is_cancelled,
         };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;

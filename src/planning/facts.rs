@@ -5,6 +5,7 @@
 //! written before its claim is released. Windows are measured between the times at which the notifications were
 //! accepted, so that neither a backlog nor a replay changes what is a duplicate.
 
+mod budgets;
 mod people;
 mod received;
 mod second_look;
@@ -12,6 +13,7 @@ mod second_look;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use budgets::Budgets;
 pub use people::People;
 pub use second_look::{SecondLook, look_again};
 
@@ -48,6 +50,19 @@ pub struct CandidateFacts {
     pub suppressed: [bool; 2],
     /// What its user got before; `None`: nothing counts it, or it has no user, or is not sent anyway.
     pub received: Option<Received>,
+    /// Whether its cost was paid; `None`: its category has no budget, or it costs nothing, or is not sent anyway.
+    pub budget: Option<BudgetFact>,
+}
+
+/// What the budget of its category says of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetFact {
+    /// There was enough for it on the day on which it goes out.
+    Paid,
+    /// There was enough for it on another day, which begins then.
+    From(Timestamp),
+    /// There is not enough for it before it expires.
+    Spent,
 }
 
 /// What a user was sent, or is about to be: what ended otherwise does not count.
@@ -70,6 +85,7 @@ pub struct Sources<'a> {
     /// ... and what became of it.
     pub stories: &'a dyn TaskLog,
     pub people: &'a People,
+    pub budgets: &'a Budgets,
     /// Whether the notification was cancelled before it was planned.
     pub is_cancelled: &'a (dyn Fn(Position) -> bool + Sync),
 }
@@ -156,7 +172,7 @@ async fn claim_all(
         facts.candidates[wish.index].business_holder = holder;
     }
     counts.tell_in_turn(&items, policy, now, &mut facts.candidates);
-    Ok(())
+    sources.budgets.pay(&items, policy, now, &mut facts.candidates).await
 }
 
 /// A key that an item of the batch asks for.

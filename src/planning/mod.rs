@@ -23,7 +23,10 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use facts::{CandidateFacts, Facts, People, Received, SecondLook, Shelves, Sources, gather, look_again, peek};
+pub use facts::{
+    BudgetFact, Budgets, CandidateFacts, Facts, People, Received, SecondLook, Shelves, Sources, gather, look_again,
+    peek,
+};
 pub use policy::{Policy, RoutingPolicy};
 pub use received::received_row;
 

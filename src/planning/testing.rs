@@ -13,8 +13,9 @@ use crate::domain::{
     ShardId, Source, Story, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
 use crate::store::{
-    Books, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedEntry, ReceivedRow, ReceivedRows, StoreError,
-    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedEntry, ReceivedRow,
+    ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users,
+    WriteBatch,
 };
 
 pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -146,6 +147,7 @@ pub(super) struct FakeRows {
     /// What users got, and what became of it.
     pub(super) received: Mutex<Vec<ReceivedRow>>,
     pub(super) stories: Mutex<HashMap<Position, Story>>,
+    pub(super) drawn: Mutex<HashMap<(BudgetKey, u64), u64>>,
     pub(super) fails: bool,
 }
 
@@ -208,5 +210,18 @@ impl TaskLog for FakeRows {
 
     async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
         Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl BudgetRows for FakeRows {
+    async fn draw(&self, key: &BudgetKey, process: u64, total: u64) -> Result<(), StoreError> {
+        self.drawn.lock().expect("not poisoned").insert((key.clone(), process), total);
+        Ok(())
+    }
+
+    async fn drawn(&self, key: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        let drawn = self.drawn.lock().expect("not poisoned");
+        Ok(drawn.iter().filter(|((of, _), _)| of == key).map(|((_, process), total)| (*process, *total)).collect())
     }
 }

@@ -25,6 +25,7 @@ struct World {
     people: People,
     changes: Arc<LocalChanges>,
     policy: Policy,
+    budgets: Budgets,
 }
 
 impl Default for World {
@@ -48,6 +49,7 @@ impl World {
             store,
             changes,
             policy: policy(),
+            budgets: Budgets::new(Arc::new(FakeRows::default()), 0),
         }
     }
 
@@ -58,8 +60,8 @@ impl World {
     }
 
     fn sources(&self) -> Sources<'_> {
-        let Self { claims, rows, people, .. } = self;
-        Sources { claims, rows, received: rows, stories: rows, people, is_cancelled: &|_| false }
+        let Self { claims, rows, people, budgets, .. } = self;
+        Sources { claims, rows, received: rows, stories: rows, people, budgets, is_cancelled: &|_| false }
     }
 
     fn shelves(&self) -> Shelves<'_> {

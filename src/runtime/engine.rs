@@ -37,7 +37,7 @@ use crate::outcomes::{
     SettlerActor, SettlerArguments, SettlerHandle,
 };
 use crate::ownership::{BeatActor, BeatArguments, LeaseKeeper, Ownership, Standing};
-use crate::planning::{People, Policy};
+use crate::planning::{Budgets, People, Policy};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
@@ -62,6 +62,8 @@ pub struct EngineParts {
     pub policy: Arc<Policy>,
     /// What planning knows of users and addresses.
     pub people: Arc<People>,
+    /// What messages may still cost.
+    pub budgets: Arc<Budgets>,
     /// Where it is noted which addresses are gone.
     pub users: Arc<Directory>,
     pub accepted_keys: Arc<AcceptedKeys>,

@@ -294,6 +294,7 @@ impl Shards {
             log: parts.log.clone(),
             policy: parts.policy.clone(),
             people: parts.people.clone(),
+            budgets: parts.budgets.clone(),
             clock: parts.clock.clone(),
             store: parts.store.clone(),
             coordination: parts.coordination.clone(),

@@ -7,9 +7,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, ReceivedEntry, ReceivedRows, SharedStore, StoreError, SuppressionChange, SuppressionPlace,
-    Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History,
+    HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows, SharedStore, StoreError, SuppressionChange,
+    SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
     ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
@@ -36,6 +36,8 @@ enum Operation {
     Claims,
     Hold,
     Received,
+    Draw,
+    Drawn,
     History,
     DeadLetters,
     DeadLetter,
@@ -46,7 +48,7 @@ enum Operation {
     AllSuppressions,
 }
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "write",
     "stories",
     "block",
@@ -57,6 +59,8 @@ const NAMES: [&str; 18] = [
     "claims",
     "hold",
     "received",
+    "draw",
+    "drawn",
     "history",
     "dead_letters",
     "dead_letter",
@@ -153,6 +157,17 @@ impl ClaimRows for Measured {
 impl ReceivedRows for Measured {
     async fn received(&self, users: &[UserKey]) -> Result<Vec<Vec<ReceivedEntry>>, StoreError> {
         self.call(Operation::Received, self.store.received(users)).await
+    }
+}
+
+#[async_trait]
+impl BudgetRows for Measured {
+    async fn draw(&self, key: &BudgetKey, process: u64, total: u64) -> Result<(), StoreError> {
+        self.call(Operation::Draw, self.store.draw(key, process, total)).await
+    }
+
+    async fn drawn(&self, key: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        self.call(Operation::Drawn, self.store.drawn(key)).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! whole or, where a backend cannot do that, in the order of its fields.
 
 mod assemble;
+mod budgets;
 mod count;
 mod cql;
 mod embedded;
@@ -19,6 +20,8 @@ mod users;
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(test)]
+pub(crate) mod conformance_budgets;
+#[cfg(test)]
 pub(crate) mod conformance_leases;
 #[cfg(test)]
 pub(crate) mod conformance_received;
@@ -29,6 +32,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use budgets::{BudgetKey, BudgetRows};
 pub use count::{Counted, Uncounted};
 #[cfg(test)]
 pub(crate) use cql::Place as CqlPlace;
@@ -185,9 +189,15 @@ pub trait DeadLetters: Send + Sync + 'static {
 }
 
 /// All of the store; stages ask for the trait they use.
-pub trait Store: TaskLog + Timers + ClaimRows + ReceivedRows + History + DeadLetters + Users + Suppressions {}
+pub trait Store:
+    TaskLog + Timers + ClaimRows + ReceivedRows + BudgetRows + History + DeadLetters + Users + Suppressions
+{
+}
 
-impl<T: TaskLog + Timers + ClaimRows + ReceivedRows + History + DeadLetters + Users + Suppressions> Store for T {}
+impl<T: TaskLog + Timers + ClaimRows + ReceivedRows + BudgetRows + History + DeadLetters + Users + Suppressions> Store
+    for T
+{
+}
 
 /// A store as it is handed around.
 pub type SharedStore = Arc<dyn Store>;

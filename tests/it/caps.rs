@@ -16,6 +16,7 @@ on_both! {
     a_reminder_that_was_cancelled_or_failed_makes_room_for_another
     a_daily_cap_is_exact_however_many_come_at_once
     what_a_user_got_is_remembered_over_a_restart
+    what_a_day_cannot_pay_for_waits_for_the_next_or_is_skipped
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -34,6 +35,7 @@ fn to(world: &World, user_id: &str, category: &str) -> NotificationRequest {
         user_id: Some(world.place.own(user_id).into()),
         category: Some(category.into()),
         dedup_window_seconds: Some(0),
+        accepted_at: world.now(),
         ..mail()
     }
 }
@@ -119,4 +121,42 @@ async fn what_a_user_got_is_remembered_over_a_restart(place: Place) {
     let world = world.restart_after(23 * HOUR).await;
     let next_day = world.send(to(&world, "alice", "marketing")).await;
     assert_eq!(fate(&world, next_day).await, "sent");
+}
+
+/// Four messages a day, which is one of UTC; it is noon.
+async fn what_a_day_cannot_pay_for_waits_for_the_next_or_is_skipped(place: Place) {
+    let provider = TestProvider::with_cost("mail", &[Channel::Email], 0.25);
+    let mut config = config::defaults();
+    config.log.partitions = 1;
+    let category = place.own("ads").to_lowercase();
+    let marketing = config.categories.iter().find(|category| category.name == "marketing").expect("shipped").clone();
+    let paid = config::Category {
+        name: category.clone(),
+        ignores_quiet_hours: true,
+        daily_cap: None,
+        budget_per_day: Some(1.0),
+        ..marketing
+    };
+    config.categories.push(paid);
+    let world = World::start_with(place, config, vec![provider.clone()]).await;
+    let ad = |world: &World, user: &str| to(world, user, &category);
+    for user in ["a", "b", "c"] {
+        let id = world.send(ad(&world, user)).await;
+        assert_eq!(fate(&world, id).await, "sent");
+    }
+    let world = world.restart().await;
+    let fourth = world.send(ad(&world, "d")).await;
+    assert_eq!(fate(&world, fourth).await, "sent", "what is left of the day's money outlives a restart");
+    let fifth = world.send(ad(&world, "e")).await;
+    assert_eq!(fate(&world, fifth).await, "scheduled");
+    let soon = NotificationRequest { expires_at: Some(world.now() + 6 * HOUR), ..ad(&world, "f") };
+    let sixth = world.send(soon).await;
+    let story = world.until(async || world.story(sixth).await).await;
+    assert_eq!(story.plan.disposition, Disposition::Skipped(SkipReason::Budget));
+    let free = world.send(to(&world, "g", "marketing")).await;
+    assert_eq!(fate(&world, free).await, "sent", "another category has its own");
+    world.advance(12 * HOUR).await;
+    world.expect_states(fifth, &["sent"]).await;
+    assert_eq!((provider.taken().len(), world.column(BookColumn::SkippedBudget).await), (6, 1));
+    world.balances().await;
 }

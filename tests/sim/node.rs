@@ -9,7 +9,7 @@ use fanfare::domain::{Channel, Timestamp};
 use fanfare::intake::AcceptedKeys;
 use fanfare::log::SharedLog;
 use fanfare::ownership::LeaseKeeper;
-use fanfare::planning::{People, Policy};
+use fanfare::planning::{Budgets, People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
@@ -105,8 +105,9 @@ impl Node {
             coordination: SimCoordination::new(world.clone(), host.clone()),
             renderer: kit.renderer.clone(),
             policy: Arc::new(Policy::new(&config, costs)),
-            people: Arc::new(People::new(store.clone(), store, copies)),
+            people: Arc::new(People::new(store.clone(), store.clone(), copies)),
             users,
+            budgets: Arc::new(Budgets::new(store.clone(), 0)),
             accepted_keys: Arc::new(AcceptedKeys::default()),
             providers: [providers.clone(), providers],
             critical: Handle::current(),

@@ -8,9 +8,9 @@ use fanfare::domain::{
     BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
 };
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
-    TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History,
+    HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions,
+    TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -239,6 +239,18 @@ impl ClaimRows for SimStore {
 }
 
 impl ReceivedRows for SimStore {}
+
+/// No category has a budget here.
+#[async_trait]
+impl BudgetRows for SimStore {
+    async fn draw(&self, _: &BudgetKey, _: u64, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl History for SimStore {

@@ -14,6 +14,7 @@ mod quiet_hours;
 mod holidays;
 mod fatigue;
 mod caps;
+mod budget;
 
 pub(super) use address::{add as add_addresses, text as address_text};
 
@@ -73,7 +74,7 @@ pub(super) struct HoldGate {
 }
 
 /// The gates in the order in which they are asked; the first to skip has the word.
-pub(super) const GATES: [Gate; 7] = [
+pub(super) const GATES: [Gate; 8] = [
     Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: always, needs_claims: true },
@@ -81,6 +82,7 @@ pub(super) const GATES: [Gate; 7] = [
     Gate { step: Step::Dedup, judge: dedup::judge, is_asked: always, needs_claims: true },
     Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
     Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
+    Gate { step: Step::Budget, judge: budget::judge, is_asked: budget::is_asked, needs_claims: false },
 ];
 
 fn always(_: &Case<'_>) -> bool {
@@ -111,6 +113,11 @@ pub(super) fn judge_again(case: &Case<'_>, channel: Channel) -> Verdict {
 pub(super) fn pass_counts(case: &Case<'_>) -> bool {
     let counts = GATES.iter().filter(|gate| matches!(gate.step, Step::Fatigue | Step::Caps));
     counts.into_iter().all(|gate| !(gate.is_asked)(case) || (gate.judge)(case) == Verdict::Pass)
+}
+
+/// Whether every gate lets the notification pass.
+pub(super) fn pass_all(case: &Case<'_>) -> bool {
+    GATES.iter().all(|gate| !(gate.is_asked)(case) || !matches!((gate.judge)(case), Verdict::Skip(_)))
 }
 
 /// Whether every gate that needs no claims lets the notification pass.

@@ -45,6 +45,7 @@ pub(super) const STEPS: &[Step] = steps! {
     13 "0013_users"
     14 "0014_suppressions"
     15 "0015_received"
+    16 "0016_budgets"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

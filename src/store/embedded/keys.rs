@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::codec::{self, CodecError};
 use crate::domain::{BLOCK_OFFSETS, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp, UserKey};
 use crate::store::received::user_hash;
-use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
+use crate::store::{BudgetKey, ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
 
 /// Builds a key part by part.
 #[derive(Default)]
@@ -177,6 +177,15 @@ pub(super) fn entries_of(user: &UserKey) -> Vec<u8> {
 
 pub(super) fn entry(user: &UserKey, (kind, name): &(u8, String)) -> Vec<u8> {
     Key(entries_of(user)).with(&[*kind]).with(name.as_bytes()).done()
+}
+
+/// Where what was drawn of a budget starts.
+pub(super) fn budgets_of(key: &BudgetKey) -> Vec<u8> {
+    text(&key.category).with(&key.day.to_be_bytes()).done()
+}
+
+pub(super) fn budget(key: &BudgetKey, process: u64) -> Vec<u8> {
+    Key(budgets_of(key)).with(&process.to_be_bytes()).done()
 }
 
 /// Where a tenant's suppressions start.

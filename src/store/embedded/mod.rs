@@ -17,6 +17,7 @@
 //! | unindexed | group | rows of plans whose claims and history are not in their tables yet |
 //! | shards | shard · kind | books, cursors, or the log's mark |
 //! | shards | `openings` | how often the store was opened |
+//! | budgets | category · day · process | expiry, total |
 //! | users | tenant · user · kind · name | entry |
 //! | suppressions | tenant · kind of address · hash of the address | suppression |
 //!
@@ -31,6 +32,7 @@ mod write;
 mod read;
 mod users;
 mod received;
+mod budgets;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ mod services;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fanfare::clock::{Clock, ManualClock, SharedClock};
@@ -21,7 +21,7 @@ use fanfare::domain::{
 use fanfare::intake::{AcceptedKeys, Acceptor};
 use fanfare::log::SharedLog;
 use fanfare::ownership::WRITE_WAIT_MAX;
-use fanfare::planning::{People, Policy};
+use fanfare::planning::{Budgets, People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts};
@@ -132,8 +132,10 @@ impl World {
             None => log,
         };
         let mut costs = [None; 7];
-        for channel in providers.iter().flat_map(|provider| provider.served()) {
-            costs[channel.index()] = Some(0.0);
+        for provider in &providers {
+            for channel in provider.served() {
+                costs[channel.index()] = Some(provider.cost);
+            }
         }
         let changes = Arc::new(LocalChanges::default());
         let users = Arc::new(Directory::new(store.clone(), changes.clone()));
@@ -150,6 +152,7 @@ impl World {
             policy: Arc::new(Policy::new(&config, costs)),
             people: Arc::new(People::new(store.clone(), store.clone(), copies)),
             users: users.clone(),
+            budgets: Arc::new(Budgets::new(store.clone(), random_process())),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
@@ -330,4 +333,10 @@ pub fn mail() -> NotificationRequest {
         source: Source::Http,
         accepted_at: NOON,
     }
+}
+
+/// Another number for every engine of every run.
+fn random_process() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    u64::from(std::process::id()) << 32 | COUNT.fetch_add(1, Ordering::Relaxed)
 }
