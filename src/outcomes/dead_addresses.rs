@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, AnswerKind};
 use crate::domain::{
-    Address, AddressKind, Outcome, SuppressedAddress, Suppression, SuppressionCause, Timestamp, User, UserEntry,
-    UserKey,
+    Address, AddressKind, Device, Outcome, SuppressedAddress, Suppression, SuppressionCause, Timestamp, User,
+    UserEntry, UserKey,
 };
 use crate::store::UserChange;
 use crate::telemetry::{Counter, CounterMetric};
@@ -183,20 +183,22 @@ impl Noting {
 /// The user's devices with one of these tokens, marked: those that had it when the provider was asked. Each token comes with when
 /// that was.
 fn dead_devices(user: &User, tokens: &[(Box<str>, Timestamp)]) -> Vec<UserEntry> {
-    let mark = |(id, device): (&Box<str>, &crate::domain::Device)| {
-        let asked_at =
-            tokens.iter().filter(|(token, _)| *token == device.token).map(|(_, asked_at)| *asked_at).max()?;
-        let is_old = device.registered_at <= asked_at && device.dead_since.is_none_or(|since| since < asked_at);
-        let device = crate::domain::Device { dead_since: Some(asked_at), ..device.clone() };
-        is_old.then(|| UserEntry::Device { id: id.clone(), device: Some(device) })
-    };
-    user.devices.iter().filter_map(mark).collect()
+    let mut marked = Vec::new();
+    for (id, device) in &user.devices {
+        let own = tokens.iter().filter(|(token, _)| *token == device.token);
+        let Some(asked_at) = own.map(|(_, asked_at)| *asked_at).max() else { continue };
+        if device.registered_at <= asked_at && device.dead_since.is_none_or(|since| since < asked_at) {
+            let device = Device { dead_since: Some(asked_at), ..device.clone() };
+            marked.push(UserEntry::Device { id: id.clone(), device: Some(device) });
+        }
+    }
+    marked
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Device, Platform};
+    use crate::domain::Platform;
 
     #[test]
     fn a_device_dies_with_its_token_unless_it_was_given_after_the_provider_was_asked() {

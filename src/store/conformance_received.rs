@@ -61,9 +61,9 @@ pub(crate) async fn what_is_written_again_is_there_once_and_the_later_counts(bac
     let store = backend.open().await;
     let alice = user("acme", "alice");
     let (first, later) = (row(alice.clone(), 1, 7), row(alice.clone(), 1, 8));
-    write(&store, &[first.clone()]).await;
+    write(&store, std::slice::from_ref(&first)).await;
     write(&store, &[first]).await;
-    write(&store, &[later.clone()]).await;
+    write(&store, std::slice::from_ref(&later)).await;
     assert_eq!(read(&store, &[alice]).await, [[later.entry]]);
 }
 

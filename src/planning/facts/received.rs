@@ -45,6 +45,12 @@ struct Counted {
     under_way: HashSet<(Scope, Position)>,
 }
 
+/// The items that ask for places under one bound of a user.
+struct Contest {
+    bound: Bound,
+    owners: Vec<Position>,
+}
+
 type Item<'a> = (Position, &'a NotificationRequest);
 
 impl Counts {
@@ -97,16 +103,18 @@ impl Counts {
 
     /// The keys to claim, owned in turns by the items that ask.
     fn wishes(&self) -> Vec<(usize, Scope, Wanted)> {
-        let mut owners: BTreeMap<(usize, (u8, u64)), (Bound, Vec<Position>)> = BTreeMap::new();
+        // By the numbers of the scopes, so that a run can be repeated.
+        let mut contests: BTreeMap<(usize, (u8, u64)), Contest> = BTreeMap::new();
         for asking in self.asking.values() {
             for bound in &asking.bounds {
-                let scope = owners.entry((asking.user, bound.scope.numbers())).or_insert((*bound, Vec::new()));
-                scope.1.push(asking.entry.position);
+                let contest = contests.entry((asking.user, bound.scope.numbers()));
+                let contest = contest.or_insert_with(|| Contest { bound: *bound, owners: Vec::new() });
+                contest.owners.push(asking.entry.position);
             }
         }
         let mut wishes = Vec::new();
         let mut scratch = Vec::new();
-        for ((user, numbers), (bound, owners)) in owners {
+        for ((user, numbers), Contest { bound, owners }) in contests {
             for (slot, owner) in (0..bound.max.min(SLOTS_MAX)).zip(owners.into_iter().cycle()) {
                 let key = claim_keys::received_key(&self.users[user].key, numbers, slot, &mut scratch);
                 wishes.push((user, bound.scope, Wanted { key, owner }));
