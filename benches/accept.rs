@@ -25,9 +25,9 @@ use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envel
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
-    Books, BrakeRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch,
+    Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
+    History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace,
+    Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
@@ -187,6 +187,20 @@ impl Timers for EmptyStore {
 impl ClaimRows for EmptyStore {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
         Ok(vec![None; keys.len()])
+    }
+}
+
+impl ReceivedRows for EmptyStore {}
+
+/// No category has a budget here.
+#[async_trait]
+impl BudgetRows for EmptyStore {
+    async fn draw(&self, _: &BudgetKey, _: u64, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

@@ -15,7 +15,7 @@ use fanfare::domain::{
     BrakeSet, Channel, Content, Device, NotificationRequest, Platform, Position, Priority, Recipient, Routing, ShardId,
     Source, Timestamp, UserEntry, UserKey,
 };
-use fanfare::planning::{People, Policy, Sources, gather, plan_batch};
+use fanfare::planning::{Budgets, People, Policy, Sources, gather, plan_batch};
 use fanfare::store::{CqlStore, EmbeddedStore, SharedStore, UserChange, apply_schema};
 use fanfare::users::{Copies, LocalChanges};
 
@@ -111,12 +111,21 @@ async fn plan_partition(
         random
     };
     let brakes = Arc::new(BrakeSet::new(Vec::new(), 1, Arc::default()));
+    let budgets = Budgets::new(store.clone(), partition);
     let mut planned = 0;
     for batch in 0..REQUESTS / BATCH / PLANNERS {
         let batch: Vec<_> =
             (0..BATCH).map(|index| (position(partition, batch * BATCH + index), request(next() % users))).collect();
-        let sources =
-            Sources { claims: &*claims, rows: &*store, people: &people, brakes: &brakes, is_cancelled: &|_| false };
+        let sources = Sources {
+            claims: &*claims,
+            rows: &*store,
+            received: &*store,
+            stories: &*store,
+            people: &people,
+            brakes: &brakes,
+            budgets: &budgets,
+            is_cancelled: &|_| false,
+        };
         let facts = gather(&batch, &policy, &sources, NOW).await.expect("readable");
         let plans = plan_batch(batch, &facts, &policy, NOW);
         planned += plans.iter().filter(|plan| !plan.tasks().is_empty()).count();

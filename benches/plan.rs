@@ -12,13 +12,13 @@ use fanfare::clock::ManualClock;
 use fanfare::config;
 use fanfare::coordination::{Claims, LocalCoordination};
 use fanfare::domain::{
-    BrakeSet, Channel, ClaimKey, Content, Device, NotificationRequest, Platform, Position, Priority, Recipient,
-    Routing, ShardId, Source, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
+    BrakeSet, Channel, ClaimKey, Content, Device, Event, NotificationRequest, Platform, Position, Priority, Recipient,
+    Routing, ShardId, Source, Story, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
-use fanfare::planning::{People, Policy, Sources, gather, plan_batch};
+use fanfare::planning::{Budgets, People, Policy, Sources, gather, plan_batch};
 use fanfare::store::{
-    ClaimRow, ClaimRows, ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange,
-    Users,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedRows, StoreError,
+    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Copies, LocalChanges};
 
@@ -43,7 +43,16 @@ fn main() {
                 let batch: Vec<_> = (0..BATCH).map(|offset| (position(offset), request(offset, category))).collect();
                 let claims: &dyn Claims = &coordination;
                 let brakes = Arc::new(BrakeSet::new(Vec::new(), 1, Arc::default()));
-                let sources = Sources { claims, rows: &Known, people, brakes: &brakes, is_cancelled: &|_| false };
+                let sources = Sources {
+                    claims,
+                    rows: &Known,
+                    received: &Known,
+                    stories: &Known,
+                    people,
+                    brakes: &brakes,
+                    budgets: &Budgets::new(Arc::new(Known), 0),
+                    is_cancelled: &|_| false,
+                };
                 let start = Instant::now();
                 let facts = runtime.block_on(gather(&batch, &policy, &sources, NOW)).expect("readable");
                 black_box(plan_batch(batch, &facts, &policy, NOW));
@@ -148,5 +157,45 @@ impl Suppressions for Known {
 impl ClaimRows for Known {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<ClaimRow>>, StoreError> {
         Ok(vec![None; keys.len()])
+    }
+}
+
+impl ReceivedRows for Known {}
+
+#[async_trait]
+impl TaskLog for Known {
+    async fn write(&self, _: ShardId, _: WriteBatch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+        Ok(vec![None; positions.len()])
+    }
+
+    async fn block(&self, _: ShardId, _: u64) -> Result<Vec<Story>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn loose_events(&self, _: ShardId, _: u64) -> Result<Vec<Event>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
+        Ok(Cursors::default())
+    }
+
+    async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
+        Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl BudgetRows for Known {
+    async fn draw(&self, _: &BudgetKey, _: u64, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(Vec::new())
     }
 }

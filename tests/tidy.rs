@@ -51,9 +51,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rendering", &["domain"]),
     (
         "dispatch",
-        &["domain", "clock", "store", "coordination", "providers", "ownership", "rendering", "outcomes", "brakes"],
+        &[
+            "domain",
+            "clock",
+            "store",
+            "coordination",
+            "providers",
+            "ownership",
+            "rendering",
+            "outcomes",
+            "brakes",
+            "planning",
+        ],
     ),
-    ("outcomes", &["domain", "clock", "store", "ownership", "timers", "brakes"]),
+    ("outcomes", &["domain", "clock", "store", "ownership", "timers", "brakes", "users"]),
     ("timers", &["domain", "clock", "store", "ownership", "brakes"]),
     // What reads the results.
     ("insight", &["domain", "clock", "log", "store", "ownership"]),
@@ -86,6 +97,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// The ring that the stages form is closed by these, each through a handle that stays while actors come and go.
 const CLOSING_ARROWS: &[(&str, &str, &str)] = &[
+    ("dispatch", "planning", "what waited is looked at again before it is sent, and the gates decide, not the sender"),
     ("timers", "dispatch", "what is due goes into the lanes again"),
     ("outcomes", "dispatch", "the next channel of a fallback goes into its lane as soon as the one before is settled"),
     (

@@ -1,11 +1,13 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
-//! that came later; `users_v1` is about people, `brakes_v1` about what was stopped by hand. What a released binary wrote stays readable: a new shape gets a new version and a
+//! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand. What a
+//! released binary wrote stays readable: a new shape gets a new version and a
 //! file of its own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod brakes_v1;
 mod plan_v2;
+mod received_v1;
 mod request_v3;
 mod users_v1;
 mod v1;
@@ -16,6 +18,8 @@ mod tests;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
+
+pub use received_v1::{decode_received, encode_received};
 
 use crate::domain::{
     Brake, BrakeEffect, BrakeScope, Event, NotificationRequest, Plan, Position, Suppression, Timestamp, UserEntry,

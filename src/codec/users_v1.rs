@@ -19,7 +19,7 @@ fn channel(number: u8) -> Result<Channel, CodecError> {
     Channel::from_index(usize::from(number)).ok_or_else(|| damaged("channel"))
 }
 
-/// The order of the variants is their number in the row.
+/// The order of the variants is their number in the row; new ones come last.
 #[derive(Encode)]
 pub(super) enum EntryOut<'a> {
     Created(Option<u64>),
@@ -33,6 +33,7 @@ pub(super) enum EntryOut<'a> {
     QuietHours(Quiet),
     DigestHour(Option<u8>),
     PreferredChannel(Option<u8>),
+    Erased(Option<u64>),
 }
 
 #[derive(Decode)]
@@ -48,6 +49,7 @@ pub(super) enum Entry {
     QuietHours(Quiet),
     DigestHour(Option<u8>),
     PreferredChannel(Option<u8>),
+    Erased(Option<u64>),
 }
 
 #[derive(Encode)]
@@ -94,6 +96,7 @@ impl<'a> From<&'a UserEntry> for EntryOut<'a> {
             UserEntry::PreferredChannel(channel) => {
                 Self::PreferredChannel(channel.map(|channel| channel.index() as u8))
             }
+            UserEntry::Erased(at) => Self::Erased(at.map(Timestamp::millis)),
         }
     }
 }
@@ -116,6 +119,7 @@ impl Entry {
             Self::QuietHours(quiet) => UserEntry::QuietHours(quiet.into_domain()?),
             Self::DigestHour(hour) => UserEntry::DigestHour(hour),
             Self::PreferredChannel(number) => UserEntry::PreferredChannel(number.map(channel).transpose()?),
+            Self::Erased(at) => UserEntry::Erased(at.map(Timestamp)),
         })
     }
 }

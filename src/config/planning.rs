@@ -118,6 +118,9 @@ pub struct Category {
     /// Whether `[fatigue]` bounds how often messages of one type come.
     #[serde(default)]
     pub reminder: bool,
+    /// What all its messages together may cost in a day (UTC); none: no bound.
+    #[serde(default)]
+    pub budget_per_day: Option<f64>,
 }
 
 impl Category {
@@ -162,6 +165,11 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
         if category.confirm_within.is_some_and(|within| within.is_zero() || within > CONFIRM_MAX) {
             return Err(format!(
                 "category `{name}`: `confirm_within` must be above 0 and at most \"7d\"; leave it out"
+            ));
+        }
+        if category.budget_per_day.is_some_and(|budget| !(budget.is_finite() && domain::millionths(budget) > 0)) {
+            return Err(format!(
+                "category `{name}`: `budget_per_day` must be an amount of money above 0; leave it out for no bound"
             ));
         }
         once_each(&category.channels).map_err(|twice| format!("category `{name}`: `channels` has {twice} twice"))?;
@@ -254,6 +262,7 @@ impl Config {
             daily_cap: category.daily_cap,
             confirm_within: category.confirm_within,
             is_reminder: category.reminder,
+            budget_per_day: category.budget_per_day.map(domain::millionths),
         });
         Categories::new(all.collect(), &self.planning.default_category)
     }

@@ -12,6 +12,8 @@ pub(crate) struct Keyspaces {
     pub(crate) events: Keyspace,
     pub(crate) timers: Keyspace,
     pub(crate) claims: Keyspace,
+    pub(crate) received: Keyspace,
+    pub(crate) budgets: Keyspace,
     pub(crate) history: Keyspace,
     pub(crate) unindexed: Keyspace,
     pub(crate) dead_letters: Keyspace,
@@ -25,6 +27,9 @@ pub(crate) struct Keyspaces {
 
 /// Values of `claims` begin with the time they expire, for the filter that drops them.
 pub(super) const CLAIMS: &str = "claims";
+/// As those of `claims`.
+pub(super) const RECEIVED: &str = "received";
+pub(super) const BUDGETS: &str = "budgets";
 /// Keys of `timers` begin with a shard and a time, for the filter that drops them.
 pub(super) const TIMERS: &str = "timers";
 
@@ -65,6 +70,8 @@ impl Keyspaces {
             events: open("events", Table { share: 5, ..usual })?,
             timers: open(TIMERS, Table { share: 3, ..usual })?,
             claims: open(CLAIMS, Table { point_reads: true, waiting_runs: 12, ..usual })?,
+            received: open(RECEIVED, Table { share: 1, ..usual })?,
+            budgets: open(BUDGETS, usual)?,
             history: open("history", Table { waiting_runs: 12, ..usual })?,
             unindexed: open("unindexed", Table { share: 1, ..usual })?,
             dead_letters: open("dead_letters", Table { share: 1, ..usual })?,

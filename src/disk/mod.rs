@@ -149,7 +149,7 @@ fn open_database(settings: &DiskSettings, timer_floors: &Floors) -> fjall::Resul
         .manual_journal_persist(true)
         .worker_threads(WORKERS)
         .with_compaction_filter_factories(Arc::new(move |name| match name {
-            keyspaces::CLAIMS => Some(expiry.clone()),
+            keyspaces::CLAIMS | keyspaces::RECEIVED | keyspaces::BUDGETS => Some(expiry.clone()),
             keyspaces::TIMERS => Some(floors.clone()),
             _ => None,
         }))

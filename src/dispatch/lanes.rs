@@ -183,7 +183,7 @@ mod tests {
             disposition: crate::domain::Disposition::Tasks(Vec::new()),
             claims: Vec::new(),
         };
-        Box::new(crate::dispatch::Payload { plan: std::sync::Arc::new(plan), _held: None })
+        Box::new(crate::dispatch::Payload { plan: std::sync::Arc::new(plan), objection: None, _held: None })
     }
 
     fn pop_lanes(lanes: &mut Lanes, now: u64, count: usize) -> [usize; 4] {

@@ -9,6 +9,7 @@ use super::sender::SenderContext;
 use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, ShardId, Story, TaskState, Timestamp};
 use crate::outcomes::{Answer, AnswerKind};
 use crate::ownership::Begin;
+use crate::planning::{self, SecondLook};
 use crate::store::{TimerKey, TimerRow};
 
 /// Handles that are read together.
@@ -56,7 +57,7 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
                 }
                 ready.attempt = attempt;
                 ready.scheduled = is_scheduled;
-                ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), _held: None }));
+                ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), objection: None, _held: None }));
                 loaded.push(ready);
             }
             _ => {
@@ -70,6 +71,7 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
         context.settler.submit(confirmed).await;
     }
     held.into_iter().for_each(|shard| context.brakes.was_held(shard, brakes.number()));
+    look_again(context, &mut loaded, now).await;
     loaded
 }
 
@@ -87,6 +89,7 @@ fn no_more_needed(
         plan: Arc::new(plan),
         was_scheduled,
         provider: "none".into(),
+        asked_at: context.clock.now(),
         at: context.clock.now(),
         kind: AnswerKind::DeliveredElsewhere,
     })
@@ -98,6 +101,45 @@ fn waits(story: &Story, ready: &Ready, brakes: &BrakeSet) -> bool {
         BrakeVerdict::Recalled => false,
         BrakeVerdict::Held(_) => true,
         BrakeVerdict::Go => !story.is_held(usize::from(ready.task.ordinal)),
+    }
+}
+
+/// After this, what was accepted and has not been sent is looked at again though it waited for no time of its own.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Has those looked at again that waited, and notes what is against sending them.
+async fn look_again(context: &SenderContext, loaded: &mut [Ready], now: Timestamp) {
+    let waited = |ready: &&mut Ready| {
+        let accepted_at = ready.payload.as_ref().map_or(now, |payload| payload.plan.accepted_at);
+        ready.scheduled || now.since(accepted_at) > STALE
+    };
+    let mut waited: Vec<&mut Ready> = loaded.iter_mut().filter(waited).collect();
+    if waited.is_empty() {
+        return;
+    }
+    let plans: Vec<(Arc<Plan>, usize)> = waited
+        .iter()
+        .filter_map(|ready| Some((ready.payload.as_ref()?.plan.clone(), usize::from(ready.task.ordinal))))
+        .collect();
+    let tasks: Vec<(&Plan, usize)> = plans.iter().map(|(plan, ordinal)| (&**plan, *ordinal)).collect();
+    let looks = loop {
+        match planning::look_again(&tasks, &context.policy, &context.people, now).await {
+            Ok(looks) => break looks,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the users of tasks that are to be sent: trying again");
+                context.clock.sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    for (ready, look) in waited.iter_mut().zip(looks) {
+        if let Some(payload) = &mut ready.payload {
+            payload.objection = match look {
+                SecondLook::Send => None,
+                SecondLook::Skip(reason) => Some(AnswerKind::Skipped(reason)),
+                SecondLook::Wait(until) => Some(AnswerKind::PutOff { until }),
+                SecondLook::Expire => Some(AnswerKind::Expired),
+            };
+        }
     }
 }
 

@@ -196,6 +196,7 @@ mod tests {
             plan: Arc::new(plan),
             was_scheduled: false,
             provider: "slow".into(),
+            asked_at: began,
             at: began + std::time::Duration::from_secs(8),
             kind: AnswerKind::Outcome(Outcome::Accepted { message_id: None }),
         };

@@ -74,6 +74,7 @@ mod tests {
             plan: Arc::new(plan),
             was_scheduled,
             provider: "any".into(),
+            asked_at: began,
             at: began,
             kind: AnswerKind::Outcome(Outcome::Accepted { message_id: None }),
         };
@@ -100,6 +101,7 @@ mod tests {
             plan,
             was_scheduled: false,
             provider: "any".into(),
+            asked_at: accepted_at,
             at: accepted_at,
             kind: AnswerKind::Outcome(Outcome::Accepted { message_id: None }),
         };

@@ -11,6 +11,7 @@ use super::channel::ChannelMessage;
 use super::metrics::Circuits;
 use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, Timestamp};
+use crate::outcomes::AnswerKind;
 use crate::telemetry::Mailboxes;
 
 /// A handle to a task that may be sent now. Small on purpose: a million of them wait in some 70 MB.
@@ -37,6 +38,8 @@ pub struct Ready {
 #[derive(Debug)]
 pub struct Payload {
     pub plan: Arc<Plan>,
+    /// What a second look says against sending it now.
+    pub(super) objection: Option<AnswerKind>,
     pub(super) _held: Option<super::backlog::PayloadPermit>,
 }
 
@@ -47,7 +50,7 @@ impl Ready {
         let payload = room
             .payloads
             .hold(plan.priority(), plan_bytes(plan))
-            .map(|held| Box::new(Payload { plan: plan.clone(), _held: Some(held) }));
+            .map(|held| Box::new(Payload { plan: plan.clone(), objection: None, _held: Some(held) }));
         Some(Self {
             task: plan.task_id(ordinal),
             attempt: 1,

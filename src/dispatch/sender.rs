@@ -25,6 +25,7 @@ use crate::config::Promises;
 use crate::domain::{Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
+use crate::planning::{People, Policy};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
@@ -42,6 +43,9 @@ pub struct SenderContext {
     pub brakes: Arc<Brakes>,
     /// Within how long a message is to be with its provider.
     pub promises: Promises,
+    /// By which what waited is looked at again.
+    pub policy: Arc<Policy>,
+    pub people: Arc<People>,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -268,7 +272,7 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     // Who is not sure to have its shards until the answer is written waits until it is.
     let room = job.timeout + WRITE_WAIT_MAX;
     context.ownership.standing().until_holds(&*context.clock, room).await;
-    let payload = match job.ready.payload.take() {
+    let mut payload = match job.ready.payload.take() {
         Some(payload) if context.ownership.begin(task) == Begin::Yes => payload,
         // The task moved on while its handle waited; whoever moved it on, or cancels it, has it.
         _ => return landed(not_sent(&job), None),
@@ -281,6 +285,7 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         plan: plan.clone(),
         was_scheduled: job.ready.scheduled,
         provider: job.provider_name.clone(),
+        asked_at: now,
         at: context.clock.now(),
         kind,
     };
@@ -290,6 +295,9 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     // The last look: it may have been put on since the job was handed out.
     if let Some(kind) = stops(&context.brakes.set(), &plan, job.ready.channel, Some(&job.provider_name), now) {
         return landed(not_sent(&job), Some(answer(kind)));
+    }
+    if let Some(objection) = payload.objection.take() {
+        return landed(not_sent(&job), Some(answer(objection)));
     }
     // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
     let rendered = catch_unwind(AssertUnwindSafe(|| {

@@ -45,6 +45,7 @@ pub(super) fn sort(context: &SenderContext, brakes: &BrakeSet, ready: Ready) -> 
         plan: payload.plan.clone(),
         was_scheduled: ready.scheduled,
         provider: "none".into(),
+        asked_at: now,
         at: now,
         kind,
     }))

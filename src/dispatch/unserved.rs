@@ -77,17 +77,21 @@ async fn end_all(ChannelArguments { context, channel, .. }: &ChannelArguments, r
 
 /// The answer that ends a task, if nobody else has it.
 fn end(context: &SenderContext, ready: Ready) -> Option<Answer> {
-    let payload = ready.payload?;
+    let mut payload = ready.payload?;
     if context.ownership.begin(ready.task) != Begin::Yes {
         return None;
     }
+    let refused =
+        || AnswerKind::Outcome(Outcome::BadRequest { reason: "no provider serves the channel any more".into() });
+    let kind = payload.objection.take().unwrap_or_else(refused);
     Some(Answer {
         task: ready.task,
         attempt: ready.attempt,
         plan: payload.plan,
         was_scheduled: ready.scheduled,
         provider: "none".into(),
+        asked_at: context.clock.now(),
         at: context.clock.now(),
-        kind: AnswerKind::Outcome(Outcome::BadRequest { reason: "no provider serves the channel any more".into() }),
+        kind,
     })
 }

@@ -31,6 +31,8 @@ pub struct Category {
     pub confirm_within: Option<Duration>,
     /// Whether messages of one type are reminders of each other, of which a user gets few.
     pub is_reminder: bool,
+    /// What all its messages together may cost in a day, in millionths; `None`: no bound.
+    pub budget_per_day: Option<u64>,
 }
 
 impl Category {
@@ -38,6 +40,12 @@ impl Category {
     pub fn is_wanted(&self, said: Option<bool>) -> bool {
         !self.opt_out || said.unwrap_or(self.is_on)
     }
+}
+
+/// An amount of money as it is counted: sums of fractions would drift.
+pub fn millionths(amount: f64) -> u64 {
+    // Below nothing is nothing, and above all is all.
+    (amount * 1e6).round() as u64
 }
 
 /// All categories there are, and the one of a request that names none.
@@ -87,6 +95,7 @@ mod tests {
             daily_cap: None,
             confirm_within: None,
             is_reminder: false,
+            budget_per_day: None,
         }
     }
 

@@ -130,6 +130,18 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// What a word means as the reason of a task that was planned and then skipped.
+    pub fn of_task(word: &str) -> Option<Self> {
+        let reasons = [
+            SkipReason::DeliveredElsewhere,
+            SkipReason::NoAddress,
+            SkipReason::NoConsent,
+            SkipReason::Suppressed,
+            SkipReason::Erased,
+        ];
+        reasons.into_iter().find(|reason| reason.name() == word)
+    }
+
     /// The word of this reason in the API, the books and the metrics.
     pub fn name(&self) -> &'static str {
         match self {

@@ -28,7 +28,7 @@ mod outcome;
 
 pub use brake::{Brake, BrakeEffect, BrakeKind, BrakeNames, BrakeScope, BrakeSet, BrakeVerdict, HOLD_MAX, held_until};
 pub use calendar::{Calendar, SpecialDay, end_of_special_days};
-pub use category::{Categories, Category};
+pub use category::{Categories, Category, millionths};
 pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use device::{DEVICE_IDLE_MAX, Device, Platform};

@@ -32,6 +32,8 @@ pub struct User {
     /// The local hour, 0 to 23, at which collected messages come.
     pub digest_hour: Option<u8>,
     pub preferred_channel: Option<Channel>,
+    /// When all that was known before was taken back: what was accepted until then is not sent any more.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// One thing that is known of a user; nothing in it means that it is not known any more. Who changes one never undoes what
@@ -43,12 +45,24 @@ pub enum UserEntry {
     Phone(Option<Box<str>>),
     Locale(Option<Box<str>>),
     Timezone(Option<Box<str>>),
-    Attribute { name: Box<str>, value: Option<Box<str>> },
-    Device { id: Box<str>, device: Option<Device> },
-    Preference { category: Box<str>, channel: Channel, enabled: Option<bool> },
+    Attribute {
+        name: Box<str>,
+        value: Option<Box<str>>,
+    },
+    Device {
+        id: Box<str>,
+        device: Option<Device>,
+    },
+    Preference {
+        category: Box<str>,
+        channel: Channel,
+        enabled: Option<bool>,
+    },
     QuietHours(QuietChoice),
     DigestHour(Option<u8>),
     PreferredChannel(Option<Channel>),
+    /// Stays when all else is taken back.
+    Erased(Option<Timestamp>),
 }
 
 impl UserEntry {
@@ -66,6 +80,7 @@ impl UserEntry {
             UserEntry::QuietHours(_) => (8, String::new()),
             UserEntry::DigestHour(_) => (9, String::new()),
             UserEntry::PreferredChannel(_) => (10, String::new()),
+            UserEntry::Erased(_) => (11, String::new()),
         }
     }
 }
@@ -94,7 +109,13 @@ impl User {
             UserEntry::QuietHours(choice) => self.quiet_hours = choice,
             UserEntry::DigestHour(hour) => self.digest_hour = hour,
             UserEntry::PreferredChannel(channel) => self.preferred_channel = channel,
+            UserEntry::Erased(at) => self.erased_at = at,
         }
+    }
+
+    /// Whether anything is known but that they were erased.
+    pub fn is_somebody(&self) -> bool {
+        *self != Self { erased_at: self.erased_at, ..Self::default() }
     }
 
     /// What the user said of a category on a channel; `None`: nothing, and the category's default holds.
@@ -102,7 +123,7 @@ impl User {
         self.preferences.get(category).and_then(|channels| channels[channel.index()])
     }
 
-    /// What takes all of it back.
+    /// What takes all of it back, but for the mark of an erasure.
     pub fn taken_back(&self) -> Vec<UserEntry> {
         let attributes = self.attributes.keys().map(|name| UserEntry::Attribute { name: name.clone(), value: None });
         let devices = self.devices.keys().map(|id| UserEntry::Device { id: id.clone(), device: None });

@@ -8,7 +8,7 @@ use super::rejects::Reject;
 use crate::codec;
 use crate::domain::{ClaimKey, NotificationRequest, Plan, Position, Routing, Source, Timestamp};
 use crate::log::Record;
-use crate::planning::Facts;
+use crate::planning::{self, Facts, Policy};
 use crate::store::{BookColumn, BookDelta, TimerKey, TimerRow, WriteBatch};
 
 /// Records as requests, and those that are none.
@@ -73,7 +73,7 @@ pub(super) fn plan_one_by_one(
 }
 
 /// The rows of a batch, and the timers among them.
-pub(super) fn rows(plans: &[Arc<Plan>], rejected: &[Reject]) -> (WriteBatch, Vec<TimerRow>) {
+pub(super) fn rows(plans: &[Arc<Plan>], rejected: &[Reject], policy: &Policy) -> (WriteBatch, Vec<TimerRow>) {
     let mut timers = Vec::new();
     let mut books = BookDelta::default();
     for plan in plans {
@@ -94,6 +94,7 @@ pub(super) fn rows(plans: &[Arc<Plan>], rejected: &[Reject]) -> (WriteBatch, Vec
     let batch = WriteBatch {
         timers: timers.clone(),
         plans: plans.to_vec(),
+        received: plans.iter().filter_map(|plan| planning::received_row(plan, policy)).collect(),
         dead_letters: rejected.iter().map(|reject| reject.letter.clone()).collect(),
         books,
         ..WriteBatch::default()

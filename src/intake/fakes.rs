@@ -16,8 +16,8 @@ use crate::clock::{Clock, Moment};
 use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
 use crate::log::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
-    TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History,
+    HistoryEntry, ReceivedRows, StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -304,6 +304,20 @@ impl ClaimRows for FakeStore {
             claims.entry(row.key).or_insert(*row);
         }
         Ok(())
+    }
+}
+
+impl ReceivedRows for FakeStore {}
+
+/// No category has a budget here.
+#[async_trait]
+impl BudgetRows for FakeStore {
+    async fn draw(&self, _: &BudgetKey, _: u64, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

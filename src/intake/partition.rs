@@ -29,7 +29,7 @@ use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, Ta
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::planning::{self, People, Policy, Sources};
+use crate::planning::{self, Budgets, People, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -57,6 +57,7 @@ pub struct PartitionArguments {
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
     pub brakes: Arc<Brakes>,
+    pub budgets: Arc<Budgets>,
     pub clock: SharedClock,
     pub store: SharedStore,
     pub coordination: SharedCoordination,
@@ -316,8 +317,11 @@ impl PartitionState {
         let sources = Sources {
             claims: &*arguments.coordination,
             rows: &*arguments.store,
+            received: &*arguments.store,
+            stories: &*arguments.store,
             people: &arguments.people,
             brakes: &brakes,
+            budgets: &arguments.budgets,
             is_cancelled: &is_cancelled,
         };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
@@ -331,7 +335,7 @@ impl PartitionState {
             arguments.coordination.release(&facts.claimed).await;
             return Ok(None);
         }
-        let (mut write, timers) = batch::rows(&plans, &rejected);
+        let (mut write, timers) = batch::rows(&plans, &rejected, &arguments.policy);
         let _expected = arguments.shard.expect_timers(&mut write.timers);
         self.metrics.observe(&plans, &rejected);
         self.write(write).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{BrakeKind, Outcome, Plan, TaskId, Timestamp};
+use crate::domain::{BrakeKind, Outcome, Plan, SkipReason, TaskId, Timestamp};
 
 /// The end of one attempt.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Answer {
     /// Whether the task's row said, before this attempt, that it waits for a timer.
     pub was_scheduled: bool,
     pub provider: Arc<str>,
+    /// When the provider was asked, or would have been.
+    pub asked_at: Timestamp,
     pub at: Timestamp,
     pub kind: AnswerKind,
 }
@@ -24,6 +26,10 @@ pub enum AnswerKind {
     Outcome(Outcome),
     /// Its time had passed before it was sent.
     Expired,
+    /// A second look said that it is not to be sent on this channel.
+    Skipped(SkipReason),
+    /// A second look said that it is to wait until then.
+    PutOff { until: Timestamp },
     /// A brake holds it, at most until then; the brakes' number when that was decided.
     Held { by: BrakeKind, until: Timestamp, seen: u64 },
     /// A channel before it in its fallback was confirmed while it waited for that.

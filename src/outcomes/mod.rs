@@ -8,6 +8,7 @@ mod answer;
 mod retry;
 mod settle;
 mod settler;
+mod dead_addresses;
 mod deliveries;
 mod finish;
 mod cancel;
@@ -16,6 +17,7 @@ mod metrics;
 
 pub use answer::{Answer, AnswerKind};
 pub use cancel::{Cancellation, Cancellations};
+pub use dead_addresses::DeadAddresses;
 pub use deliveries::{Deliveries, DeliveriesActor, DeliveriesArguments, TellOthers};
 pub use replay::{ReadAgain, Replay, Replays};
 pub use retry::{RetryPolicy, throttle_pause};

@@ -31,15 +31,12 @@ pub(super) fn settle(
 ) -> Settlement {
     let mut settlement = Settlement::default();
     let outcome = match &answer.kind {
-        AnswerKind::Expired => return end(answer, EventKind::Expired, BookColumn::Expired, books),
-        AnswerKind::Recalled => return end(answer, EventKind::Cancelled, BookColumn::Cancelled, books),
-        AnswerKind::DeliveredElsewhere => {
-            return end(answer, EventKind::Skipped, BookColumn::SkippedDeliveredElsewhere, books);
-        }
-        AnswerKind::Held { by, until, .. } => {
-            hold(answer, *by, *until, books, &mut settlement);
-            return settlement;
-        }
+        AnswerKind::Expired => return end(answer, &Rest::Expired, books),
+        AnswerKind::Recalled => return end(answer, &Rest::Cancelled, books),
+        AnswerKind::DeliveredElsewhere => return end(answer, &Rest::Skipped(SkipReason::DeliveredElsewhere), books),
+        AnswerKind::Skipped(reason) => return skip(answer, reason, books),
+        AnswerKind::PutOff { until } => return put_off(answer, *until, books),
+        AnswerKind::Held { by, until, .. } => return hold(answer, *by, *until, books),
         AnswerKind::Outcome(outcome) => outcome,
     };
     match outcome {
@@ -50,17 +47,16 @@ pub(super) fn settle(
             enter(answer, books, BookColumn::Sent);
             match categories.of(answer.plan.category.as_deref()).confirm_within {
                 Some(within) => await_confirmation(answer, within, books, &mut settlement),
-                None => {
-                    let column = BookColumn::SkippedDeliveredElsewhere;
-                    end_the_rest(answer, books, EventKind::Skipped, column, &mut settlement);
-                }
+                None => end_the_rest(answer, books, &Rest::Skipped(SkipReason::DeliveredElsewhere), &mut settlement),
             }
         }
         Outcome::DeadRecipient { .. } | Outcome::BadRequest { .. } => {
             give_up(answer, EventKind::Failed, outcome, books, &mut settlement);
         }
         Outcome::Transient { retry_after, .. } => match policy.delay(answer.task, answer.attempt, *retry_after) {
-            Some(delay) => reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement),
+            Some(delay) => {
+                reschedule(answer, answer.attempt + 1, answer.at + delay, why(outcome), books, &mut settlement);
+            }
             None => give_up(answer, EventKind::Failed, outcome, books, &mut settlement),
         },
         Outcome::Unknown { reason } => match policy.delay(answer.task, answer.attempt, None) {
@@ -68,20 +64,24 @@ pub(super) fn settle(
                 let mut event = event(answer, EventKind::Unknown);
                 event.reason = Some(reason.clone());
                 settlement.events.push(event);
-                reschedule(answer, answer.attempt + 1, answer.at + delay, outcome, books, &mut settlement);
+                reschedule(answer, answer.attempt + 1, answer.at + delay, why(outcome), books, &mut settlement);
             }
             None => give_up(answer, EventKind::Unknown, outcome, books, &mut settlement),
         },
         Outcome::Throttled { retry_after, .. } => {
             let due = answer.at + throttle_pause(*retry_after);
-            reschedule(answer, answer.attempt, due, outcome, books, &mut settlement);
+            reschedule(answer, answer.attempt, due, why(outcome), books, &mut settlement);
         }
         Outcome::Config { .. } => {
             let due = answer.at + MISCONFIGURED_PAUSE;
-            reschedule(answer, answer.attempt, due, outcome, books, &mut settlement);
+            reschedule(answer, answer.attempt, due, why(outcome), books, &mut settlement);
         }
     }
     settlement
+}
+
+fn why(outcome: &Outcome) -> Box<str> {
+    format!("{}: {}", outcome.name(), outcome.reason()).into()
 }
 
 fn event(answer: &Answer, kind: EventKind) -> Event {
@@ -101,7 +101,7 @@ fn reschedule(
     answer: &Answer,
     attempt: u8,
     due: Timestamp,
-    outcome: &Outcome,
+    reason: Box<str>,
     books: &mut BookDelta,
     settlement: &mut Settlement,
 ) {
@@ -109,7 +109,7 @@ fn reschedule(
     let mut event = event(answer, EventKind::Scheduled);
     event.attempt = attempt;
     event.due = Some(due);
-    event.reason = Some(format!("{}: {}", outcome.name(), outcome.reason()).into());
+    event.reason = Some(reason);
     settlement.events.push(event);
     let key = TimerKey { due, offset: answer.task.position.offset, ordinal: answer.task.ordinal, attempt };
     settlement.timer = Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
@@ -122,16 +122,13 @@ fn reschedule(
 /// The task ends without having been delivered: the next channel of a fallback has its turn, or it is a dead letter.
 fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut BookDelta, settlement: &mut Settlement) {
     let mut event = event(answer, kind);
-    let reason: Box<str> = format!("{}: {}", outcome.name(), outcome.reason()).into();
+    let reason = why(outcome);
     event.reason = Some(reason.clone());
     settlement.events.push(event);
     let column = if kind == EventKind::Unknown { BookColumn::Unknown } else { BookColumn::Failed };
     enter(answer, books, column);
     settlement.counted = Some("failed");
-    let next = usize::from(answer.task.ordinal) + 1;
-    if answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len() {
-        books.add(answer.plan.source, BookColumn::Waiting, -1);
-        settlement.timer = turn(answer, next);
+    if give_turn(answer, books, settlement) {
         return;
     }
     let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
@@ -140,6 +137,17 @@ fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut Book
         reason,
         cause: DeadLetterCause::Task { channel: spec.channel, attempt: answer.attempt },
     });
+}
+
+/// The next channel of a fallback has its turn, if there is one.
+fn give_turn(answer: &Answer, books: &mut BookDelta, settlement: &mut Settlement) -> bool {
+    let next = usize::from(answer.task.ordinal) + 1;
+    let is_there = answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len();
+    if is_there {
+        books.add(answer.plan.source, BookColumn::Waiting, -1);
+        settlement.timer = turn(answer, next);
+    }
+    is_there
 }
 
 /// What the next channel's task is found by after a crash: its block may be done with, since the tasks before it waited for
@@ -152,13 +160,14 @@ fn turn(answer: &Answer, ordinal: usize) -> Option<TimerRow> {
 }
 
 /// It ends without having been sent, and so do the channels after it.
-fn end(answer: &Answer, kind: EventKind, column: BookColumn, books: &mut BookDelta) -> Settlement {
+fn end(answer: &Answer, rest: &Rest, books: &mut BookDelta) -> Settlement {
     let mut settlement = Settlement::default();
+    let (kind, column, reason) = rest.ending();
     let mut event = event(answer, kind);
-    event.reason = reason(kind);
+    event.reason = reason.map(Into::into);
     settlement.events.push(event);
     enter(answer, books, column);
-    end_the_rest(answer, books, kind, column, &mut settlement);
+    end_the_rest(answer, books, rest, &mut settlement);
     if kind == EventKind::Cancelled {
         // As those that are cancelled one by one, which no provider was to get.
         settlement.without_turn.clear();
@@ -166,11 +175,6 @@ fn end(answer: &Answer, kind: EventKind, column: BookColumn, books: &mut BookDel
         settlement.counted = Some(kind.name());
     }
     settlement
-}
-
-/// Why the channels of a fallback end that were not asked.
-fn reason(kind: EventKind) -> Option<Box<str>> {
-    (kind == EventKind::Skipped).then(|| SkipReason::DeliveredElsewhere.name().into())
 }
 
 /// It was sent, and the next channel waits for a sign that it arrived: it has its turn when the time is over.
@@ -188,9 +192,35 @@ fn await_confirmation(answer: &Answer, within: Duration, books: &mut BookDelta, 
     books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(BookColumn::Scheduled), 1);
 }
 
+/// It is not to be sent on this channel any more. That is no failure: it is in no dead letter, and the next channel of a fallback has
+/// its turn, unless its user is gone.
+fn skip(answer: &Answer, reason: &SkipReason, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement { counted: Some("skipped"), ..Settlement::default() };
+    let mut event = event(answer, EventKind::Skipped);
+    event.provider = None;
+    event.reason = Some(reason.name().into());
+    settlement.events.push(event);
+    enter(answer, books, BookColumn::of_skip(reason));
+    if *reason == SkipReason::Erased {
+        end_the_rest(answer, books, &Rest::Skipped(SkipReason::Erased), &mut settlement);
+    } else {
+        give_turn(answer, books, &mut settlement);
+    }
+    settlement
+}
+
+/// It waits once more, and has spent no attempt.
+fn put_off(answer: &Answer, until: Timestamp, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement::default();
+    reschedule(answer, answer.attempt, until, "the user is not to be disturbed now".into(), books, &mut settlement);
+    settlement.counted = Some("held");
+    settlement
+}
+
 /// It waits for a brake to be taken off: durably, and found by a timer of its own kind, so that nobody looks at it meanwhile.
-fn hold(answer: &Answer, by: BrakeKind, until: Timestamp, books: &mut BookDelta, settlement: &mut Settlement) {
-    let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return };
+fn hold(answer: &Answer, by: BrakeKind, until: Timestamp, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement::default();
+    let Some(spec) = answer.plan.tasks().get(usize::from(answer.task.ordinal)) else { return settlement };
     let mut event = event(answer, EventKind::Scheduled);
     event.provider = None;
     event.due = Some(until);
@@ -202,16 +232,30 @@ fn hold(answer: &Answer, by: BrakeKind, until: Timestamp, books: &mut BookDelta,
     if !answer.was_scheduled {
         books.add(answer.plan.source, BookColumn::Scheduled, 1);
     }
+    settlement
+}
+
+/// What becomes of the channels of a fallback that have no turn.
+enum Rest {
+    Expired,
+    Cancelled,
+    Skipped(SkipReason),
+}
+
+impl Rest {
+    /// Their event, their column of the books, and why.
+    fn ending(&self) -> (EventKind, BookColumn, Option<&'static str>) {
+        match self {
+            Rest::Expired => (EventKind::Expired, BookColumn::Expired, None),
+            Rest::Cancelled => (EventKind::Cancelled, BookColumn::Cancelled, None),
+            Rest::Skipped(reason) => (EventKind::Skipped, BookColumn::of_skip(reason), Some(reason.name())),
+        }
+    }
 }
 
 /// The channels of a fallback that still wait for their turn will not have it.
-fn end_the_rest(
-    answer: &Answer,
-    books: &mut BookDelta,
-    kind: EventKind,
-    column: BookColumn,
-    settlement: &mut Settlement,
-) {
+fn end_the_rest(answer: &Answer, books: &mut BookDelta, rest: &Rest, settlement: &mut Settlement) {
+    let (kind, column, reason) = rest.ending();
     if answer.plan.routing != Routing::Fallback {
         return;
     }
@@ -220,7 +264,7 @@ fn end_the_rest(
         let Some(spec) = answer.plan.tasks().get(ordinal) else { continue };
         let mut event = Event::new(task, 1, kind, answer.at);
         event.channel = Some(spec.channel);
-        event.reason = reason(kind);
+        event.reason = reason.map(Into::into);
         settlement.without_turn.push((spec.channel, kind.name()));
         settlement.events.push(event);
         books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(column), 1);

@@ -14,6 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Answer, AnswerKind};
+use super::dead_addresses::DeadAddresses;
 use super::deliveries::Deliveries;
 use super::metrics::SettleMetrics;
 use super::retry::RetryPolicy;
@@ -21,7 +22,7 @@ use super::settle::settle;
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Categories, Channel, Event, EventKind, Plan, ShardId, TaskId};
+use crate::domain::{Categories, Channel, Event, EventKind, Plan, ShardId, SkipReason, TaskId};
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
@@ -162,6 +163,8 @@ pub struct SettlerArguments {
     pub dispatch: Arc<DispatchHandle>,
     pub timers: Arc<TimersHandle>,
     pub brakes: Arc<Brakes>,
+    /// Who notes the addresses that are gone.
+    pub dead_addresses: Arc<DeadAddresses>,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }
@@ -224,6 +227,7 @@ impl SettlerState {
         // In the order of the shards, so that a run can be repeated.
         let mut groups: BTreeMap<ShardId, Group> = BTreeMap::new();
         for answer in answers {
+            self.arguments.dead_addresses.learn(answer);
             let group = groups.entry(answer.task.position.shard).or_default();
             let settlement = settle(answer, &self.arguments.policy, &self.arguments.categories, &mut group.batch.books);
             if self.arguments.deliveries.is_some() {
@@ -323,7 +327,8 @@ impl SettlerState {
 /// one without the other.
 fn is_true_for_all(event: &Event, batch: &[Event]) -> bool {
     match event.kind {
-        EventKind::Sent | EventKind::Skipped => true,
+        EventKind::Sent => true,
+        EventKind::Skipped => event.reason.as_deref() == Some(SkipReason::DeliveredElsewhere.name()),
         EventKind::Scheduled if event.attempt == 1 => {
             let is_before = |other: &Event| {
                 other.kind == EventKind::Sent

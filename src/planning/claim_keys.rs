@@ -3,7 +3,7 @@
 use ring::digest;
 
 use super::{Policy, canonical};
-use crate::domain::{ClaimKey, Content, NotificationRequest};
+use crate::domain::{ClaimKey, Content, NotificationRequest, UserKey};
 
 /// The business key of a notification: of its own `dedup_key`, or else of who gets what; `None` where neither is given or
 /// the window is zero. `scratch` is reused from call to call.
@@ -25,9 +25,41 @@ pub(super) fn business_key(request: &NotificationRequest, policy: &Policy, scrat
         put_content(scratch, &request.content);
         scratch.extend_from_slice(&canonical::hash(&request.data).to_le_bytes());
     }
-    let hash = digest::digest(&digest::SHA256, scratch);
-    let half = hash.as_ref().first_chunk().expect("a SHA-256 hash has 32 bytes");
-    Some(ClaimKey(u128::from_be_bytes(*half)))
+    Some(ClaimKey(half(scratch)))
+}
+
+/// What kind of message it is, whatever its data: its template, or its own content.
+pub(super) fn message_type(content: &Content, scratch: &mut Vec<u8>) -> u64 {
+    scratch.clear();
+    put_content(scratch, content);
+    short(scratch)
+}
+
+pub(super) fn category(name: &str) -> u64 {
+    short(name.as_bytes())
+}
+
+/// What of a user is counted together, as so many keys as notifications may be on the way to the disk at once: each of them holds
+/// some. `scratch` is reused from call to call.
+pub(super) fn received_key(user: &UserKey, scope: (u8, u64), slot: u32, scratch: &mut Vec<u8>) -> ClaimKey {
+    scratch.clear();
+    put(scratch, b"received");
+    put(scratch, user.tenant.as_bytes());
+    put(scratch, user.user_id.as_bytes());
+    scratch.push(scope.0);
+    scratch.extend_from_slice(&scope.1.to_le_bytes());
+    scratch.extend_from_slice(&slot.to_le_bytes());
+    ClaimKey(half(scratch))
+}
+
+fn half(bytes: &[u8]) -> u128 {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    u128::from_be_bytes(*hash.as_ref().first_chunk().expect("a SHA-256 hash has 32 bytes"))
+}
+
+/// Enough to tell a tenant's own messages apart: they are compared for one user only.
+fn short(bytes: &[u8]) -> u64 {
+    (half(bytes) >> 64) as u64
 }
 
 fn put_content(scratch: &mut Vec<u8>, content: &Content) {

@@ -5,18 +5,24 @@
 //! written before its claim is released. Windows are measured between the times at which the notifications were
 //! accepted, so that neither a backlog nor a replay changes what is a duplicate.
 
+mod budgets;
 mod people;
+mod received;
+mod second_look;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use budgets::Budgets;
 pub use people::People;
+pub use second_look::{SecondLook, look_again};
 
 use super::gates::{self, Case};
 use super::{Policy, claim_keys, routing};
 use crate::coordination::{Claims, Wanted};
-use crate::domain::{BrakeSet, ClaimKey, NotificationRequest, Position, Timestamp, User};
-use crate::store::{ClaimRows, StoreError};
+use crate::domain::{BrakeSet, ClaimKey, NotificationRequest, Position, ShardId, Timestamp, User};
+use crate::store::{ClaimRows, ReceivedRows, StoreError, TaskLog};
+use received::Counts;
 
 /// What is known of a batch, in its order.
 #[derive(Debug, Clone, Default)]
@@ -42,10 +48,23 @@ pub struct CandidateFacts {
     pub is_online: bool,
     /// By [`crate::domain::AddressKind`]: whether nothing is sent to the address that it would use.
     pub suppressed: [bool; 2],
-    /// What its user got before; `None`: it is not counted, as long as no store keeps it.
+    /// What its user got before; `None`: nothing counts it, or it has no user, or is not sent anyway.
     pub received: Option<Received>,
     /// What was stopped by hand; `None`: nothing.
     pub brakes: Option<Arc<BrakeSet>>,
+    /// Whether its cost was paid; `None`: its category has no budget, or it costs nothing, or is not sent anyway.
+    pub budget: Option<BudgetFact>,
+}
+
+/// What the budget of its category says of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetFact {
+    /// There was enough for it on the day on which it goes out.
+    Paid,
+    /// There was enough for it on another day, which begins then.
+    From(Timestamp),
+    /// There is not enough for it before it expires.
+    Spent,
 }
 
 /// What a user was sent, or is about to be: what ended otherwise does not count.
@@ -53,9 +72,9 @@ pub struct CandidateFacts {
 pub struct Received {
     /// Of the request's type (its template) within the window of fatigue.
     pub of_type: u32,
-    /// Of its category within the last 24 hours.
+    /// Of its category within any 24 hours around it.
     pub of_category: u32,
-    /// Of all categories that do not ignore caps, within the last 24 hours.
+    /// Of all categories that do not ignore caps, within any 24 hours around it.
     pub in_all: u32,
 }
 
@@ -63,10 +82,31 @@ pub struct Received {
 pub struct Sources<'a> {
     pub claims: &'a dyn Claims,
     pub rows: &'a dyn ClaimRows,
+    /// What users got before ...
+    pub received: &'a dyn ReceivedRows,
+    /// ... and what became of it.
+    pub stories: &'a dyn TaskLog,
     pub people: &'a People,
     pub brakes: &'a Arc<BrakeSet>,
+    pub budgets: &'a Budgets,
     /// Whether the notification was cancelled before it was planned.
     pub is_cancelled: &'a (dyn Fn(Position) -> bool + Sync),
+}
+
+/// Where facts are read without claiming anything.
+pub struct Shelves<'a> {
+    pub rows: &'a dyn ClaimRows,
+    pub received: &'a dyn ReceivedRows,
+    pub stories: &'a dyn TaskLog,
+    pub people: &'a People,
+    pub brakes: &'a Arc<BrakeSet>,
+}
+
+impl<'a> Sources<'a> {
+    fn shelves(&self) -> Shelves<'a> {
+        let Self { rows, received, stories, people, brakes, .. } = *self;
+        Shelves { rows, received, stories, people, brakes }
+    }
 }
 
 /// Reads the facts of a batch and claims its keys. On an error nothing is left claimed.
@@ -96,17 +136,20 @@ pub async fn gather(
 pub async fn peek(
     request: &NotificationRequest,
     policy: &Policy,
-    rows: &dyn ClaimRows,
-    people: &People,
-    brakes: &Arc<BrakeSet>,
+    shelves: &Shelves<'_>,
 ) -> Result<CandidateFacts, StoreError> {
-    let mut facts = CandidateFacts { brakes: on(brakes), ..CandidateFacts::default() };
-    people::read(people, &[request], policy, request.accepted_at, std::slice::from_mut(&mut facts)).await?;
+    let mut facts = CandidateFacts { brakes: on(shelves.brakes), ..CandidateFacts::default() };
+    people::read(shelves.people, &[request], policy, request.accepted_at, std::slice::from_mut(&mut facts)).await?;
     if let Some(key) = claim_keys::business_key(request, policy, &mut Vec::new()) {
-        let row = rows.claims(&[key]).await?.pop().flatten();
+        let row = shelves.rows.claims(&[key]).await?.pop().flatten();
         facts.business_key = Some(key);
         facts.business_holder = row.filter(|row| row.expires_at > request.accepted_at).map(|row| row.owner);
     }
+    // No position is looked at: nothing is claimed or kept.
+    let nowhere = Position::new(ShardId { generation: 0, lane: request.priority, partition: 0 }, u64::MAX);
+    let mut counts = Counts::of(&[(nowhere, request)], policy, request.accepted_at, std::slice::from_ref(&facts));
+    counts.read(shelves).await?;
+    counts.tell(std::slice::from_mut(&mut facts));
     Ok(facts)
 }
 
@@ -115,7 +158,8 @@ fn on(brakes: &Arc<BrakeSet>) -> Option<Arc<BrakeSet>> {
     Some(brakes.clone()).filter(|brakes| !brakes.is_empty())
 }
 
-/// Retry keys first, then the business keys of what would really be sent: a notification that is skipped for another
+/// Retry keys first, then what is counted of the users, then the business keys of what would really be sent: a notification that
+/// is skipped for another
 /// reason must not look, even for a moment, as if it held the key.
 async fn claim_all(
     batch: &[(Position, NotificationRequest)],
@@ -129,13 +173,19 @@ async fn claim_all(
     for (wish, holder) in wishes.iter().zip(holders) {
         facts.candidates[wish.index].retry_holder = holder;
     }
+    let items: Vec<(Position, &NotificationRequest)> = batch.iter().map(|(position, one)| (*position, one)).collect();
+    let mut counts = Counts::of(&items, policy, now, &facts.candidates);
+    counts.claim(sources.claims, &mut facts.claimed).await;
+    counts.read(&sources.shelves()).await?;
+    counts.tell(&mut facts.candidates);
     let wishes = business_wishes(batch, policy, &facts.candidates, now);
     let holders = claim(sources, &wishes, &mut facts.claimed).await?;
     for (wish, holder) in wishes.iter().zip(holders) {
         facts.candidates[wish.index].business_key = Some(wish.wanted.key);
         facts.candidates[wish.index].business_holder = holder;
     }
-    Ok(())
+    counts.tell_in_turn(&items, policy, now, &mut facts.candidates);
+    sources.budgets.pay(&items, policy, now, &mut facts.candidates).await
 }
 
 /// A key that an item of the batch asks for.

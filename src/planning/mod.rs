@@ -13,6 +13,7 @@ mod endpoint;
 mod facts;
 mod claim_keys;
 mod canonical;
+mod received;
 
 #[cfg(test)]
 mod testing;
@@ -21,8 +22,12 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use facts::{CandidateFacts, Facts, People, Received, Sources, gather, peek};
+pub use facts::{
+    BudgetFact, Budgets, CandidateFacts, Facts, People, Received, SecondLook, Shelves, Sources, gather, look_again,
+    peek,
+};
 pub use policy::{Policy, RoutingPolicy};
+pub use received::received_row;
 
 use crate::domain::{
     Decision, Disposition, NotificationRequest, Plan, PlanClaim, Position, ShardId, SkipReason, TaskSpec, Timestamp,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::domain::{Calendar, Categories, Category, Channel, NotificationRequest, QuietHours, User, Zone};
+use crate::domain::{Calendar, Categories, Category, Channel, NotificationRequest, QuietHours, User, Zone, millionths};
 
 /// Planning's share of the configuration; the same for every request.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Policy {
     pub retry_window: Duration,
     /// By [`Channel::index`]: whether a provider serves the channel.
     pub has_provider: [bool; 7],
+    /// By [`Channel::index`]: what a message costs with the cheapest provider of the channel, in millionths.
+    pub costs: [u64; 7],
     pub categories: Categories,
     pub routing: RoutingPolicy,
     /// Of users without their own, in categories without their own; `None`: there are none.
@@ -23,6 +25,8 @@ pub struct Policy {
     pub zone: Zone,
     /// How many reminders of one type a user gets within the window of fatigue.
     pub reminders_max: u32,
+    /// That window.
+    pub fatigue_window: Duration,
     /// The most that a user gets in a day, of all categories that do not ignore caps; `None`: no bound.
     pub daily_cap: Option<u32>,
 }
@@ -66,12 +70,14 @@ impl Policy {
             dedup_window: config.dedup.window,
             retry_window: config.dedup.idempotency,
             has_provider: costs.map(|cost| cost.is_some()),
+            costs: costs.map(|cost| millionths(cost.unwrap_or(0.0))),
             categories: config.categories().expect("a configuration without its default category is refused"),
             routing: RoutingPolicy::new(&config.routing, &costs),
             quiet_hours: config.usual_quiet_hours(),
             calendars: config.special_days(),
             zone: config.planning.timezone.0.clone(),
             reminders_max: config.fatigue.max,
+            fatigue_window: config.fatigue.window,
             daily_cap: config.fatigue.daily_cap,
         }
     }

@@ -1,6 +1,7 @@
 //! When: not before the time asked for, and not while a gate holds it. Several holds follow upon each other: a holiday may begin
 //! in a quiet night, and end in another.
 
+use super::BudgetFact;
 use super::gates::{Case, HOLD_GATES};
 use crate::domain::{Decision, Step, Timestamp, Verdict};
 
@@ -19,14 +20,19 @@ const ROUNDS_MAX: usize = 64;
 /// Finds the first instant, from the time asked for on, at which no gate holds.
 pub(super) fn find(case: &Case<'_>) -> Times {
     let (request, category) = (case.request, case.category);
+    // What is paid for on another day goes out no earlier.
+    let paid_from = match case.facts.budget {
+        Some(BudgetFact::From(day)) => Some(day),
+        _ => None,
+    };
     let is_free = category.ignores_quiet_hours && category.ignores_holidays;
     if is_free && request.local_time.is_none() {
-        return Times { due: request.deliver_at.filter(|at| *at > case.now), ..Times::default() };
+        return Times { due: request.deliver_at.max(paid_from).filter(|at| *at > case.now), ..Times::default() };
     }
     let zone = case.policy.zone(case.user());
     // From the acceptance on, so that a backlog does not make it a day later.
     let local = || request.local_time.map(|time| zone.next(time, request.accepted_at));
-    let mut at = request.deliver_at.or_else(local).unwrap_or(case.now).max(case.now);
+    let mut at = request.deliver_at.or_else(local).unwrap_or(case.now).max(case.now).max(paid_from.unwrap_or_default());
     let mut held = [None; HOLD_GATES.len()];
     for _ in 0..ROUNDS_MAX {
         let mut holds = HOLD_GATES.iter().map(|gate| (gate.until)(case, &zone, at)).enumerate();

@@ -10,12 +10,13 @@ use crate::config;
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{
     Brake, BrakeEffect, BrakeKind, BrakeNames, BrakeScope, BrakeSet, Categories, Category, Channel, ClaimKey, Content,
-    NotificationRequest, Plan, Position, Priority, Recipient, Routing, ShardId, Source, SuppressedAddress, Suppression,
-    Timestamp, User, UserEntry, UserKey,
+    Event, NotificationRequest, Plan, Position, Priority, Recipient, Routing, ShardId, Source, Story,
+    SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
 use crate::store::{
-    ClaimRow, ClaimRows, ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange,
-    Users,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedEntry, ReceivedRow,
+    ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users,
+    WriteBatch,
 };
 
 pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -163,12 +164,19 @@ impl Claims for FakeClaims {
 #[derive(Default)]
 pub(super) struct FakeRows {
     pub(super) rows: Mutex<HashMap<ClaimKey, ClaimRow>>,
+    /// What users got, and what became of it.
+    pub(super) received: Mutex<Vec<ReceivedRow>>,
+    pub(super) stories: Mutex<HashMap<Position, Story>>,
+    pub(super) drawn: Mutex<HashMap<(BudgetKey, u64), u64>>,
     pub(super) fails: bool,
 }
 
 impl FakeRows {
     /// Writes what a store would write of a plan.
-    pub(super) fn write(&self, plan: &Plan) {
+    pub(super) fn write(&self, plan: &Plan, received: Option<ReceivedRow>) {
+        self.received.lock().expect("not poisoned").extend(received);
+        let story = Story { plan: plan.clone(), events: Vec::new() };
+        self.stories.lock().expect("not poisoned").insert(plan.position, story);
         let mut rows = self.rows.lock().expect("no test panics while it holds the lock");
         for claim in &plan.claims {
             let (key, expires_at, body_hash) = (claim.key, claim.expires_at, claim.body_hash);
@@ -185,5 +193,55 @@ impl ClaimRows for FakeRows {
         }
         let rows = self.rows.lock().expect("no test panics while it holds the lock");
         Ok(keys.iter().map(|key| rows.get(key).copied()).collect())
+    }
+}
+
+#[async_trait]
+impl ReceivedRows for FakeRows {
+    async fn received(&self, users: &[UserKey]) -> Result<Vec<Vec<ReceivedEntry>>, StoreError> {
+        let received = self.received.lock().expect("not poisoned");
+        let of = |user: &UserKey| received.iter().filter(|row| row.user == *user).map(|row| row.entry).collect();
+        Ok(users.iter().map(of).collect())
+    }
+}
+
+#[async_trait]
+impl TaskLog for FakeRows {
+    async fn write(&self, _: ShardId, _: WriteBatch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+        let stories = self.stories.lock().expect("not poisoned");
+        Ok(positions.iter().map(|position| stories.get(position).cloned()).collect())
+    }
+
+    async fn block(&self, _: ShardId, _: u64) -> Result<Vec<Story>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn loose_events(&self, _: ShardId, _: u64) -> Result<Vec<Event>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
+        Ok(Cursors::default())
+    }
+
+    async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
+        Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl BudgetRows for FakeRows {
+    async fn draw(&self, key: &BudgetKey, process: u64, total: u64) -> Result<(), StoreError> {
+        self.drawn.lock().expect("not poisoned").insert((key.clone(), process), total);
+        Ok(())
+    }
+
+    async fn drawn(&self, key: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        let drawn = self.drawn.lock().expect("not poisoned");
+        Ok(drawn.iter().filter(|((of, _), _)| of == key).map(|((_, process), total)| (*process, *total)).collect())
     }
 }

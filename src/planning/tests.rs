@@ -1,6 +1,7 @@
 //! Whole batches: what is claimed, who wins, and what holds for every plan.
 
 mod people;
+mod received;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{
-    BrakeEffect, BrakeKind, Channel, ClaimKey, Idempotency, NotificationId, Priority, Recipient, Routing, Step,
-    TimeOfDay,
+    BrakeEffect, BrakeKind, BrakeSet, Channel, ClaimKey, Idempotency, NotificationId, Priority, Recipient, Routing,
+    Step, TimeOfDay,
 };
 use crate::users::{Copies, LocalChanges};
 
@@ -27,6 +28,9 @@ struct World {
     store: Arc<FakePeople>,
     people: People,
     changes: Arc<LocalChanges>,
+    policy: Policy,
+    budgets: Budgets,
+    brakes: Arc<BrakeSet>,
 }
 
 impl Default for World {
@@ -49,26 +53,33 @@ impl World {
             people: People::new(store.clone(), store.clone(), copies),
             store,
             changes,
+            policy: policy(),
+            budgets: Budgets::new(Arc::new(FakeRows::default()), 0),
+            brakes: no_brakes(),
         }
     }
 
     fn gather(&self, batch: &Batch) -> Facts {
         let is_cancelled = |position| self.cancelled.contains(&position);
-        let sources = Sources {
-            claims: &self.claims,
-            rows: &self.rows,
-            people: &self.people,
-            brakes: &no_brakes(),
-            is_cancelled: &is_cancelled,
-        };
-        block_on(gather(batch, &policy(), &sources, NOW)).expect("the rows can be read")
+        let sources = Sources { is_cancelled: &is_cancelled, ..self.sources() };
+        block_on(gather(batch, &self.policy, &sources, NOW)).expect("the rows can be read")
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        let Self { claims, rows, people, brakes, budgets, .. } = self;
+        Sources { claims, rows, received: rows, stories: rows, people, brakes, budgets, is_cancelled: &|_| false }
+    }
+
+    fn shelves(&self) -> Shelves<'_> {
+        let Self { rows, people, brakes, .. } = self;
+        Shelves { rows, received: rows, stories: rows, people, brakes }
     }
 
     /// Plans a batch and makes it durable.
     fn run(&self, batch: Batch) -> Vec<Arc<Plan>> {
         let facts = self.gather(&batch);
-        let plans = plan_batch(batch, &facts, &policy(), NOW);
-        plans.iter().for_each(|plan| self.rows.write(plan));
+        let plans = plan_batch(batch, &facts, &self.policy, NOW);
+        plans.iter().for_each(|plan| self.rows.write(plan, received_row(plan, &self.policy)));
         block_on(self.claims.release(&facts.claimed));
         plans
     }
@@ -207,14 +218,8 @@ fn nothing_stays_claimed_in_flight_once_a_batch_is_durable() {
 #[test]
 fn a_store_that_cannot_be_read_leaves_nothing_claimed() {
     let world = World { rows: FakeRows { fails: true, ..FakeRows::default() }, ..World::default() };
-    let sources = Sources {
-        claims: &world.claims,
-        rows: &world.rows,
-        people: &world.people,
-        brakes: &no_brakes(),
-        is_cancelled: &|_| false,
-    };
-    assert!(block_on(gather(&batch([keyed("a"), retried(1)]), &policy(), &sources, NOW)).is_err());
+    let failed = block_on(gather(&batch([keyed("a"), retried(1)]), &policy(), &world.sources(), NOW));
+    assert!(failed.is_err());
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
 
@@ -222,9 +227,9 @@ fn a_store_that_cannot_be_read_leaves_nothing_claimed() {
 fn a_look_at_the_facts_finds_the_holder_and_claims_nothing() {
     let world = World::default();
     world.run(batch([keyed("a")]));
-    let peeked = block_on(peek(&keyed("a"), &policy(), &world.rows, &world.people, &no_brakes())).expect("readable");
+    let peeked = block_on(peek(&keyed("a"), &policy(), &world.shelves())).expect("readable");
     assert_eq!(peeked.business_holder, Some(position(0)));
-    let peeked = block_on(peek(&keyed("b"), &policy(), &world.rows, &world.people, &no_brakes())).expect("readable");
+    let peeked = block_on(peek(&keyed("b"), &policy(), &world.shelves())).expect("readable");
     assert_eq!(peeked.business_holder, None);
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
@@ -320,8 +325,8 @@ proptest! {
 
     #[test]
     fn decisions_stand_in_the_order_of_the_gates_and_steps(batch in any_batch()) {
-        // Brakes are asked where one is on.
-        let gates: Vec<Step> = GATES.iter().map(|gate| gate.step).filter(|step| *step != Step::Brakes).collect();
+        // Those that are always asked: no brake is on, and nothing is known of users here.
+        let gates = [Step::Cancelled, Step::Expiry, Step::Idempotency, Step::Dedup];
         for plan in World::default().run(batch) {
             let steps: Vec<Step> = plan.decisions.iter().map(|decision| decision.step).collect();
             prop_assert!(steps.iter().is_sorted_by_key(|step| rank(*step)));

@@ -8,7 +8,7 @@ use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessag
 use crate::brakes::Brakes;
 use crate::domain::{Disposition, NotificationRequest};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, People, Policy};
+use crate::planning::{self, People, Policy, Shelves};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
@@ -50,7 +50,9 @@ impl DryRun for DryRunner {
         let now = request.accepted_at;
         // A node that only takes requests does not follow them.
         self.brakes.refresh().await?;
-        let facts = planning::peek(&request, &self.policy, &*self.store, &self.people, &self.brakes.set()).await?;
+        let (store, people, brakes) = (&*self.store, &*self.people, &self.brakes.set());
+        let shelves = Shelves { rows: store, received: store, stories: store, people, brakes };
+        let facts = planning::peek(&request, &self.policy, &shelves).await?;
         let plan = planning::dry_run(request, &facts, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),

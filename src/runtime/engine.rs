@@ -34,15 +34,16 @@ use crate::domain::Channel;
 use crate::intake::{AcceptedKeys, Reading};
 use crate::log::{Membership, SharedLog};
 use crate::outcomes::{
-    Cancellations, Deliveries, DeliveriesActor, DeliveriesArguments, ReadAgain, Replays, RetryPolicy, SettlerActor,
-    SettlerArguments, SettlerHandle,
+    Cancellations, DeadAddresses, Deliveries, DeliveriesActor, DeliveriesArguments, ReadAgain, Replays, RetryPolicy,
+    SettlerActor, SettlerArguments, SettlerHandle,
 };
 use crate::ownership::{BeatActor, BeatArguments, LeaseKeeper, Ownership, Standing};
-use crate::planning::{People, Policy};
+use crate::planning::{Budgets, People, Policy};
 use crate::providers::SharedProvider;
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
 use crate::timers::{HeldActor, HeldArguments, SweepActor, SweepArguments, TimersHandle};
+use crate::users::Directory;
 
 /// The longest a stage may take to end after its last message.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -62,6 +63,10 @@ pub struct EngineParts {
     /// What planning knows of users and addresses.
     pub people: Arc<People>,
     pub brakes: Arc<Brakes>,
+    /// What messages may still cost.
+    pub budgets: Arc<Budgets>,
+    /// Where it is noted which addresses are gone.
+    pub users: Arc<Directory>,
     pub accepted_keys: Arc<AcceptedKeys>,
     /// Every provider twice, for the critical class and the rest: they share no connection.
     pub providers: [Vec<SharedProvider>; 2],
@@ -83,6 +88,7 @@ pub struct Engine {
     clock: SharedClock,
     settlers: [SettlerHandle; 2],
     deliveries: Option<Arc<Deliveries>>,
+    dead_addresses: Arc<DeadAddresses>,
     stop: CancellationToken,
     drain_timeout: Duration,
     shards: Arc<Shards>,
@@ -125,6 +131,7 @@ impl Engine {
         for supervisor in supervisors {
             stop(supervisor).await;
         }
+        self.dead_addresses.close().await;
         self.shards.release_all().await;
         let following = self.following.lock().await.take();
         if let Some(following) = following
@@ -160,6 +167,7 @@ struct Builder {
     timers: Arc<TimersHandle>,
     settlers: [SettlerHandle; 2],
     cancellations: Arc<Cancellations>,
+    dead_addresses: Arc<DeadAddresses>,
     reading: Arc<Reading>,
     /// None where nobody else reads the log.
     deliveries: Option<Arc<Deliveries>>,
@@ -190,8 +198,10 @@ impl Builder {
             dispatch.clone(),
             deliveries.clone(),
         );
+        let dead_addresses = DeadAddresses::start(parts.users.clone());
         Self {
             parts,
+            dead_addresses,
             ownership,
             dispatch,
             timers: Arc::default(),
@@ -266,6 +276,7 @@ impl Builder {
             clock,
             settlers: self.settlers,
             deliveries: self.deliveries,
+            dead_addresses: self.dead_addresses,
             stop: self.stop,
             drain_timeout,
             shards,
@@ -334,6 +345,7 @@ impl Builder {
             dispatch: self.dispatch.clone(),
             timers: self.timers.clone(),
             brakes: self.parts.brakes.clone(),
+            dead_addresses: self.dead_addresses.clone(),
             deliveries: self.deliveries.clone(),
         };
         Child {
@@ -403,6 +415,8 @@ impl Builder {
             store: self.parts.store.clone(),
             ownership: self.ownership.clone(),
             renderer: self.parts.renderer.clone(),
+            policy: self.parts.policy.clone(),
+            people: self.parts.people.clone(),
             settler: self.settlers[class as usize].clone(),
             dispatch: self.dispatch.clone(),
             brakes: self.parts.brakes.clone(),

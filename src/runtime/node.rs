@@ -22,7 +22,7 @@ use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
 use crate::ownership::LeaseKeeper;
-use crate::planning::{People, Policy};
+use crate::planning::{Budgets, People, Policy};
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::NodeName;
@@ -95,6 +95,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
                 policy: policy.clone(),
                 people: people.clone(),
                 brakes: brakes.clone(),
+                users: users.clone(),
+                budgets: Arc::new(Budgets::new(store.clone(), random_number()?)),
                 accepted_keys: accepted_keys.clone(),
                 providers,
                 critical: critical.handle(),

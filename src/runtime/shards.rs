@@ -295,6 +295,7 @@ impl Shards {
             policy: parts.policy.clone(),
             people: parts.people.clone(),
             brakes: parts.brakes.clone(),
+            budgets: parts.budgets.clone(),
             clock: parts.clock.clone(),
             store: parts.store.clone(),
             coordination: parts.coordination.clone(),

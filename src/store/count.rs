@@ -1,7 +1,7 @@
 //! What the rows of a notification are in the books. Pure: the books of a shard are the sum of this over all its rows.
 
 use super::rows::{BookColumn, BookDelta};
-use crate::domain::{Disposition, Plan, Routing, SkipReason, Story, TaskState};
+use crate::domain::{Disposition, Event, EventKind, Plan, Routing, SkipReason, Story, TaskState};
 
 impl BookDelta {
     /// Enters a plan of which nothing has happened yet: an item for each task, or one where there is none.
@@ -10,7 +10,7 @@ impl BookDelta {
         match &plan.disposition {
             Disposition::Skipped(reason) => {
                 self.add(source, BookColumn::In, 1);
-                self.add(source, of_skip(reason), 1);
+                self.add(source, BookColumn::of_skip(reason), 1);
             }
             Disposition::Tasks(tasks) => {
                 let count = tasks.len() as i64;
@@ -28,45 +28,55 @@ impl BookDelta {
         if story.events.is_empty() || story.plan.tasks().is_empty() {
             return self.enter_plan(&story.plan);
         }
-        for state in story.states() {
+        for (ordinal, state) in story.states().into_iter().enumerate() {
             self.shift(story.plan.source, None, Some(BookColumn::In), 1);
-            self.shift(story.plan.source, None, of_state(state), 1);
+            self.shift(story.plan.source, None, of_state(story, ordinal, state), 1);
         }
     }
 }
 
-fn of_skip(reason: &SkipReason) -> BookColumn {
-    match reason {
-        SkipReason::Duplicate { .. } => BookColumn::SkippedDuplicate,
-        SkipReason::Expired => BookColumn::Expired,
-        SkipReason::Cancelled => BookColumn::Cancelled,
-        SkipReason::NoAddress => BookColumn::SkippedNoAddress,
-        SkipReason::NoProvider => BookColumn::SkippedNoProvider,
-        SkipReason::DeliveredElsewhere => BookColumn::SkippedDeliveredElsewhere,
-        SkipReason::NoConsent => BookColumn::SkippedNoConsent,
-        SkipReason::Suppressed => BookColumn::SkippedSuppressed,
-        SkipReason::Fatigue => BookColumn::SkippedFatigue,
-        SkipReason::DailyCap => BookColumn::SkippedDailyCap,
-        SkipReason::Erased => BookColumn::SkippedErased,
-        SkipReason::Budget => BookColumn::SkippedBudget,
+impl BookColumn {
+    /// Where what was skipped stands.
+    pub fn of_skip(reason: &SkipReason) -> Self {
+        match reason {
+            SkipReason::Duplicate { .. } => BookColumn::SkippedDuplicate,
+            SkipReason::Expired => BookColumn::Expired,
+            SkipReason::Cancelled => BookColumn::Cancelled,
+            SkipReason::NoAddress => BookColumn::SkippedNoAddress,
+            SkipReason::NoProvider => BookColumn::SkippedNoProvider,
+            SkipReason::DeliveredElsewhere => BookColumn::SkippedDeliveredElsewhere,
+            SkipReason::NoConsent => BookColumn::SkippedNoConsent,
+            SkipReason::Suppressed => BookColumn::SkippedSuppressed,
+            SkipReason::Fatigue => BookColumn::SkippedFatigue,
+            SkipReason::DailyCap => BookColumn::SkippedDailyCap,
+            SkipReason::Erased => BookColumn::SkippedErased,
+            SkipReason::Budget => BookColumn::SkippedBudget,
+        }
     }
 }
 
 /// `None`: it is open and waits for nothing.
-fn of_state(state: TaskState) -> Option<BookColumn> {
+fn of_state(story: &Story, ordinal: usize, state: TaskState) -> Option<BookColumn> {
     Some(match state {
         TaskState::Pending { .. } => return None,
         TaskState::Scheduled { .. } => BookColumn::Scheduled,
         TaskState::Waiting => BookColumn::Waiting,
         TaskState::Sent | TaskState::Delivered => BookColumn::Sent,
         TaskState::Merged => BookColumn::Merged,
-        // Of a task that was planned no other reason is known.
-        TaskState::Skipped => BookColumn::SkippedDeliveredElsewhere,
+        TaskState::Skipped => of_skipped(story, ordinal),
         TaskState::Cancelled => BookColumn::Cancelled,
         TaskState::Expired => BookColumn::Expired,
         TaskState::Failed { .. } => BookColumn::Failed,
         TaskState::Unknown { .. } => BookColumn::Unknown,
     })
+}
+
+/// Why a task that was planned was skipped, its event says.
+fn of_skipped(story: &Story, ordinal: usize) -> BookColumn {
+    let is_it = |event: &&Event| usize::from(event.task.ordinal) == ordinal && event.kind == EventKind::Skipped;
+    let event = story.events.iter().filter(is_it).min_by_key(|event| event.sequence());
+    let reason = event.and_then(|event| SkipReason::of_task(event.reason.as_deref()?));
+    BookColumn::of_skip(&reason.unwrap_or(SkipReason::DeliveredElsewhere))
 }
 
 /// Which rows are in the books, by the numbers of their writes: those up to one, but for some.

@@ -7,9 +7,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::{
-    Books, BrakeRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
-    TimerRow, Timers, UserChange, Users, WriteBatch,
+    Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
+    History, HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows, SharedStore, StoreError, SuppressionChange,
+    SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
     Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
@@ -35,6 +35,9 @@ enum Operation {
     Timers,
     Claims,
     Hold,
+    Received,
+    Draw,
+    Drawn,
     History,
     DeadLetters,
     DeadLetter,
@@ -47,7 +50,7 @@ enum Operation {
     WriteBrake,
 }
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 22] = [
     "write",
     "stories",
     "block",
@@ -57,6 +60,9 @@ const NAMES: [&str; 19] = [
     "timers",
     "claims",
     "hold",
+    "received",
+    "draw",
+    "drawn",
     "history",
     "dead_letters",
     "dead_letter",
@@ -148,6 +154,24 @@ impl ClaimRows for Measured {
 
     async fn hold(&self, rows: &[ClaimRow]) -> Result<(), StoreError> {
         self.call(Operation::Hold, self.store.hold(rows)).await
+    }
+}
+
+#[async_trait]
+impl ReceivedRows for Measured {
+    async fn received(&self, users: &[UserKey]) -> Result<Vec<Vec<ReceivedEntry>>, StoreError> {
+        self.call(Operation::Received, self.store.received(users)).await
+    }
+}
+
+#[async_trait]
+impl BudgetRows for Measured {
+    async fn draw(&self, key: &BudgetKey, process: u64, total: u64) -> Result<(), StoreError> {
+        self.call(Operation::Draw, self.store.draw(key, process, total)).await
+    }
+
+    async fn drawn(&self, key: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        self.call(Operation::Drawn, self.store.drawn(key)).await
     }
 }
 

@@ -6,12 +6,14 @@
 
 mod assemble;
 mod brakes;
+mod budgets;
 mod count;
 mod cql;
 mod embedded;
 mod leases;
 mod measured;
 mod packed;
+mod received;
 mod rows;
 mod spill;
 mod users;
@@ -21,7 +23,11 @@ pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod conformance_brakes;
 #[cfg(test)]
+pub(crate) mod conformance_budgets;
+#[cfg(test)]
 pub(crate) mod conformance_leases;
+#[cfg(test)]
+pub(crate) mod conformance_received;
 #[cfg(test)]
 pub(crate) mod conformance_users;
 
@@ -30,6 +36,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use brakes::BrakeRows;
+pub use budgets::{BudgetKey, BudgetRows};
 pub use count::{Counted, Uncounted};
 #[cfg(test)]
 pub(crate) use cql::Place as CqlPlace;
@@ -37,6 +44,7 @@ pub use cql::{CqlStore, apply_schema, print_schema};
 pub use embedded::EmbeddedStore;
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
+pub use received::{RECEIVED_MAX, ReceivedEntry, ReceivedRow, ReceivedRows};
 pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter,
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
@@ -76,6 +84,9 @@ pub struct WriteBatch {
     pub timers: Vec<TimerRow>,
     /// A plan's claims and its entry in the user's history are written with it.
     pub plans: Vec<Arc<Plan>>,
+    /// What the plans' users will have got by them. Written before the plans where a backend has no atomic batch: one without its
+    /// plan says too much, and is written over by whoever plans again.
+    pub received: Vec<ReceivedRow>,
     pub events: Vec<Event>,
     pub dead_letters: Vec<DeadLetter>,
     /// Dead letters that were sent again or dismissed, and so leave the list.
@@ -89,6 +100,7 @@ impl WriteBatch {
     pub fn is_empty(&self) -> bool {
         self.timers.is_empty()
             && self.plans.is_empty()
+            && self.received.is_empty()
             && self.events.is_empty()
             && self.dead_letters.is_empty()
             && self.revived.is_empty()
@@ -181,9 +193,24 @@ pub trait DeadLetters: Send + Sync + 'static {
 }
 
 /// All of the store; stages ask for the trait they use.
-pub trait Store: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions + BrakeRows {}
+pub trait Store:
+    TaskLog + Timers + ClaimRows + ReceivedRows + BudgetRows + History + DeadLetters + Users + Suppressions + BrakeRows
+{
+}
 
-impl<T: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions + BrakeRows> Store for T {}
+impl<T> Store for T where
+    T: TaskLog
+        + Timers
+        + ClaimRows
+        + ReceivedRows
+        + BudgetRows
+        + History
+        + DeadLetters
+        + Users
+        + Suppressions
+        + BrakeRows
+{
+}
 
 /// A store as it is handed around.
 pub type SharedStore = Arc<dyn Store>;

@@ -47,9 +47,10 @@ impl Directory {
         Ok(self.users(std::slice::from_ref(key)).await?.pop().flatten())
     }
 
-    /// As the store has them now, in the order asked for.
+    /// As the store has them now, in the order asked for. Of whom nothing is known but that they were erased is nobody.
     pub async fn users(&self, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
-        self.store.users(keys).await
+        let users = self.store.users(keys).await?;
+        Ok(users.into_iter().map(|user| user.filter(User::is_somebody)).collect())
     }
 
     /// Durable on return. May be called again with the same changes after an error.

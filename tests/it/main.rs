@@ -26,3 +26,5 @@ mod processes;
 mod users;
 mod people;
 mod cases;
+mod caps;
+mod second_look;

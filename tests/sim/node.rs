@@ -10,12 +10,12 @@ use fanfare::domain::{Channel, Timestamp};
 use fanfare::intake::AcceptedKeys;
 use fanfare::log::SharedLog;
 use fanfare::ownership::LeaseKeeper;
-use fanfare::planning::{People, Policy};
+use fanfare::planning::{Budgets, People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts, brake_names};
 use fanfare::store::SharedStore;
-use fanfare::users::{Copies, LocalChanges};
+use fanfare::users::{Copies, Directory, LocalChanges};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -97,6 +97,7 @@ impl Node {
             Arc::new(LeaseKeeper::new(rows, clock.clone(), host.name.clone(), "".into(), kit.lease()))
         };
         let store: SharedStore = SimStore::new(world.clone(), host.clone());
+        let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
         let copies = Copies::new(0, Duration::ZERO, clock.clone(), Arc::new(LocalChanges::default()));
         let policy = Arc::new(Policy::new(&config, costs));
         let brakes = Brakes::open(store.clone(), brake_names(&policy, &providers)).await?;
@@ -108,7 +109,9 @@ impl Node {
             renderer: kit.renderer.clone(),
             policy,
             brakes,
-            people: Arc::new(People::new(store.clone(), store, copies)),
+            people: Arc::new(People::new(store.clone(), store.clone(), copies)),
+            users,
+            budgets: Arc::new(Budgets::new(store.clone(), 0)),
             accepted_keys: Arc::new(AcceptedKeys::default()),
             providers: [providers.clone(), providers],
             critical: Handle::current(),

@@ -9,9 +9,9 @@ use fanfare::domain::{
     UserKey,
 };
 use fanfare::store::{
-    Books, BrakeRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch, timer_bucket,
+    Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
+    History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace,
+    Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -236,6 +236,20 @@ impl ClaimRows for SimStore {
             keys.iter().map(row).collect()
         })
         .await
+    }
+}
+
+impl ReceivedRows for SimStore {}
+
+/// No category has a budget here.
+#[async_trait]
+impl BudgetRows for SimStore {
+    async fn draw(&self, _: &BudgetKey, _: u64, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

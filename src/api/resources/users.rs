@@ -131,7 +131,7 @@ struct ReceiptView<'a> {
     erased: ErasedView,
     /// Suppressions of the user's addresses stay, without the address.
     suppressions_without_address: usize,
-    not_erased: [&'static str; 3],
+    not_erased: [&'static str; 4],
 }
 
 #[derive(Debug, Serialize)]
@@ -145,14 +145,15 @@ struct ErasedView {
 }
 
 /// Said as it is, so that nobody tells a person more than was done.
-const NOT_ERASED: [&str; 3] = [
+const NOT_ERASED: [&str; 4] = [
     "notifications that were accepted for the user, with their contents and events: this version erases none of them; in a CQL \
      database they expire 30 days after their last task is over",
+    "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
     "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
     "in a CQL database the user's id and the names of attributes and devices, as keys of empty rows; backups and the log",
 ];
 
-/// Takes back all that the directory holds. Of a user of whom nothing is known it answers the same, with nothing in it: who
+/// Takes back all that the directory holds, and leaves a mark: what was accepted before is not sent any more. Of a user of whom nothing is known it answers the same, with nothing in it: who
 /// erases again must not be told that it failed.
 pub(in crate::api) async fn erase(
     State(api): State<Arc<Api>>,
@@ -163,10 +164,10 @@ pub(in crate::api) async fn erase(
     let user = api.parts.users.user(&key).await?.unwrap_or_default();
     // First: once the user is gone nobody knows the addresses any more.
     let suppressions_without_address = forget_addresses(&api, &key, &user).await?;
-    let entries = user.taken_back();
-    if !entries.is_empty() {
-        api.parts.users.write_users(vec![UserChange { key: key.clone(), entries }]).await?;
-    }
+    let now = api.parts.clock.now();
+    // Last: where this fails the caller comes again, and finds what is left.
+    let entries = user.taken_back().into_iter().chain([UserEntry::Erased(Some(now))]).collect();
+    api.parts.users.write_users(vec![UserChange { key: key.clone(), entries }]).await?;
     let count = |channels: &[Option<bool>; 7]| channels.iter().flatten().count();
     let erased = ErasedView {
         contact: present([
@@ -186,7 +187,7 @@ pub(in crate::api) async fn erase(
     };
     json(&ReceiptView {
         user_id: &key.user_id,
-        erased_at: api.parts.clock.now().to_string(),
+        erased_at: now.to_string(),
         erased,
         suppressions_without_address,
         not_erased: NOT_ERASED,

@@ -12,9 +12,10 @@ use crate::domain::{
     TaskSpec, TaskState,
 };
 use crate::intake::fakes::StoppedClock;
-use crate::outcomes::{Deliveries, SettlerActor, SettlerArguments, SettlerHandle};
+use crate::outcomes::{DeadAddresses, Deliveries, SettlerActor, SettlerArguments, SettlerHandle};
 use crate::ownership::{Ownership, Standing};
 use crate::store::{EmbeddedStore, TaskLog, WriteBatch};
+use crate::users::{Directory, LocalChanges};
 use crate::{config, disk};
 
 fn policy() -> RetryPolicy {
@@ -61,6 +62,7 @@ fn answer(plan: &Arc<Plan>, ordinal: usize, attempt: u8, outcome: Outcome) -> An
         plan: plan.clone(),
         was_scheduled: attempt > 1,
         provider: "mail".into(),
+        asked_at: Timestamp(900),
         at: Timestamp(1_000),
         kind: AnswerKind::Outcome(outcome),
     }
@@ -172,6 +174,46 @@ fn wrong_credentials_cost_no_attempt() {
     assert_eq!(states, [TaskState::Scheduled { attempt: 1, due: Timestamp(61_000) }]);
 }
 
+#[test]
+fn a_task_that_is_not_to_be_sent_any_more_is_skipped_with_its_reason_and_the_next_channel_has_its_turn() {
+    let check = |routing, reason: SkipReason, has_turn: bool, expected: &[TaskState]| {
+        let plan = plan(routing, &[Channel::Push, Channel::Email]);
+        let mut books = BookDelta::default();
+        books.enter_plan(&plan);
+        let mut skipped = answer(&plan, 0, 1, transient());
+        skipped.kind = AnswerKind::Skipped(reason.clone());
+        let settlement = settle(&skipped, &policy(), &categories(None), &mut books);
+        assert_eq!(settlement.timer.is_some(), has_turn, "{routing:?} {reason:?}");
+        assert!(settlement.dead_letter.is_none());
+        let story = Story { plan: (*plan).clone(), events: settlement.events };
+        assert_eq!(story.states(), expected, "{routing:?} {reason:?}");
+        let mut anew = BookDelta::default();
+        anew.enter_story(&story);
+        assert_eq!(books, anew, "the books say what the rows say");
+    };
+    let pending = TaskState::Pending { attempt: 1 };
+    check(Routing::All, SkipReason::NoConsent, false, &[TaskState::Skipped, pending]);
+    check(Routing::Fallback, SkipReason::Suppressed, true, &[TaskState::Skipped, pending]);
+    check(Routing::Fallback, SkipReason::Erased, false, &[TaskState::Skipped, TaskState::Skipped]);
+}
+
+#[test]
+fn a_task_that_is_held_waits_for_the_time_and_has_spent_no_attempt() {
+    let plan = plan(Routing::All, &[Channel::Email]);
+    let mut books = BookDelta::default();
+    books.enter_plan(&plan);
+    let mut held = answer(&plan, 0, 1, transient());
+    held.kind = AnswerKind::PutOff { until: Timestamp(9_000) };
+    let settlement = settle(&held, &policy(), &categories(None), &mut books);
+    let timer = settlement.timer.expect("it waits");
+    assert_eq!((timer.key.due, timer.key.attempt), (Timestamp(9_000), 1));
+    let story = Story { plan: (*plan).clone(), events: settlement.events };
+    assert_eq!(story.states(), [TaskState::Scheduled { attempt: 1, due: Timestamp(9_000) }]);
+    let mut anew = BookDelta::default();
+    anew.enter_story(&story);
+    assert_eq!(books, anew, "the books say what the rows say");
+}
+
 /// A settler that owns no shard: the next owner may have read the rows before an answer is written.
 struct FormerOwner {
     store: Arc<EmbeddedStore>,
@@ -197,6 +239,10 @@ impl FormerOwner {
             dispatch: Arc::new(DispatchHandle::new(room)),
             timers: Arc::default(),
             brakes: Brakes::with(store.clone(), BrakeNames::default(), Vec::new()),
+            dead_addresses: DeadAddresses::start(Arc::new(Directory::new(
+                store.clone(),
+                Arc::new(LocalChanges::default()),
+            ))),
             deliveries: Some(deliveries.clone()),
         };
         Actor::spawn(None, SettlerActor, arguments).await.expect("started");

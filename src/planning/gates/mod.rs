@@ -5,6 +5,7 @@ mod cancelled;
 mod brakes;
 mod expiry;
 mod idempotency;
+mod erased;
 mod dedup;
 mod provider;
 mod consent;
@@ -14,6 +15,7 @@ mod quiet_hours;
 mod holidays;
 mod fatigue;
 mod caps;
+mod budget;
 
 pub(super) use address::{add as add_addresses, text as address_text};
 pub(super) use brakes::stop_ways;
@@ -86,14 +88,16 @@ pub(super) struct HoldGate {
 }
 
 /// The gates in the order in which they are asked; the first to skip has the word.
-pub(super) const GATES: [Gate; 7] = [
+pub(super) const GATES: [Gate; 9] = [
     Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Erased, judge: erased::judge, is_asked: erased::is_asked, needs_claims: false },
     Gate { step: Step::Brakes, judge: brakes::judge, is_asked: brakes::is_asked, needs_claims: false },
     Gate { step: Step::Dedup, judge: dedup::judge, is_asked: always, needs_claims: true },
     Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
     Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
+    Gate { step: Step::Budget, judge: budget::judge, is_asked: budget::is_asked, needs_claims: false },
 ];
 
 fn always(_: &Case<'_>) -> bool {
@@ -113,6 +117,23 @@ pub(super) const HOLD_GATES: [HoldGate; 2] = [
     HoldGate { step: Step::QuietHours, until: quiet_hours::until },
     HoldGate { step: Step::Holidays, until: holidays::until },
 ];
+
+/// What may have changed on a channel since it was planned: the gates that ask what is known of the user and the address.
+pub(super) fn judge_again(case: &Case<'_>, channel: Channel) -> Verdict {
+    let verdicts = [erased::judge(case), consent::judge(case, channel), suppression::judge(case, channel)];
+    verdicts.into_iter().find(|verdict| *verdict != Verdict::Pass).unwrap_or(Verdict::Pass)
+}
+
+/// Whether the gates that count what the user got let the notification pass.
+pub(super) fn pass_counts(case: &Case<'_>) -> bool {
+    let counts = GATES.iter().filter(|gate| matches!(gate.step, Step::Fatigue | Step::Caps));
+    counts.into_iter().all(|gate| !(gate.is_asked)(case) || (gate.judge)(case) == Verdict::Pass)
+}
+
+/// Whether every gate lets the notification pass.
+pub(super) fn pass_all(case: &Case<'_>) -> bool {
+    GATES.iter().all(|gate| !(gate.is_asked)(case) || !matches!((gate.judge)(case), Verdict::Skip(_)))
+}
 
 /// Whether no gate that needs no claims keeps the notification from being sent.
 pub(super) fn pass_without_claims(case: &Case<'_>) -> bool {

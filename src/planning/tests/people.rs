@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::users::{ChangeKey, Changes};
 
 impl World {
-    fn knows(self, user_id: &str, entries: impl IntoIterator<Item = UserEntry>) -> Self {
+    pub(super) fn knows(self, user_id: &str, entries: impl IntoIterator<Item = UserEntry>) -> Self {
         let user = User::from_entries(entries).expect("something is known");
         self.store.users.lock().expect("not poisoned").insert(key_of(user_id), user);
         self
@@ -33,7 +33,7 @@ fn key_of(user_id: &str) -> UserKey {
 }
 
 /// To a user by id alone, on the channels of the engine's choice.
-fn to_user(user_id: &str, category: &str) -> NotificationRequest {
+pub(super) fn to_user(user_id: &str, category: &str) -> NotificationRequest {
     with(|request| {
         request.to = Recipient::default();
         request.user_id = Some(user_id.into());
@@ -42,7 +42,7 @@ fn to_user(user_id: &str, category: &str) -> NotificationRequest {
     })
 }
 
-fn addresses() -> [UserEntry; 2] {
+pub(super) fn addresses() -> [UserEntry; 2] {
     [UserEntry::Email(Some("a@example.com".into())), UserEntry::Phone(Some("+15550100".into()))]
 }
 
@@ -80,14 +80,7 @@ fn a_batch_without_users_and_addresses_asks_for_nothing() {
 #[test]
 fn a_store_of_users_that_cannot_be_read_leaves_nothing_claimed() {
     let world = World::of(FakePeople { fails: true, ..FakePeople::default() });
-    let sources = Sources {
-        claims: &world.claims,
-        rows: &world.rows,
-        people: &world.people,
-        brakes: &no_brakes(),
-        is_cancelled: &|_| false,
-    };
-    assert!(block_on(gather(&batch([to_user("a", "social")]), &policy(), &sources, NOW)).is_err());
+    assert!(block_on(gather(&batch([to_user("a", "social")]), &policy(), &world.sources(), NOW)).is_err());
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
 

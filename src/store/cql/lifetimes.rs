@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::domain::{Event, EventKind, Plan, Timestamp};
-use crate::store::{ClaimRow, TimerKey};
+use crate::store::{ClaimRow, ReceivedRow, TimerKey};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -62,6 +62,11 @@ pub(super) fn of_timer(key: &TimerKey, now: Timestamp) -> Duration {
 
 pub(super) fn of_claim(row: &ClaimRow, now: Timestamp) -> Duration {
     row.expires_at.since(now) + DAY
+}
+
+/// A moment at least: a row that has expired already would never leave, since a lifetime of 0 is none.
+pub(super) fn of_received(row: &ReceivedRow, now: Timestamp) -> Duration {
+    row.expires_at.since(now).max(Duration::from_secs(1))
 }
 
 /// As a statement takes it.

@@ -58,7 +58,7 @@ fn last_place() -> CqlValue {
     CqlValue::BigInt(i64::MAX)
 }
 
-fn position(shard: i64, offset: i64) -> Result<Position, StoreError> {
+pub(super) fn position(shard: i64, offset: i64) -> Result<Position, StoreError> {
     let shard = u32::try_from(shard).ok().and_then(ShardId::from_u32);
     let shard = shard.ok_or_else(|| StoreError::Unreadable("a shard in a row's key".to_owned()))?;
     Ok(Position::new(shard, offset as u64))

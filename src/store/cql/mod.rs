@@ -11,6 +11,7 @@
 //!   whoever plans or settles again; what the books miss of it is found by who takes the shard over (see [`recount`]).
 
 mod books;
+mod budgets;
 mod connect;
 mod counted;
 mod leases;
@@ -18,6 +19,7 @@ mod lifetimes;
 mod lists;
 mod numbers;
 mod read;
+mod received;
 mod recount;
 mod rows;
 mod runner;

@@ -45,6 +45,10 @@ statements! {
     /// The one statement that brings its own time: an earlier one than a plan's, so that whichever comes last, the plan's row stays.
     hold_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ? AND TIMESTAMP ?";
     claim: "SELECT body FROM {keyspace}.claims WHERE claim = ?";
+    add_received: "INSERT INTO {keyspace}.received (user_hash, shard, offset, body) VALUES (?, ?, ?, ?) USING TTL ?";
+    received: "SELECT shard, offset, body FROM {keyspace}.received WHERE user_hash = ? LIMIT ?";
+    draw: "INSERT INTO {keyspace}.budgets (category, day, process, drawn) VALUES (?, ?, ?, ?)";
+    drawn: "SELECT process, drawn FROM {keyspace}.budgets WHERE category = ? AND day = ?";
     add_history: "INSERT INTO {keyspace}.history (user_hash, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
     history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user_hash = ? AND period = ? \
               AND (accepted_at, shard, offset) < (?, ?, ?) LIMIT ?";

@@ -9,6 +9,7 @@ use super::CqlStore;
 use super::books::{Tenure, Write};
 use super::lifetimes::{self, seconds};
 use super::lists;
+use super::received;
 use super::rows::{self, LogRow};
 use super::runner::{Row, Traffic, big, blob, shard_key, shard_order};
 use crate::codec;
@@ -27,6 +28,12 @@ impl CqlStore {
         tokio::try_join!(
             self.add_timers(shard, &batch.timers, now),
             runner.write("write claims", traffic, &statements.add_claim, claims(&batch, now)),
+            runner.write(
+                "write what users got",
+                traffic,
+                &statements.add_received,
+                received::rows(&batch.received, now)
+            ),
             runner.write("write the history", traffic, &statements.add_history, history(&batch, now)),
         )?;
         let write = self.write_log(&tenure, &batch, now).await?;

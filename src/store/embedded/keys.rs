@@ -7,7 +7,8 @@ use crate::domain::{
     BLOCK_OFFSETS, BrakeEffect, BrakeKind, BrakeScope, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp,
     UserKey,
 };
-use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
+use crate::store::received::user_hash;
+use crate::store::{BudgetKey, ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
 
 /// Builds a key part by part.
 #[derive(Default)]
@@ -95,6 +96,22 @@ pub(super) fn history(tenant: &str, user_id: &str, entry: HistoryEntry) -> Histo
     key
 }
 
+/// Where the entries of what a user was planned to get start.
+pub(super) fn received_of(user: &UserKey) -> [u8; 16] {
+    user_hash(user)
+}
+
+pub(super) fn received(user: &UserKey, position: Position) -> Vec<u8> {
+    let start = Key(received_of(user).to_vec()).with(&position.shard.to_u32().to_be_bytes());
+    start.with(&position.offset.to_be_bytes()).done()
+}
+
+pub(super) fn read_received(bytes: &[u8]) -> Option<Position> {
+    let (shard, offset) = bytes.get(16..)?.split_first_chunk::<4>()?;
+    let shard = ShardId::from_u32(u32::from_be_bytes(*shard))?;
+    Some(Position::new(shard, u64::from_be_bytes(*offset.first_chunk()?)))
+}
+
 pub(super) fn claim(key: ClaimKey) -> [u8; 16] {
     key.0.to_be_bytes()
 }
@@ -163,6 +180,15 @@ pub(super) fn entries_of(user: &UserKey) -> Vec<u8> {
 
 pub(super) fn entry(user: &UserKey, (kind, name): &(u8, String)) -> Vec<u8> {
     Key(entries_of(user)).with(&[*kind]).with(name.as_bytes()).done()
+}
+
+/// Where what was drawn of a budget starts.
+pub(super) fn budgets_of(key: &BudgetKey) -> Vec<u8> {
+    text(&key.category).with(&key.day.to_be_bytes()).done()
+}
+
+pub(super) fn budget(key: &BudgetKey, process: u64) -> Vec<u8> {
+    Key(budgets_of(key)).with(&process.to_be_bytes()).done()
 }
 
 /// Where a tenant's suppressions start.

@@ -11,11 +11,13 @@
 //! | events | shard · block · write | (offset, event)… |
 //! | timers | shard · due · offset · ordinal · attempt | channel, endpoint |
 //! | claims | key | expiry, claim |
+//! | received | hash of tenant and user · shard · offset | expiry, entry |
 //! | history | hash of tenant and user · inverted time · shard · offset | – |
 //! | dead_letters | hash of tenant · inverted time · shard · offset · ordinal | dead letter |
 //! | unindexed | group | rows of plans whose claims and history are not in their tables yet |
 //! | shards | shard · kind | books, cursors, or the log's mark |
 //! | shards | `openings` | how often the store was opened |
+//! | budgets | category · day · process | expiry, total |
 //! | users | tenant · user · kind · name | entry |
 //! | suppressions | tenant · kind of address · hash of the address | suppression |
 //! | brakes | tenant · kind · effect · name | brake |
@@ -31,6 +33,8 @@ mod write;
 mod read;
 mod users;
 mod brakes;
+mod received;
+mod budgets;
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,20 @@ impl UserBackend for InDirectory {
 
 store_conformance!(InDirectory::new());
 
+mod budgets {
+    use super::*;
+    use crate::store::conformance_budgets::budget_conformance;
+
+    budget_conformance!(InDirectory::new());
+}
+
+mod received {
+    use super::*;
+    use crate::store::conformance_received::received_conformance;
+
+    received_conformance!(InDirectory::new());
+}
+
 mod users {
     use super::*;
 

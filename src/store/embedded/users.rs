@@ -41,7 +41,7 @@ impl Users for EmbeddedStore {
 /// Whether there is nothing to be kept of it.
 fn is_taken_back(entry: &UserEntry) -> bool {
     match entry {
-        UserEntry::Created(at) => at.is_none(),
+        UserEntry::Created(at) | UserEntry::Erased(at) => at.is_none(),
         UserEntry::Email(text) | UserEntry::Phone(text) | UserEntry::Locale(text) | UserEntry::Timezone(text) => {
             text.is_none()
         }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::EmbeddedStore;
 use super::index::Entries;
-use super::keys;
 use super::shards::timer_floor;
+use super::{EmbeddedStore, keys, received};
 use crate::codec;
 use crate::disk::{Keyspaces, Rows, Traffic, Urgency};
 use crate::domain::{BLOCK_OFFSETS, Event, Plan, Priority, ShardId};
@@ -19,6 +18,7 @@ struct Encoded {
     plans: Vec<(Vec<u8>, Vec<u8>)>,
     events: Vec<(Vec<u8>, Vec<u8>)>,
     timers: Vec<(Vec<u8>, Vec<u8>)>,
+    received: Vec<(Vec<u8>, Vec<u8>)>,
     /// What is to be found of the plans.
     entries: Entries,
     dead_letters: Vec<(Vec<u8>, Vec<u8>)>,
@@ -80,6 +80,7 @@ impl EmbeddedStore {
         for letter in &batch.dead_letters {
             encoded.dead_letters.push((keys::dead_letter(&letter.key), codec::encode_dead_letter(letter)));
         }
+        encoded.received.extend(batch.received.iter().map(received::row));
         encoded.revived.extend(batch.revived.iter().map(keys::dead_letter));
         encoded
     }
@@ -113,7 +114,11 @@ impl Encoded {
     fn bytes(&self) -> usize {
         let pairs =
             |pairs: &[(Vec<u8>, Vec<u8>)]| pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        pairs(&self.plans) + pairs(&self.events) + pairs(&self.timers) + pairs(&self.dead_letters)
+        pairs(&self.plans)
+            + pairs(&self.events)
+            + pairs(&self.timers)
+            + pairs(&self.received)
+            + pairs(&self.dead_letters)
     }
 
     fn put(self, rows: &mut Rows, keyspaces: &Keyspaces) {
@@ -125,6 +130,9 @@ impl Encoded {
         }
         for (key, value) in self.events {
             rows.insert(&keyspaces.events, key, value);
+        }
+        for (key, value) in self.received {
+            rows.insert(&keyspaces.received, key, value);
         }
         for (key, value) in self.dead_letters {
             rows.insert(&keyspaces.dead_letters, key, value);

@@ -10,7 +10,7 @@ mod services;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,7 +24,7 @@ use fanfare::domain::{
 use fanfare::intake::{AcceptedKeys, Acceptor};
 use fanfare::log::SharedLog;
 use fanfare::ownership::WRITE_WAIT_MAX;
-use fanfare::planning::{People, Policy};
+use fanfare::planning::{Budgets, People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts, SurfaceParts, brake_names, surface};
@@ -140,8 +140,10 @@ impl World {
             None => log,
         };
         let mut costs = [None; 7];
-        for channel in providers.iter().flat_map(|provider| provider.served()) {
-            costs[channel.index()] = Some(0.0);
+        for provider in &providers {
+            for channel in provider.served() {
+                costs[channel.index()] = Some(provider.cost);
+            }
         }
         let changes = Arc::new(LocalChanges::default());
         let users = Arc::new(Directory::new(store.clone(), changes.clone()));
@@ -162,6 +164,8 @@ impl World {
             policy: policy.clone(),
             brakes: brakes.clone(),
             people: people.clone(),
+            users: users.clone(),
+            budgets: Arc::new(Budgets::new(store.clone(), random_process())),
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
@@ -379,4 +383,10 @@ pub fn mail() -> NotificationRequest {
         source: Source::Http,
         accepted_at: NOON,
     }
+}
+
+/// Another number for every engine of every run.
+fn random_process() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    u64::from(std::process::id()) << 32 | COUNT.fetch_add(1, Ordering::Relaxed)
 }

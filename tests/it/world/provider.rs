@@ -32,6 +32,8 @@ pub struct TestProvider {
     channels: Vec<Channel>,
     max_in_flight: usize,
     rate_per_second: Option<f64>,
+    /// Of each message.
+    pub cost: f64,
     script: Mutex<VecDeque<Script>>,
     taken: Mutex<Vec<Message>>,
     release: Notify,
@@ -52,12 +54,20 @@ impl TestProvider {
         Self::build(name, channels, 64, Some(rate_per_second))
     }
 
+    /// One whose messages cost something.
+    pub fn with_cost(name: &str, channels: &[Channel], cost: f64) -> Arc<Self> {
+        let mut provider = Self::build(name, channels, 64, None);
+        Arc::get_mut(&mut provider).expect("nobody else has it yet").cost = cost;
+        provider
+    }
+
     fn build(name: &str, channels: &[Channel], max_in_flight: usize, rate_per_second: Option<f64>) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             channels: channels.into(),
             max_in_flight,
             rate_per_second,
+            cost: 0.0,
             script: Mutex::default(),
             taken: Mutex::default(),
             release: Notify::new(),

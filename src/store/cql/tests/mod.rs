@@ -139,6 +139,20 @@ mod leases {
     lease_conformance!(place!());
 }
 
+mod budgets {
+    use super::*;
+    use crate::store::conformance_budgets::budget_conformance;
+
+    budget_conformance!(place!());
+}
+
+mod received {
+    use super::*;
+    use crate::store::conformance_received::received_conformance;
+
+    received_conformance!(place!());
+}
+
 mod users {
     use super::*;
 
