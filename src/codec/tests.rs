@@ -40,6 +40,7 @@ fn request() -> NotificationRequest {
         expires_at: Some(Timestamp(1_800_003_600_000)),
         dedup_key: Some("order-12345".into()),
         dedup_window_seconds: Some(300),
+        aggregate: None,
         idempotency: Some(Idempotency { key: ClaimKey(1 << 100 | 7), body_hash: 42, batch: None }),
         metadata: r#"{"trace":"1"}"#.into(),
         source: Source::Http,
@@ -77,6 +78,7 @@ fn plan() -> Plan {
             task(Channel::Chat, Address::Provider, None),
         ]),
         claims: vec![PlanClaim { key: ClaimKey(9), expires_at: Timestamp(1_800_000_300_000), body_hash: 42 }],
+        group: None,
     }
 }
 
@@ -409,6 +411,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
                 expires_at,
                 dedup_key,
                 dedup_window_seconds,
+                aggregate: None,
                 idempotency,
                 metadata,
                 source,

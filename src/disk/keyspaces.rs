@@ -12,6 +12,7 @@ pub(crate) struct Keyspaces {
     pub(crate) events: Keyspace,
     pub(crate) timers: Keyspace,
     pub(crate) claims: Keyspace,
+    pub(crate) groups: Keyspace,
     pub(crate) history: Keyspace,
     pub(crate) unindexed: Keyspace,
     pub(crate) dead_letters: Keyspace,
@@ -63,12 +64,13 @@ impl Keyspaces {
             events: open("events", Table { share: 5, ..usual })?,
             timers: open(TIMERS, Table { share: 3, ..usual })?,
             claims: open(CLAIMS, Table { point_reads: true, waiting_runs: 12, ..usual })?,
+            groups: open("groups", Table { share: 1, ..usual })?,
             history: open("history", Table { waiting_runs: 12, ..usual })?,
             unindexed: open("unindexed", Table { share: 1, ..usual })?,
             dead_letters: open("dead_letters", Table { share: 1, ..usual })?,
             shards: open("shards", Table { share: 2, point_reads: true, ..usual })?,
             users: open("users", Table { share: 1, ..usual })?,
-            suppressions: open("suppressions", Table { share: 1, point_reads: true, ..usual })?,
+            suppressions: open("suppressions", Table { point_reads: true, ..usual })?,
         })
     }
 }

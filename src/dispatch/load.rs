@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::groups;
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{Position, TaskState, Timestamp};
+use crate::domain::{Position, Story, TaskState, Timestamp};
 use crate::ownership::Begin;
 use crate::store::{TimerKey, TimerRow};
 
@@ -17,7 +18,7 @@ pub(super) const LOAD_MAX: usize = 512;
 /// wait for a time, which go back to the timers.
 pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Ready> {
     let positions: Vec<Position> = handles.iter().map(|ready| ready.task.position).collect();
-    let stories = loop {
+    let mut stories = loop {
         match context.store.stories(&positions).await {
             Ok(stories) => break stories,
             Err(error) => {
@@ -27,6 +28,15 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
         }
     };
     let now = context.clock.now();
+    let is_due = |story: &Story, ordinal: usize| match story.state(ordinal) {
+        Some(TaskState::Scheduled { due, .. }) => due <= now,
+        state => matches!(state, Some(TaskState::Pending { .. })),
+    };
+    let leads = handles.iter().zip(&mut stories).filter_map(|(ready, story)| {
+        let story = story.as_mut().filter(|story| story.plan.is_leader())?;
+        is_due(story, usize::from(ready.task.ordinal)).then_some(&mut story.plan)
+    });
+    groups::gather(context, leads.collect()).await;
     let mut loaded = Vec::with_capacity(handles.len());
     for (mut ready, story) in handles.into_iter().zip(stories) {
         let state = story.as_ref().and_then(|story| story.state(usize::from(ready.task.ordinal)));
@@ -39,7 +49,9 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             (Some(TaskState::Scheduled { attempt, due }), _) if due > now => {
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
             }
-            (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story)) => {
+            (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story))
+                if groups::is_whole(&story.plan) =>
+            {
                 ready.attempt = attempt;
                 ready.scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
                 ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), _held: None }));

@@ -35,6 +35,8 @@ pub struct SenderContext {
     pub renderer: Arc<Renderer>,
     pub settler: SettlerHandle,
     pub dispatch: Arc<DispatchHandle>,
+    /// How many actors and items a merged message is told.
+    pub shown_items: usize,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }

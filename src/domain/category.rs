@@ -26,6 +26,10 @@ pub struct Category {
     pub daily_cap: Option<u32>,
     /// Whether messages of one type are reminders of each other, of which a user gets few.
     pub is_reminder: bool,
+    /// Of a group the first is sent at once, and only the rest is merged.
+    pub first_at_once: bool,
+    /// Whether all of a user's are collected until the user's hour for it.
+    pub is_digest: bool,
 }
 
 impl Category {
@@ -81,6 +85,8 @@ mod tests {
             ignores_caps: false,
             daily_cap: None,
             is_reminder: false,
+            first_at_once: false,
+            is_digest: false,
         }
     }
 

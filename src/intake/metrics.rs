@@ -27,6 +27,17 @@ const DECISIONS: CounterMetric<2> =
 /// Records that wait to be planned. Worry when it grows for minutes.
 const LAG: GaugeMetric<2> =
     GaugeMetric::new("fanfare_partition_lag", "Records of the log that wait to be planned.", ["topic", "partition"]);
+/// Worry when it grows without end: each is some hundred bytes of memory until its window ends.
+const MERGED: CounterMetric<1> = CounterMetric::new(
+    "fanfare_merged_total",
+    "Notifications that were merged into another's message, by priority.",
+    ["priority"],
+);
+const GROUPS: GaugeMetric<2> = GaugeMetric::new(
+    "fanfare_open_groups",
+    "Groups of merged notifications that are known to be open, by lane and partition.",
+    ["priority", "partition"],
+);
 /// Records that could not be used. Worry about any.
 const REJECTED: CounterMetric<1> = CounterMetric::new(
     "fanfare_dead_letters_total",
@@ -38,6 +49,8 @@ const REJECTED: CounterMetric<1> = CounterMetric::new(
 pub(super) struct PartitionMetrics {
     shard: ShardId,
     lag: Gauge,
+    groups: Gauge,
+    merged: Counter,
     requests: HashMap<(Source, &'static str), Counter>,
     decisions: HashMap<(&'static str, &'static str), Counter>,
     rejected: Counter,
@@ -49,6 +62,8 @@ impl PartitionMetrics {
         Self {
             shard,
             lag: LAG.with([topic, &shard.partition.to_string()]),
+            groups: GROUPS.with([shard.lane.name(), &shard.partition.to_string()]),
+            merged: MERGED.with([shard.lane.name()]),
             requests: HashMap::new(),
             decisions: HashMap::new(),
             rejected: REJECTED.with(["none"]),
@@ -63,10 +78,13 @@ impl PartitionMetrics {
             requests.insert((Source::Kafka, "rejected"), foreign as u64);
         }
         let mut decisions: HashMap<(&'static str, &'static str), u64> = HashMap::new();
+        let is_merged = |plan: &&Arc<Plan>| matches!(plan.disposition, Disposition::Merged { .. });
+        self.merged.increment(plans.iter().filter(is_merged).count() as u64);
         for plan in plans {
             let outcome = match &plan.disposition {
                 Disposition::Tasks(_) => "planned",
                 Disposition::Skipped(reason) => reason.name(),
+                Disposition::Merged { .. } => "merged",
             };
             *requests.entry((plan.source, outcome)).or_default() += 1;
             for decision in &plan.decisions {
@@ -74,6 +92,7 @@ impl PartitionMetrics {
                     Verdict::Pass => "pass",
                     Verdict::Skip(_) => "skip",
                     Verdict::Hold { .. } => "hold",
+                    Verdict::Merge { .. } => "merge",
                 };
                 *decisions.entry((decision.step.name(), outcome)).or_default() += 1;
             }
@@ -88,6 +107,10 @@ impl PartitionMetrics {
             counter.or_insert_with(|| DECISIONS.with([step, outcome])).increment(count);
         }
         self.rejected.increment(rejected.len() as u64);
+    }
+
+    pub(super) fn observe_groups(&self, count: usize) {
+        self.groups.set(count as f64);
     }
 
     pub(super) fn observe_lag(&self, records: u64) {

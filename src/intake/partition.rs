@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::AcceptedKeys;
 use super::batch::{self, Decoded};
 use super::foreign::Reading;
+use super::merged;
 use super::metrics::PartitionMetrics;
 use super::rejects;
 use crate::clock::SharedClock;
@@ -28,7 +29,7 @@ use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, Ta
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::planning::{self, People, Policy, Sources};
+use crate::planning::{self, GroupSources, People, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -316,7 +317,22 @@ impl PartitionState {
             people: &arguments.people,
             is_cancelled: &is_cancelled,
         };
-        let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
+        // A leader among them may be in the place of what was known of its group.
+        let replayed = planned_before.iter().filter_map(|story| story.plan.group.as_ref().map(|group| group.key));
+        arguments.shard.forget_groups(replayed);
+        let mut facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
+        let group_sources = GroupSources {
+            known: &|key| arguments.shard.group(key),
+            claims: &*arguments.store,
+            log: &*arguments.store,
+            groups: &*arguments.store,
+            replayed_below: self.replayed_below,
+        };
+        let gathered = planning::gather_groups(&requests, &arguments.policy, &group_sources, &mut facts).await;
+        if let Err(error) = gathered {
+            arguments.coordination.release(&facts.claimed).await;
+            return Err(error.into());
+        }
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
             batch::plan_one_by_one(&records, &facts, &arguments.reading, &mut rejected, now, |one, facts| {
@@ -327,14 +343,27 @@ impl PartitionState {
             arguments.coordination.release(&facts.claimed).await;
             return Ok(None);
         }
-        let (mut write, timers) = batch::rows(&plans, &rejected);
+        let (mut write, mut timers) = batch::rows(&plans, &rejected);
+        let merged = match merged::follow(&plans, &facts, arguments, now).await {
+            Ok(merged) => merged,
+            Err(error) => {
+                arguments.coordination.release(&facts.claimed).await;
+                return Err(error.into());
+            }
+        };
+        merged.add_to(&mut write, &mut timers);
         let _expected = arguments.shard.expect_timers(&mut write.timers);
         self.metrics.observe(&plans, &rejected);
         self.write(write).await?;
         let arguments = &self.arguments;
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
+        arguments.shard.set_groups(merged.groups.iter(), now);
+        self.metrics.observe_groups(arguments.shard.group_count());
         self.hand_on(&plans, timers, now);
+        if let Some(deliveries) = &arguments.deliveries {
+            deliveries.tell(arguments.shard.id(), merged.events.iter().map(|(plan, event)| (&**plan, event)));
+        }
         Ok(Some(cancelled))
     }
 

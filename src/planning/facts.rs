@@ -5,15 +5,17 @@
 //! written before its claim is released. Windows are measured between the times at which the notifications were
 //! accepted, so that neither a backlog nor a replay changes what is a duplicate.
 
+mod groups;
 mod people;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use groups::{GroupSources, gather_groups, peek_group};
 pub use people::People;
 
 use super::gates::{self, Case};
-use super::{Policy, claim_keys, routing};
+use super::{OpenGroups, Policy, claim_keys, routing};
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{ClaimKey, NotificationRequest, Position, Timestamp, User};
 use crate::store::{ClaimRows, StoreError};
@@ -24,6 +26,8 @@ pub struct Facts {
     pub candidates: Vec<CandidateFacts>,
     /// To be released, all of them, once the batch's plans are durable.
     pub claimed: Vec<Wanted>,
+    /// The groups that it may join.
+    pub groups: OpenGroups,
 }
 
 /// What is known of one request.
@@ -44,6 +48,8 @@ pub struct CandidateFacts {
     pub suppressed: [bool; 2],
     /// What its user got before; `None`: it is not counted, as long as no store keeps it.
     pub received: Option<Received>,
+    /// The leader under which it stands already: it was about to be planned before, and its plan was not written.
+    pub joined: Option<Position>,
 }
 
 /// What a user was sent, or is about to be: what ended otherwise does not count.
@@ -75,7 +81,8 @@ pub async fn gather(
 ) -> Result<Facts, StoreError> {
     let is_cancelled = |(position, _): &(Position, _)| (sources.is_cancelled)(*position);
     let of_one = |item| CandidateFacts { cancelled: is_cancelled(item), ..CandidateFacts::default() };
-    let mut facts = Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new() };
+    let mut facts =
+        Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new(), groups: OpenGroups::default() };
     let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
     people::read(sources.people, &requests, policy, now, &mut facts.candidates).await?;
     match claim_all(batch, policy, sources, now, &mut facts).await {

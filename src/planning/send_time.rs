@@ -26,7 +26,12 @@ pub(super) fn find(case: &Case<'_>) -> Times {
     let zone = case.policy.zone(case.user());
     // From the acceptance on, so that a backlog does not make it a day later.
     let local = || request.local_time.map(|time| zone.next(time, request.accepted_at));
-    let mut at = request.deliver_at.or_else(local).unwrap_or(case.now).max(case.now);
+    find_from(case, request.deliver_at.or_else(local).unwrap_or(case.now).max(case.now))
+}
+
+/// The same from another instant on, now or later.
+pub(super) fn find_from(case: &Case<'_>, mut at: Timestamp) -> Times {
+    let zone = case.policy.zone(case.user());
     let mut held = [None; HOLD_GATES.len()];
     for _ in 0..ROUNDS_MAX {
         let mut holds = HOLD_GATES.iter().map(|gate| (gate.until)(case, &zone, at)).enumerate();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
-use crate::domain::{Disposition, NotificationRequest};
+use crate::domain::{Disposition, NotificationId, NotificationRequest, ShardId};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, People, Policy};
+use crate::planning::{self, GroupSources, OpenGroups, People, Policy};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
@@ -34,6 +34,9 @@ pub(super) struct DryRunner {
     pub(super) people: Arc<People>,
     pub(super) store: SharedStore,
     pub(super) renderer: Arc<Renderer>,
+    /// Those of the log's topics, in which open groups are looked for.
+    pub(super) generation: u8,
+    pub(super) partitions: u16,
 }
 
 #[async_trait]
@@ -41,10 +44,22 @@ impl DryRun for DryRunner {
     async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
         let now = request.accepted_at;
         let facts = planning::peek(&request, &self.policy, &*self.store, &self.people).await?;
-        let plan = planning::dry_run(request, &facts, &self.policy, now);
+        let sources = GroupSources {
+            known: &|_| None,
+            claims: &*self.store,
+            log: &*self.store,
+            groups: &*self.store,
+            replayed_below: 0,
+        };
+        let lane = request.priority;
+        let shard = |partition| ShardId { generation: self.generation, lane, partition };
+        let shards: Vec<ShardId> = (0..self.partitions).map(shard).collect();
+        let found = planning::peek_group(&request, &shards, &self.policy, &sources).await?;
+        let (shard, groups) = found.unwrap_or_else(|| (shard(0), OpenGroups::default()));
+        let plan = planning::dry_run(request, &facts, &groups, shard, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),
-            Disposition::Tasks(_) => None,
+            Disposition::Tasks(_) | Disposition::Merged { .. } => None,
         };
         let task = |(ordinal, spec): (usize, &crate::domain::TaskSpec)| DryRunTask {
             channel: spec.channel,
@@ -55,7 +70,11 @@ impl DryRun for DryRunner {
                 .map_err(|error| error.to_string()),
         };
         let tasks = plan.tasks().iter().enumerate().map(task).collect();
-        Ok(DryRunReport { decisions: plan.decisions, skipped, tasks })
+        let merged_into = match &plan.disposition {
+            Disposition::Merged { into } => Some(NotificationId(*into)),
+            _ => None,
+        };
+        Ok(DryRunReport { decisions: plan.decisions, skipped, merged_into, tasks })
     }
 }
 

@@ -399,6 +399,7 @@ impl Builder {
             renderer: self.parts.renderer.clone(),
             settler: self.settlers[class as usize].clone(),
             dispatch: self.dispatch.clone(),
+            shown_items: self.parts.policy.shown_items,
             deliveries: self.deliveries.clone(),
         }
     }

@@ -123,6 +123,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
             people: people.clone(),
             store: store.clone(),
             renderer: renderer.clone(),
+            generation: if log.is_shared() { config.log.kafka.generation } else { 0 },
+            partitions: config.log.partitions,
         }),
         sandbox: roles.engine.then(|| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
         endpoints: Arc::new(Endpoints(guard())),

@@ -89,6 +89,7 @@ pub(crate) fn plan(position: Position) -> Plan {
             endpoint: 0,
         }]),
         claims: Vec::new(),
+        group: None,
     }
 }
 

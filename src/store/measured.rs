@@ -7,9 +7,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
-    TimerRow, Timers, UserChange, Users, WriteBatch,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, GroupEntry, Groups, History,
+    HistoryEntry, ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions,
+    TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
     ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
@@ -35,6 +35,7 @@ enum Operation {
     Timers,
     Claims,
     Hold,
+    Groups,
     History,
     DeadLetters,
     DeadLetter,
@@ -45,7 +46,7 @@ enum Operation {
     AllSuppressions,
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "write",
     "stories",
     "block",
@@ -55,6 +56,7 @@ const NAMES: [&str; 17] = [
     "timers",
     "claims",
     "hold",
+    "groups",
     "history",
     "dead_letters",
     "dead_letter",
@@ -144,6 +146,13 @@ impl ClaimRows for Measured {
 
     async fn hold(&self, rows: &[ClaimRow]) -> Result<(), StoreError> {
         self.call(Operation::Hold, self.store.hold(rows)).await
+    }
+}
+
+#[async_trait]
+impl Groups for Measured {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        self.call(Operation::Groups, self.store.groups(leaders)).await
     }
 }
 

@@ -8,6 +8,7 @@ mod assemble;
 mod count;
 mod cql;
 mod embedded;
+mod groups;
 mod leases;
 mod measured;
 mod packed;
@@ -31,6 +32,7 @@ pub use count::{Counted, Uncounted};
 pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
 pub use embedded::EmbeddedStore;
+pub use groups::{GroupEntry, GroupRow, Groups, closed, members};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
 pub use rows::{
@@ -70,6 +72,8 @@ impl From<CodecError> for StoreError {
 #[derive(Debug, Clone, Default)]
 pub struct WriteBatch {
     pub timers: Vec<TimerRow>,
+    /// Who joined is there before the plan that says so: whoever plans it again finds that it did.
+    pub groups: Vec<GroupRow>,
     /// A plan's claims and its entry in the user's history are written with it.
     pub plans: Vec<Arc<Plan>>,
     pub events: Vec<Event>,
@@ -84,6 +88,7 @@ pub struct WriteBatch {
 impl WriteBatch {
     pub fn is_empty(&self) -> bool {
         self.timers.is_empty()
+            && self.groups.is_empty()
             && self.plans.is_empty()
             && self.events.is_empty()
             && self.dead_letters.is_empty()
@@ -177,9 +182,9 @@ pub trait DeadLetters: Send + Sync + 'static {
 }
 
 /// All of the store; stages ask for the trait they use.
-pub trait Store: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions {}
+pub trait Store: TaskLog + Timers + ClaimRows + Groups + History + DeadLetters + Users + Suppressions {}
 
-impl<T: TaskLog + Timers + ClaimRows + History + DeadLetters + Users + Suppressions> Store for T {}
+impl<T: TaskLog + Timers + ClaimRows + Groups + History + DeadLetters + Users + Suppressions> Store for T {}
 
 /// A store as it is handed around.
 pub type SharedStore = Arc<dyn Store>;

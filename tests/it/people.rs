@@ -39,6 +39,7 @@ fn to(user_id: &str, category: &str) -> NotificationRequest {
         category: Some(category.into()),
         channels: Vec::new(),
         dedup_window_seconds: Some(0),
+        aggregate: None,
         ..mail()
     }
 }

@@ -203,6 +203,7 @@ pub(super) fn plan(offset: u64) -> Plan {
         decisions: Vec::new(),
         disposition: Disposition::Tasks(vec![spec(Channel::Email)]),
         claims: Vec::new(),
+        group: None,
     }
 }
 

@@ -103,6 +103,7 @@ fn what_nobody_may_be_sent_holds_no_business_key_and_is_in_nobodys_way() {
         channels: vec![Channel::Email],
         dedup_key: Some("one".into()),
         dedup_window_seconds: None,
+        aggregate: None,
         ..to_user(user_id, "social")
     };
     let gone = NotificationRequest {

@@ -14,6 +14,7 @@ mod books;
 mod connect;
 mod counted;
 mod leases;
+mod groups;
 mod lifetimes;
 mod lists;
 mod numbers;

@@ -44,6 +44,7 @@ pub(super) const STEPS: &[Step] = steps! {
     12 "0012_spill_slots"
     13 "0013_users"
     14 "0014_suppressions"
+    15 "0015_groups"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

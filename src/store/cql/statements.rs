@@ -45,6 +45,8 @@ statements! {
     /// The one statement that brings its own time: an earlier one than a plan's, so that whichever comes last, the plan's row stays.
     hold_claim: "INSERT INTO {keyspace}.claims (claim, body) VALUES (?, ?) USING TTL ? AND TIMESTAMP ?";
     claim: "SELECT body FROM {keyspace}.claims WHERE claim = ?";
+    add_group: "INSERT INTO {keyspace}.groups (shard, leader, place, body) VALUES (?, ?, ?, ?) USING TTL ?";
+    group: "SELECT body FROM {keyspace}.groups WHERE shard = ? AND leader = ?";
     add_history: "INSERT INTO {keyspace}.history (user_hash, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
     history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user_hash = ? AND period = ? \
               AND (accepted_at, shard, offset) < (?, ?, ?) LIMIT ?";

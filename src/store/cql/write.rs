@@ -7,6 +7,7 @@ use scylla::value::CqlValue;
 
 use super::CqlStore;
 use super::books::{Tenure, Write};
+use super::groups;
 use super::lifetimes::{self, seconds};
 use super::lists;
 use super::rows::{self, LogRow};
@@ -27,6 +28,7 @@ impl CqlStore {
         tokio::try_join!(
             self.add_timers(shard, &batch.timers, now),
             runner.write("write claims", traffic, &statements.add_claim, claims(&batch, now)),
+            runner.write("write groups", traffic, &statements.add_group, groups::rows(&batch.groups, now)),
             runner.write("write the history", traffic, &statements.add_history, history(&batch, now)),
         )?;
         let write = self.write_log(&tenure, &batch, now).await?;
