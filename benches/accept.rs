@@ -24,9 +24,9 @@ use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envel
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry,
-    ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, GroupEntry, Groups, History,
+    HistoryEntry, ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey,
+    TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
@@ -188,6 +188,13 @@ impl ClaimRows for EmptyStore {
 }
 
 #[async_trait]
+impl Groups for EmptyStore {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        Ok(vec![Vec::new(); leaders.len()])
+    }
+}
+
+#[async_trait]
 impl History for EmptyStore {
     async fn history(
         &self,
@@ -267,7 +274,7 @@ impl Operations for Nothing {
 #[async_trait]
 impl DryRun for Nothing {
     async fn dry_run(&self, _: NotificationRequest) -> Result<DryRunReport, StoreError> {
-        Ok(DryRunReport { decisions: Vec::new(), skipped: None, tasks: Vec::new() })
+        Ok(DryRunReport { decisions: Vec::new(), skipped: None, merged_into: None, tasks: Vec::new() })
     }
 }
 

@@ -27,16 +27,11 @@ const DECISIONS: CounterMetric<2> =
 /// Records that wait to be planned. Worry when it grows for minutes.
 const LAG: GaugeMetric<2> =
     GaugeMetric::new("fanfare_partition_lag", "Records of the log that wait to be planned.", ["topic", "partition"]);
-/// Worry when it grows without end: each is some hundred bytes of memory until its window ends.
+/// Worry when it falls where bursts are expected.
 const MERGED: CounterMetric<1> = CounterMetric::new(
     "fanfare_merged_total",
     "Notifications that were merged into another's message, by priority.",
     ["priority"],
-);
-const GROUPS: GaugeMetric<2> = GaugeMetric::new(
-    "fanfare_open_groups",
-    "Groups of merged notifications that are known to be open, by lane and partition.",
-    ["priority", "partition"],
 );
 /// Records that could not be used. Worry about any.
 const REJECTED: CounterMetric<1> = CounterMetric::new(
@@ -49,7 +44,6 @@ const REJECTED: CounterMetric<1> = CounterMetric::new(
 pub(super) struct PartitionMetrics {
     shard: ShardId,
     lag: Gauge,
-    groups: Gauge,
     merged: Counter,
     requests: HashMap<(Source, &'static str), Counter>,
     decisions: HashMap<(&'static str, &'static str), Counter>,
@@ -62,7 +56,6 @@ impl PartitionMetrics {
         Self {
             shard,
             lag: LAG.with([topic, &shard.partition.to_string()]),
-            groups: GROUPS.with([shard.lane.name(), &shard.partition.to_string()]),
             merged: MERGED.with([shard.lane.name()]),
             requests: HashMap::new(),
             decisions: HashMap::new(),
@@ -107,10 +100,6 @@ impl PartitionMetrics {
             counter.or_insert_with(|| DECISIONS.with([step, outcome])).increment(count);
         }
         self.rejected.increment(rejected.len() as u64);
-    }
-
-    pub(super) fn observe_groups(&self, count: usize) {
-        self.groups.set(count as f64);
     }
 
     pub(super) fn observe_lag(&self, records: u64) {

@@ -359,7 +359,6 @@ impl PartitionState {
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
         arguments.shard.set_groups(merged.groups.iter(), now);
-        self.metrics.observe_groups(arguments.shard.group_count());
         self.hand_on(&plans, timers, now);
         if let Some(deliveries) = &arguments.deliveries {
             deliveries.tell(arguments.shard.id(), merged.events.iter().map(|(plan, event)| (&**plan, event)));

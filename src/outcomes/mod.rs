@@ -11,6 +11,7 @@ mod settler;
 mod deliveries;
 mod finish;
 mod cancel;
+mod leave;
 mod replay;
 mod metrics;
 

@@ -121,7 +121,7 @@ impl Shard {
             let_go: Notify::new(),
             was_planned: Notify::new(),
             untold: Default::default(),
-            groups: Default::default(),
+            groups: groups::Groups::of(id),
         }
     }
 

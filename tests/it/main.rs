@@ -24,3 +24,4 @@ mod topics;
 mod processes;
 mod users;
 mod people;
+mod groups;

@@ -271,7 +271,7 @@ impl DryRun for FakeEngine {
         let address = Address::Email(request.to.email.unwrap_or_default());
         let parts = Parts { title: "Hi".into(), body: "Hello".into(), html: None, sms: None };
         let task = DryRunTask { channel: Channel::Email, address, due: request.deliver_at, rendered: Ok(parts) };
-        Ok(DryRunReport { decisions: Vec::new(), skipped: None, tasks: vec![task] })
+        Ok(DryRunReport { decisions: Vec::new(), skipped: None, merged_into: None, tasks: vec![task] })
     }
 }
 

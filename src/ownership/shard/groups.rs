@@ -9,21 +9,41 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxHashMap;
 
 use super::Shard;
-use crate::domain::{ClaimKey, OpenGroup, Timestamp};
+use crate::domain::{ClaimKey, OpenGroup, ShardId, Timestamp};
+use crate::telemetry::{Gauge, GaugeMetric};
+
+/// Worry when it grows without end: each takes some hundred bytes of memory until its window ends.
+const GROUPS: GaugeMetric<2> = GaugeMetric::new(
+    "fanfare_open_groups",
+    "Groups of merged notifications that are known to be open, by priority and partition.",
+    ["priority", "partition"],
+);
 
 /// Below as many nobody looks for windows that are over.
 const LOOK_AT_MIN: usize = 1024;
 
-#[derive(Debug, Default)]
 pub(super) struct Groups {
     known: Mutex<FxHashMap<ClaimKey, OpenGroup>>,
     /// Held by who closes groups or takes somebody out of one.
     changing: tokio::sync::Mutex<()>,
     /// With so many, those that are over are looked for.
     look_at: AtomicUsize,
+    count: Gauge,
+}
+
+impl std::fmt::Debug for Groups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Groups").field("known", &self.known().len()).finish_non_exhaustive()
+    }
 }
 
 impl Groups {
+    pub(super) fn of(shard: ShardId) -> Self {
+        let count = GROUPS.with([shard.lane.name(), &shard.partition.to_string()]);
+        let (known, changing, look_at) = (Mutex::default(), tokio::sync::Mutex::new(()), AtomicUsize::new(LOOK_AT_MIN));
+        Self { known, changing, look_at, count }
+    }
+
     fn known(&self) -> MutexGuard<'_, FxHashMap<ClaimKey, OpenGroup>> {
         // Every section leaves the map whole.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -49,6 +69,7 @@ impl Shard {
             group.is_closed |= before.is_some_and(|before| before.is_closed);
             known.insert(key, group);
         }
+        self.groups.count.set(known.len() as f64);
     }
 
     /// Forgets groups whose rows may say something else by now.
@@ -70,19 +91,13 @@ impl Shard {
         }
     }
 
-    /// Others may join again, since it was not closed after all.
-    pub fn reopen_group(&self, key: ClaimKey, leader: u64) {
-        if let Some(group) = self.groups.known().get_mut(&key).filter(|group| group.leader == leader) {
-            group.is_closed = false;
-        }
-    }
-
     /// It is closed durably, or over: what is to be known of it stands in the store.
     pub fn end_group(&self, key: ClaimKey, leader: u64) {
         let mut known = self.groups.known();
         if known.get(&key).is_some_and(|group| group.leader == leader) {
             known.remove(&key);
         }
+        self.groups.count.set(known.len() as f64);
     }
 
     /// Waits until the batch that is being planned, if there is one, is planned, or the shard is let go. A batch that is begun
@@ -97,10 +112,5 @@ impl Shard {
     /// Nobody else closes a group of the shard meanwhile, or takes somebody out of one.
     pub async fn changing_groups(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.groups.changing.lock().await
-    }
-
-    /// How many groups are known, without those of the past.
-    pub fn group_count(&self) -> usize {
-        self.groups.known().len()
     }
 }
