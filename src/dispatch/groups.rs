@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::sender::SenderContext;
 use crate::domain::{Gathered, OpenGroup, Plan, Position, ShardId};
-use crate::ownership::Shard;
+use crate::ownership::{Shard, WRITE_WAIT_MAX};
 use crate::store::{GroupEntry, GroupRow, WriteBatch, closed, members};
 use crate::telemetry::HistogramMetric;
 
@@ -97,10 +97,21 @@ async fn write(
         .map(|gathered| gathered.count)
         .collect();
     while !batch.is_empty() {
-        let _writing = context.ownership.may_write(shard, &*context.clock)?;
+        // Who is not sure to have the shard waits until it is, or is not any more: its next owner may be closing the same groups.
+        let standing = context.ownership.standing();
+        tokio::select! {
+            () = standing.until_holds(&*context.clock, WRITE_WAIT_MAX) => {}
+            () = shard.until_closed() => return None,
+        }
+        let Some(writing) = context.ownership.may_write(shard, &*context.clock) else {
+            if shard.is_closed() || !context.ownership.is_still(shard) {
+                return None;
+            }
+            continue;
+        };
         let Err(error) = context.store.write(shard.id(), batch.clone()).await else { break };
+        drop(writing);
         tracing::error!(%error, "cannot close groups that are to be sent: trying again");
-        drop(_writing);
         context.clock.sleep(PAUSE).await;
     }
     ends.into_iter().for_each(|count| histogram.record(f64::from(count)));

@@ -325,8 +325,13 @@ async fn a_group_survives_a_crash(place: Place) {
     const COUNT: usize = 30;
     let node = Process::start_at(&place).await;
     let user = place.own("alice");
+    // What a node has a provider for there.
+    let (channel, field, address) = match place.is_embedded() {
+        true => ("email", "email", "a@example.com"),
+        false => ("webhook", "url", "http://127.0.0.1:9/"),
+    };
     let post = |number: usize| {
-        json!({"user_id": user, "category": "transactional", "channels": ["webhook"], "to": {"url": "http://127.0.0.1:9/"},
+        json!({"user_id": user, "category": "transactional", "channels": [channel], "to": {field: address},
                "content": {"title": "{{count}}", "body": "{{others}}"}, "data": {},
                "aggregate": {"key": "post", "actor": format!("Actor {number}"), "window_seconds": 600}})
     };
