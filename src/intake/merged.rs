@@ -1,11 +1,59 @@
 //! What a batch does to groups: the rows of those that join, and the end of groups that are full.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::partition::PartitionArguments;
-use crate::domain::{Disposition, Event, EventKind, Plan, Position, Routing, Step, TaskState, Timestamp, Verdict};
+use crate::domain::{
+    ClaimKey, Disposition, Event, EventKind, Plan, Position, Routing, Step, TaskState, Timestamp, Verdict,
+};
 use crate::planning::{Facts, OpenGroups};
-use crate::store::{GroupRow, StoreError, TimerKey, TimerRow, WriteBatch};
+use crate::store::{GroupEntry, GroupRow, StoreError, TimerKey, TimerRow, WriteBatch};
+
+/// More records than any batch has.
+const BATCH_MAX: u64 = 1 << 16;
+
+/// What an owner before may have been planning when it ended: some of its rows may be there and others not. Whoever stands under a
+/// leader by then is put there again, so it is remembered which leaders there are.
+pub(super) struct Doubtful {
+    /// Nothing from here on is doubtful.
+    pub(super) below: u64,
+    pub(super) leaders: HashMap<ClaimKey, Vec<Position>>,
+}
+
+impl Doubtful {
+    /// `committed`: what is below was planned for certain.
+    pub(super) fn from(committed: u64) -> Self {
+        Self { below: committed.saturating_add(BATCH_MAX), leaders: HashMap::new() }
+    }
+
+    /// Goes on to a batch of which some may have been planned before. `replayed_below`: nothing from there on was.
+    pub(super) fn pass<'a>(
+        &mut self,
+        first: u64,
+        next: u64,
+        replayed_below: u64,
+        planned: impl Iterator<Item = &'a Plan>,
+    ) {
+        let mut planned = planned.peekable();
+        if planned.peek().is_some() {
+            self.below = next.saturating_add(BATCH_MAX);
+        }
+        self.below = self.below.min(replayed_below);
+        if first >= self.below {
+            self.leaders = HashMap::new();
+        }
+        self.add(planned);
+    }
+
+    pub(super) fn add<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>) {
+        for plan in plans.filter(|plan| plan.position.offset < self.below && plan.is_leader()) {
+            if let Some(group) = &plan.group {
+                self.leaders.entry(group.key).or_default().push(plan.position);
+            }
+        }
+    }
+}
 
 /// To be written with the batch, and then to be followed.
 pub(super) struct Merged {
@@ -39,6 +87,13 @@ pub(super) async fn follow(
     }
     let mut merged =
         Merged { groups, rows: facts.groups.clone().rows(plans, policy), events: Vec::new(), timers: Vec::new() };
+    // One that stands under a leader and is not merged after all (it was cancelled) is taken out again.
+    for (plan, candidate) in plans.iter().zip(&facts.candidates).filter(|_| plans.len() == facts.candidates.len()) {
+        if let (Some(leader), Disposition::Skipped(_)) = (candidate.joined, &plan.disposition) {
+            let entry = GroupEntry::Left(plan.position.offset);
+            merged.rows.push(GroupRow { leader, until: now, entry });
+        }
+    }
     let mut earlier: Vec<Full> = Vec::new();
     for (leader, due) in full {
         match plans.iter().find(|plan| plan.position == leader) {

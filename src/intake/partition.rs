@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::AcceptedKeys;
 use super::batch::{self, Decoded};
 use super::foreign::Reading;
-use super::merged;
+use super::merged::{self, Doubtful};
 use super::metrics::PartitionMetrics;
 use super::rejects;
 use crate::clock::SharedClock;
@@ -86,6 +86,7 @@ pub struct PartitionState {
     /// Records below this were in the log when this incarnation began: any of them may have been planned before, here or
     /// on another node, or cancelled.
     replayed_below: u64,
+    doubtful: Doubtful,
     /// Before a log or a store that failed is asked again.
     pause: Duration,
 }
@@ -116,6 +117,7 @@ impl Actor for PartitionActor {
             metrics: PartitionMetrics::new(id, &topic),
             committed,
             replayed_below: u64::MAX,
+            doubtful: Doubtful::from(committed),
             pause: FIRST_PAUSE,
             arguments,
         })
@@ -320,13 +322,15 @@ impl PartitionState {
         // A leader among them may be in the place of what was known of its group.
         let replayed = planned_before.iter().filter_map(|story| story.plan.group.as_ref().map(|group| group.key));
         arguments.shard.forget_groups(replayed);
+        self.doubtful.pass(first, next, self.replayed_below, planned_before.iter().map(|story| &story.plan));
         let mut facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let group_sources = GroupSources {
             known: &|key| arguments.shard.group(key),
             claims: &*arguments.store,
             log: &*arguments.store,
             groups: &*arguments.store,
-            replayed_below: self.replayed_below,
+            doubtful_below: self.doubtful.below,
+            doubtful: &self.doubtful.leaders,
         };
         let gathered = planning::gather_groups(&requests, &arguments.policy, &group_sources, &mut facts).await;
         if let Err(error) = gathered {
@@ -360,6 +364,8 @@ impl PartitionState {
         arguments.accepted_keys.planned(&keys);
         arguments.shard.set_groups(merged.groups.iter(), now);
         self.hand_on(&plans, timers, now);
+        self.doubtful.add(plans.iter().map(|plan| &**plan));
+        let arguments = &self.arguments;
         if let Some(deliveries) = &arguments.deliveries {
             deliveries.tell(arguments.shard.id(), merged.events.iter().map(|(plan, event)| (&**plan, event)));
         }

@@ -1,5 +1,6 @@
 //! Where one module's need meets another's face: the few lines that keep them from knowing each other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -49,7 +50,8 @@ impl DryRun for DryRunner {
             claims: &*self.store,
             log: &*self.store,
             groups: &*self.store,
-            replayed_below: 0,
+            doubtful_below: 0,
+            doubtful: &HashMap::new(),
         };
         let lane = request.priority;
         let shard = |partition| ShardId { generation: self.generation, lane, partition };

@@ -50,7 +50,7 @@ async fn what_is_known_of_a_user_is_written_changed_and_erased(place: Place) {
 }
 
 async fn what_was_answered_is_there_after_a_crash(place: Place) {
-    let mut node = Process::start_at(&place).await;
+    let node = Process::start_at(&place).await;
     let user = format!("/v1/users/{}", place.own("bob"));
     let written = node.call(Method::PUT, &user, Some(&json!({"email": "b@example.com"}))).await;
     let removed = format!("{user}/devices/old");

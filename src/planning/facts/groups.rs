@@ -16,7 +16,9 @@ pub struct GroupSources<'a> {
     pub log: &'a dyn TaskLog,
     pub groups: &'a dyn Groups,
     /// What is below may have been planned before, by who could not write all of it: its rows are asked whether it joined.
-    pub replayed_below: u64,
+    pub doubtful_below: u64,
+    /// Leaders among what is doubtful, by the keys of their groups: no claim leads to them, perhaps.
+    pub doubtful: &'a HashMap<ClaimKey, Vec<Position>>,
 }
 
 /// A leader and what stands under it.
@@ -38,7 +40,7 @@ pub async fn gather_groups(
         } else {
             unknown.insert(key);
         }
-        if position.offset < sources.replayed_below {
+        if position.offset < sources.doubtful_below {
             unknown.insert(key);
             replayed.push((index, key));
         }
@@ -51,13 +53,34 @@ pub async fn gather_groups(
             facts.groups.insert(*key, group);
         }
     }
-    for (index, key) in replayed {
-        let Some((story, entries)) = found.get(&key) else { continue };
-        let offset = batch[index].0.offset;
-        if offset != story.plan.position.offset && members(&story.plan, entries).iter().any(|one| one.offset == offset)
-        {
-            facts.candidates[index].joined = Some(story.plan.position);
+    join_again(batch, &replayed, &found, sources, facts).await
+}
+
+/// Puts those that stand under a leader already where they stand.
+async fn join_again(
+    batch: &[(Position, NotificationRequest)],
+    replayed: &[(usize, ClaimKey)],
+    found: &HashMap<ClaimKey, Found>,
+    sources: &GroupSources<'_>,
+    facts: &mut Facts,
+) -> Result<(), StoreError> {
+    let keys: HashSet<ClaimKey> = replayed.iter().map(|(_, key)| *key).collect();
+    let leaders: Vec<Position> = keys.iter().filter_map(|key| sources.doubtful.get(key)).flatten().copied().collect();
+    let read = if leaders.is_empty() { Vec::new() } else { sources.groups.groups(&leaders).await? };
+    // The leader of everybody who joined one.
+    let mut joined: HashMap<u64, Position> = HashMap::new();
+    let claimed = found.values().map(|(story, entries)| (story.plan.position, entries));
+    for (leader, entries) in claimed.chain(leaders.iter().copied().zip(&read)) {
+        for entry in entries {
+            if let GroupEntry::Joined(all) = entry {
+                joined.extend(all.iter().map(|one| (one.offset, leader)));
+            }
         }
+    }
+    for (index, _) in replayed {
+        let position = batch[*index].0;
+        let leader = joined.get(&position.offset).copied();
+        facts.candidates[*index].joined = leader.filter(|leader| leader.shard == position.shard);
     }
     Ok(())
 }
