@@ -39,6 +39,8 @@ pub struct OpenGroup {
     pub is_closed: bool,
 }
 
+const _: () = assert!(size_of::<OpenGroup>() <= 32, "a hundred thousand of them are kept in some 10 MB");
+
 /// One that joined a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined {

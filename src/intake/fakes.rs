@@ -16,8 +16,8 @@ use crate::clock::{Clock, Moment};
 use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
 use crate::log::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::store::{
-    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
-    TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, GroupEntry, Groups, History,
+    HistoryEntry, StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -219,6 +219,7 @@ pub(crate) struct FakeStore {
     loose: Mutex<Vec<Event>>,
     dead: Mutex<Vec<DeadLetter>>,
     kept: users::Kept,
+    groups: Mutex<HashMap<Position, Vec<GroupEntry>>>,
 }
 
 impl FakeStore {
@@ -228,6 +229,10 @@ impl FakeStore {
 
     pub(crate) fn claim(&self, row: ClaimRow) {
         lock(&self.claims).insert(row.key, row);
+    }
+
+    pub(crate) fn group(&self, leader: Position, entry: GroupEntry) {
+        lock(&self.groups).entry(leader).or_default().push(entry);
     }
 
     pub(crate) fn bury(&self, letter: DeadLetter) {
@@ -304,6 +309,14 @@ impl ClaimRows for FakeStore {
             claims.entry(row.key).or_insert(*row);
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Groups for FakeStore {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        let groups = lock(&self.groups);
+        Ok(leaders.iter().map(|leader| groups.get(leader).cloned().unwrap_or_default()).collect())
     }
 }
 

@@ -59,15 +59,17 @@ pub fn plan_batch(
 }
 
 /// What would become of a request now. Nothing is claimed and nothing is kept: the position is a stand-in in the
-/// request's lane, and neither it nor the ids made of it mean anything.
+/// request's lane, and neither it nor the ids made of it mean anything. `found`: the group that it would join, with its shard.
 pub fn dry_run(
     request: NotificationRequest,
     facts: &CandidateFacts,
-    groups: &OpenGroups,
-    shard: ShardId,
+    found: Option<(ShardId, OpenGroups)>,
     policy: &Policy,
     now: Timestamp,
 ) -> Plan {
+    let nowhere = ShardId { generation: 0, lane: request.priority, partition: 0 };
+    let (shard, groups) = found.unwrap_or_else(|| (nowhere, OpenGroups::default()));
+    let groups = &groups;
     plan(Position::new(shard, 0), request, facts, groups, policy, now)
 }
 

@@ -1,5 +1,6 @@
 //! Whole batches: what is claimed, who wins, and what holds for every plan.
 
+mod groups;
 mod people;
 
 use std::sync::Arc;
@@ -92,6 +93,7 @@ fn retried(key: u128) -> NotificationRequest {
 fn fates(plans: &[Arc<Plan>]) -> Vec<String> {
     let fate = |plan: &Arc<Plan>| match &plan.disposition {
         Disposition::Tasks(_) => "sent".to_owned(),
+        Disposition::Merged { into } => format!("merged into {}", into.offset),
         Disposition::Skipped(SkipReason::Duplicate { of: NotificationId(of) }) => format!("duplicate of {}", of.offset),
         Disposition::Skipped(reason) => reason.name().to_owned(),
     };
@@ -217,7 +219,7 @@ fn a_look_at_the_facts_finds_the_holder_and_claims_nothing() {
 #[test]
 fn a_dry_run_keeps_the_priority_and_says_what_would_become_of_the_request() {
     let urgent = NotificationRequest { priority: Priority::Critical, ..request() };
-    let plan = dry_run(urgent, &CandidateFacts::default(), &policy(), NOW);
+    let plan = dry_run(urgent, &CandidateFacts::default(), None, &policy(), NOW);
     assert_eq!(plan.priority(), Priority::Critical);
     assert_eq!(plan.tasks().len(), 1);
 }
@@ -294,6 +296,7 @@ proptest! {
     fn every_request_ends_in_tasks_or_in_the_reason_that_a_decision_gives(batch in any_batch()) {
         for plan in World::default().run(batch) {
             match &plan.disposition {
+                Disposition::Merged { .. } => prop_assert!(false, "nothing asks for it"),
                 Disposition::Tasks(tasks) => prop_assert!(!tasks.is_empty()),
                 Disposition::Skipped(reason) => {
                     let verdict = Verdict::Skip(reason.clone());

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
 use crate::domain::{Disposition, NotificationId, NotificationRequest, ShardId};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, GroupSources, OpenGroups, People, Policy};
+use crate::planning::{self, GroupSources, People, Policy};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
@@ -57,8 +57,7 @@ impl DryRun for DryRunner {
         let shard = |partition| ShardId { generation: self.generation, lane, partition };
         let shards: Vec<ShardId> = (0..self.partitions).map(shard).collect();
         let found = planning::peek_group(&request, &shards, &self.policy, &sources).await?;
-        let (shard, groups) = found.unwrap_or_else(|| (shard(0), OpenGroups::default()));
-        let plan = planning::dry_run(request, &facts, &groups, shard, &self.policy, now);
+        let plan = planning::dry_run(request, &facts, found, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),
             Disposition::Tasks(_) | Disposition::Merged { .. } => None,
