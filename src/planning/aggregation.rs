@@ -109,6 +109,9 @@ pub(super) fn place(case: &Case<'_>, position: Position, groups: &OpenGroups) ->
         return Place::Joins(leader, of(until, false));
     }
     let open = groups.get(key).filter(|open| accepted_at < open.until);
+    if case.facts.leads {
+        return Place::Leads(of(due(case, window_end(case)), false));
+    }
     if let Some(open) = open.filter(|open| !open.is_first && !open.is_closed && fits(case, open)) {
         return Place::Joins(Position::new(position.shard, open.leader), of(open.until, false));
     }

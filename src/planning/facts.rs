@@ -50,6 +50,8 @@ pub struct CandidateFacts {
     pub received: Option<Received>,
     /// The leader under which it stands already: it was about to be planned before, and its plan was not written.
     pub joined: Option<Position>,
+    /// Others stand under it already, for the same reason: it led a group before, and leads it again.
+    pub leads: bool,
 }
 
 /// What a user was sent, or is about to be: what ended otherwise does not count.

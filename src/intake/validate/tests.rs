@@ -157,7 +157,7 @@ fn what_is_to_be_merged_has_a_key_and_perhaps_an_actor_and_a_window() {
     refused(r#"{"key":""}"#, "/aggregate/key", "empty");
     refused(r#"{"key":"k","actor":"a\nb"}"#, "/aggregate/actor", "line breaks");
     refused(r#"{"key":"k","window_seconds":0}"#, "/aggregate/window_seconds", "1 to 604800");
-    refused(r#"{"key":"k","window":5}"#, "/aggregate/window", "window_seconds");
+    refused(r#"{"key":"k","windw_seconds":5}"#, "/aggregate/windw_seconds", "window_seconds");
     refused(r#"["k"]"#, "/aggregate", "object");
 }
 

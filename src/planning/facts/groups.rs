@@ -77,10 +77,13 @@ async fn join_again(
             }
         }
     }
-    for (index, _) in replayed {
+    let positions: Vec<Position> = replayed.iter().map(|(index, _)| batch[*index].0).collect();
+    let own = if positions.is_empty() { Vec::new() } else { sources.groups.groups(&positions).await? };
+    for ((index, _), entries) in replayed.iter().zip(own) {
         let position = batch[*index].0;
         let leader = joined.get(&position.offset).copied();
         facts.candidates[*index].joined = leader.filter(|leader| leader.shard == position.shard);
+        facts.candidates[*index].leads = !entries.is_empty();
     }
     Ok(())
 }
