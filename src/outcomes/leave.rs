@@ -82,7 +82,7 @@ impl Cancellations {
         self.keep_others_out(plan, shard).await;
         let entries = self.entries(plan).await?;
         let offset = plan.position.offset;
-        let has_left = entries.iter().any(|entry| *entry == GroupEntry::Left(offset));
+        let has_left = entries.contains(&GroupEntry::Left(offset));
         let all: Vec<Joined> = members(plan, &entries);
         let others = all.iter().filter(|one| one.offset != offset).count();
         if let Some(gathered) = closed(&entries) {

@@ -183,7 +183,7 @@ impl Import {
             if place > 0 && place.is_multiple_of(LINES_PER_TURN) {
                 tokio::task::yield_now().await;
             }
-            match line.text().and_then(|text| UserLine::read(text, &*self.api.parts.categories)) {
+            match line.text().and_then(|text| UserLine::read(text, &self.api.parts.categories)) {
                 Ok(user) => read.push((line.number, user)),
                 Err(problems) => self.report.refuse(line.number, &problems),
             }

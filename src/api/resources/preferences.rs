@@ -86,7 +86,7 @@ pub(in crate::api) async fn change(
     let (_, body) = body::read(&api, request, api.parts.http.max_body.as_usize()).await?;
     let mut problems = Problems::default();
     let mut fields = Fields::read(body.text()?, "").map_err(|problem| Problem::fields(vec![problem]))?;
-    let said = Preferences::read(&mut fields, &*api.parts.categories, &mut problems);
+    let said = Preferences::read(&mut fields, &api.parts.categories, &mut problems);
     fields.end(&mut problems);
     problems.or(()).map_err(Problem::fields)?;
     let mut user = api.parts.users.user(&key).await?.unwrap_or_default();
