@@ -26,8 +26,8 @@ use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace,
-    Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange,
+    SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
@@ -205,6 +205,13 @@ impl BudgetRows for EmptyStore {
 }
 
 #[async_trait]
+impl Groups for EmptyStore {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        Ok(vec![Vec::new(); leaders.len()])
+    }
+}
+
+#[async_trait]
 impl History for EmptyStore {
     async fn history(
         &self,
@@ -295,7 +302,7 @@ impl Operations for Nothing {
 #[async_trait]
 impl DryRun for Nothing {
     async fn dry_run(&self, _: NotificationRequest) -> Result<DryRunReport, StoreError> {
-        Ok(DryRunReport { decisions: Vec::new(), skipped: None, tasks: Vec::new() })
+        Ok(DryRunReport { decisions: Vec::new(), skipped: None, merged_into: None, tasks: Vec::new() })
     }
 }
 

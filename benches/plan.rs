@@ -87,6 +87,7 @@ fn request(number: u64, category: &str) -> NotificationRequest {
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,
+        aggregate: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

@@ -68,5 +68,6 @@ fn plan(content: Content, channel: Channel) -> Plan {
         decisions: Vec::new(),
         disposition: Disposition::Tasks(vec![TaskSpec { channel, address, due: None, endpoint: 1 }]),
         claims: Vec::new(),
+        group: None,
     }
 }

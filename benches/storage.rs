@@ -171,6 +171,7 @@ fn request(index: u64) -> NotificationRequest {
         expires_at: Some(NOW + Duration::from_secs(3600)),
         dedup_key: Some(format!("order-{index}").into()),
         dedup_window_seconds: None,
+        aggregate: None,
         idempotency: None,
         metadata: r#"{"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}"#.into(),
         source: Source::Http,
@@ -200,6 +201,7 @@ fn plan(position: Position, request: NotificationRequest) -> Plan {
             expires_at: NOW + Duration::from_secs(300),
             body_hash: 0,
         }],
+        group: None,
     }
 }
 

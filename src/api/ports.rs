@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::domain::{Address, Channel, Decision, NotificationRequest, Parts, SkipReason, TaskId, Timestamp};
+use crate::domain::{
+    Address, Channel, Decision, NotificationId, NotificationRequest, Parts, SkipReason, TaskId, Timestamp,
+};
 use crate::store::StoreError;
 
 /// Plans a request without sending or storing anything.
@@ -17,6 +19,8 @@ pub struct DryRunReport {
     pub decisions: Vec<Decision>,
     /// Nothing would be sent, and why.
     pub skipped: Option<SkipReason>,
+    /// Nothing would be sent of it alone: the message of this one, which waits, would say it as well.
+    pub merged_into: Option<NotificationId>,
     pub tasks: Vec<DryRunTask>,
 }
 

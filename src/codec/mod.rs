@@ -1,11 +1,12 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
-//! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand. What a
-//! released binary wrote stays readable: a new shape gets a new version and a
-//! file of its own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
+//! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand and
+//! `groups_v1` about what is merged. What a released binary wrote stays readable: a new shape gets a new version and a file of its
+//! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod brakes_v1;
+mod groups_v1;
 mod plan_v2;
 mod received_v1;
 mod request_v3;
@@ -24,7 +25,9 @@ pub use received_v1::{decode_received, encode_received};
 use crate::domain::{
     Brake, BrakeEffect, BrakeScope, Event, NotificationRequest, Plan, Position, Suppression, Timestamp, UserEntry,
 };
-use crate::store::{Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
+use crate::store::{
+    Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, GroupEntry, TimerKey, TimerRow,
+};
 
 /// The most one value may make the decoder allocate.
 const LENGTH_MAX: usize = 16 << 20;
@@ -33,7 +36,11 @@ const VERSION: u8 = 1;
 const REQUEST_OF_BATCH: u8 = 2;
 /// The version of requests for a local time.
 const REQUEST_FOR_LOCAL_TIME: u8 = 3;
-/// The version of plans whose decisions and reasons are numbers; all are written so.
+/// The version of requests that are merged with others.
+const REQUEST_IN_GROUP: u8 = 4;
+/// The version of plans that belong to a group.
+const PLAN_IN_GROUP: u8 = 3;
+/// The version of plans whose decisions and reasons are numbers; all without a group are written so.
 const PLAN_IN_NUMBERS: u8 = 2;
 /// The version of dead letters about records of other programs.
 const FOREIGN_LETTER: u8 = 2;
@@ -57,6 +64,10 @@ pub enum CodecError {
 /// A record of the log.
 pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
+    if let Some(aggregate) = &request.aggregate {
+        encode_as(REQUEST_IN_GROUP, &groups_v1::RequestOut::new(request, aggregate), &mut bytes);
+        return bytes;
+    }
     match (request.local_time, request.idempotency.and_then(|retry| retry.batch)) {
         (None, None) => encode(&v1::RequestOut::from(request), &mut bytes),
         (None, Some(batch)) => encode_as(REQUEST_OF_BATCH, &v2::RequestOut::new(request, batch), &mut bytes),
@@ -68,6 +79,7 @@ pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
 /// Reads what [`encode_request`] wrote.
 pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
     match bytes.first() {
+        Some(&REQUEST_IN_GROUP) => decode_as::<groups_v1::Request>(REQUEST_IN_GROUP, bytes)?.into_domain(),
         Some(&REQUEST_FOR_LOCAL_TIME) => decode_as::<request_v3::Request>(REQUEST_FOR_LOCAL_TIME, bytes)?.into_domain(),
         Some(&REQUEST_OF_BATCH) => decode_as::<v2::Request>(REQUEST_OF_BATCH, bytes)?.into_domain(),
         _ => decode::<v1::Request>(bytes)?.into_domain(),
@@ -76,12 +88,16 @@ pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
 
 /// Appends a plan; its position is the row's key and not in the bytes.
 pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
-    encode_as(PLAN_IN_NUMBERS, &plan_v2::PlanOut::from(plan), bytes);
+    match &plan.group {
+        Some(group) => encode_as(PLAN_IN_GROUP, &groups_v1::PlanOut::new(plan, group), bytes),
+        None => encode_as(PLAN_IN_NUMBERS, &plan_v2::PlanOut::from(plan), bytes),
+    }
 }
 
 /// Reads what [`encode_plan`] wrote at `position`.
 pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
     match bytes.first() {
+        Some(&PLAN_IN_GROUP) => decode_as::<groups_v1::Plan>(PLAN_IN_GROUP, bytes)?.into_domain(position),
         Some(&PLAN_IN_NUMBERS) => decode_as::<plan_v2::Plan>(PLAN_IN_NUMBERS, bytes)?.into_domain(position),
         _ => decode::<v1::Plan>(bytes)?.into_domain(position),
     }
@@ -223,6 +239,18 @@ pub fn encode_brake(brake: &Brake) -> Vec<u8> {
 pub fn decode_brake(scope: BrakeScope, effect: BrakeEffect, bytes: &[u8]) -> Result<Brake, CodecError> {
     let brakes_v1::Brake { is_on, at, reason } = decode(bytes)?;
     Ok(Brake { scope, effect, is_on, at: Timestamp(at), reason })
+}
+
+/// What stands under a leader; which one is the row's key and not in the bytes.
+pub fn encode_group_entry(entry: &GroupEntry) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    encode(&groups_v1::EntryOut::from(entry), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_group_entry`] wrote.
+pub fn decode_group_entry(bytes: &[u8]) -> Result<GroupEntry, CodecError> {
+    Ok(decode::<groups_v1::Entry>(bytes)?.into())
 }
 
 /// A number that is kept: an offset, a count.

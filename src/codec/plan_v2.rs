@@ -16,6 +16,8 @@ use crate::domain::{
 type Reason = (u8, Option<Place>);
 
 const DUPLICATE: u8 = 0;
+/// No reason to skip it, but the word for what was merged, in verdicts and dispositions.
+const MERGED: u8 = 200;
 
 /// Those without more than their number.
 fn plain_reason(number: u8) -> Option<SkipReason> {
@@ -74,6 +76,7 @@ fn decision(decision: &Decision) -> DecisionRow {
         Verdict::Pass => VerdictRow::Pass,
         Verdict::Skip(why) => VerdictRow::Skip(reason(why)),
         Verdict::Hold { until } => VerdictRow::Hold(until.millis()),
+        Verdict::Merge { into } => VerdictRow::Skip((MERGED, Some(place(into.0)))),
     };
     (decision.step as u8, decision.channel.map(|channel| channel.index() as u8), verdict)
 }
@@ -81,6 +84,7 @@ fn decision(decision: &Decision) -> DecisionRow {
 fn decision_in((step, number, verdict): DecisionRow) -> Result<Decision, CodecError> {
     let verdict = match verdict {
         VerdictRow::Pass => Verdict::Pass,
+        VerdictRow::Skip((MERGED, Some(into))) => Verdict::Merge { into: NotificationId(position(into)?) },
         VerdictRow::Skip(reason) => Verdict::Skip(reason_in(reason)?),
         VerdictRow::Hold(until) => Verdict::Hold { until: Timestamp(until) },
     };
@@ -164,6 +168,7 @@ impl<'a> From<&'a domain::Plan> for PlanOut<'a> {
     fn from(plan: &'a domain::Plan) -> Self {
         let disposition = match &plan.disposition {
             Disposition::Skipped(why) => DispositionOut::Skipped(reason(why)),
+            Disposition::Merged { into } => DispositionOut::Skipped((MERGED, Some(place(*into)))),
             Disposition::Tasks(tasks) => DispositionOut::Tasks(tasks.iter().map(Into::into).collect()),
         };
         Self {
@@ -204,6 +209,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn into_domain(self, position: Position) -> Result<domain::Plan, CodecError> {
         let disposition = match self.disposition {
+            DispositionIn::Skipped((MERGED, Some(into))) => Disposition::Merged { into: super::v1::position(into)? },
             DispositionIn::Skipped(reason) => Disposition::Skipped(reason_in(reason)?),
             DispositionIn::Tasks(tasks) => {
                 Disposition::Tasks(tasks.into_iter().map(TaskIn::into_domain).collect::<Result<_, _>>()?)
@@ -229,6 +235,7 @@ impl Plan {
             decisions: self.decisions.into_iter().map(decision_in).collect::<Result<_, _>>()?,
             disposition,
             claims: self.claims.into_iter().map(claim).collect(),
+            group: None,
         })
     }
 }

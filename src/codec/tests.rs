@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    Address, Channel, ClaimKey, Content, Decision, Device, Disposition, EventKind, Idempotency, NotificationId,
-    PlanClaim, Platform, Priority, QuietChoice, QuietHours, Recipient, Routing, ShardId, SkipReason, Source, Step,
-    SuppressionCause, TaskId, TaskSpec, TimeOfDay, Timestamp, Verdict,
+    Address, Aggregate, Channel, ClaimKey, Content, Decision, Device, Disposition, EventKind, Gathered, Group,
+    Idempotency, Joined, NotificationId, PlanClaim, Platform, Priority, QuietChoice, QuietHours, Recipient, Routing,
+    ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec, TimeOfDay, Timestamp, Verdict,
 };
 use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
@@ -40,6 +40,7 @@ fn request() -> NotificationRequest {
         expires_at: Some(Timestamp(1_800_003_600_000)),
         dedup_key: Some("order-12345".into()),
         dedup_window_seconds: Some(300),
+        aggregate: None,
         idempotency: Some(Idempotency { key: ClaimKey(1 << 100 | 7), body_hash: 42, batch: None }),
         metadata: r#"{"trace":"1"}"#.into(),
         source: Source::Http,
@@ -77,6 +78,7 @@ fn plan() -> Plan {
             task(Channel::Chat, Address::Provider, None),
         ]),
         claims: vec![PlanClaim { key: ClaimKey(9), expires_at: Timestamp(1_800_000_300_000), body_hash: 42 }],
+        group: None,
     }
 }
 
@@ -306,6 +308,34 @@ fn what_version_3_wrote_is_read_and_written_the_same() {
 }
 
 #[test]
+fn what_was_first_written_of_groups_is_read_and_written_the_same() {
+    let mut request = request();
+    let aggregate = Aggregate { key: "like:1".into(), actor: Some("Alice".into()), window_seconds: Some(60) };
+    request.aggregate = Some(aggregate);
+    request.idempotency = request.idempotency.map(|retry| Idempotency { batch: Some(ClaimKey(1 << 90)), ..retry });
+    let golden = check_golden("request_v4.bin", &encode_request(&request));
+    assert_eq!(decode_request(&golden), Ok(request));
+    let until = Timestamp(1_800_000_300_000);
+    let group = Group { key: ClaimKey(9), actor: Some("Alice".into()), until, is_first: true, gathered: None };
+    let into = Position::new(place().shard, 5);
+    let plan = Plan { group: Some(group), disposition: Disposition::Merged { into }, ..plan() };
+    let golden = check_golden("plan_v3.bin", &in_buffer(|bytes| encode_plan(&plan, bytes)));
+    assert_eq!(decode_plan(place(), &golden), Ok(plan));
+    let joined = Joined { offset: 7, actor: Some("Bob".into()), data: Some("{}".into()) };
+    let gathered =
+        Gathered { count: 3, actors: vec!["Alice".into(), "Bob".into()], actor_count: 3, items: vec!["{}".into()] };
+    let entries = [
+        ("group_joined_v1.bin", GroupEntry::Joined(vec![joined.clone(), Joined { actor: None, data: None, ..joined }])),
+        ("group_left_v1.bin", GroupEntry::Left(7)),
+        ("group_closed_v1.bin", GroupEntry::Closed(gathered)),
+    ];
+    for (name, entry) in entries {
+        let golden = check_golden(name, &encode_group_entry(&entry));
+        assert_eq!(decode_group_entry(&golden), Ok(entry));
+    }
+}
+
+#[test]
 fn bytes_that_are_no_value_say_what_is_wrong() {
     let whole = encode_request(&request());
     assert_eq!(decode_request(&[]), Err(CodecError::Empty));
@@ -409,6 +439,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
                 expires_at,
                 dedup_key,
                 dedup_window_seconds,
+                aggregate: None,
                 idempotency,
                 metadata,
                 source,
@@ -442,6 +473,7 @@ fn any_decision() -> impl Strategy<Value = Decision> {
         Just(Verdict::Pass),
         any_reason().prop_map(Verdict::Skip),
         any_time().prop_map(|until| Verdict::Hold { until }),
+        any_place().prop_map(|into| Verdict::Merge { into: NotificationId(into) }),
     ];
     (prop::sample::select(Step::ALL.to_vec()), prop::option::of(any_channel()), verdict)
         .prop_map(|(step, channel, verdict)| Decision { step, channel, verdict })
@@ -468,6 +500,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
     let disposition = prop_oneof![
         prop::collection::vec(any_task(), 1..4).prop_map(Disposition::Tasks),
         any_reason().prop_map(Disposition::Skipped),
+        any_place().prop_map(|into| Disposition::Merged { into }),
     ];
     let claims = prop::collection::vec((any::<u128>(), any_time(), any::<u64>()), 0..3);
     (any_place(), any_request(), prop::collection::vec(any_decision(), 0..6), disposition, claims).prop_map(
@@ -489,6 +522,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
                 .into_iter()
                 .map(|(key, expires_at, body_hash)| PlanClaim { key: ClaimKey(key), expires_at, body_hash })
                 .collect(),
+            group: None,
         },
     )
 }
@@ -578,7 +612,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0u8..4) {
+    fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0u8..5) {
         for bytes in [&bytes[..], &[&[version], &bytes[..]].concat()] {
             let _ = decode_request(bytes);
             let _ = decode_plan(place(), bytes);
@@ -591,6 +625,7 @@ proptest! {
             let _ = decode_mark(bytes);
             let _ = decode_user_entry(bytes);
             let _ = decode_suppression(bytes);
+            let _ = decode_group_entry(bytes);
         }
     }
 

@@ -175,6 +175,7 @@ impl Request {
             expires_at: self.expires_at.map(Timestamp),
             dedup_key: self.dedup_key,
             dedup_window_seconds: self.dedup_window_seconds,
+            aggregate: None,
             idempotency: self.idempotency.map(|(key, body_hash)| Idempotency {
                 key: ClaimKey(key),
                 body_hash,
@@ -329,6 +330,7 @@ impl Plan {
             decisions: self.decisions.into_iter().map(DecisionRow::into_domain).collect::<Result<_, _>>()?,
             disposition,
             claims: self.claims.into_iter().map(claim).collect(),
+            group: None,
         })
     }
 }

@@ -121,6 +121,12 @@ pub struct Category {
     /// What all its messages together may cost in a day (UTC); none: no bound.
     #[serde(default)]
     pub budget_per_day: Option<f64>,
+    /// Of a group the first is sent at once, and the rest is merged.
+    #[serde(default)]
+    pub first_at_once: bool,
+    /// Whether all of a user's are collected until the user's digest hour.
+    #[serde(default)]
+    pub digest: bool,
 }
 
 impl Category {
@@ -172,6 +178,9 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
                 "category `{name}`: `budget_per_day` must be an amount of money above 0; leave it out for no bound"
             ));
         }
+        if category.digest && category.first_at_once {
+            return Err(format!("category `{name}`: a digest cannot send its first at once: leave out one of them"));
+        }
         once_each(&category.channels).map_err(|twice| format!("category `{name}`: `channels` has {twice} twice"))?;
     }
     if config.categories().is_none() {
@@ -191,6 +200,20 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     let fatigue = &config.fatigue;
     if fatigue.max == 0 || fatigue.window.is_zero() || fatigue.daily_cap == Some(0) {
         return Err("`fatigue.window`, `fatigue.max` and `fatigue.daily_cap` must be above 0".to_owned());
+    }
+    let aggregation = &config.aggregation;
+    let (second, week) = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
+    if !(second..=week).contains(&aggregation.window) {
+        return Err("`aggregation.window` must be from \"1s\" to \"7d\"".to_owned());
+    }
+    if !(1..=domain::Gathered::ITEMS_MAX).contains(&aggregation.shown_items) {
+        return Err(format!("`aggregation.shown_items` must be from 1 to {}", domain::Gathered::ITEMS_MAX));
+    }
+    if aggregation.max_items.is_some_and(|max| max < 2) {
+        return Err("`aggregation.max_items` must be at least 2: with less nothing is merged".to_owned());
+    }
+    if aggregation.digest_hour > 23 {
+        return Err("`aggregation.digest_hour` must be from 0 to 23".to_owned());
     }
     calendars(&config.calendars)?;
     let routing = &config.routing;
@@ -263,6 +286,8 @@ impl Config {
             confirm_within: category.confirm_within,
             is_reminder: category.reminder,
             budget_per_day: category.budget_per_day.map(domain::millionths),
+            first_at_once: category.first_at_once,
+            is_digest: category.digest,
         });
         Categories::new(all.collect(), &self.planning.default_category)
     }

@@ -295,12 +295,20 @@ pub struct Dedup {
     pub idempotency: Duration,
 }
 
-/// Merging of bursts; read, and not used before aggregation exists.
+/// Merging of bursts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aggregation {
+    /// From the first on, of requests that say none.
     #[serde(with = "duration")]
     pub window: Duration,
+    /// How many actors and items a message is told.
+    pub shown_items: usize,
+    /// As many close a group early; none: no bound.
+    #[serde(default)]
+    pub max_items: Option<u32>,
+    /// At which hour, 0 to 23, digests go to users who did not choose one.
+    pub digest_hour: u8,
 }
 
 #[derive(Debug, Clone, Deserialize)]

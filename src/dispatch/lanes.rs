@@ -182,6 +182,7 @@ mod tests {
             decisions: Vec::new(),
             disposition: crate::domain::Disposition::Tasks(Vec::new()),
             claims: Vec::new(),
+            group: None,
         };
         Box::new(crate::dispatch::Payload { plan: std::sync::Arc::new(plan), objection: None, _held: None })
     }

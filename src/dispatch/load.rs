@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::groups;
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
 use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, ShardId, Story, TaskState, Timestamp};
@@ -20,7 +21,7 @@ pub(super) const LOAD_MAX: usize = 512;
 /// wait for a time or are held by a brake, which go back to the timers.
 pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Ready> {
     let positions: Vec<Position> = handles.iter().map(|ready| ready.task.position).collect();
-    let stories = loop {
+    let mut stories = loop {
         match context.store.stories(&positions).await {
             Ok(stories) => break stories,
             Err(error) => {
@@ -32,6 +33,15 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
     let (now, brakes) = (context.clock.now(), context.brakes.set());
     let mut confirmed = Vec::new();
     let mut held: BTreeSet<ShardId> = BTreeSet::new();
+    let goes = |story: &Story, ready: &Ready| match story.state(usize::from(ready.task.ordinal)) {
+        Some(TaskState::Scheduled { due, .. }) => due <= now || !waits(story, ready, &brakes),
+        state => matches!(state, Some(TaskState::Pending { .. })),
+    };
+    let leads = handles.iter().zip(&mut stories).filter_map(|(ready, story)| {
+        let story = story.as_mut().filter(|story| story.plan.is_leader())?;
+        goes(story, ready).then_some(&mut story.plan)
+    });
+    groups::gather(context, leads.collect()).await;
     let mut loaded = Vec::with_capacity(handles.len());
     for (mut ready, story) in handles.into_iter().zip(stories) {
         let state = story.as_ref().and_then(|story| story.state(usize::from(ready.task.ordinal)));
@@ -49,7 +59,9 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
                 }
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
             }
-            (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story)) => {
+            (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story))
+                if groups::is_whole(&story.plan) =>
+            {
                 let is_scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
                 if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
                     confirmed.extend(no_more_needed(context, &ready, attempt, is_scheduled, story.plan));

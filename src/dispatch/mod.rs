@@ -16,6 +16,7 @@ mod slots;
 mod endpoints;
 mod channel;
 mod unserved;
+mod groups;
 mod load;
 mod take_up;
 mod promises;

@@ -46,6 +46,8 @@ pub struct SenderContext {
     /// By which what waited is looked at again.
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
+    /// How many actors and items a merged message is told.
+    pub shown_items: usize,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
 }

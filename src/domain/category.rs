@@ -33,6 +33,10 @@ pub struct Category {
     pub is_reminder: bool,
     /// What all its messages together may cost in a day, in millionths; `None`: no bound.
     pub budget_per_day: Option<u64>,
+    /// Of a group the first is sent at once, and only the rest is merged.
+    pub first_at_once: bool,
+    /// Whether all of a user's are collected until the user's hour for it.
+    pub is_digest: bool,
 }
 
 impl Category {
@@ -96,6 +100,8 @@ mod tests {
             confirm_within: None,
             is_reminder: false,
             budget_per_day: None,
+            first_at_once: false,
+            is_digest: false,
         }
     }
 

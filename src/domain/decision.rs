@@ -21,6 +21,10 @@ pub enum Verdict {
     Hold {
         until: Timestamp,
     },
+    /// Told by the message of another one.
+    Merge {
+        into: NotificationId,
+    },
 }
 
 /// The gates and the routing steps. The numbers are those of the rows and never change.

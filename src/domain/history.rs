@@ -1,7 +1,7 @@
 //! All that happened to a notification, in the order in which it did. Rows hold what came after planning; what planning did
 //! the plan itself says.
 
-use super::{Disposition, Event, EventKind, Plan, Routing, SkipReason, Story, TaskId};
+use super::{Disposition, Event, EventKind, NotificationId, Plan, Routing, SkipReason, Story, TaskId};
 
 /// In the place of a task's ordinal, for an event about a notification that has no tasks.
 pub const WHOLE: u8 = u8::MAX;
@@ -13,6 +13,7 @@ impl Plan {
         match &self.disposition {
             Disposition::Tasks(tasks) => (0..tasks.len()).flat_map(|ordinal| self.first_events_of(ordinal)).collect(),
             Disposition::Skipped(reason) => vec![self.skipped(reason)],
+            Disposition::Merged { into } => vec![self.merged(NotificationId(*into))],
         }
     }
 
@@ -24,6 +25,11 @@ impl Plan {
         };
         let task = TaskId { position: self.position, ordinal: WHOLE };
         Event { reason: Some(reason.name().into()), ..Event::new(task, 0, kind, self.accepted_at) }
+    }
+
+    fn merged(&self, into: NotificationId) -> Event {
+        let task = TaskId { position: self.position, ordinal: WHOLE };
+        Event { reason: Some(into.to_string().into()), ..Event::new(task, 0, EventKind::Merged, self.accepted_at) }
     }
 
     fn first_events_of(&self, ordinal: usize) -> Vec<Event> {
@@ -55,6 +61,7 @@ impl Story {
         match &self.plan.disposition {
             Disposition::Tasks(tasks) => (0..tasks.len()).flat_map(|ordinal| self.history(ordinal)).collect(),
             Disposition::Skipped(_) => self.plan.first_events(),
+            Disposition::Merged { .. } => self.plan.first_events().into_iter().chain(self.events.clone()).collect(),
         }
     }
 }

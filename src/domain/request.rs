@@ -1,6 +1,6 @@
 //! What a caller wants, as validated: the API, the log's producers and campaigns all end in this type.
 
-use super::{Channel, Priority, TimeOfDay, Timestamp};
+use super::{Aggregate, Channel, Priority, TimeOfDay, Timestamp};
 
 /// One accepted request. Its texts were checked (lengths, no control characters where a header may be made of them).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct NotificationRequest {
     pub dedup_key: Option<Box<str>>,
     /// `None`: the configured window.
     pub dedup_window_seconds: Option<u32>,
+    /// Merged with others of its key; `None`: sent by itself, unless its category says otherwise.
+    pub aggregate: Option<Aggregate>,
     /// From the header `Idempotency-Key`.
     pub idempotency: Option<Idempotency>,
     /// JSON text of an object, handed on untouched.

@@ -1,8 +1,8 @@
 //! A plan, its tasks, and the one table of a task's life.
 
 use super::{
-    Address, Channel, ClaimKey, Content, Decision, Event, EventKind, NotificationId, Position, Priority, Routing,
-    SkipReason, Source, Step, TaskId, Timestamp, Verdict,
+    Address, Channel, ClaimKey, Content, Decision, Event, EventKind, Group, NotificationId, Position, Priority,
+    Routing, SkipReason, Source, Step, TaskId, Timestamp, Verdict,
 };
 
 /// What planning made of one request; frozen when it is written, so that a replay never decides anew.
@@ -25,6 +25,8 @@ pub struct Plan {
     pub disposition: Disposition,
     /// Claims this notification holds: no other with the same keys is sent while they last.
     pub claims: Vec<PlanClaim>,
+    /// Where it has to do with a group.
+    pub group: Option<Group>,
 }
 
 /// A claim that came with a plan: what the store writes next to it, with the plan's position as the owner.
@@ -43,6 +45,8 @@ pub enum Disposition {
     Tasks(Vec<TaskSpec>),
     /// Nothing is sent, and why.
     Skipped(SkipReason),
+    /// Its leader's message says it as well.
+    Merged { into: Position },
 }
 
 /// One message to one person on one channel.
@@ -64,7 +68,7 @@ impl Plan {
     pub fn tasks(&self) -> &[TaskSpec] {
         match &self.disposition {
             Disposition::Tasks(tasks) => tasks,
-            Disposition::Skipped(_) => &[],
+            Disposition::Skipped(_) | Disposition::Merged { .. } => &[],
         }
     }
 
@@ -187,6 +191,12 @@ impl Story {
         }
     }
 
+    /// Whether it was merged into another's message and taken out again before that was sent.
+    pub fn has_left(&self) -> bool {
+        matches!(self.plan.disposition, Disposition::Merged { .. })
+            && self.events.iter().any(|event| event.kind == EventKind::Cancelled)
+    }
+
     /// The states of all tasks, in order.
     pub fn states(&self) -> Vec<TaskState> {
         (0..self.plan.tasks().len()).filter_map(|ordinal| self.state(ordinal)).collect()
@@ -282,6 +292,7 @@ mod tests {
             decisions: Vec::new(),
             disposition: Disposition::Tasks(vec![spec(Channel::Email), spec(Channel::Sms)]),
             claims: Vec::new(),
+            group: None,
         };
         let states = |routing| Story { plan: plan(routing), events: vec![event(1, EventKind::Failed)] }.states();
         assert_eq!(states(Routing::Fallback)[1], TaskState::Pending { attempt: 1 });

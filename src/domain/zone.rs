@@ -15,7 +15,7 @@ use super::Timestamp;
 pub struct Zone(TimeZone);
 
 /// Hours and minutes of a day, without a zone. Written `HH:MM`, from `00:00` to `23:59`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TimeOfDay {
     minutes: u16,
 }

@@ -16,8 +16,8 @@ use crate::clock::{Clock, Moment};
 use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
 use crate::log::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::store::{
-    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History,
-    HistoryEntry, ReceivedRows, StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, GroupEntry,
+    Groups, History, HistoryEntry, ReceivedRows, StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -219,6 +219,7 @@ pub(crate) struct FakeStore {
     loose: Mutex<Vec<Event>>,
     dead: Mutex<Vec<DeadLetter>>,
     kept: users::Kept,
+    groups: Mutex<HashMap<Position, Vec<GroupEntry>>>,
 }
 
 impl FakeStore {
@@ -228,6 +229,10 @@ impl FakeStore {
 
     pub(crate) fn claim(&self, row: ClaimRow) {
         lock(&self.claims).insert(row.key, row);
+    }
+
+    pub(crate) fn group(&self, leader: Position, entry: GroupEntry) {
+        lock(&self.groups).entry(leader).or_default().push(entry);
     }
 
     pub(crate) fn bury(&self, letter: DeadLetter) {
@@ -318,6 +323,14 @@ impl BudgetRows for FakeStore {
 
     async fn drawn(&self, _: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Groups for FakeStore {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        let groups = lock(&self.groups);
+        Ok(leaders.iter().map(|leader| groups.get(leader).cloned().unwrap_or_default()).collect())
     }
 }
 

@@ -27,6 +27,12 @@ const DECISIONS: CounterMetric<2> =
 /// Records that wait to be planned. Worry when it grows for minutes.
 const LAG: GaugeMetric<2> =
     GaugeMetric::new("fanfare_partition_lag", "Records of the log that wait to be planned.", ["topic", "partition"]);
+/// Worry when it falls where bursts are expected.
+const MERGED: CounterMetric<1> = CounterMetric::new(
+    "fanfare_merged_total",
+    "Notifications that were merged into another's message, by priority.",
+    ["priority"],
+);
 /// Records that could not be used. Worry about any.
 const REJECTED: CounterMetric<1> = CounterMetric::new(
     "fanfare_dead_letters_total",
@@ -38,6 +44,7 @@ const REJECTED: CounterMetric<1> = CounterMetric::new(
 pub(super) struct PartitionMetrics {
     shard: ShardId,
     lag: Gauge,
+    merged: Counter,
     requests: HashMap<(Source, &'static str), Counter>,
     decisions: HashMap<(&'static str, &'static str), Counter>,
     rejected: Counter,
@@ -49,6 +56,7 @@ impl PartitionMetrics {
         Self {
             shard,
             lag: LAG.with([topic, &shard.partition.to_string()]),
+            merged: MERGED.with([shard.lane.name()]),
             requests: HashMap::new(),
             decisions: HashMap::new(),
             rejected: REJECTED.with(["none"]),
@@ -63,10 +71,13 @@ impl PartitionMetrics {
             requests.insert((Source::Kafka, "rejected"), foreign as u64);
         }
         let mut decisions: HashMap<(&'static str, &'static str), u64> = HashMap::new();
+        let is_merged = |plan: &&Arc<Plan>| matches!(plan.disposition, Disposition::Merged { .. });
+        self.merged.increment(plans.iter().filter(is_merged).count() as u64);
         for plan in plans {
             let outcome = match &plan.disposition {
                 Disposition::Tasks(_) => "planned",
                 Disposition::Skipped(reason) => reason.name(),
+                Disposition::Merged { .. } => "merged",
             };
             *requests.entry((plan.source, outcome)).or_default() += 1;
             for decision in &plan.decisions {
@@ -74,6 +85,7 @@ impl PartitionMetrics {
                     Verdict::Pass => "pass",
                     Verdict::Skip(_) => "skip",
                     Verdict::Hold { .. } => "hold",
+                    Verdict::Merge { .. } => "merge",
                 };
                 *decisions.entry((decision.step.name(), outcome)).or_default() += 1;
             }

@@ -14,6 +14,7 @@ mod foreign;
 mod rejects;
 mod retry_key;
 mod unplanned;
+mod merged;
 mod metrics;
 
 #[cfg(feature = "simulation")]

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::AcceptedKeys;
 use super::batch::{self, Decoded};
 use super::foreign::Reading;
+use super::merged::{self, Doubtful};
 use super::metrics::PartitionMetrics;
 use super::rejects;
 use crate::brakes::Brakes;
@@ -29,7 +30,7 @@ use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, Ta
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::planning::{self, Budgets, People, Policy, Sources};
+use crate::planning::{self, Budgets, GroupSources, People, Policy, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -88,6 +89,7 @@ pub struct PartitionState {
     /// Records below this were in the log when this incarnation began: any of them may have been planned before, here or
     /// on another node, or cancelled.
     replayed_below: u64,
+    doubtful: Doubtful,
     /// Before a log or a store that failed is asked again.
     pause: Duration,
 }
@@ -118,6 +120,7 @@ impl Actor for PartitionActor {
             metrics: PartitionMetrics::new(id, &topic),
             committed,
             replayed_below: u64::MAX,
+            doubtful: Doubtful::from(committed),
             pause: FIRST_PAUSE,
             arguments,
         })
@@ -324,7 +327,24 @@ impl PartitionState {
             budgets: &arguments.budgets,
             is_cancelled: &is_cancelled,
         };
-        let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
+        // A leader among them may be in the place of what was known of its group.
+        let replayed = planned_before.iter().filter_map(|story| story.plan.group.as_ref().map(|group| group.key));
+        arguments.shard.forget_groups(replayed);
+        self.doubtful.pass(first, next, self.replayed_below, planned_before.iter().map(|story| &story.plan));
+        let mut facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
+        let group_sources = GroupSources {
+            known: &|key| arguments.shard.group(key),
+            claims: &*arguments.store,
+            log: &*arguments.store,
+            groups: &*arguments.store,
+            doubtful_below: self.doubtful.below,
+            doubtful: &self.doubtful.leaders,
+        };
+        let gathered = planning::gather_groups(&requests, &arguments.policy, &group_sources, &mut facts).await;
+        if let Err(error) = gathered {
+            arguments.coordination.release(&facts.claimed).await;
+            return Err(error.into());
+        }
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
             batch::plan_one_by_one(&records, &facts, &arguments.reading, &mut rejected, now, |one, facts| {
@@ -335,17 +355,31 @@ impl PartitionState {
             arguments.coordination.release(&facts.claimed).await;
             return Ok(None);
         }
-        let (mut write, timers) = batch::rows(&plans, &rejected, &arguments.policy);
+        let (mut write, mut timers) = batch::rows(&plans, &rejected, &arguments.policy);
+        let merged = match merged::follow(&plans, &facts, arguments, now).await {
+            Ok(merged) => merged,
+            Err(error) => {
+                arguments.coordination.release(&facts.claimed).await;
+                return Err(error.into());
+            }
+        };
+        merged.add_to(&mut write, &mut timers);
         let _expected = arguments.shard.expect_timers(&mut write.timers);
         self.metrics.observe(&plans, &rejected);
         self.write(write).await?;
         let arguments = &self.arguments;
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
+        arguments.shard.set_groups(merged.groups.iter(), now);
         let is_any_held = timers.iter().any(|row| row.key.is_held());
         self.hand_on(&plans, timers, now);
+        self.doubtful.add(plans.iter().map(|plan| &**plan));
+        let arguments = &self.arguments;
         if is_any_held {
-            self.arguments.brakes.was_held(self.arguments.shard.id(), brakes.number());
+            arguments.brakes.was_held(arguments.shard.id(), brakes.number());
+        }
+        if let Some(deliveries) = &arguments.deliveries {
+            deliveries.tell(arguments.shard.id(), merged.events.iter().map(|(plan, event)| (&**plan, event)));
         }
         Ok(Some(cancelled))
     }

@@ -5,6 +5,7 @@
 //! what is wrong with which field ([`diagnose`]).
 
 pub mod addresses;
+mod aggregate;
 mod diagnose;
 mod json;
 mod times;
@@ -117,7 +118,6 @@ pub fn read_item(
 /// The checks of a body that is well formed.
 fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<NotificationRequest, Vec<FieldProblem>> {
     let mut problems = Problems::default();
-    later_features(&wire, &mut problems);
     let local_time = times::local_time(&wire, &mut problems);
     let to = recipient(wire.to.unwrap_or_default().0, &mut problems);
     if wire.user_id.is_none() && to == Recipient::default() {
@@ -126,6 +126,7 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
     if let Some(user_id) = &wire.user_id {
         problems.line("/user_id", user_id, limits::USER_ID_BYTES_MAX);
     }
+    let aggregate = aggregate::read(wire.aggregate, &mut problems);
     let category = category(wire.category.as_deref(), envelope.categories, &mut problems);
     if let Some(key) = &wire.dedup_key {
         problems.line("/dedup_key", key, limits::DEDUP_KEY_BYTES_MAX);
@@ -163,20 +164,13 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
             expires_at: wire.expires_at.map(|at| at.0),
             dedup_key: wire.dedup_key,
             dedup_window_seconds: wire.dedup_window_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
+            aggregate: aggregate.or_else(|| category.is_digest.then(aggregate::of_digest)),
             idempotency: envelope.idempotency,
             metadata,
             source: envelope.source,
             accepted_at: envelope.now,
         }),
         _ => Err(problems.0),
-    }
-}
-
-/// Fields of the contract that this version cannot honour: refused, because ignoring them would send something else than
-/// what was asked for.
-fn later_features(wire: &WireRequest<'_>, problems: &mut Problems) {
-    if wire.aggregate.is_some() {
-        problems.add("/aggregate", "this version does not merge notifications yet: leave `aggregate` out");
     }
 }
 

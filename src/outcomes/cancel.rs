@@ -33,12 +33,12 @@ pub enum Cancellation {
 
 /// Carries cancellations out, each to its end, and one at a time of each notification: two must not both count.
 pub struct Cancellations {
-    store: SharedStore,
-    clock: SharedClock,
-    ownership: Arc<Ownership>,
+    pub(super) store: SharedStore,
+    pub(super) clock: SharedClock,
+    pub(super) ownership: Arc<Ownership>,
     dispatch: Arc<DispatchHandle>,
     /// Whom others are told through, if there are any.
-    deliveries: Option<Arc<Deliveries>>,
+    pub(super) deliveries: Option<Arc<Deliveries>>,
     finisher: Finisher,
     under_way: Mutex<HashSet<NotificationId>>,
     /// Told when one ends.
@@ -121,7 +121,15 @@ impl Cancellations {
             self.cancel_unplanned(id).await?;
             return Ok(None);
         };
-        self.stop(&story, shard, held).await.map(Some)
+        if let Some(left) = self.leave(&story, shard).await? {
+            return Ok(Some(left));
+        }
+        let stopped = self.stop(&story, shard, held).await?;
+        if let Some(group) = story.plan.group.as_ref().filter(|_| matches!(stopped, Cancellation::Cancelled { .. })) {
+            // Its rows say that it is over.
+            shard.end_group(group.key, offset);
+        }
+        Ok(Some(stopped))
     }
 
     /// Stops every open task that nobody holds; `held` has a bit for each that somebody does.
@@ -155,7 +163,12 @@ impl Cancellations {
         })
     }
 
-    fn rows(&self, story: &Story, states: &[TaskState], is_held: impl Fn(usize) -> bool) -> (WriteBatch, Vec<TaskId>) {
+    pub(super) fn rows(
+        &self,
+        story: &Story,
+        states: &[TaskState],
+        is_held: impl Fn(usize) -> bool,
+    ) -> (WriteBatch, Vec<TaskId>) {
         let now = self.clock.now();
         let mut batch = WriteBatch::default();
         let mut stopped = Vec::new();

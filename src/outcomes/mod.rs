@@ -12,6 +12,7 @@ mod dead_addresses;
 mod deliveries;
 mod finish;
 mod cancel;
+mod leave;
 mod replay;
 mod metrics;
 

@@ -1,6 +1,7 @@
 //! One owned shard.
 
 mod cancel;
+mod groups;
 mod timers;
 mod untold;
 
@@ -29,6 +30,7 @@ pub struct Shard {
     /// Told when a batch is planned and handed on, for the same reason; and when the shard is closed.
     was_planned: Notify,
     untold: untold::Untold,
+    groups: groups::Groups,
 }
 
 /// Whether a send may start.
@@ -119,6 +121,7 @@ impl Shard {
             let_go: Notify::new(),
             was_planned: Notify::new(),
             untold: Default::default(),
+            groups: groups::Groups::of(id),
         }
     }
 

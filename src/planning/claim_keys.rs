@@ -3,7 +3,7 @@
 use ring::digest;
 
 use super::{Policy, canonical};
-use crate::domain::{ClaimKey, Content, NotificationRequest, UserKey};
+use crate::domain::{Category, ClaimKey, Content, NotificationRequest, ShardId, UserKey};
 
 /// The business key of a notification: of its own `dedup_key`, or else of who gets what; `None` where neither is given or
 /// the window is zero. `scratch` is reused from call to call.
@@ -24,6 +24,11 @@ pub(super) fn business_key(request: &NotificationRequest, policy: &Policy, scrat
         put(scratch, request.user_id.as_ref()?.as_bytes());
         put_content(scratch, &request.content);
         scratch.extend_from_slice(&canonical::hash(&request.data).to_le_bytes());
+        // Of those that are merged each actor counts: what Alice and Bob did are two things.
+        if let Some(aggregate) = &request.aggregate {
+            put(scratch, aggregate.key.as_bytes());
+            put(scratch, aggregate.actor.as_deref().unwrap_or_default().as_bytes());
+        }
     }
     Some(ClaimKey(half(scratch)))
 }
@@ -60,6 +65,33 @@ fn half(bytes: &[u8]) -> u128 {
 /// Enough to tell a tenant's own messages apart: they are compared for one user only.
 fn short(bytes: &[u8]) -> u64 {
     (half(bytes) >> 64) as u64
+}
+
+/// The key of the group that a notification belongs to: of a user, or of the addresses where there is none, and of a shard,
+/// since only its one owner knows what is open. A digest is one for all of its category.
+pub(super) fn group_key(request: &NotificationRequest, category: &Category, shard: ShardId) -> Option<ClaimKey> {
+    if request.aggregate.is_none() && !category.is_digest {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(128);
+    put(&mut bytes, b"group");
+    bytes.extend_from_slice(&shard.to_u32().to_le_bytes());
+    put(&mut bytes, request.tenant.as_bytes());
+    match &request.user_id {
+        Some(user_id) => put(&mut bytes, user_id.as_bytes()),
+        None => {
+            let to = &request.to;
+            for address in [&to.email, &to.phone, &to.push_token, &to.url] {
+                bytes.push(u8::from(address.is_some()));
+                put(&mut bytes, address.as_deref().unwrap_or_default().as_bytes());
+            }
+        }
+    }
+    put(&mut bytes, category.name.as_bytes());
+    let key = request.aggregate.as_ref().filter(|_| !category.is_digest);
+    bytes.push(u8::from(key.is_some()));
+    put(&mut bytes, key.map_or(&[], |aggregate| aggregate.key.as_bytes()));
+    Some(ClaimKey(half(&bytes)))
 }
 
 fn put_content(scratch: &mut Vec<u8>, content: &Content) {

@@ -6,6 +6,7 @@
 //! accepted, so that neither a backlog nor a replay changes what is a duplicate.
 
 mod budgets;
+mod groups;
 mod people;
 mod received;
 mod second_look;
@@ -14,11 +15,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use budgets::Budgets;
+pub use groups::{GroupSources, gather_groups, peek_group};
 pub use people::People;
 pub use second_look::{SecondLook, look_again};
 
 use super::gates::{self, Case};
-use super::{Policy, claim_keys, routing};
+use super::{OpenGroups, Policy, claim_keys, routing};
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{BrakeSet, ClaimKey, NotificationRequest, Position, ShardId, Timestamp, User};
 use crate::store::{ClaimRows, ReceivedRows, StoreError, TaskLog};
@@ -30,6 +32,8 @@ pub struct Facts {
     pub candidates: Vec<CandidateFacts>,
     /// To be released, all of them, once the batch's plans are durable.
     pub claimed: Vec<Wanted>,
+    /// The groups that it may join.
+    pub groups: OpenGroups,
 }
 
 /// What is known of one request.
@@ -54,6 +58,10 @@ pub struct CandidateFacts {
     pub brakes: Option<Arc<BrakeSet>>,
     /// Whether its cost was paid; `None`: its category has no budget, or it costs nothing, or is not sent anyway.
     pub budget: Option<BudgetFact>,
+    /// The leader under which it stands already: it was about to be planned before, and its plan was not written.
+    pub joined: Option<Position>,
+    /// Others stand under it already, for the same reason: it led a group before, and leads it again.
+    pub leads: bool,
 }
 
 /// What the budget of its category says of a notification.
@@ -120,7 +128,8 @@ pub async fn gather(
     let brakes = on(sources.brakes);
     let of_one =
         |item| CandidateFacts { cancelled: is_cancelled(item), brakes: brakes.clone(), ..CandidateFacts::default() };
-    let mut facts = Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new() };
+    let mut facts =
+        Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new(), groups: OpenGroups::default() };
     let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
     people::read(sources.people, &requests, policy, now, &mut facts.candidates).await?;
     match claim_all(batch, policy, sources, now, &mut facts).await {

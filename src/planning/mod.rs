@@ -11,6 +11,7 @@ mod routing;
 mod send_time;
 mod endpoint;
 mod facts;
+mod aggregation;
 mod claim_keys;
 mod canonical;
 mod received;
@@ -22,9 +23,10 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use aggregation::OpenGroups;
 pub use facts::{
-    BudgetFact, Budgets, CandidateFacts, Facts, People, Received, SecondLook, Shelves, Sources, gather, look_again,
-    peek,
+    BudgetFact, Budgets, CandidateFacts, Facts, GroupSources, People, Received, SecondLook, Shelves, Sources, gather,
+    gather_groups, look_again, peek, peek_group,
 };
 pub use policy::{Policy, RoutingPolicy};
 pub use received::received_row;
@@ -43,36 +45,55 @@ pub fn plan_batch(
     now: Timestamp,
 ) -> Vec<Arc<Plan>> {
     assert_eq!(batch.len(), facts.candidates.len(), "facts belong to the batch they were gathered for");
+    let mut groups = facts.groups.clone();
     batch
         .into_iter()
         .zip(&facts.candidates)
-        .map(|((position, request), facts)| Arc::new(plan(position, request, facts, policy, now)))
+        .map(|((position, request), facts)| {
+            let plan = plan(position, request, facts, &groups, policy, now);
+            groups.follow(&plan, policy.items_max);
+            Arc::new(plan)
+        })
         .collect()
 }
 
 /// What would become of a request now. Nothing is claimed and nothing is kept: the position is a stand-in in the
-/// request's lane, and neither it nor the ids made of it mean anything.
-pub fn dry_run(request: NotificationRequest, facts: &CandidateFacts, policy: &Policy, now: Timestamp) -> Plan {
-    let shard = ShardId { generation: 0, lane: request.priority, partition: 0 };
-    plan(Position::new(shard, 0), request, facts, policy, now)
+/// request's lane, and neither it nor the ids made of it mean anything. `found`: the group that it would join, with its shard.
+pub fn dry_run(
+    request: NotificationRequest,
+    facts: &CandidateFacts,
+    found: Option<(ShardId, OpenGroups)>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Plan {
+    let nowhere = ShardId { generation: 0, lane: request.priority, partition: 0 };
+    let (shard, groups) = found.unwrap_or_else(|| (nowhere, OpenGroups::default()));
+    let groups = &groups;
+    plan(Position::new(shard, 0), request, facts, groups, policy, now)
 }
 
 fn plan(
     position: Position,
     request: NotificationRequest,
     facts: &CandidateFacts,
+    groups: &OpenGroups,
     policy: &Policy,
     now: Timestamp,
 ) -> Plan {
     // Four gates, four for each of two channels, and three for the time of sending.
     let mut decisions = Vec::with_capacity(15);
     let case = Case::new(&request, facts, policy, now);
-    let disposition = match decide(&case, &mut decisions) {
-        Ok(tasks) => Disposition::Tasks(tasks),
-        Err(reason) => Disposition::Skipped(reason),
+    let (disposition, group) = match decide(&case, &mut decisions) {
+        Ok(tasks) => aggregation::settle(aggregation::place(&case, position, groups), tasks, &mut decisions),
+        Err(reason) => (Disposition::Skipped(reason), None),
     };
-    let expires_at = Some(case.expires_at());
-    let claims = held_claims(&request, facts, policy, matches!(disposition, Disposition::Tasks(_)));
+    let leads = group.as_ref().filter(|group| !group.is_first).map(|group| group.until);
+    let expires_at = Some(case.expires_at(leads));
+    let mut claims = held_claims(&request, facts, policy, !matches!(disposition, Disposition::Skipped(_)));
+    if let (Some(group), Disposition::Tasks(_)) = (&group, &disposition) {
+        // By which the group is found again.
+        claims.push(PlanClaim { key: group.key, expires_at: group.until, body_hash: 0 });
+    }
     Plan {
         position,
         tenant: request.tenant,
@@ -88,6 +109,7 @@ fn plan(
         decisions,
         disposition,
         claims,
+        group,
     }
 }
 

@@ -29,6 +29,14 @@ pub struct Policy {
     pub fatigue_window: Duration,
     /// The most that a user gets in a day, of all categories that do not ignore caps; `None`: no bound.
     pub daily_cap: Option<u32>,
+    /// How long others join a group, from its first on.
+    pub aggregation_window: Duration,
+    /// How many actors and items a merged message is told.
+    pub shown_items: usize,
+    /// As many close a group early; `None`: no bound.
+    pub items_max: Option<u32>,
+    /// Of users who chose none: 0 to 23.
+    pub digest_hour: u8,
 }
 
 /// Which channels the engine chooses from where none is named.
@@ -79,6 +87,10 @@ impl Policy {
             reminders_max: config.fatigue.max,
             fatigue_window: config.fatigue.window,
             daily_cap: config.fatigue.daily_cap,
+            aggregation_window: config.aggregation.window,
+            shown_items: config.aggregation.shown_items,
+            items_max: config.aggregation.max_items,
+            digest_hour: config.aggregation.digest_hour,
         }
     }
 

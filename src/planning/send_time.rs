@@ -20,19 +20,28 @@ const ROUNDS_MAX: usize = 64;
 /// Finds the first instant, from the time asked for on, at which no gate holds.
 pub(super) fn find(case: &Case<'_>) -> Times {
     let (request, category) = (case.request, case.category);
-    // What is paid for on another day goes out no earlier.
-    let paid_from = match case.facts.budget {
-        Some(BudgetFact::From(day)) => Some(day),
-        _ => None,
-    };
     let is_free = category.ignores_quiet_hours && category.ignores_holidays;
     if is_free && request.local_time.is_none() {
-        return Times { due: request.deliver_at.max(paid_from).filter(|at| *at > case.now), ..Times::default() };
+        return Times { due: request.deliver_at.max(paid_from(case)).filter(|at| *at > case.now), ..Times::default() };
     }
     let zone = case.policy.zone(case.user());
     // From the acceptance on, so that a backlog does not make it a day later.
     let local = || request.local_time.map(|time| zone.next(time, request.accepted_at));
-    let mut at = request.deliver_at.or_else(local).unwrap_or(case.now).max(case.now).max(paid_from.unwrap_or_default());
+    find_from(case, request.deliver_at.or_else(local).unwrap_or(case.now).max(case.now))
+}
+
+/// What is paid for on another day goes out no earlier.
+fn paid_from(case: &Case<'_>) -> Option<Timestamp> {
+    match case.facts.budget {
+        Some(BudgetFact::From(day)) => Some(day),
+        _ => None,
+    }
+}
+
+/// The same from another instant on, now or later.
+pub(super) fn find_from(case: &Case<'_>, mut at: Timestamp) -> Times {
+    let zone = case.policy.zone(case.user());
+    at = at.max(paid_from(case).unwrap_or_default());
     let mut held = [None; HOLD_GATES.len()];
     for _ in 0..ROUNDS_MAX {
         let mut holds = HOLD_GATES.iter().map(|gate| (gate.until)(case, &zone, at)).enumerate();

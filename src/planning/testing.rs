@@ -132,6 +132,7 @@ pub(super) fn request() -> NotificationRequest {
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,
+        aggregate: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

@@ -1,5 +1,6 @@
 //! Whole batches: what is claimed, who wins, and what holds for every plan.
 
+mod groups;
 mod people;
 mod received;
 
@@ -112,6 +113,7 @@ fn retried(key: u128) -> NotificationRequest {
 fn fates(plans: &[Arc<Plan>]) -> Vec<String> {
     let fate = |plan: &Arc<Plan>| match &plan.disposition {
         Disposition::Tasks(_) => "sent".to_owned(),
+        Disposition::Merged { into } => format!("merged into {}", into.offset),
         Disposition::Skipped(SkipReason::Duplicate { of: NotificationId(of) }) => format!("duplicate of {}", of.offset),
         Disposition::Skipped(reason) => reason.name().to_owned(),
     };
@@ -237,7 +239,7 @@ fn a_look_at_the_facts_finds_the_holder_and_claims_nothing() {
 #[test]
 fn a_dry_run_keeps_the_priority_and_says_what_would_become_of_the_request() {
     let urgent = NotificationRequest { priority: Priority::Critical, ..request() };
-    let plan = dry_run(urgent, &CandidateFacts::default(), &policy(), NOW);
+    let plan = dry_run(urgent, &CandidateFacts::default(), None, &policy(), NOW);
     assert_eq!(plan.priority(), Priority::Critical);
     assert_eq!(plan.tasks().len(), 1);
 }
@@ -314,6 +316,7 @@ proptest! {
     fn every_request_ends_in_tasks_or_in_the_reason_that_a_decision_gives(batch in any_batch()) {
         for plan in World::default().run(batch) {
             match &plan.disposition {
+                Disposition::Merged { .. } => prop_assert!(false, "nothing asks for it"),
                 Disposition::Tasks(tasks) => prop_assert!(!tasks.is_empty()),
                 Disposition::Skipped(reason) => {
                     let verdict = Verdict::Skip(reason.clone());
@@ -379,14 +382,14 @@ proptest! {
 fn what_is_paused_is_planned_to_wait_until_it_is_worth_nothing_any_more() {
     let paused = brakes(&[(BrakeKind::Category, "transactional", BrakeEffect::Pause, NOW)]);
     let facts = CandidateFacts { brakes: Some(paused), ..CandidateFacts::default() };
-    let plan = dry_run(request(), &facts, &policy(), NOW);
+    let plan = dry_run(request(), &facts, None, &policy(), NOW);
     let until = plan.expires_at.expect("it has one");
     assert_eq!(plan.tasks()[0].due, Some(until));
     assert!(plan.is_held(0));
     let hold = Decision { step: Step::Brakes, channel: None, verdict: Verdict::Hold { until } };
     assert!(plan.decisions.contains(&hold), "{:?}", plan.decisions);
     let later = NotificationRequest { deliver_at: Some(NOW + Duration::from_secs(60)), ..request() };
-    let plan = dry_run(later, &facts, &policy(), NOW);
+    let plan = dry_run(later, &facts, None, &policy(), NOW);
     assert_eq!(plan.tasks()[0].due, Some(NOW + Duration::from_secs(60)), "it is judged when its time has come");
     assert!(!plan.is_held(0));
 }
@@ -396,13 +399,13 @@ fn what_is_recalled_is_cancelled_and_only_the_channel_that_was_recalled_is_left_
     let recall = |kind, name| Some(brakes(&[(kind, name, BrakeEffect::Recall, NOW)]));
     let mut facts =
         CandidateFacts { brakes: recall(BrakeKind::Template, "order_confirm"), ..CandidateFacts::default() };
-    let plan = dry_run(request(), &facts, &policy(), NOW);
+    let plan = dry_run(request(), &facts, None, &policy(), NOW);
     assert_eq!(plan.disposition, Disposition::Skipped(SkipReason::Cancelled));
     facts.brakes = recall(BrakeKind::Channel, "email");
     let mut both = request();
     both.to.phone = Some("+491701234567".into());
     both.channels = vec![Channel::Email, Channel::Sms];
-    let plan = dry_run(both, &facts, &policy(), NOW);
+    let plan = dry_run(both, &facts, None, &policy(), NOW);
     let channels: Vec<Channel> = plan.tasks().iter().map(|spec| spec.channel).collect();
     assert_eq!(channels, [Channel::Sms]);
 }

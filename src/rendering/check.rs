@@ -1,6 +1,6 @@
 //! What is found out when a request is accepted, so that it does not fail when it is sent.
 
-use super::{Part, RenderError, Renderer};
+use super::{Part, RenderError, Renderer, merged};
 use crate::domain::{Content, NotificationRequest};
 
 /// What is wrong with a request's content, and where.
@@ -26,7 +26,12 @@ impl Renderer {
         if is_deeper_than(data, DATA_DEPTH_MAX) {
             return Err(problem("/data", &format!("nested more than {DATA_DEPTH_MAX} deep")));
         }
-        match self.parts(&request.content, &request.data, None) {
+        let alone = request.aggregate.as_ref().map(|aggregate| merged::alone(data, aggregate.actor.as_deref()));
+        let rendered = match alone.transpose() {
+            Ok(alone) => self.parts(&request.content, alone.as_deref().unwrap_or(data), None),
+            Err(error) => Err(error),
+        };
+        match rendered {
             Ok(_) => Ok(()),
             Err(error) => Err(locate(&error, &request.content)),
         }

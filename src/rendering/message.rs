@@ -1,6 +1,6 @@
 //! A task of a plan becomes a message.
 
-use super::{RenderError, Renderer};
+use super::{RenderError, Renderer, merged};
 use crate::domain::{Message, Plan};
 
 /// Renders one task of a plan, as this attempt, with the parts that its channel uses.
@@ -9,7 +9,8 @@ use crate::domain::{Message, Plan};
 /// If the plan has no task with this ordinal.
 pub fn message(plan: &Plan, ordinal: usize, attempt: u8, renderer: &Renderer) -> Result<Message, RenderError> {
     let task = &plan.tasks()[ordinal];
-    let parts = renderer.parts(&plan.content, &plan.data, Some(task.channel))?;
+    let data = merged::data(plan)?;
+    let parts = renderer.parts(&plan.content, &data, Some(task.channel))?;
     Ok(Message {
         task: plan.task_id(ordinal),
         attempt,
@@ -18,7 +19,7 @@ pub fn message(plan: &Plan, ordinal: usize, attempt: u8, renderer: &Renderer) ->
         tenant: plan.tenant.clone(),
         address: task.address.clone(),
         parts,
-        data: plan.data.clone(),
+        data: data.into(),
         metadata: plan.metadata.clone(),
         accepted_at: plan.accepted_at,
         expires_at: plan.expires_at,

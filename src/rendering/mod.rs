@@ -8,6 +8,7 @@
 //! [`Parts`]: crate::domain::Parts
 
 mod renderer;
+mod merged;
 mod message;
 mod check;
 mod catalog;

@@ -11,6 +11,7 @@ use super::catalog::{Catalog, CatalogError};
 use super::engine::Engine;
 use super::error::{Part, RenderError};
 use super::inline::InlineCache;
+use super::merged;
 use super::program::{Program, is_literal};
 use crate::config;
 use crate::domain::{Channel, Content, Parts, Plan};
@@ -42,7 +43,7 @@ impl Renderer {
 
     /// All parts of a plan's message.
     pub fn render(&self, plan: &Plan) -> Result<Parts, RenderError> {
-        self.parts(&plan.content, &plan.data, None)
+        self.parts(&plan.content, &merged::data(plan)?, None)
     }
 
     /// The parts that a channel uses; `None`: all.

@@ -45,6 +45,7 @@ fn plan(content: Content, data: &str, channel: Channel) -> Plan {
         decisions: Vec::new(),
         disposition: Disposition::Tasks(vec![TaskSpec { channel, address, due: None, endpoint: 0 }]),
         claims: Vec::new(),
+        group: None,
     }
 }
 
@@ -80,6 +81,7 @@ fn refusal(content: Content, data: &str) -> (String, String) {
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,
+        aggregate: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

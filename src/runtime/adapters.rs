@@ -1,14 +1,15 @@
 //! Where one module's need meets another's face: the few lines that keep them from knowing each other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages, TemplateNames};
 use crate::brakes::Brakes;
-use crate::domain::{Disposition, NotificationRequest};
+use crate::domain::{Disposition, NotificationId, NotificationRequest, ShardId};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, People, Policy, Shelves};
+use crate::planning::{self, GroupSources, People, Policy, Shelves};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
@@ -42,6 +43,9 @@ pub(super) struct DryRunner {
     pub(super) store: SharedStore,
     pub(super) renderer: Arc<Renderer>,
     pub(super) brakes: Arc<Brakes>,
+    /// Those of the log's topics, in which open groups are looked for.
+    pub(super) generation: u8,
+    pub(super) partitions: u16,
 }
 
 #[async_trait]
@@ -53,10 +57,22 @@ impl DryRun for DryRunner {
         let (store, people, brakes) = (&*self.store, &*self.people, &self.brakes.set());
         let shelves = Shelves { rows: store, received: store, stories: store, people, brakes };
         let facts = planning::peek(&request, &self.policy, &shelves).await?;
-        let plan = planning::dry_run(request, &facts, &self.policy, now);
+        let sources = GroupSources {
+            known: &|_| None,
+            claims: &*self.store,
+            log: &*self.store,
+            groups: &*self.store,
+            doubtful_below: 0,
+            doubtful: &HashMap::new(),
+        };
+        let lane = request.priority;
+        let shard = |partition| ShardId { generation: self.generation, lane, partition };
+        let shards: Vec<ShardId> = (0..self.partitions).map(shard).collect();
+        let found = planning::peek_group(&request, &shards, &self.policy, &sources).await?;
+        let plan = planning::dry_run(request, &facts, found, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),
-            Disposition::Tasks(_) => None,
+            Disposition::Tasks(_) | Disposition::Merged { .. } => None,
         };
         let task = |(ordinal, spec): (usize, &crate::domain::TaskSpec)| DryRunTask {
             channel: spec.channel,
@@ -67,7 +83,11 @@ impl DryRun for DryRunner {
                 .map_err(|error| error.to_string()),
         };
         let tasks = plan.tasks().iter().enumerate().map(task).collect();
-        Ok(DryRunReport { decisions: plan.decisions, skipped, tasks })
+        let merged_into = match &plan.disposition {
+            Disposition::Merged { into } => Some(NotificationId(*into)),
+            _ => None,
+        };
+        Ok(DryRunReport { decisions: plan.decisions, skipped, merged_into, tasks })
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         store: parts.store.clone(),
         renderer: parts.renderer.clone(),
         brakes: parts.brakes.clone(),
+        generation: if parts.log.is_shared() { parts.config.log.kafka.generation } else { 0 },
+        partitions: parts.config.log.partitions,
     };
     api::router(ApiParts {
         http: parts.config.http,

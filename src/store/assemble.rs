@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Event, Story, TASKS_MAX};
+use crate::domain::{Disposition, Event, Story, TASKS_MAX};
 
 /// Which offsets of a block are asked for.
 pub(super) enum Offsets {
@@ -39,7 +39,10 @@ pub(super) fn add_events(stories: &mut BTreeMap<u64, Story>, events: Vec<Event>)
         }
     }
     for story in stories.values_mut() {
-        story.events.retain(|event| !is_loose(event));
+        // One that was merged has no tasks; what happened to it since is about it as a whole.
+        if !matches!(story.plan.disposition, Disposition::Merged { .. }) {
+            story.events.retain(|event| !is_loose(event));
+        }
         // The sort keeps the order of the writes within a key.
         story.events.sort_by_key(|event| (event.task.ordinal, event.sequence()));
         // The same fact written twice, by a replay, is one row: the later one.

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    BookColumn, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, HistoryEntry, SharedStore,
-    TimerKey, TimerRow, WriteBatch,
+    BookColumn, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, GroupEntry, GroupRow,
+    HistoryEntry, SharedStore, TimerKey, TimerRow, WriteBatch,
 };
 use crate::domain::{
-    Address, Channel, ClaimKey, Content, Decision, Disposition, Event, EventKind, NotificationId, Plan, PlanClaim,
-    Position, Priority, Routing, ShardId, Source, Step, Story, TaskId, TaskSpec, Timestamp, Verdict,
+    Address, Channel, ClaimKey, Content, Decision, Disposition, Event, EventKind, Gathered, Joined, NotificationId,
+    Plan, PlanClaim, Position, Priority, Routing, ShardId, Source, Step, Story, TaskId, TaskSpec, Timestamp, Verdict,
+    WHOLE,
 };
 
 /// A place where a store is kept; each test has its own.
@@ -34,6 +35,8 @@ macro_rules! store_conformance {
             events_may_come_before_their_plan
             timers_come_in_order_and_in_pages
             claims_come_in_the_order_asked_for_and_the_later_holder_counts
+            what_stands_under_leaders_comes_in_order_and_of_each_alone
+            one_that_left_its_group_says_so
             history_is_newest_first_and_in_pages
             dead_letters_are_newest_first_and_leave_when_revived
             books_are_exact
@@ -89,6 +92,7 @@ pub(crate) fn plan(position: Position) -> Plan {
             endpoint: 0,
         }]),
         claims: Vec::new(),
+        group: None,
     }
 }
 
@@ -282,6 +286,48 @@ pub(crate) async fn claims_come_in_the_order_asked_for_and_the_later_holder_coun
     assert_eq!(owners(&[u128::MAX, 7, 100, 100]).await, [Some(2), None, Some(1), Some(1)]);
     store.write(shard(0), claiming(3, 100, NOON + Duration::from_secs(1))).await.expect("written");
     assert_eq!(owners(&[100]).await, [Some(3)]);
+}
+
+pub(crate) async fn what_stands_under_leaders_comes_in_order_and_of_each_alone(backend: &dyn StoreBackend) {
+    let store = backend.open().await;
+    let joined = |offset| Joined { offset, actor: Some("Alice".into()), data: Some("{}".into()) };
+    let row = |leader, entry| GroupRow { leader: at(leader), until: NOON, entry };
+    let closed = GroupEntry::Closed(Gathered { count: 2, ..Gathered::default() });
+    let (first, later) = (GroupEntry::Joined(vec![joined(2), joined(5)]), GroupEntry::Joined(vec![joined(9)]));
+    let left = GroupEntry::Left(5);
+    let batch = |rows| WriteBatch { groups: rows, ..WriteBatch::default() };
+    let rows = vec![row(1, later.clone()), row(1, left.clone()), row(3, GroupEntry::Joined(vec![joined(4)]))];
+    for rows in [rows.clone(), vec![row(1, first.clone())], rows, vec![row(1, closed.clone())]] {
+        store.write(shard(0), batch(rows)).await.expect("written");
+    }
+    let elsewhere = Position::new(shard(1), 1);
+    let found = store.groups(&[at(3), elsewhere, at(1)]).await.expect("read");
+    let expected = [vec![GroupEntry::Joined(vec![joined(4)])], Vec::new(), vec![first, left, later, closed]];
+    assert_eq!(found, expected);
+    drop(store);
+    assert_eq!(backend.open().await.groups(&[at(1)]).await.expect("read")[0], expected[2]);
+}
+
+pub(crate) async fn one_that_left_its_group_says_so(backend: &dyn StoreBackend) {
+    let store = backend.open().await;
+    let mut merged = plan(at(7));
+    merged.disposition = Disposition::Merged { into: at(1) };
+    let mut batch = WriteBatch { plans: vec![Arc::new(merged.clone())], ..WriteBatch::default() };
+    batch.books.enter_plan(&merged);
+    store.write(shard(0), batch).await.expect("written");
+    let story = async || store.stories(&[at(7)]).await.expect("read").pop().flatten().expect("it is there");
+    assert!(!story().await.has_left());
+    let task = TaskId { position: at(7), ordinal: WHOLE };
+    let mut batch = WriteBatch::default();
+    batch.events.push(Event::new(task, 1, EventKind::Cancelled, NOON));
+    batch.books.shift(merged.source, Some(BookColumn::Merged), Some(BookColumn::Cancelled), 1);
+    store.write(shard(0), batch).await.expect("written");
+    let left = story().await;
+    assert!(left.has_left());
+    // The books are the sum of this over all rows, whoever counts them.
+    let mut counted = Books::default();
+    counted.enter_story(&left);
+    assert_eq!(store.books(shard(0)).await.expect("read"), counted);
 }
 
 pub(crate) async fn history_is_newest_first_and_in_pages(backend: &dyn StoreBackend) {

@@ -12,6 +12,10 @@ impl BookDelta {
                 self.add(source, BookColumn::In, 1);
                 self.add(source, BookColumn::of_skip(reason), 1);
             }
+            Disposition::Merged { .. } => {
+                self.add(source, BookColumn::In, 1);
+                self.add(source, BookColumn::Merged, 1);
+            }
             Disposition::Tasks(tasks) => {
                 let count = tasks.len() as i64;
                 self.add(source, BookColumn::In, count);
@@ -25,6 +29,10 @@ impl BookDelta {
 
     /// Enters a plan and all that happened to it since.
     pub fn enter_story(&mut self, story: &Story) {
+        if story.has_left() {
+            self.add(story.plan.source, BookColumn::In, 1);
+            return self.add(story.plan.source, BookColumn::Cancelled, 1);
+        }
         if story.events.is_empty() || story.plan.tasks().is_empty() {
             return self.enter_plan(&story.plan);
         }

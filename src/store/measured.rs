@@ -8,8 +8,9 @@ use async_trait::async_trait;
 
 use super::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    History, HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows, SharedStore, StoreError, SuppressionChange,
-    SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows, SharedStore, StoreError,
+    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users,
+    WriteBatch,
 };
 use crate::domain::{
     Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
@@ -38,6 +39,7 @@ enum Operation {
     Received,
     Draw,
     Drawn,
+    Groups,
     History,
     DeadLetters,
     DeadLetter,
@@ -50,7 +52,7 @@ enum Operation {
     WriteBrake,
 }
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "write",
     "stories",
     "block",
@@ -63,6 +65,7 @@ const NAMES: [&str; 22] = [
     "received",
     "draw",
     "drawn",
+    "groups",
     "history",
     "dead_letters",
     "dead_letter",
@@ -172,6 +175,13 @@ impl BudgetRows for Measured {
 
     async fn drawn(&self, key: &BudgetKey) -> Result<Vec<(u64, u64)>, StoreError> {
         self.call(Operation::Drawn, self.store.drawn(key)).await
+    }
+}
+
+#[async_trait]
+impl Groups for Measured {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        self.call(Operation::Groups, self.store.groups(leaders)).await
     }
 }
 

@@ -10,6 +10,7 @@ mod budgets;
 mod count;
 mod cql;
 mod embedded;
+mod groups;
 mod leases;
 mod measured;
 mod packed;
@@ -42,6 +43,7 @@ pub use count::{Counted, Uncounted};
 pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
 pub use embedded::EmbeddedStore;
+pub use groups::{GroupEntry, GroupRow, Groups, closed, members};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
 pub use received::{RECEIVED_MAX, ReceivedEntry, ReceivedRow, ReceivedRows};
@@ -82,6 +84,8 @@ impl From<CodecError> for StoreError {
 #[derive(Debug, Clone, Default)]
 pub struct WriteBatch {
     pub timers: Vec<TimerRow>,
+    /// Who joined is there before the plan that says so: whoever plans it again finds that it did.
+    pub groups: Vec<GroupRow>,
     /// A plan's claims and its entry in the user's history are written with it.
     pub plans: Vec<Arc<Plan>>,
     /// What the plans' users will have got by them. Written before the plans where a backend has no atomic batch: one without its
@@ -99,6 +103,7 @@ pub struct WriteBatch {
 impl WriteBatch {
     pub fn is_empty(&self) -> bool {
         self.timers.is_empty()
+            && self.groups.is_empty()
             && self.plans.is_empty()
             && self.received.is_empty()
             && self.events.is_empty()
@@ -194,7 +199,17 @@ pub trait DeadLetters: Send + Sync + 'static {
 
 /// All of the store; stages ask for the trait they use.
 pub trait Store:
-    TaskLog + Timers + ClaimRows + ReceivedRows + BudgetRows + History + DeadLetters + Users + Suppressions + BrakeRows
+    TaskLog
+    + Timers
+    + ClaimRows
+    + ReceivedRows
+    + BudgetRows
+    + Groups
+    + History
+    + DeadLetters
+    + Users
+    + Suppressions
+    + BrakeRows
 {
 }
 
@@ -204,6 +219,7 @@ impl<T> Store for T where
         + ClaimRows
         + ReceivedRows
         + BudgetRows
+        + Groups
         + History
         + DeadLetters
         + Users

@@ -50,6 +50,9 @@ const BUCKETS: [f64; 26] = [
     0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0, 60.0, 300.0,
 ];
 
+/// Upper bounds of what is counted in pieces.
+const COUNTS: [f64; 12] = [1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 10_000.0];
+
 /// How often samples of histograms are folded into their buckets when nobody asks for the page: until then each takes
 /// 8 bytes.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -93,7 +96,8 @@ impl<const LABELS: usize> HistogramMetric<LABELS> {
     pub fn with(&self, values: [&str; LABELS]) -> Histogram {
         metrics::with_recorder(|recorder| {
             let name = KeyName::from(self.0.name);
-            recorder.describe_histogram(name, Some(Unit::Seconds), SharedString::from(self.0.meaning));
+            let unit = if self.0.name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
+            recorder.describe_histogram(name, Some(unit), SharedString::from(self.0.meaning));
             recorder.register_histogram(&self.0.key(values), &METADATA)
         })
     }
@@ -121,7 +125,8 @@ pub fn install() -> MetricsPage {
     }
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
-        .expect("the list of buckets is not empty");
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_items".to_owned()), &COUNTS))
+        .expect("neither list of buckets is empty");
     let recorder = builder.build_recorder();
     let page = MetricsPage(recorder.handle());
     if metrics::set_global_recorder(recorder).is_err() {

@@ -28,3 +28,4 @@ mod people;
 mod cases;
 mod caps;
 mod second_look;
+mod groups;

@@ -39,6 +39,7 @@ fn to(user_id: &str, category: &str) -> NotificationRequest {
         category: Some(category.into()),
         channels: Vec::new(),
         dedup_window_seconds: Some(0),
+        aggregate: None,
         ..mail()
     }
 }
@@ -75,6 +76,7 @@ async fn planned(world: &World, mut request: NotificationRequest) -> Story {
 fn fate(story: &Story) -> Vec<String> {
     match &story.plan.disposition {
         fanfare::domain::Disposition::Skipped(reason) => vec![reason.name().to_owned()],
+        fanfare::domain::Disposition::Merged { .. } => vec!["merged".to_owned()],
         fanfare::domain::Disposition::Tasks(tasks) => {
             tasks.iter().map(|task| format!("{} {}", task.channel, task.address.as_str())).collect()
         }

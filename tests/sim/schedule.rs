@@ -128,6 +128,7 @@ pub fn request(rng: &mut Rng, number: usize, shard: ShardId, now: Timestamp) -> 
         expires_at: None,
         dedup_key,
         dedup_window_seconds: None,
+        aggregate: None,
         idempotency: retry_key.map(|key| Idempotency { key: ClaimKey(key), body_hash: 1, batch: None }),
         metadata: "{}".into(),
         source: Source::Http,

@@ -93,7 +93,14 @@ pub(in crate::api) async fn show(
     path: Result<Path<String>, PathRejection>,
 ) -> Answer {
     match held(&api, &caller, id(path)?).await? {
-        Found::Planned(story) => json(&NotificationView::new(&story, &*api.parts.operations)),
+        Found::Planned(story) => {
+            let leads = story.plan.is_leader().then_some(story.plan.position);
+            let entries = match leads {
+                Some(leader) => api.parts.store.groups(&[leader]).await?.pop(),
+                None => None,
+            };
+            json(&NotificationView::new(&story, entries.as_deref(), &*api.parts.operations))
+        }
         Found::Unplanned(request, id) => {
             let events = api.parts.store.loose_events(id.0.shard, id.0.block()).await?;
             let is_cancelled =
@@ -191,6 +198,8 @@ struct DryRunView {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged_into: Option<String>,
     decisions: Vec<DecisionView>,
     tasks: Vec<DryRunTaskView>,
 }
@@ -236,7 +245,12 @@ impl DryRunView {
         });
         Self {
             dry_run: true,
-            status: if report.skipped.is_some() { "skipped" } else { "planned" },
+            status: match report {
+                DryRunReport { skipped: Some(_), .. } => "skipped",
+                DryRunReport { merged_into: Some(_), .. } => "merged",
+                _ => "planned",
+            },
+            merged_into: report.merged_into.map(|into| into.to_string()),
             reason: report.skipped.as_ref().map(|reason| reason.name()),
             decisions: report.decisions.iter().map(DecisionView::new).collect(),
             tasks: tasks.collect(),

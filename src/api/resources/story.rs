@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use crate::api::operations::Operations;
 use crate::domain::{
-    Content, Decision, Disposition, Event, NotificationRequest, Position, SkipReason, Story, TaskState, Verdict,
+    Content, Decision, Disposition, Event, NotificationId, NotificationRequest, Plan, Position, SkipReason, Story,
+    TaskState, Verdict,
 };
+use crate::store::{GroupEntry, closed, members};
 
 #[derive(Debug, Serialize)]
 pub(super) struct NotificationView {
@@ -22,8 +24,34 @@ pub(super) struct NotificationView {
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    /// Whose message says this one as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged_into: Option<String>,
+    /// Of one whose message says others as well, or may come to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aggregate: Option<AggregateView>,
     decisions: Vec<DecisionView>,
     tasks: Vec<TaskView>,
+}
+
+/// The group that a notification leads.
+#[derive(Debug, Serialize)]
+struct AggregateView {
+    /// How many notifications the message says, so far or at last.
+    count: u32,
+    /// Nobody joins or leaves any more.
+    closed: bool,
+    /// Others join until then.
+    until: String,
+}
+
+impl AggregateView {
+    fn new(plan: &Plan, entries: &[GroupEntry]) -> Option<Self> {
+        let group = plan.group.as_ref()?;
+        let closed = closed(entries);
+        let count = closed.map_or_else(|| members(plan, entries).len() as u32, |gathered| gathered.count);
+        Some(Self { count, closed: closed.is_some(), until: group.until.to_string() })
+    }
 }
 
 /// One line of a list.
@@ -49,6 +77,9 @@ pub(super) struct DecisionView {
     /// The notification this one repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<String>,
+    /// The notification whose message says this one as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged_into: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
 }
@@ -91,7 +122,8 @@ struct EventView {
 }
 
 impl NotificationView {
-    pub(super) fn new(story: &Story, operations: &dyn Operations) -> Self {
+    /// `entries`: what stands under it, where it leads a group.
+    pub(super) fn new(story: &Story, entries: Option<&[GroupEntry]>, operations: &dyn Operations) -> Self {
         let plan = &story.plan;
         let tasks = (0..plan.tasks().len()).filter_map(|ordinal| TaskView::new(story, ordinal, operations)).collect();
         Self {
@@ -99,8 +131,13 @@ impl NotificationView {
             status: status(story, operations),
             reason: match &plan.disposition {
                 Disposition::Skipped(reason) => Some(reason.name()),
-                Disposition::Tasks(_) => None,
+                Disposition::Tasks(_) | Disposition::Merged { .. } => None,
             },
+            merged_into: match &plan.disposition {
+                Disposition::Merged { into } => Some(NotificationId(*into).to_string()),
+                _ => None,
+            },
+            aggregate: entries.and_then(|entries| AggregateView::new(plan, entries)),
             created_at: plan.accepted_at.to_string(),
             user_id: plan.user_id.clone(),
             template: template(&plan.content),
@@ -120,6 +157,8 @@ impl NotificationView {
             id: crate::domain::NotificationId(position).to_string(),
             status: if is_cancelled { "cancelled" } else { "accepted" },
             reason: None,
+            merged_into: None,
+            aggregate: None,
             created_at: request.accepted_at.to_string(),
             template: template(&request.content),
             user_id: request.user_id,
@@ -157,6 +196,7 @@ impl DecisionView {
             outcome: "pass",
             reason: None,
             duplicate_of: None,
+            merged_into: None,
             until: None,
         };
         match &decision.verdict {
@@ -164,6 +204,10 @@ impl DecisionView {
             Verdict::Hold { until } => {
                 view.outcome = "hold";
                 view.until = Some(until.to_string());
+            }
+            Verdict::Merge { into } => {
+                view.outcome = "merge";
+                view.merged_into = Some(into.to_string());
             }
             Verdict::Skip(reason) => {
                 view.outcome = "skip";
@@ -249,6 +293,7 @@ fn status(story: &Story, operations: &dyn Operations) -> &'static str {
         Disposition::Skipped(SkipReason::Expired) => return "expired",
         Disposition::Skipped(SkipReason::Cancelled) => return "cancelled",
         Disposition::Skipped(_) => return "skipped",
+        Disposition::Merged { .. } => return if story.has_left() { "cancelled" } else { "merged" },
         Disposition::Tasks(tasks) => tasks,
     };
     if (0..tasks.len()).any(|ordinal| operations.is_sending(story.plan.task_id(ordinal))) {

@@ -30,7 +30,7 @@ async fn every_bad_field_is_a_400_that_names_it_and_says_why() {
     check(with(r#""category":"marketting""#), "/category", "did you mean `marketing`?").await;
     check(with(r#""local_time":"25:00""#), "/local_time", "time of day").await;
     check(with(r#""local_time":"08:00","delay_seconds":5"#), "/local_time", "excludes").await;
-    check(with(r#""aggregate":{"key":"k"}"#), "/aggregate", "leave `aggregate` out").await;
+    check(with(r#""aggregate":{"actor":"a"}"#), "/aggregate/key", "required").await;
     assert_eq!(world.log.len(), 0);
 }
 

@@ -5,10 +5,11 @@ use axum::body::Body;
 use super::world::{World, now, plan, position, spec};
 use crate::api::SandboxMessage;
 use crate::domain::{
-    Address, Channel, Decision, Disposition, Event, EventKind, NotificationId, Parts, Routing, SkipReason, Step,
-    TaskId, Timestamp, Verdict,
+    Address, Channel, ClaimKey, Decision, Disposition, Event, EventKind, Gathered, Group, NotificationId, Parts, Plan,
+    Routing, SkipReason, Step, TaskId, Timestamp, Verdict, WHOLE,
 };
 use crate::intake::fakes::FakeLog;
+use crate::store::GroupEntry;
 
 fn event(offset: u64, ordinal: u8, attempt: u8, kind: EventKind) -> Event {
     Event::new(TaskId { position: position(offset), ordinal }, attempt, kind, Timestamp(now().millis() + 10))
@@ -102,6 +103,34 @@ async fn a_skipped_notification_says_why_and_a_duplicate_of_what() {
     let json = world.get(&path).await.json();
     assert_eq!((&json["status"], &json["reason"]), (&"skipped".into(), &"duplicate".into()));
     assert_eq!(json["decisions"][0]["duplicate_of"], of.to_string());
+}
+
+#[tokio::test]
+async fn a_merged_notification_says_into_which_and_that_one_says_how_many() {
+    let world = World::new();
+    let into = NotificationId(position(1));
+    let until = Timestamp(now().millis() + 300_000);
+    let group = Group { key: ClaimKey(1), actor: None, until, is_first: false, gathered: None };
+    let leader = Plan { group: Some(group.clone()), ..plan(1) };
+    let decisions = vec![Decision { step: Step::Aggregation, channel: None, verdict: Verdict::Merge { into } }];
+    let merged = Plan { group: Some(group), disposition: Disposition::Merged { into: into.0 }, decisions, ..plan(2) };
+    let [leader_path, path] = [&leader, &merged].map(|plan| format!("/v1/notifications/{}", plan.id()));
+    world.store.group(into.0, GroupEntry::Joined(vec![merged.joined()]));
+    world.store.tell(leader, Vec::new());
+    world.store.tell(merged.clone(), Vec::new());
+    let json = world.get(&path).await.json();
+    assert_eq!((&json["status"], &json["merged_into"]), (&"merged".into(), &into.to_string().into()));
+    assert_eq!(json["decisions"][0]["merged_into"], into.to_string());
+    let aggregate = async || world.get(&leader_path).await.json()["aggregate"].clone();
+    let expected = |count, closed| serde_json::json!({"count": count, "closed": closed, "until": until.to_string()});
+    assert_eq!(aggregate().await, expected(2, false));
+    world.store.group(into.0, GroupEntry::Left(2));
+    let task = TaskId { position: merged.position, ordinal: WHOLE };
+    world.store.tell(merged, vec![Event::new(task, 1, EventKind::Cancelled, now())]);
+    assert_eq!(world.get(&path).await.json()["status"], "cancelled");
+    assert_eq!(aggregate().await, expected(1, false));
+    world.store.group(into.0, GroupEntry::Closed(Gathered { count: 1, ..Gathered::default() }));
+    assert_eq!(aggregate().await, expected(1, true));
 }
 
 #[tokio::test]

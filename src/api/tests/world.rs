@@ -215,6 +215,7 @@ pub(super) fn plan(offset: u64) -> Plan {
         decisions: Vec::new(),
         disposition: Disposition::Tasks(vec![spec(Channel::Email)]),
         claims: Vec::new(),
+        group: None,
     }
 }
 
@@ -282,7 +283,7 @@ impl DryRun for FakeEngine {
         let address = Address::Email(request.to.email.unwrap_or_default());
         let parts = Parts { title: "Hi".into(), body: "Hello".into(), html: None, sms: None };
         let task = DryRunTask { channel: Channel::Email, address, due: request.deliver_at, rendered: Ok(parts) };
-        Ok(DryRunReport { decisions: Vec::new(), skipped: None, tasks: vec![task] })
+        Ok(DryRunReport { decisions: Vec::new(), skipped: None, merged_into: None, tasks: vec![task] })
     }
 }
 

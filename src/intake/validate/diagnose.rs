@@ -56,9 +56,12 @@ const REQUEST: &[Field] = &[
     field("expires_at", Kind::Time),
     field("dedup_key", Kind::Text),
     field("dedup_window_seconds", Kind::Whole),
-    field("aggregate", Kind::Any),
+    field("aggregate", Kind::Object(AGGREGATE)),
     field("metadata", Kind::Any),
 ];
+
+const AGGREGATE: &[Field] =
+    &[required("key", Kind::Text), field("actor", Kind::Text), field("window_seconds", Kind::Whole)];
 
 const TO: &[Field] = &[
     field("email", Kind::Text),

@@ -7,6 +7,12 @@ pub const USER_ID_BYTES_MAX: usize = 256;
 pub const CATEGORY_BYTES_MAX: usize = 64;
 /// Stands in a hash only; bounded so that nobody puts a document there.
 pub const DEDUP_KEY_BYTES_MAX: usize = 256;
+/// As of a `dedup_key`.
+pub const AGGREGATE_KEY_BYTES_MAX: usize = 256;
+/// A name as people write it; every one of a group is kept.
+pub const ACTOR_BYTES_MAX: usize = 256;
+/// A week, as of the window for duplicates.
+pub const AGGREGATE_WINDOW_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
 /// A template's code is a file name and a key.
 pub const TEMPLATE_CODE_BYTES_MAX: usize = 128;
 /// One line of a mail's head may have 998 bytes (RFC 5322, 2.1.1); longer ones would be folded.

@@ -143,8 +143,22 @@ fn the_two_ways_to_say_when_are_one_and_the_past_is_now() {
 }
 
 #[test]
-fn what_a_later_version_brings_is_refused_and_not_ignored() {
-    check_refused(&with(r#""aggregate":{"key":"k"}"#), "/aggregate", "does not merge");
+fn what_is_to_be_merged_has_a_key_and_perhaps_an_actor_and_a_window() {
+    let read = |fields: &str| read(&with(fields)).expect("valid").aggregate;
+    let aggregate = read(r#""aggregate":{"key":"like:1","actor":"Alice","window_seconds":60}"#).expect("it is there");
+    assert_eq!(
+        (&*aggregate.key, aggregate.actor.as_deref(), aggregate.window_seconds),
+        ("like:1", Some("Alice"), Some(60))
+    );
+    assert_eq!(read(r#""aggregate":null"#), None);
+    let refused =
+        |value: &str, pointer, detail| check_refused(&with(&format!("\"aggregate\":{value}")), pointer, detail);
+    refused(r#"{"actor":"Alice"}"#, "/aggregate/key", "required");
+    refused(r#"{"key":""}"#, "/aggregate/key", "empty");
+    refused(r#"{"key":"k","actor":"a\nb"}"#, "/aggregate/actor", "line breaks");
+    refused(r#"{"key":"k","window_seconds":0}"#, "/aggregate/window_seconds", "1 to 604800");
+    refused(r#"{"key":"k","windw_seconds":5}"#, "/aggregate/windw_seconds", "window_seconds");
+    refused(r#"["k"]"#, "/aggregate", "object");
 }
 
 #[test]

@@ -43,10 +43,20 @@ pub(super) struct WireRequest<'a> {
     pub(super) dedup_key: Option<Box<str>>,
     #[serde(default)]
     pub(super) dedup_window_seconds: Option<u64>,
-    #[serde(borrow, default)]
-    pub(super) aggregate: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) aggregate: Option<Object<WireAggregate>>,
     #[serde(borrow, default)]
     pub(super) metadata: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireAggregate {
+    pub(super) key: Box<str>,
+    #[serde(default)]
+    pub(super) actor: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) window_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -95,6 +105,13 @@ impl<'a> WireRequest<'a> {
             expires_at: request.expires_at.map(Named),
             dedup_key: request.dedup_key.clone(),
             dedup_window_seconds: request.dedup_window_seconds.map(u64::from),
+            aggregate: request.aggregate.as_ref().map(|aggregate| {
+                Object(WireAggregate {
+                    key: aggregate.key.clone(),
+                    actor: aggregate.actor.clone(),
+                    window_seconds: aggregate.window_seconds.map(u64::from),
+                })
+            }),
             metadata: Some(serde_json::from_str(&request.metadata)?),
             ..Self::default()
         })
@@ -120,7 +137,7 @@ impl<'a> WireRequest<'a> {
             expires_at: self.expires_at.or(defaults.expires_at),
             dedup_key: self.dedup_key.or_else(|| defaults.dedup_key.clone()),
             dedup_window_seconds: self.dedup_window_seconds.or(defaults.dedup_window_seconds),
-            aggregate: self.aggregate.or(defaults.aggregate),
+            aggregate: self.aggregate.or_else(|| defaults.aggregate.clone()),
             metadata: self.metadata.or(defaults.metadata),
         }
     }

@@ -52,6 +52,7 @@ fn plan(routing: Routing, channels: &[Channel]) -> Arc<Plan> {
         decisions: Vec::new(),
         disposition: Disposition::Tasks(channels.iter().map(spec).collect()),
         claims: Vec::new(),
+        group: None,
     })
 }
 

@@ -88,6 +88,7 @@ fn request_of(plan: &Plan, spec: Option<&TaskSpec>) -> NotificationRequest {
         dedup_key: None,
         dedup_window_seconds: None,
         idempotency: None,
+        aggregate: None,
         metadata: "".into(),
         source: plan.source,
         accepted_at: plan.accepted_at,

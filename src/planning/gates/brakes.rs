@@ -41,7 +41,7 @@ pub(in crate::planning) fn stop_ways(
         match verdict {
             Verdict::Pass => held.push(None),
             Verdict::Hold { until } => held.push(Some(until)),
-            Verdict::Skip(_) => return false,
+            Verdict::Skip(_) | Verdict::Merge { .. } => return false,
         }
         true
     });
@@ -52,7 +52,7 @@ fn verdict(case: &Case<'_>, verdict: BrakeVerdict) -> Verdict {
     match verdict {
         BrakeVerdict::Recalled => Verdict::Skip(SkipReason::Cancelled),
         BrakeVerdict::Held(_) if case.times.due.is_none() => {
-            Verdict::Hold { until: held_until(Some(case.expires_at()), case.now) }
+            Verdict::Hold { until: held_until(Some(case.expires_at(None)), case.now) }
         }
         BrakeVerdict::Held(_) | BrakeVerdict::Go => Verdict::Pass,
     }

@@ -54,9 +54,11 @@ impl<'a> Case<'a> {
     }
 
     /// When it is worth nothing any more. Nothing waits for ever: what nobody could deliver for three days is no news any more.
-    pub(super) fn expires_at(&self) -> Timestamp {
+    /// `leads`: when its group closes, if it leads one.
+    pub(super) fn expires_at(&self, leads: Option<Timestamp>) -> Timestamp {
         let request = self.request;
-        let start = self.times.due.or(request.deliver_at).unwrap_or(request.accepted_at).max(request.accepted_at);
+        let start =
+            leads.or(self.times.due).or(request.deliver_at).unwrap_or(request.accepted_at).max(request.accepted_at);
         request.expires_at.unwrap_or(start + LIFETIME)
     }
 

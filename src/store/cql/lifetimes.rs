@@ -69,6 +69,11 @@ pub(super) fn of_received(row: &ReceivedRow, now: Timestamp) -> Duration {
     row.expires_at.since(now).max(Duration::from_secs(1))
 }
 
+/// Of what stands under a leader whose message is due `until`: as long as the leader's events.
+pub(super) fn of_group(until: Timestamp, now: Timestamp) -> Duration {
+    until.since(now) + OPEN_MAX + KEPT + DAY
+}
+
 /// As a statement takes it.
 pub(super) fn seconds(lifetime: Duration) -> i32 {
     i32::try_from(lifetime.as_secs().min(SECONDS_MAX)).unwrap_or(i32::MAX)

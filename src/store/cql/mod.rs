@@ -15,6 +15,7 @@ mod budgets;
 mod connect;
 mod counted;
 mod leases;
+mod groups;
 mod lifetimes;
 mod lists;
 mod numbers;

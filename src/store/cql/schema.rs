@@ -47,6 +47,7 @@ pub(super) const STEPS: &[Step] = steps! {
     15 "0015_received"
     16 "0016_budgets"
     17 "0017_brakes"
+    18 "0018_groups"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

@@ -49,6 +49,8 @@ statements! {
     received: "SELECT shard, offset, body FROM {keyspace}.received WHERE user_hash = ? LIMIT ?";
     draw: "INSERT INTO {keyspace}.budgets (category, day, process, drawn) VALUES (?, ?, ?, ?)";
     drawn: "SELECT process, drawn FROM {keyspace}.budgets WHERE category = ? AND day = ?";
+    add_group: "INSERT INTO {keyspace}.groups (shard, leader, place, body) VALUES (?, ?, ?, ?) USING TTL ?";
+    group: "SELECT body FROM {keyspace}.groups WHERE shard = ? AND leader = ?";
     add_history: "INSERT INTO {keyspace}.history (user_hash, period, accepted_at, shard, offset) VALUES (?, ?, ?, ?, ?) USING TTL ?";
     history: "SELECT accepted_at, shard, offset FROM {keyspace}.history WHERE user_hash = ? AND period = ? \
               AND (accepted_at, shard, offset) < (?, ?, ?) LIMIT ?";

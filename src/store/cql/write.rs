@@ -1,19 +1,21 @@
 //! One write: the tables in the order of the batch's fields, the rows of a table at once. A table is begun when the one before
 //! is acknowledged, so that what relies on a row is never there without it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scylla::value::CqlValue;
 
 use super::CqlStore;
 use super::books::{Tenure, Write};
+use super::groups;
 use super::lifetimes::{self, seconds};
 use super::lists;
 use super::received;
 use super::rows::{self, LogRow};
 use super::runner::{Row, Traffic, big, blob, shard_key, shard_order};
 use crate::codec;
-use crate::domain::{NotificationId, Plan, Position, ShardId, Timestamp};
+use crate::domain::{NotificationId, Plan, PlanClaim, Position, ShardId, Timestamp};
 use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, StoreError, WriteBatch};
 
 impl CqlStore {
@@ -34,9 +36,13 @@ impl CqlStore {
                 &statements.add_received,
                 received::rows(&batch.received, now)
             ),
+            runner.write("write groups", traffic, &statements.add_group, groups::rows(&batch.groups, now)),
             runner.write("write the history", traffic, &statements.add_history, history(&batch, now)),
         )?;
         let write = self.write_log(&tenure, &batch, now).await?;
+        // Only now: as long as a plan of the batch may be missing, the claim leads to the group that its item joined.
+        let of_groups = group_claims(&batch, now);
+        runner.write("write the claims of groups", traffic, &statements.add_claim, of_groups).await?;
         let letters = batch.dead_letters.iter().map(|letter| {
             let body = blob(codec::encode_dead_letter(letter));
             Row { partition: day_partition(&letter.key), values: dead_letter(&letter.key, Some(body)) }
@@ -108,7 +114,7 @@ const HELD_BACK: Duration = Duration::from_secs(3600);
 fn claims(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {
     let mut rows = Vec::new();
     for plan in &batch.plans {
-        for claim in &plan.claims {
+        for claim in plan.claims.iter().filter(|claim| !is_of_group(plan, claim)) {
             let row = ClaimRow {
                 key: claim.key,
                 owner: plan.position,
@@ -119,6 +125,22 @@ fn claims(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Of each group the last leader's.
+fn group_claims(batch: &WriteBatch, now: Timestamp) -> Vec<Row> {
+    let mut last = BTreeMap::new();
+    for plan in &batch.plans {
+        for claim in plan.claims.iter().filter(|claim| is_of_group(plan, claim)) {
+            let (key, expires_at) = (claim.key, claim.expires_at);
+            last.insert(key, ClaimRow { key, owner: plan.position, body_hash: 0, expires_at });
+        }
+    }
+    last.values().map(|row| claim_row(row, now)).collect()
+}
+
+fn is_of_group(plan: &Plan, claim: &PlanClaim) -> bool {
+    plan.group.as_ref().is_some_and(|group| group.key == claim.key)
 }
 
 fn claim_row(row: &ClaimRow, now: Timestamp) -> Row {

@@ -68,6 +68,15 @@ pub(super) fn read_timer(bytes: &[u8]) -> Option<TimerKey> {
     Some(TimerKey { due: Timestamp(u64::from_be_bytes(*due)), offset: u64::from_be_bytes(*offset), ordinal, attempt })
 }
 
+/// Where what stands under a leader starts.
+pub(super) fn group_of(leader: Position) -> Vec<u8> {
+    shard(leader.shard).with(&leader.offset.to_be_bytes()).done()
+}
+
+pub(super) fn group(leader: Position, place: u64) -> Vec<u8> {
+    Key(group_of(leader)).with(&place.to_be_bytes()).done()
+}
+
 fn user(tenant: &str, user_id: &str) -> [u8; 16] {
     let mut hash = Xxh3::new();
     // The length keeps ("ab", "c") apart from ("a", "bc").

@@ -10,6 +10,7 @@
 //! | plans | shard · first offset · last offset within the block · write | (offset, plan)… |
 //! | events | shard · block · write | (offset, event)… |
 //! | timers | shard · due · offset · ordinal · attempt | channel, endpoint |
+//! | groups | shard · offset of the leader · place | who joined or left, or what was gathered |
 //! | claims | key | expiry, claim |
 //! | received | hash of tenant and user · shard · offset | expiry, entry |
 //! | history | hash of tenant and user · inverted time · shard · offset | – |
@@ -26,6 +27,7 @@
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
 //! again, and then the row tells whether it was counted. So a caller that writes again after an error never counts twice.
 
+mod groups;
 mod index;
 mod keys;
 mod shards;

@@ -19,6 +19,7 @@ struct Encoded {
     events: Vec<(Vec<u8>, Vec<u8>)>,
     timers: Vec<(Vec<u8>, Vec<u8>)>,
     received: Vec<(Vec<u8>, Vec<u8>)>,
+    groups: Vec<(Vec<u8>, Vec<u8>)>,
     /// What is to be found of the plans.
     entries: Entries,
     dead_letters: Vec<(Vec<u8>, Vec<u8>)>,
@@ -77,6 +78,9 @@ impl EmbeddedStore {
         for row in &batch.timers {
             encoded.timers.push((keys::timer(shard, row.key), codec::encode_timer(row)));
         }
+        for row in &batch.groups {
+            encoded.groups.push((keys::group(row.leader, row.place()), codec::encode_group_entry(&row.entry)));
+        }
         for letter in &batch.dead_letters {
             encoded.dead_letters.push((keys::dead_letter(&letter.key), codec::encode_dead_letter(letter)));
         }
@@ -117,6 +121,7 @@ impl Encoded {
         pairs(&self.plans)
             + pairs(&self.events)
             + pairs(&self.timers)
+            + pairs(&self.groups)
             + pairs(&self.received)
             + pairs(&self.dead_letters)
     }
@@ -124,6 +129,9 @@ impl Encoded {
     fn put(self, rows: &mut Rows, keyspaces: &Keyspaces) {
         for (key, value) in self.timers {
             rows.insert(&keyspaces.timers, key, value);
+        }
+        for (key, value) in self.groups {
+            rows.insert(&keyspaces.groups, key, value);
         }
         for (key, value) in self.plans {
             rows.insert(&keyspaces.plans, key, value);

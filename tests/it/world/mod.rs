@@ -378,6 +378,7 @@ pub fn mail() -> NotificationRequest {
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: None,
+        aggregate: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

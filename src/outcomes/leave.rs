@@ -1,0 +1,134 @@
+//! Cancelling what is merged: takes a notification out of its group, while the group is open.
+//!
+//! A leader that leaves keeps its tasks: they tell of the others. Only the last one to leave ends them. Once the group is closed
+//! its message is one thing, and nothing of it is taken back alone.
+
+use std::sync::Arc;
+
+use super::cancel::{Cancellation, Cancellations};
+use crate::domain::{Disposition, Event, EventKind, Joined, OpenGroup, Plan, Position, Story, TaskId, WHOLE};
+use crate::ownership::Shard;
+use crate::store::{BookColumn, GroupEntry, GroupRow, StoreError, WriteBatch, closed, members};
+
+/// All of it is stopped: it has no tasks of its own, or others need them.
+const LEFT: Cancellation = Cancellation::Cancelled { stopped: 0, too_late: 0 };
+
+impl Cancellations {
+    /// `None`: it is in no group with others, and its tasks are its own.
+    pub(super) async fn leave(&self, story: &Story, shard: &Arc<Shard>) -> Result<Option<Cancellation>, StoreError> {
+        match &story.plan.disposition {
+            Disposition::Merged { .. } if story.has_left() => Ok(Some(LEFT)),
+            Disposition::Merged { into } => self.leave_leader(story, *into, shard).await.map(Some),
+            _ if story.plan.is_leader() => self.leave_others(&story.plan, shard).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// One that was merged leaves its leader.
+    async fn leave_leader(
+        &self,
+        story: &Story,
+        into: Position,
+        shard: &Arc<Shard>,
+    ) -> Result<Cancellation, StoreError> {
+        let _alone = shard.changing_groups().await;
+        let Some(leader) = self.store.stories(&[into]).await?.pop().flatten() else {
+            return Ok(Cancellation::TooLate { too_late: 1 });
+        };
+        let offset = story.plan.position.offset;
+        let mut entries = self.entries(&leader.plan).await?;
+        if closed(&entries).is_some() {
+            return Ok(Cancellation::TooLate { too_late: 1 });
+        }
+        let is_last = |entries: &[GroupEntry]| members(&leader.plan, entries).iter().all(|one| one.offset == offset);
+        let mut ends = is_last(&entries);
+        if ends {
+            // Somebody may be joining; whoever comes later than the batch under way leads a group of its own.
+            self.keep_others_out(&leader.plan, shard).await;
+            entries = self.entries(&leader.plan).await?;
+            ends = is_last(&entries);
+            if !ends {
+                reopen(&leader.plan, shard);
+            }
+        }
+        let Some(_writing) = self.ownership.may_write(shard, &*self.clock) else {
+            return Ok(Cancellation::NotOurs);
+        };
+        // Its tasks wait for the group to be closed, which waits for this.
+        let (mut batch, stopped) =
+            if ends { self.rows(&leader, &leader.states(), |_| false) } else { Default::default() };
+        batch.groups.push(left(&leader.plan, offset));
+        let told_of_leader = batch.events.len();
+        let task = TaskId { position: story.plan.position, ordinal: WHOLE };
+        batch.events.push(Event::new(task, 1, EventKind::Cancelled, self.clock.now()));
+        batch.books.shift(story.plan.source, Some(BookColumn::Merged), Some(BookColumn::Cancelled), 1);
+        let events = self.deliveries.as_ref().map(|_| batch.events.clone());
+        self.store.write(shard.id(), batch).await?;
+        if let (Some(deliveries), Some(events)) = (&self.deliveries, &events) {
+            let of_leader = events[..told_of_leader].iter().map(|event| (&leader.plan, event));
+            let own = events[told_of_leader..].iter().map(|event| (&story.plan, event));
+            deliveries.tell(shard.id(), of_leader.chain(own));
+        }
+        shard.release_all(stopped.into_iter());
+        if ends && let Some(group) = &leader.plan.group {
+            shard.end_group(group.key, leader.plan.position.offset);
+        }
+        Ok(LEFT)
+    }
+
+    /// A leader leaves those who joined it. `None`: there are none, and from now on there will be none.
+    async fn leave_others(&self, plan: &Plan, shard: &Arc<Shard>) -> Result<Option<Cancellation>, StoreError> {
+        let _alone = shard.changing_groups().await;
+        self.keep_others_out(plan, shard).await;
+        let entries = self.entries(plan).await?;
+        let offset = plan.position.offset;
+        let has_left = entries.contains(&GroupEntry::Left(offset));
+        let all: Vec<Joined> = members(plan, &entries);
+        let others = all.iter().filter(|one| one.offset != offset).count();
+        if let Some(gathered) = closed(&entries) {
+            return Ok(match () {
+                () if has_left => Some(LEFT),
+                () if gathered.count > 1 => Some(Cancellation::TooLate { too_late: plan.tasks().len() }),
+                () => None,
+            });
+        }
+        if others == 0 {
+            return Ok(has_left.then_some(LEFT));
+        }
+        reopen(plan, shard);
+        if has_left {
+            return Ok(Some(LEFT));
+        }
+        let Some(_writing) = self.ownership.may_write(shard, &*self.clock) else {
+            return Ok(Some(Cancellation::NotOurs));
+        };
+        let batch = WriteBatch { groups: vec![left(plan, offset)], ..WriteBatch::default() };
+        self.store.write(shard.id(), batch).await?;
+        Ok(Some(LEFT))
+    }
+
+    async fn entries(&self, leader: &Plan) -> Result<Vec<GroupEntry>, StoreError> {
+        Ok(self.store.groups(&[leader.position]).await?.pop().unwrap_or_default())
+    }
+
+    /// Nobody joins the leader any more; who is about to has done so.
+    async fn keep_others_out(&self, leader: &Plan, shard: &Shard) {
+        if let Some(group) = &leader.group {
+            let (leader, until) = (leader.position.offset, group.until);
+            shard.close_group(group.key, OpenGroup { leader, until, count: 1, is_first: false, is_closed: true });
+        }
+        shard.until_batch_planned().await;
+    }
+}
+
+/// Others may join again: what is known of the group is read anew.
+fn reopen(leader: &Plan, shard: &Shard) {
+    if let Some(group) = &leader.group {
+        shard.end_group(group.key, leader.position.offset);
+    }
+}
+
+fn left(leader: &Plan, offset: u64) -> GroupRow {
+    let until = leader.group.as_ref().map_or(leader.accepted_at, |group| group.until);
+    GroupRow { leader: leader.position, until, entry: GroupEntry::Left(offset) }
+}
