@@ -47,7 +47,7 @@ async fn fate(world: &World, id: NotificationId) -> &'static str {
         Disposition::Skipped(SkipReason::Fatigue) => "fatigue",
         Disposition::Skipped(SkipReason::DailyCap) => "daily_cap",
         Disposition::Skipped(reason) => panic!("skipped: {reason:?}"),
-        Disposition::Merged { into } => panic!("merged into {into}"),
+        Disposition::Merged { into } => panic!("merged into {into:?}"),
         Disposition::Tasks(_) => world.states_when(id, |states| states != ["pending"]).await[0],
     }
 }
