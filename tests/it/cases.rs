@@ -16,6 +16,9 @@ on_both! {
     a_sign_up_that_is_clicked_three_times_is_one_mail
     a_category_that_was_switched_off_is_not_sent_and_one_that_cannot_be_is
     why_and_when_is_said_before_anything_is_sent
+    a_storm_of_likes_is_one_message
+    the_second_reminder_within_a_day_is_skipped
+    a_user_who_is_erased_gets_nothing_that_was_still_to_come
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -49,7 +52,7 @@ impl Shop {
     /// The id of what is asked for, for a user of the test.
     async fn send(&self, name: &str, mut request: Value) -> String {
         request["user_id"] = self.world.place.own(name).into();
-        if request.get("template").is_none() {
+        if request.get("content").is_none() {
             request["content"] = json!({"title": "Hello", "body": "{{text}}"});
         }
         let answer = self.world.ask(Method::POST, "/v1/notifications", Some(&request)).await;
@@ -175,4 +178,53 @@ async fn why_and_when_is_said_before_anything_is_sent(place: Place) {
     let (status, problem) = shop.world.call(Method::POST, "/v1/notifications", Some(&unknown)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(problem.to_string().contains("did you mean `marketing`"), "{problem}");
+}
+
+async fn a_storm_of_likes_is_one_message(place: Place) {
+    let shop = Shop::open(place).await;
+    shop.knows("ann", json!({"email": "ann@example.com"})).await;
+    let like = |number: usize| {
+        json!({"category": "social", "aggregate": {"key": "like:42", "actor": format!("Fan {number}")},
+               "content": {"title": "Likes", "body": "{{actors.[0]}} and {{others}} others liked your post"},
+               "data": {}})
+    };
+    let leader = shop.send("ann", like(0)).await;
+    for number in 1..100 {
+        shop.send("ann", like(number)).await;
+    }
+    let told = shop.when(&shop.send("ann", like(100)).await, "merged").await;
+    assert_eq!(told["merged_into"], leader, "{told}");
+    assert_eq!(shop.received(), [0, 0, 0]);
+    shop.world.advance(Duration::from_secs(300)).await;
+    shop.when(&leader, "sent").await;
+    let mails = shop.mails.taken();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].parts.body, "Fan 0 and 100 others liked your post");
+    shop.world.balances().await;
+}
+
+async fn the_second_reminder_within_a_day_is_skipped(place: Place) {
+    let shop = Shop::open(place).await;
+    shop.knows("joe", json!({"email": "joe@example.com"})).await;
+    let reminder = |text: &str| json!({"category": "reminder", "data": {"text": text}});
+    shop.when(&shop.send("joe", reminder("three days")).await, "sent").await;
+    shop.world.advance(23 * HOUR).await;
+    let told = shop.when(&shop.send("joe", reminder("two days")).await, "skipped").await;
+    assert!(decisions(&told).contains(&"fatigue skip fatigue".to_owned()), "{told}");
+    shop.world.advance(HOUR).await;
+    shop.when(&shop.send("joe", reminder("one day")).await, "sent").await;
+    assert_eq!(shop.received(), [2, 0, 0]);
+    shop.world.balances().await;
+}
+
+async fn a_user_who_is_erased_gets_nothing_that_was_still_to_come(place: Place) {
+    let shop = Shop::open(place).await;
+    shop.knows("max", json!({"email": "max@example.com"})).await;
+    let id = shop.send("max", json!({"category": "social", "delay_seconds": 3600, "data": {"text": "later"}})).await;
+    shop.when(&id, "scheduled").await;
+    shop.world.ask(Method::DELETE, &shop.user("max"), None).await;
+    shop.world.advance(HOUR).await;
+    shop.when(&id, "skipped").await;
+    assert_eq!(shop.received(), [0, 0, 0]);
+    shop.world.balances().await;
 }

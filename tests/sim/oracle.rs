@@ -170,6 +170,7 @@ impl Oracle {
                 return judged.map_err(|why| format!("a duplicate of {}@{}: {why}", of.0.shard, of.0.offset));
             }
             Disposition::Skipped(reason) => return Err(format!("it was skipped: {reason:?}")),
+            Disposition::Merged { .. } => return Err("it was merged, which nobody asks for here".into()),
             Disposition::Tasks(_) => {}
         }
         let taken = |ordinal: usize| by_task.contains_key(&story.plan.task_id(ordinal));
