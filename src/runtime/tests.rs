@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn brokers() -> Brokers {
     let brokers = MockCluster::new(1).expect("a cluster");
     let lanes = ["critical", "high", "normal", "low"].map(|lane| format!("fanfare.notifications.{lane}"));
-    let others = ["events", "deliveries", "dead-letters"].map(|name| format!("fanfare.{name}"));
+    let others = ["events", "deliveries", "dead-letters", "changes"].map(|name| format!("fanfare.{name}"));
     for topic in lanes.iter().chain(&others) {
         brokers.create_topic(topic, 1, 1).expect("a topic");
     }
@@ -129,6 +129,8 @@ fn settings(brokers: &Brokers) -> Config {
     config.log.partitions = 1;
     config.log.kafka.brokers = brokers.bootstrap_servers();
     config.log.kafka.options.insert("message.timeout.ms".into(), Secret::new("2000"));
+    // A member that beats often asks to join again while its first request waits, and librdkafka's broker dies of that.
+    config.log.kafka.options.insert("heartbeat.interval.ms".into(), Secret::new("4000"));
     config.store.backend = StoreBackend::Cql;
     config.store.cql.timeout = Duration::from_secs(2);
     config
