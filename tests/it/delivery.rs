@@ -47,7 +47,7 @@ async fn a_send_that_failed_is_tried_again_after_one_two_and_four_minutes(place:
 
 async fn a_fallback_goes_to_the_next_channel_when_one_refuses(place: Place) {
     let provider = TestProvider::new("all", &[Channel::Email, Channel::Sms]);
-    provider.script([Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })]);
+    provider.script([Script::Answer(Outcome::BadRequest { reason: "wrong".into() })]);
     let world = World::start(place, vec![provider.clone()]).await;
     let mut request = mail();
     request.to.phone = Some("+491701234567".into());

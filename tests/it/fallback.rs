@@ -21,7 +21,7 @@ on_both! {
 }
 
 fn gone() -> Script {
-    Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })
+    Script::Answer(Outcome::BadRequest { reason: "wrong".into() })
 }
 
 /// First a mail, and if that fails a text message.
