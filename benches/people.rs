@@ -15,7 +15,7 @@ use fanfare::domain::{
     BrakeSet, Channel, Content, Device, NotificationRequest, Platform, Position, Priority, Recipient, Routing, ShardId,
     Source, Timestamp, UserEntry, UserKey,
 };
-use fanfare::planning::{Budgets, People, Policy, Sources, gather, plan_batch};
+use fanfare::planning::{Budgets, People, Policy, ShardGroups, Shelves, Sources, gather, plan_batch};
 use fanfare::store::{CqlStore, EmbeddedStore, SharedStore, UserChange, apply_schema};
 use fanfare::users::{Copies, LocalChanges};
 
@@ -118,11 +118,15 @@ async fn plan_partition(
             (0..BATCH).map(|index| (position(partition, batch * BATCH + index), request(next() % users))).collect();
         let sources = Sources {
             claims: &*claims,
-            rows: &*store,
-            received: &*store,
-            stories: &*store,
-            people: &people,
-            brakes: &brakes,
+            shelves: Shelves {
+                rows: &*store,
+                received: &*store,
+                stories: &*store,
+                groups: &*store,
+                people: &people,
+                brakes: &brakes,
+            },
+            groups: ShardGroups::default(),
             budgets: &budgets,
             is_cancelled: &|_| false,
         };

@@ -15,10 +15,10 @@ use fanfare::domain::{
     BrakeSet, Channel, ClaimKey, Content, Device, Event, NotificationRequest, Platform, Position, Priority, Recipient,
     Routing, ShardId, Source, Story, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
-use fanfare::planning::{Budgets, People, Policy, Sources, gather, plan_batch};
+use fanfare::planning::{Budgets, People, Policy, ShardGroups, Shelves, Sources, gather, plan_batch};
 use fanfare::store::{
-    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedRows, StoreError,
-    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, GroupEntry, Groups, ListedSuppression, ReceivedRows,
+    StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users, WriteBatch,
 };
 use fanfare::users::{Copies, LocalChanges};
 
@@ -45,11 +45,15 @@ fn main() {
                 let brakes = Arc::new(BrakeSet::new(Vec::new(), 1, Arc::default()));
                 let sources = Sources {
                     claims,
-                    rows: &Known,
-                    received: &Known,
-                    stories: &Known,
-                    people,
-                    brakes: &brakes,
+                    shelves: Shelves {
+                        rows: &Known,
+                        received: &Known,
+                        stories: &Known,
+                        groups: &Known,
+                        people,
+                        brakes: &brakes,
+                    },
+                    groups: ShardGroups::default(),
                     budgets: &Budgets::new(Arc::new(Known), 0),
                     is_cancelled: &|_| false,
                 };
@@ -187,6 +191,13 @@ impl TaskLog for Known {
 
     async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
         Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl Groups for Known {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        Ok(vec![Vec::new(); leaders.len()])
     }
 }
 

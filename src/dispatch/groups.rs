@@ -47,10 +47,8 @@ pub(super) fn is_whole(plan: &Plan) -> bool {
 async fn close(context: &SenderContext, shard: &Arc<Shard>, plans: &[&mut Plan]) -> Option<Vec<Gathered>> {
     let _alone = shard.changing_groups().await;
     for plan in plans {
-        if let Some(group) = &plan.group {
-            let (leader, until) = (plan.position.offset, group.until);
-            let open = OpenGroup { leader, until, count: 1, is_first: false, is_closed: true };
-            shard.close_group(group.key, open);
+        if let Some((key, open)) = plan.opens() {
+            shard.close_group(key, OpenGroup { is_closed: true, ..open });
         }
     }
     shard.until_batch_planned().await;

@@ -152,6 +152,13 @@ impl BrakeSet {
         self.brakes.iter().any(|brake| brake.is_on && brake.effect == BrakeEffect::Recall && brake.at >= since)
     }
 
+    /// Whether something of the tenant's was recalled at `since` or later, and before `until`.
+    pub fn is_recalled_between(&self, tenant: &str, since: Timestamp, until: Timestamp) -> bool {
+        let is_in = |at: Timestamp| since <= at && at < until;
+        let of_tenant = self.by_tenant.get(tenant).into_iter().flatten().flat_map(HashMap::values);
+        of_tenant.filter_map(|stopped| stopped.recalled).any(is_in)
+    }
+
     /// Whether one is on that may stop something of the tenant.
     pub fn concerns(&self, tenant: &str) -> bool {
         self.by_tenant.contains_key(tenant)

@@ -30,7 +30,11 @@ pub struct Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenGroup {
     pub leader: u64,
+    /// When its leader was accepted: what was erased or recalled since then is not to go along with what comes later.
+    pub since: Timestamp,
     pub until: Timestamp,
+    /// When its message is worth nothing any more.
+    pub expires_at: Timestamp,
     /// With the leader.
     pub count: u32,
     /// As in [`Group::is_first`]: nobody joins it, but it began the window.
@@ -39,7 +43,7 @@ pub struct OpenGroup {
     pub is_closed: bool,
 }
 
-const _: () = assert!(size_of::<OpenGroup>() <= 32, "a hundred thousand of them are kept in some 10 MB");
+const _: () = assert!(size_of::<OpenGroup>() <= 40, "a hundred thousand of them are kept in some 10 MB");
 
 /// One that joined a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +108,22 @@ impl Plan {
     /// Whether others may be merged into its message.
     pub fn is_leader(&self) -> bool {
         self.group.as_ref().is_some_and(|group| !group.is_first) && matches!(self.disposition, Disposition::Tasks(_))
+    }
+
+    /// The group that it opens; `None`: it opens none.
+    pub fn opens(&self) -> Option<(ClaimKey, OpenGroup)> {
+        let group = self.group.as_ref().filter(|_| matches!(self.disposition, Disposition::Tasks(_)))?;
+        let open = OpenGroup {
+            leader: self.position.offset,
+            since: self.accepted_at,
+            until: group.until,
+            // Plans of before the time was kept have none, and theirs is over.
+            expires_at: self.expires_at.unwrap_or(group.until),
+            count: 1,
+            is_first: group.is_first,
+            is_closed: false,
+        };
+        Some((group.key, open))
     }
 
     /// Itself, as one of its group.

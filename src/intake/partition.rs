@@ -30,7 +30,7 @@ use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, Ta
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::planning::{self, Budgets, GroupSources, People, Policy, Sources};
+use crate::planning::{self, Budgets, People, Policy, ShardGroups, Shelves, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -317,34 +317,30 @@ impl PartitionState {
         }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
         let brakes = arguments.brakes.set();
-        let sources = Sources {
-            claims: &*arguments.coordination,
-            rows: &*arguments.store,
-            received: &*arguments.store,
-            stories: &*arguments.store,
-            people: &arguments.people,
-            brakes: &brakes,
-            budgets: &arguments.budgets,
-            is_cancelled: &is_cancelled,
-        };
         // A leader among them may be in the place of what was known of its group.
         let replayed = planned_before.iter().filter_map(|story| story.plan.group.as_ref().map(|group| group.key));
         arguments.shard.forget_groups(replayed);
         self.doubtful.pass(first, next, self.replayed_below, planned_before.iter().map(|story| &story.plan));
-        let mut facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
-        let group_sources = GroupSources {
-            known: &|key| arguments.shard.group(key),
-            claims: &*arguments.store,
-            log: &*arguments.store,
-            groups: &*arguments.store,
-            doubtful_below: self.doubtful.below,
-            doubtful: &self.doubtful.leaders,
+        let store = &*arguments.store;
+        let sources = Sources {
+            claims: &*arguments.coordination,
+            shelves: Shelves {
+                rows: store,
+                received: store,
+                stories: store,
+                groups: store,
+                people: &arguments.people,
+                brakes: &brakes,
+            },
+            budgets: &arguments.budgets,
+            groups: ShardGroups {
+                known: &|key| arguments.shard.group(key),
+                doubtful_below: self.doubtful.below,
+                doubtful: Some(&self.doubtful.leaders),
+            },
+            is_cancelled: &is_cancelled,
         };
-        let gathered = planning::gather_groups(&requests, &arguments.policy, &group_sources, &mut facts).await;
-        if let Err(error) = gathered {
-            arguments.coordination.release(&facts.claimed).await;
-            return Err(error.into());
-        }
+        let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
             batch::plan_one_by_one(&records, &facts, &arguments.reading, &mut rejected, now, |one, facts| {

@@ -113,9 +113,8 @@ impl Cancellations {
 
     /// Nobody joins the leader any more; who is about to has done so.
     async fn keep_others_out(&self, leader: &Plan, shard: &Shard) {
-        if let Some(group) = &leader.group {
-            let (leader, until) = (leader.position.offset, group.until);
-            shard.close_group(group.key, OpenGroup { leader, until, count: 1, is_first: false, is_closed: true });
+        if let Some((key, open)) = leader.opens() {
+            shard.close_group(key, OpenGroup { is_closed: true, ..open });
         }
         shard.until_batch_planned().await;
     }

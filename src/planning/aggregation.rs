@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Policy;
-use super::claim_keys;
-use super::gates::Case;
+use super::gates::{Case, LIFETIME};
 use super::send_time;
 use crate::domain::{
-    ClaimKey, Decision, Disposition, Group, NotificationId, OpenGroup, Plan, Position, Step, TaskSpec, TimeOfDay,
-    Timestamp, Verdict,
+    BrakeSet, ClaimKey, Decision, Disposition, Group, NotificationId, OpenGroup, Plan, Position, Step, TaskSpec,
+    TimeOfDay, Timestamp, Verdict,
 };
 use crate::store::{GroupEntry, GroupRow};
 
@@ -36,6 +35,16 @@ pub(super) enum Place {
     Joins(Position, Group),
 }
 
+impl Place {
+    /// When it goes out, if it waits for others.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        match self {
+            Place::Leads(group) => Some(group.until),
+            Place::Alone(_) | Place::Joins(..) => None,
+        }
+    }
+}
+
 impl OpenGroups {
     pub fn insert(&mut self, key: ClaimKey, group: OpenGroup) {
         self.0.insert(key, group);
@@ -51,19 +60,44 @@ impl OpenGroups {
 
     /// Follows a plan: a leader opens its group, one that is merged is counted. Says whether the group is full with it.
     pub fn follow(&mut self, plan: &Plan, items_max: Option<u32>) -> bool {
-        let Some(group) = &plan.group else { return false };
-        if let Disposition::Merged { into } = plan.disposition {
-            let open = self.0.get_mut(&group.key).filter(|open| open.leader == into.offset);
-            return open.is_some_and(|open| {
-                open.count += 1;
-                let is_full = !open.is_closed && items_max.is_some_and(|max| open.count >= max);
-                open.is_closed |= is_full;
-                is_full
-            });
+        if let (Disposition::Merged { into }, Some(group)) = (&plan.disposition, &plan.group) {
+            return self.join(group.key, into.offset, items_max);
         }
-        let (leader, until, is_first) = (plan.position.offset, group.until, group.is_first);
-        self.0.insert(group.key, OpenGroup { leader, until, count: 1, is_first, is_closed: false });
+        self.0.extend(plan.opens());
         false
+    }
+
+    /// The same before there is a plan.
+    pub(super) fn follow_place(&mut self, place: &Place, case: &Case<'_>, position: Position) {
+        let (group, leads) = match place {
+            Place::Joins(leader, group) => {
+                self.join(group.key, leader.offset, case.policy.items_max);
+                return;
+            }
+            Place::Alone(None) => return,
+            Place::Alone(Some(group)) => (group, None),
+            Place::Leads(group) => (group, Some(group.until)),
+        };
+        let open = OpenGroup {
+            leader: position.offset,
+            since: case.request.accepted_at,
+            until: group.until,
+            expires_at: case.expires_at(leads),
+            count: 1,
+            is_first: group.is_first,
+            is_closed: false,
+        };
+        self.0.insert(group.key, open);
+    }
+
+    fn join(&mut self, key: ClaimKey, leader: u64, items_max: Option<u32>) -> bool {
+        let open = self.0.get_mut(&key).filter(|open| open.leader == leader);
+        open.is_some_and(|open| {
+            open.count += 1;
+            let is_full = !open.is_closed && items_max.is_some_and(|max| open.count >= max);
+            open.is_closed |= is_full;
+            is_full
+        })
     }
 
     /// The rows of those of a batch that join, in its order. `self`: the groups as they were before the batch.
@@ -98,9 +132,7 @@ impl OpenGroups {
 
 /// Finds the place of a notification among the groups. `joined`: where it was put before, by who could not write its plan.
 pub(super) fn place(case: &Case<'_>, position: Position, groups: &OpenGroups) -> Place {
-    let Some(key) = claim_keys::group_key(case.request, case.category, position.shard) else {
-        return Place::Alone(None);
-    };
+    let Some(key) = case.facts.group_key else { return Place::Alone(None) };
     let actor = case.request.aggregate.as_ref().and_then(|aggregate| aggregate.actor.clone());
     let of = |until, is_first| Group { key, actor: actor.clone(), until, is_first, gathered: None };
     let accepted_at = case.request.accepted_at;
@@ -123,10 +155,30 @@ pub(super) fn place(case: &Case<'_>, position: Position, groups: &OpenGroups) ->
     Place::Leads(of(due(case, end), false))
 }
 
-/// Whether it neither comes too early with the group's message nor expires before.
+/// Whether it neither comes too early with the group's message nor expires before, and the message neither goes with what was
+/// erased or recalled since, nor is given up long before this one would be.
 fn fits(case: &Case<'_>, open: &OpenGroup) -> bool {
     let expires_at = case.request.expires_at;
-    case.times.due.is_none_or(|due| due <= open.until) && expires_at.is_none_or(|expires_at| expires_at > open.until)
+    case.times.due.is_none_or(|due| due <= open.until)
+        && expires_at.is_none_or(|expires_at| expires_at > open.until)
+        && lasts(case, open)
+        && is_of_one_fate(case, open)
+}
+
+/// Whether the message has at least half of the time that this one would have from then on. Not all of it: of a burst whose items
+/// all last an hour, each lasts a moment longer than the one before.
+fn lasts(case: &Case<'_>, open: &OpenGroup) -> bool {
+    let own = case.expires_at(None).min(open.until + LIFETIME);
+    own.since(open.until) <= 2 * open.expires_at.since(open.until)
+}
+
+/// Whether nothing was erased or recalled between the leader and this one: what ends the one would end the other.
+fn is_of_one_fate(case: &Case<'_>, open: &OpenGroup) -> bool {
+    let accepted_at = case.request.accepted_at;
+    let was_erased = case.user().and_then(|user| user.erased_at).is_some_and(|at| at >= open.since);
+    let is_recalled =
+        |brakes: &Arc<BrakeSet>| brakes.is_recalled_between(&case.request.tenant, open.since, accepted_at);
+    !was_erased && !case.facts.brakes.as_ref().is_some_and(is_recalled)
 }
 
 fn window_end(case: &Case<'_>) -> Timestamp {

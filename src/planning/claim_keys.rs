@@ -68,7 +68,8 @@ fn short(bytes: &[u8]) -> u64 {
 }
 
 /// The key of the group that a notification belongs to: of a user, or of the addresses where there is none, and of a shard,
-/// since only its one owner knows what is open. A digest is one for all of its category.
+/// since only its one owner knows what is open. A digest is one for all of its category; what else is merged has one template, so
+/// that a brake on it stops all of a message.
 pub(super) fn group_key(request: &NotificationRequest, category: &Category, shard: ShardId) -> Option<ClaimKey> {
     if request.aggregate.is_none() && !category.is_digest {
         return None;
@@ -88,9 +89,12 @@ pub(super) fn group_key(request: &NotificationRequest, category: &Category, shar
         }
     }
     put(&mut bytes, category.name.as_bytes());
-    let key = request.aggregate.as_ref().filter(|_| !category.is_digest);
-    bytes.push(u8::from(key.is_some()));
-    put(&mut bytes, key.map_or(&[], |aggregate| aggregate.key.as_bytes()));
+    if let Some(aggregate) = request.aggregate.as_ref().filter(|_| !category.is_digest) {
+        put(&mut bytes, aggregate.key.as_bytes());
+        if let Content::Template { code } = &request.content {
+            put(&mut bytes, code.as_bytes());
+        }
+    }
     Some(ClaimKey(half(&bytes)))
 }
 

@@ -4,9 +4,13 @@
 //! the disk, and in the store, where it is a row. Whoever is let in by the first can trust the second, since a row is
 //! written before its claim is released. Windows are measured between the times at which the notifications were
 //! accepted, so that neither a backlog nor a replay changes what is a duplicate.
+//!
+//! What is read says what came before the batch. What comes before within it is known at the end, when it is gone through in its
+//! order (`in_turn`).
 
 mod budgets;
 mod groups;
+mod in_turn;
 mod people;
 mod received;
 mod second_look;
@@ -15,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use budgets::Budgets;
-pub use groups::{GroupSources, gather_groups, peek_group};
+pub use groups::ShardGroups;
 pub use people::People;
 pub use second_look::{SecondLook, look_again};
 
@@ -23,7 +27,7 @@ use super::gates::{self, Case};
 use super::{OpenGroups, Policy, claim_keys, routing};
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{BrakeSet, ClaimKey, NotificationRequest, Position, ShardId, Timestamp, User};
-use crate::store::{ClaimRows, ReceivedRows, StoreError, TaskLog};
+use crate::store::{ClaimRows, Groups, ReceivedRows, StoreError, TaskLog};
 use received::Counts;
 
 /// What is known of a batch, in its order.
@@ -52,12 +56,14 @@ pub struct CandidateFacts {
     pub is_online: bool,
     /// By [`crate::domain::AddressKind`]: whether nothing is sent to the address that it would use.
     pub suppressed: [bool; 2],
-    /// What its user got before; `None`: nothing counts it, or it has no user, or is not sent anyway.
+    /// What its user got before; `None`: nothing counts it, or it has no user, or is not sent anyway, or joins others.
     pub received: Option<Received>,
     /// What was stopped by hand; `None`: nothing.
     pub brakes: Option<Arc<BrakeSet>>,
-    /// Whether its cost was paid; `None`: its category has no budget, or it costs nothing, or is not sent anyway.
+    /// Whether its cost was paid; `None`: its category has no budget, or it costs nothing, or is not sent anyway, or joins others.
     pub budget: Option<BudgetFact>,
+    /// The group that it belongs to; `None`: it is merged with nothing.
+    pub group_key: Option<ClaimKey>,
     /// The leader under which it stands already: it was about to be planned before, and its plan was not written.
     pub joined: Option<Position>,
     /// Others stand under it already, for the same reason: it led a group before, and leads it again.
@@ -89,32 +95,33 @@ pub struct Received {
 /// Where facts come from.
 pub struct Sources<'a> {
     pub claims: &'a dyn Claims,
-    pub rows: &'a dyn ClaimRows,
-    /// What users got before ...
-    pub received: &'a dyn ReceivedRows,
-    /// ... and what became of it.
-    pub stories: &'a dyn TaskLog,
-    pub people: &'a People,
-    pub brakes: &'a Arc<BrakeSet>,
+    pub shelves: Shelves<'a>,
     pub budgets: &'a Budgets,
+    /// What the batch's shard knows of its groups.
+    pub groups: ShardGroups<'a>,
     /// Whether the notification was cancelled before it was planned.
     pub is_cancelled: &'a (dyn Fn(Position) -> bool + Sync),
 }
 
 /// Where facts are read without claiming anything.
+#[derive(Clone, Copy)]
 pub struct Shelves<'a> {
     pub rows: &'a dyn ClaimRows,
+    /// What users got before ...
     pub received: &'a dyn ReceivedRows,
+    /// ... and what became of it.
     pub stories: &'a dyn TaskLog,
+    pub groups: &'a dyn Groups,
     pub people: &'a People,
     pub brakes: &'a Arc<BrakeSet>,
 }
 
-impl<'a> Sources<'a> {
-    fn shelves(&self) -> Shelves<'a> {
-        let Self { rows, received, stories, people, brakes, .. } = *self;
-        Shelves { rows, received, stories, people, brakes }
-    }
+/// What is known of a request that is only tried.
+#[derive(Debug, Clone, Default)]
+pub struct Peeked {
+    pub candidate: CandidateFacts,
+    /// The group that it would join, with its shard.
+    pub found: Option<(ShardId, OpenGroups)>,
 }
 
 /// Reads the facts of a batch and claims its keys. On an error nothing is left claimed.
@@ -125,13 +132,14 @@ pub async fn gather(
     now: Timestamp,
 ) -> Result<Facts, StoreError> {
     let is_cancelled = |(position, _): &(Position, _)| (sources.is_cancelled)(*position);
-    let brakes = on(sources.brakes);
+    let brakes = on(sources.shelves.brakes);
     let of_one =
         |item| CandidateFacts { cancelled: is_cancelled(item), brakes: brakes.clone(), ..CandidateFacts::default() };
     let mut facts =
         Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new(), groups: OpenGroups::default() };
     let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
-    people::read(sources.people, &requests, policy, now, &mut facts.candidates).await?;
+    people::read(sources.shelves.people, &requests, policy, now, &mut facts.candidates).await?;
+    groups::read(batch, policy, sources, &mut facts).await?;
     match claim_all(batch, policy, sources, now, &mut facts).await {
         Ok(()) => Ok(facts),
         Err(error) => {
@@ -141,12 +149,14 @@ pub async fn gather(
     }
 }
 
-/// The facts of a request that is only tried: claims are looked at, not made. Its retry key does not count.
+/// The facts of a request that is only tried: claims are looked at, not made. Its retry key does not count. `shards`: those that it
+/// may come into, in which the group is looked for that it would join.
 pub async fn peek(
     request: &NotificationRequest,
+    shards: &[ShardId],
     policy: &Policy,
     shelves: &Shelves<'_>,
-) -> Result<CandidateFacts, StoreError> {
+) -> Result<Peeked, StoreError> {
     let mut facts = CandidateFacts { brakes: on(shelves.brakes), ..CandidateFacts::default() };
     people::read(shelves.people, &[request], policy, request.accepted_at, std::slice::from_mut(&mut facts)).await?;
     if let Some(key) = claim_keys::business_key(request, policy, &mut Vec::new()) {
@@ -154,12 +164,17 @@ pub async fn peek(
         facts.business_key = Some(key);
         facts.business_holder = row.filter(|row| row.expires_at > request.accepted_at).map(|row| row.owner);
     }
+    let (key, found) = groups::peek(request, shards, policy, shelves).await?;
+    facts.group_key = key;
     // No position is looked at: nothing is claimed or kept.
     let nowhere = Position::new(ShardId { generation: 0, lane: request.priority, partition: 0 }, u64::MAX);
-    let mut counts = Counts::of(&[(nowhere, request)], policy, request.accepted_at, std::slice::from_ref(&facts));
+    let items = [(nowhere, request)];
+    let groups = found.as_ref().map(|(_, groups)| groups.clone()).unwrap_or_default();
+    let mut peeked = Facts { candidates: vec![facts], groups, ..Facts::default() };
+    let mut counts = Counts::of(&items, policy, request.accepted_at, &peeked);
     counts.read(shelves).await?;
-    counts.tell(std::slice::from_mut(&mut facts));
-    Ok(facts)
+    in_turn::tell(&items, policy, request.accepted_at, &mut counts, None, &mut peeked).await?;
+    Ok(Peeked { candidate: peeked.candidates.pop().unwrap_or_default(), found })
 }
 
 /// The brakes, if any is on.
@@ -168,8 +183,7 @@ fn on(brakes: &Arc<BrakeSet>) -> Option<Arc<BrakeSet>> {
 }
 
 /// Retry keys first, then what is counted of the users, then the business keys of what would really be sent: a notification that
-/// is skipped for another
-/// reason must not look, even for a moment, as if it held the key.
+/// is skipped for another reason must not look, even for a moment, as if it held the key.
 async fn claim_all(
     batch: &[(Position, NotificationRequest)],
     policy: &Policy,
@@ -183,9 +197,9 @@ async fn claim_all(
         facts.candidates[wish.index].retry_holder = holder;
     }
     let items: Vec<(Position, &NotificationRequest)> = batch.iter().map(|(position, one)| (*position, one)).collect();
-    let mut counts = Counts::of(&items, policy, now, &facts.candidates);
+    let mut counts = Counts::of(&items, policy, now, facts);
     counts.claim(sources.claims, &mut facts.claimed).await;
-    counts.read(&sources.shelves()).await?;
+    counts.read(&sources.shelves).await?;
     counts.tell(&mut facts.candidates);
     let wishes = business_wishes(batch, policy, &facts.candidates, now);
     let holders = claim(sources, &wishes, &mut facts.claimed).await?;
@@ -193,8 +207,7 @@ async fn claim_all(
         facts.candidates[wish.index].business_key = Some(wish.wanted.key);
         facts.candidates[wish.index].business_holder = holder;
     }
-    counts.tell_in_turn(&items, policy, now, &mut facts.candidates);
-    sources.budgets.pay(&items, policy, now, &mut facts.candidates).await
+    in_turn::tell(&items, policy, now, &mut counts, Some(sources.budgets), facts).await
 }
 
 /// A key that an item of the batch asks for.
@@ -250,7 +263,7 @@ async fn claim(
     let let_in: Vec<Wanted> = wanted.iter().zip(&in_flight).filter_map(is_let_in).collect();
     claimed.extend_from_slice(&let_in);
     let keys: Vec<ClaimKey> = let_in.iter().map(|wanted| wanted.key).collect();
-    let mut rows = sources.rows.claims(&keys).await?.into_iter();
+    let mut rows = sources.shelves.rows.claims(&keys).await?.into_iter();
 
     // Per key who holds it, as far as this batch knows, and until when.
     let mut known: HashMap<ClaimKey, (Position, Timestamp)> = HashMap::with_capacity(let_in.len());

@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 pub use aggregation::OpenGroups;
 pub use facts::{
-    BudgetFact, Budgets, CandidateFacts, Facts, GroupSources, People, Received, SecondLook, Shelves, Sources, gather,
-    gather_groups, look_again, peek, peek_group,
+    BudgetFact, Budgets, CandidateFacts, Facts, Peeked, People, Received, SecondLook, ShardGroups, Shelves, Sources,
+    gather, look_again, peek,
 };
 pub use policy::{Policy, RoutingPolicy};
 pub use received::received_row;
@@ -58,18 +58,11 @@ pub fn plan_batch(
 }
 
 /// What would become of a request now. Nothing is claimed and nothing is kept: the position is a stand-in in the
-/// request's lane, and neither it nor the ids made of it mean anything. `found`: the group that it would join, with its shard.
-pub fn dry_run(
-    request: NotificationRequest,
-    facts: &CandidateFacts,
-    found: Option<(ShardId, OpenGroups)>,
-    policy: &Policy,
-    now: Timestamp,
-) -> Plan {
+/// request's lane, and neither it nor the ids made of it mean anything.
+pub fn dry_run(request: NotificationRequest, peeked: Peeked, policy: &Policy, now: Timestamp) -> Plan {
     let nowhere = ShardId { generation: 0, lane: request.priority, partition: 0 };
-    let (shard, groups) = found.unwrap_or_else(|| (nowhere, OpenGroups::default()));
-    let groups = &groups;
-    plan(Position::new(shard, 0), request, facts, groups, policy, now)
+    let (shard, groups) = peeked.found.unwrap_or_else(|| (nowhere, OpenGroups::default()));
+    plan(Position::new(shard, 0), request, &peeked.candidate, &groups, policy, now)
 }
 
 fn plan(

@@ -70,7 +70,8 @@ pub fn received_row(plan: &Plan, policy: &Policy) -> Option<ReceivedRow> {
     }
     let first = plan.tasks().first()?;
     let user = UserKey { tenant: plan.tenant.clone(), user_id: plan.user_id.clone()? };
-    let at = sent_at(first.due, plan.accepted_at);
+    // What a brake holds goes out when it is taken off, which nobody knows.
+    let at = sent_at(first.due.filter(|_| !plan.is_held(0)), plan.accepted_at);
     let message_type = claim_keys::message_type(&plan.content, &mut Vec::new());
     let category = claim_keys::category(&category.name);
     let entry = ReceivedEntry { position: plan.position, at, message_type, category };

@@ -14,9 +14,9 @@ use crate::domain::{
     SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
 use crate::store::{
-    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, ListedSuppression, ReceivedEntry, ReceivedRow,
-    ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange, Users,
-    WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, GroupEntry, Groups, ListedSuppression, ReceivedEntry,
+    ReceivedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, UserChange,
+    Users, WriteBatch,
 };
 
 pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -231,6 +231,13 @@ impl TaskLog for FakeRows {
 
     async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
         Ok(Books::default())
+    }
+}
+
+#[async_trait]
+impl Groups for FakeRows {
+    async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
+        Ok(vec![Vec::new(); leaders.len()])
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole batches: what is claimed, who wins, and what holds for every plan.
 
+mod bursts;
 mod groups;
 mod people;
 mod received;
@@ -67,13 +68,14 @@ impl World {
     }
 
     fn sources(&self) -> Sources<'_> {
-        let Self { claims, rows, people, brakes, budgets, .. } = self;
-        Sources { claims, rows, received: rows, stories: rows, people, brakes, budgets, is_cancelled: &|_| false }
+        let Self { claims, budgets, .. } = self;
+        let groups = ShardGroups::default();
+        Sources { claims, shelves: self.shelves(), budgets, groups, is_cancelled: &|_| false }
     }
 
     fn shelves(&self) -> Shelves<'_> {
         let Self { rows, people, brakes, .. } = self;
-        Shelves { rows, received: rows, stories: rows, people, brakes }
+        Shelves { rows, received: rows, stories: rows, groups: rows, people, brakes }
     }
 
     /// Plans a batch and makes it durable.
@@ -89,6 +91,10 @@ impl World {
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
     runtime.block_on(future)
+}
+
+fn knowing(candidate: &CandidateFacts) -> Peeked {
+    Peeked { candidate: candidate.clone(), found: None }
 }
 
 fn batch(requests: impl IntoIterator<Item = NotificationRequest>) -> Batch {
@@ -229,17 +235,17 @@ fn a_store_that_cannot_be_read_leaves_nothing_claimed() {
 fn a_look_at_the_facts_finds_the_holder_and_claims_nothing() {
     let world = World::default();
     world.run(batch([keyed("a")]));
-    let peeked = block_on(peek(&keyed("a"), &policy(), &world.shelves())).expect("readable");
-    assert_eq!(peeked.business_holder, Some(position(0)));
-    let peeked = block_on(peek(&keyed("b"), &policy(), &world.shelves())).expect("readable");
-    assert_eq!(peeked.business_holder, None);
+    let peeked = block_on(peek(&keyed("a"), &[], &policy(), &world.shelves())).expect("readable");
+    assert_eq!(peeked.candidate.business_holder, Some(position(0)));
+    let peeked = block_on(peek(&keyed("b"), &[], &policy(), &world.shelves())).expect("readable");
+    assert_eq!(peeked.candidate.business_holder, None);
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
 
 #[test]
 fn a_dry_run_keeps_the_priority_and_says_what_would_become_of_the_request() {
     let urgent = NotificationRequest { priority: Priority::Critical, ..request() };
-    let plan = dry_run(urgent, &CandidateFacts::default(), None, &policy(), NOW);
+    let plan = dry_run(urgent, Peeked::default(), &policy(), NOW);
     assert_eq!(plan.priority(), Priority::Critical);
     assert_eq!(plan.tasks().len(), 1);
 }
@@ -382,14 +388,14 @@ proptest! {
 fn what_is_paused_is_planned_to_wait_until_it_is_worth_nothing_any_more() {
     let paused = brakes(&[(BrakeKind::Category, "transactional", BrakeEffect::Pause, NOW)]);
     let facts = CandidateFacts { brakes: Some(paused), ..CandidateFacts::default() };
-    let plan = dry_run(request(), &facts, None, &policy(), NOW);
+    let plan = dry_run(request(), knowing(&facts), &policy(), NOW);
     let until = plan.expires_at.expect("it has one");
     assert_eq!(plan.tasks()[0].due, Some(until));
     assert!(plan.is_held(0));
     let hold = Decision { step: Step::Brakes, channel: None, verdict: Verdict::Hold { until } };
     assert!(plan.decisions.contains(&hold), "{:?}", plan.decisions);
     let later = NotificationRequest { deliver_at: Some(NOW + Duration::from_secs(60)), ..request() };
-    let plan = dry_run(later, &facts, None, &policy(), NOW);
+    let plan = dry_run(later, knowing(&facts), &policy(), NOW);
     assert_eq!(plan.tasks()[0].due, Some(NOW + Duration::from_secs(60)), "it is judged when its time has come");
     assert!(!plan.is_held(0));
 }
@@ -399,13 +405,13 @@ fn what_is_recalled_is_cancelled_and_only_the_channel_that_was_recalled_is_left_
     let recall = |kind, name| Some(brakes(&[(kind, name, BrakeEffect::Recall, NOW)]));
     let mut facts =
         CandidateFacts { brakes: recall(BrakeKind::Template, "order_confirm"), ..CandidateFacts::default() };
-    let plan = dry_run(request(), &facts, None, &policy(), NOW);
+    let plan = dry_run(request(), knowing(&facts), &policy(), NOW);
     assert_eq!(plan.disposition, Disposition::Skipped(SkipReason::Cancelled));
     facts.brakes = recall(BrakeKind::Channel, "email");
     let mut both = request();
     both.to.phone = Some("+491701234567".into());
     both.channels = vec![Channel::Email, Channel::Sms];
-    let plan = dry_run(both, &facts, None, &policy(), NOW);
+    let plan = dry_run(both, knowing(&facts), &policy(), NOW);
     let channels: Vec<Channel> = plan.tasks().iter().map(|spec| spec.channel).collect();
     assert_eq!(channels, [Channel::Sms]);
 }

@@ -1,6 +1,5 @@
 //! Where one module's need meets another's face: the few lines that keep them from knowing each other.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +8,7 @@ use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessag
 use crate::brakes::Brakes;
 use crate::domain::{Disposition, NotificationId, NotificationRequest, ShardId};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, GroupSources, People, Policy, Shelves};
+use crate::planning::{self, People, Policy, Shelves};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
@@ -55,21 +54,12 @@ impl DryRun for DryRunner {
         // A node that only takes requests does not follow them.
         self.brakes.refresh().await?;
         let (store, people, brakes) = (&*self.store, &*self.people, &self.brakes.set());
-        let shelves = Shelves { rows: store, received: store, stories: store, people, brakes };
-        let facts = planning::peek(&request, &self.policy, &shelves).await?;
-        let sources = GroupSources {
-            known: &|_| None,
-            claims: &*self.store,
-            log: &*self.store,
-            groups: &*self.store,
-            doubtful_below: 0,
-            doubtful: &HashMap::new(),
-        };
+        let shelves = Shelves { rows: store, received: store, stories: store, groups: store, people, brakes };
         let lane = request.priority;
         let shard = |partition| ShardId { generation: self.generation, lane, partition };
         let shards: Vec<ShardId> = (0..self.partitions).map(shard).collect();
-        let found = planning::peek_group(&request, &shards, &self.policy, &sources).await?;
-        let plan = planning::dry_run(request, &facts, found, &self.policy, now);
+        let peeked = planning::peek(&request, &shards, &self.policy, &shelves).await?;
+        let plan = planning::dry_run(request, peeked, &self.policy, now);
         let skipped = match &plan.disposition {
             Disposition::Skipped(reason) => Some(reason.clone()),
             Disposition::Tasks(_) | Disposition::Merged { .. } => None,

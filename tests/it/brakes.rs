@@ -34,9 +34,13 @@ struct Braked {
 
 impl Braked {
     async fn start(place: Place, providers: Vec<Arc<TestProvider>>) -> Self {
+        Self::start_with(1, place, providers).await
+    }
+
+    async fn start_with(partitions: u16, place: Place, providers: Vec<Arc<TestProvider>>) -> Self {
         let tenant = place.own("tenant").into();
         let mut config = config::defaults();
-        config.log.partitions = 1;
+        config.log.partitions = partitions;
         config.retry.jitter = 0.0;
         Self { world: World::start_with(place, config, providers).await, tenant }
     }
@@ -343,7 +347,7 @@ async fn what_has_a_time_of_its_own_is_held_when_that_comes(place: Place) {
 async fn two_nodes_go_by_a_brake_that_one_of_them_was_told_of() {
     let Some(place) = Place::on_services().await else { return };
     let provider = mails();
-    let first = Braked::start(place, vec![provider.clone()]).await;
+    let first = Braked::start_with(2, place, vec![provider.clone()]).await;
     let second = Braked { world: first.world.another().await, tenant: first.tenant.clone() };
     let shards = |braked: &Braked| braked.world.engine.ownership.shards().len();
     let both = [&first.world, &second.world];
@@ -351,7 +355,7 @@ async fn two_nodes_go_by_a_brake_that_one_of_them_was_told_of() {
         for node in both {
             node.advance(Duration::from_millis(50)).await;
         }
-        (shards(&first) > 0 && shards(&second) > 0 && shards(&first) + shards(&second) == 4).then_some(())
+        (shards(&first) > 0 && shards(&second) > 0 && shards(&first) + shards(&second) == 8).then_some(())
     });
     shared_out.await;
     first.pause(BrakeKind::Category, "social").await;

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::CandidateFacts;
-use crate::domain::{NotificationRequest, Position, Routing, Timestamp};
-use crate::planning::gates::{self, Case, LIFETIME};
-use crate::planning::{BudgetFact, Policy, routing};
+use crate::domain::{Routing, Timestamp};
+use crate::planning::gates::{Case, LIFETIME};
+use crate::planning::{BudgetFact, routing};
 use crate::store::{BudgetKey, BudgetRows, StoreError};
 
 /// Slices that a budget is drawn in.
@@ -48,27 +47,16 @@ impl Budgets {
         Self { rows, process, purses: Mutex::default() }
     }
 
-    /// Pays for the items of a batch that would be sent and whose categories have a budget, each on the first day that can pay
-    /// for it before it expires.
-    pub(super) async fn pay(
-        &self,
-        batch: &[(Position, &NotificationRequest)],
-        policy: &Policy,
-        now: Timestamp,
-        candidates: &mut [CandidateFacts],
-    ) -> Result<(), StoreError> {
-        for (index, (_, request)) in batch.iter().enumerate() {
-            let category = policy.category(request);
-            let Some(limit) = category.budget_per_day else { continue };
-            let case = Case::new(request, &candidates[index], policy, now);
-            let (cost, at) = (cost(&case), case.times.due.unwrap_or(now));
-            if cost == 0 || !gates::pass_all(&case) {
-                continue;
-            }
-            let last = request.expires_at.unwrap_or(at + LIFETIME);
-            candidates[index].budget = Some(self.first_day(&category.name, limit, cost, at, last, now).await?);
+    /// Pays for a notification that would be sent, on the first day that can pay for it before it expires; `None`: its category has
+    /// no budget, or it costs nothing.
+    pub(super) async fn pay(&self, case: &Case<'_>) -> Result<Option<BudgetFact>, StoreError> {
+        let Some(limit) = case.category.budget_per_day else { return Ok(None) };
+        let (cost, at) = (cost(case), case.times.due.unwrap_or(case.now));
+        if cost == 0 {
+            return Ok(None);
         }
-        Ok(())
+        let last = case.request.expires_at.unwrap_or(at + LIFETIME);
+        self.first_day(&case.category.name, limit, cost, at, last, case.now).await.map(Some)
     }
 
     async fn first_day(

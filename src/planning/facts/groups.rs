@@ -3,49 +3,55 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Facts;
+use super::{Facts, Shelves, Sources};
 use crate::domain::{ClaimKey, NotificationRequest, OpenGroup, Position, ShardId, Story, TaskState};
 use crate::planning::{OpenGroups, Policy, claim_keys};
-use crate::store::{ClaimRows, GroupEntry, Groups, StoreError, TaskLog, closed, members};
+use crate::store::{GroupEntry, StoreError, closed, members};
 
-/// Where groups are looked up.
-pub struct GroupSources<'a> {
-    /// What the shard knows.
+/// What the shard of a batch knows of its groups.
+#[derive(Clone, Copy)]
+pub struct ShardGroups<'a> {
+    /// `None`: the store is asked.
     pub known: &'a (dyn Fn(ClaimKey) -> Option<OpenGroup> + Sync),
-    pub claims: &'a dyn ClaimRows,
-    pub log: &'a dyn TaskLog,
-    pub groups: &'a dyn Groups,
     /// What is below may have been planned before, by who could not write all of it: its rows are asked whether it joined.
     pub doubtful_below: u64,
     /// Leaders among what is doubtful, by the keys of their groups: no claim leads to them, perhaps.
-    pub doubtful: &'a HashMap<ClaimKey, Vec<Position>>,
+    pub doubtful: Option<&'a HashMap<ClaimKey, Vec<Position>>>,
+}
+
+impl Default for ShardGroups<'_> {
+    /// Nothing: the store is asked for all.
+    fn default() -> Self {
+        Self { known: &|_| None, doubtful_below: 0, doubtful: None }
+    }
 }
 
 /// A leader and what stands under it.
 type Found = (Story, Vec<GroupEntry>);
 
-/// Reads the groups of a batch, for which `facts` were gathered.
-pub async fn gather_groups(
+/// Reads the groups of a batch.
+pub(super) async fn read(
     batch: &[(Position, NotificationRequest)],
     policy: &Policy,
-    sources: &GroupSources<'_>,
+    sources: &Sources<'_>,
     facts: &mut Facts,
 ) -> Result<(), StoreError> {
     let mut unknown = HashSet::new();
     let mut replayed = Vec::new();
     for (index, (position, request)) in batch.iter().enumerate() {
         let Some(key) = claim_keys::group_key(request, policy.category(request), position.shard) else { continue };
-        if let Some(group) = (sources.known)(key) {
+        facts.candidates[index].group_key = Some(key);
+        if let Some(group) = (sources.groups.known)(key) {
             facts.groups.insert(key, group);
         } else {
             unknown.insert(key);
         }
-        if position.offset < sources.doubtful_below {
+        if position.offset < sources.groups.doubtful_below {
             unknown.insert(key);
             replayed.push((index, key));
         }
     }
-    let found = find(unknown.into_iter().collect(), sources).await?;
+    let found = find(unknown.into_iter().collect(), &sources.shelves).await?;
     for (key, (story, entries)) in &found {
         if facts.groups.get(*key).is_none()
             && let Some(group) = open_group(story, entries, policy)
@@ -61,12 +67,13 @@ async fn join_again(
     batch: &[(Position, NotificationRequest)],
     replayed: &[(usize, ClaimKey)],
     found: &HashMap<ClaimKey, Found>,
-    sources: &GroupSources<'_>,
+    sources: &Sources<'_>,
     facts: &mut Facts,
 ) -> Result<(), StoreError> {
     let keys: HashSet<ClaimKey> = replayed.iter().map(|(_, key)| *key).collect();
-    let leaders: Vec<Position> = keys.iter().filter_map(|key| sources.doubtful.get(key)).flatten().copied().collect();
-    let read = if leaders.is_empty() { Vec::new() } else { sources.groups.groups(&leaders).await? };
+    let leaders: Vec<Position> =
+        keys.iter().filter_map(|key| sources.groups.doubtful?.get(key)).flatten().copied().collect();
+    let read = if leaders.is_empty() { Vec::new() } else { sources.shelves.groups.groups(&leaders).await? };
     // The leader of everybody who joined one.
     let mut joined: HashMap<u64, Position> = HashMap::new();
     let claimed = found.values().map(|(story, entries)| (story.plan.position, entries));
@@ -78,7 +85,7 @@ async fn join_again(
         }
     }
     let positions: Vec<Position> = replayed.iter().map(|(index, _)| batch[*index].0).collect();
-    let own = if positions.is_empty() { Vec::new() } else { sources.groups.groups(&positions).await? };
+    let own = if positions.is_empty() { Vec::new() } else { sources.shelves.groups.groups(&positions).await? };
     for ((index, _), entries) in replayed.iter().zip(own) {
         let position = batch[*index].0;
         let leader = joined.get(&position.offset).copied();
@@ -88,38 +95,39 @@ async fn join_again(
     Ok(())
 }
 
-/// The group that a request would join now, and the one of the shards that has it. Which shard the request would come into is the
-/// log's to say, and in the others nobody has its key.
-pub async fn peek_group(
+/// The key of a request that is only tried, and the group that it would join with the one of the shards that has it. Which shard
+/// the request would come into is the log's to say, and in the others nobody has its key.
+pub(super) async fn peek(
     request: &NotificationRequest,
     shards: &[ShardId],
     policy: &Policy,
-    sources: &GroupSources<'_>,
-) -> Result<Option<(ShardId, OpenGroups)>, StoreError> {
+    shelves: &Shelves<'_>,
+) -> Result<(Option<ClaimKey>, Option<(ShardId, OpenGroups)>), StoreError> {
     let category = policy.category(request);
     let keys: Vec<_> = shards.iter().filter_map(|shard| claim_keys::group_key(request, category, *shard)).collect();
-    for (key, (story, entries)) in find(keys, sources).await? {
+    let any = keys.first().copied();
+    for (key, (story, entries)) in find(keys, shelves).await? {
         if let Some(group) = open_group(&story, &entries, policy).filter(|group| group.until > request.accepted_at) {
             let mut groups = OpenGroups::default();
             groups.insert(key, group);
-            return Ok(Some((story.plan.position.shard, groups)));
+            return Ok((Some(key), Some((story.plan.position.shard, groups))));
         }
     }
-    Ok(None)
+    Ok((any, None))
 }
 
-async fn find(keys: Vec<ClaimKey>, sources: &GroupSources<'_>) -> Result<HashMap<ClaimKey, Found>, StoreError> {
+async fn find(keys: Vec<ClaimKey>, shelves: &Shelves<'_>) -> Result<HashMap<ClaimKey, Found>, StoreError> {
     let mut found = HashMap::new();
     if keys.is_empty() {
         return Ok(found);
     }
-    let rows: Vec<_> = sources.claims.claims(&keys).await?.into_iter().flatten().collect();
+    let rows: Vec<_> = shelves.rows.claims(&keys).await?.into_iter().flatten().collect();
     let leaders: Vec<Position> = rows.iter().map(|row| row.owner).collect();
     if leaders.is_empty() {
         return Ok(found);
     }
     let (stories, entries) =
-        futures_util::future::try_join(sources.log.stories(&leaders), sources.groups.groups(&leaders)).await?;
+        futures_util::future::try_join(shelves.stories.stories(&leaders), shelves.groups.groups(&leaders)).await?;
     for ((row, story), entries) in rows.iter().zip(stories).zip(entries) {
         // A claim may be there before its plan, which is then made anew.
         if let Some(story) = story.filter(|story| story.plan.group.as_ref().is_some_and(|group| group.key == row.key)) {
@@ -132,19 +140,12 @@ async fn find(keys: Vec<ClaimKey>, sources: &GroupSources<'_>) -> Result<HashMap
 /// `None`: nobody joins it any more.
 fn open_group(story: &Story, entries: &[GroupEntry], policy: &Policy) -> Option<OpenGroup> {
     let plan = &story.plan;
-    let group = plan.group.as_ref()?;
-    let count = members(plan, entries).len() as u32;
-    let open = OpenGroup {
-        leader: plan.position.offset,
-        until: group.until,
-        count,
-        is_first: group.is_first,
-        is_closed: false,
-    };
-    if group.is_first {
+    let (_, open) = plan.opens()?;
+    if open.is_first {
         return Some(open);
     }
+    let count = members(plan, entries).len() as u32;
     let waits = story.states().iter().any(|state| matches!(state, TaskState::Scheduled { attempt: 1, .. }));
     let is_full = policy.items_max.is_some_and(|max| count >= max);
-    (plan.is_leader() && waits && !is_full && closed(entries).is_none()).then_some(open)
+    (waits && !is_full && closed(entries).is_none()).then_some(OpenGroup { count, ..open })
 }

@@ -8,12 +8,16 @@
 //! under way at once, the second and the third do not see each other: a cap may be exceeded by what they have.
 //!
 //! Only where a cap is reached it is looked up what became of what counts: what ended without having been sent is left out.
+//!
+//! What joins others costs its user nothing more, and neither asks nor counts. Of what would join a leader of its own batch that is
+//! known at the end only, so it asks as well, without claiming anything.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{CandidateFacts, Received, Shelves};
+use super::{CandidateFacts, Facts, Received, Shelves};
 use crate::coordination::{Claims, Wanted};
 use crate::domain::{NotificationRequest, Position, Story, TaskState, Timestamp, UserKey};
+use crate::planning::aggregation::{self, Place};
 use crate::planning::gates::{self, Case};
 use crate::planning::received::{Bound, Scope, bounds, is_counted, most_in_a_window, sent_at};
 use crate::planning::{Policy, claim_keys, routing};
@@ -35,6 +39,8 @@ struct Asking {
     user: usize,
     entry: ReceivedEntry,
     bounds: Vec<Bound>,
+    /// It would join a leader of its batch, if that one is let in.
+    would_join: bool,
 }
 
 /// A user with all that counts.
@@ -55,11 +61,13 @@ type Item<'a> = (Position, &'a NotificationRequest);
 
 impl Counts {
     /// Finds the items that something counts, of those that would be sent.
-    pub(super) fn of(batch: &[Item<'_>], policy: &Policy, now: Timestamp, candidates: &[CandidateFacts]) -> Self {
+    pub(super) fn of(batch: &[Item<'_>], policy: &Policy, now: Timestamp, facts: &Facts) -> Self {
         let mut counts = Self::default();
+        let mut groups = facts.groups.clone();
+        let first = batch.first().map(|(position, _)| position.offset);
         let mut places: HashMap<UserKey, usize> = HashMap::new();
         let mut scratch = Vec::new();
-        for (index, ((position, request), facts)) in batch.iter().zip(candidates).enumerate() {
+        for (index, ((position, request), facts)) in batch.iter().zip(&facts.candidates).enumerate() {
             let category = policy.category(request);
             if !is_counted(category, policy) || facts.retry_holder.is_some() {
                 continue;
@@ -69,16 +77,24 @@ impl Counts {
             if !gates::pass_without_claims(&case) || !routing::has_way(&case) {
                 continue;
             }
+            let place = aggregation::place(&case, *position, &groups);
+            groups.follow_place(&place, &case, *position);
+            let would_join = match &place {
+                Place::Joins(leader, _) if Some(leader.offset) < first => continue,
+                Place::Joins(..) => true,
+                Place::Leads(_) | Place::Alone(_) => false,
+            };
             let key = UserKey { tenant: request.tenant.clone(), user_id };
             let user = *places.entry(key.clone()).or_insert_with(|| {
                 counts.users.push(Counted { key, entries: Vec::new(), under_way: HashSet::new() });
                 counts.users.len() - 1
             });
             let message_type = claim_keys::message_type(&request.content, &mut scratch);
-            let at = sent_at(case.times.due, request.accepted_at);
+            let at = sent_at(place.due().or(case.times.due), request.accepted_at);
             let category_hash = claim_keys::category(&category.name);
             let entry = ReceivedEntry { position: *position, at, message_type, category: category_hash };
-            counts.asking.insert(index, Asking { user, entry, bounds: bounds(category, message_type, policy) });
+            let bounds = bounds(category, message_type, policy);
+            counts.asking.insert(index, Asking { user, entry, bounds, would_join });
         }
         counts
     }
@@ -105,7 +121,7 @@ impl Counts {
     fn wishes(&self) -> Vec<(usize, Scope, Wanted)> {
         // By the numbers of the scopes, so that a run can be repeated.
         let mut contests: BTreeMap<(usize, (u8, u64)), Contest> = BTreeMap::new();
-        for asking in self.asking.values() {
+        for asking in self.asking.values().filter(|asking| !asking.would_join) {
             for bound in &asking.bounds {
                 let contest = contests.entry((asking.user, bound.scope.numbers()));
                 let contest = contest.or_insert_with(|| Contest { bound: *bound, owners: Vec::new() });
@@ -168,7 +184,7 @@ impl Counts {
                     doubted.extend(counted.map(|entry| entry.position));
                     doubted.extend(under_way.map(|(_, position)| *position));
                 }
-                *before += 1;
+                *before += u32::from(!asking.would_join);
             }
         }
         doubted
@@ -181,30 +197,28 @@ impl Counts {
         }
     }
 
-    /// The same with what comes before in the batch, which is known when the business keys are. An item that is too much holds no
-    /// business key: the next one that asked for it does.
-    pub(super) fn tell_in_turn(
-        &mut self,
-        batch: &[Item<'_>],
-        policy: &Policy,
-        now: Timestamp,
-        candidates: &mut [CandidateFacts],
-    ) {
-        let mut heirs = Heirs::default();
-        for (index, (position, request)) in batch.iter().enumerate() {
-            let facts = &mut candidates[index];
-            facts.business_holder = facts.business_holder.and_then(|holder| heirs.inherit(holder, *position));
-            let Some(asking) = self.asking.get(&index) else { continue };
-            facts.received = Some(self.received(asking));
-            if facts.business_holder.is_some() {
-                continue;
-            }
-            if gates::pass_counts(&Case::new(request, facts, policy, now)) {
-                let (user, entry) = (asking.user, asking.entry);
-                self.users[user].entries.push(entry);
-            } else if facts.business_key.is_some() {
-                heirs.0.insert(*position, None);
-            }
+    /// Whether something counts the item.
+    pub(super) fn asks(&self, index: usize) -> bool {
+        self.asking.contains_key(&index)
+    }
+
+    /// Says of an item what its user got, with those before it in the batch that were let in.
+    pub(super) fn of_item(&self, index: usize) -> Option<Received> {
+        self.asking.get(&index).map(|asking| self.received(asking))
+    }
+
+    /// An item goes out at another time than was thought.
+    pub(super) fn move_to(&mut self, index: usize, at: Timestamp) {
+        if let Some(asking) = self.asking.get_mut(&index) {
+            asking.entry.at = at;
+        }
+    }
+
+    /// From now on an item counts for those after it.
+    pub(super) fn let_in(&mut self, index: usize) {
+        if let Some(asking) = self.asking.get(&index) {
+            let (user, entry) = (asking.user, asking.entry);
+            self.users[user].entries.push(entry);
         }
     }
 
@@ -230,26 +244,6 @@ impl Counted {
         let under_way =
             self.under_way.iter().filter(|(scope, position)| *scope == bound.scope && !is_read(position)).count();
         most_in_a_window(counted.map(|entry| entry.at), at, bound.window) + under_way as u32
-    }
-}
-
-/// Who holds a business key in the place of an item that is not sent; `None`: nobody yet.
-#[derive(Default)]
-struct Heirs(HashMap<Position, Option<Position>>);
-
-impl Heirs {
-    /// Who really holds the key that is said to be `holder`'s, as far as `who` is concerned, which takes it if nobody does.
-    fn inherit(&mut self, mut holder: Position, who: Position) -> Option<Position> {
-        while let Some(heir) = self.0.get_mut(&holder) {
-            match heir {
-                Some(heir) => holder = *heir,
-                None => {
-                    *heir = Some(who);
-                    return None;
-                }
-            }
-        }
-        Some(holder)
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::domain::{Aggregate, Event, OpenGroup, Story};
-use crate::planning::{GroupSources, gather_groups};
+use crate::planning::{ShardGroups, Shelves, Sources};
 use crate::store::{Books, Cursors, GroupEntry, GroupRow, Groups, StoreError, TaskLog, WriteBatch, closed, members};
 
 /// What a store holds of plans and groups.
@@ -76,20 +76,20 @@ impl Groups for FakeLog {
 }
 
 /// A shard with its memory and its store.
-struct Shard {
-    world: World,
+pub(super) struct Shard {
+    pub(super) world: World,
     log: FakeLog,
-    policy: Policy,
+    pub(super) policy: Policy,
     known: HashMap<ClaimKey, OpenGroup>,
     doubtful_below: u64,
     doubtful: HashMap<ClaimKey, Vec<Position>>,
     next: u64,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 /// How much of a batch is written before the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Written {
+pub(super) enum Written {
     All,
     /// All but the claims of groups.
     Plans,
@@ -100,7 +100,7 @@ enum Written {
 }
 
 impl Shard {
-    fn new(change: impl FnOnce(&mut Policy)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Policy)) -> Self {
         let mut policy = policy();
         policy.quiet_hours = None;
         change(&mut policy);
@@ -116,23 +116,19 @@ impl Shard {
         }
     }
 
-    fn plan(&mut self, requests: Vec<NotificationRequest>) -> Vec<Arc<Plan>> {
+    pub(super) fn plan(&mut self, requests: Vec<NotificationRequest>) -> Vec<Arc<Plan>> {
         let batch: Batch = (self.next..).map(position).zip(requests).collect();
         self.next += batch.len() as u64;
         self.plan_batch(batch, Written::All)
     }
 
     fn plan_batch(&mut self, batch: Batch, written: Written) -> Vec<Arc<Plan>> {
-        let mut facts = block_on(gather(&batch, &self.policy, &self.world.sources(), self.now)).expect("readable");
-        let sources = GroupSources {
-            known: &|key| self.known.get(&key).copied(),
-            claims: &self.world.rows,
-            log: &self.log,
-            groups: &self.log,
-            doubtful_below: self.doubtful_below,
-            doubtful: &self.doubtful,
-        };
-        block_on(gather_groups(&batch, &self.policy, &sources, &mut facts)).expect("readable");
+        let known = |key: ClaimKey| self.known.get(&key).copied();
+        let groups = ShardGroups { known: &known, doubtful_below: self.doubtful_below, doubtful: Some(&self.doubtful) };
+        let sources = self.world.sources();
+        let shelves = Shelves { stories: &self.log, groups: &self.log, ..sources.shelves };
+        let sources = Sources { shelves, groups, ..sources };
+        let facts = block_on(gather(&batch, &self.policy, &sources, self.now)).expect("readable");
         let plans = plan_batch(batch, &facts, &self.policy, self.now);
         block_on(self.world.claims.release(&facts.claimed));
         self.log.add_rows(facts.groups.clone().rows(&plans, &self.policy));
@@ -148,7 +144,7 @@ impl Shard {
         }
         let mut groups = facts.groups.clone();
         for plan in &plans {
-            self.world.rows.write(plan, None);
+            self.world.rows.write(plan, received_row(plan, &self.policy));
             groups.follow(plan, self.policy.items_max);
             self.remember(plan);
         }
@@ -183,7 +179,13 @@ impl Shard {
     }
 
     /// The process ends while it writes a batch; the next one plans again what is not there.
-    fn crash(&mut self, requests: Vec<NotificationRequest>, written: Written, closes_between: bool, at: usize) {
+    pub(super) fn crash(
+        &mut self,
+        requests: Vec<NotificationRequest>,
+        written: Written,
+        closes_between: bool,
+        at: usize,
+    ) {
         let batch: Batch = (self.next..).map(position).zip(requests).collect();
         let first = self.next;
         self.next += batch.len() as u64;
@@ -212,7 +214,7 @@ impl Shard {
     }
 
     /// Everything that was planned is in exactly one message, or skipped.
-    fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         self.now = self.now + Duration::from_secs(3600);
         self.close_due();
         let plans = self.log.plans();
@@ -233,19 +235,19 @@ impl Shard {
         }
         for plan in plans.values() {
             let is_told = told.contains(&plan.position.offset);
-            assert_eq!(is_told, !matches!(plan.disposition, Disposition::Skipped(_)), "{}", plan.position.offset);
+            assert_eq!(is_told, plan.group.is_some(), "{}: {:?}", plan.position.offset, plan.disposition);
         }
     }
 }
 
-fn like(key: &str, actor: &str) -> NotificationRequest {
+pub(super) fn like(key: &str, actor: &str) -> NotificationRequest {
     with(|request| {
         request.user_id = Some("alice".into());
         request.aggregate = Some(Aggregate { key: key.into(), actor: Some(actor.into()), window_seconds: None });
     })
 }
 
-fn at(request: NotificationRequest, seconds: u64) -> NotificationRequest {
+pub(super) fn at(request: NotificationRequest, seconds: u64) -> NotificationRequest {
     NotificationRequest { accepted_at: NOW + Duration::from_secs(seconds), ..request }
 }
 

@@ -126,7 +126,7 @@ fn what_is_held_over_several_days_does_not_expire_meanwhile() {
     let days = (10..=30).filter_map(|day| SpecialDay::parse(&format!("01-{day}"))).collect();
     policy.calendars = vec![Calendar { locales: vec!["*".into()], days }];
     let request = with(|request| request.category = Some("marketing".into()));
-    let plan = dry_run(request, &CandidateFacts::default(), None, &policy, NOW);
+    let plan = dry_run(request, Peeked::default(), &policy, NOW);
     let due = Timestamp::parse("2027-01-31T08:00:00Z").expect("a time");
     assert_eq!(plan.tasks()[0].due, Some(due));
     assert_eq!(plan.expires_at, Some(due + crate::planning::gates::LIFETIME));
@@ -139,7 +139,7 @@ fn what_expires_while_it_would_be_held_says_by_what() {
         request.category = Some("marketing".into());
         request.expires_at = Some(night + Duration::from_secs(3600));
     });
-    let plan = dry_run(request, &CandidateFacts::default(), None, &policy(), night);
+    let plan = dry_run(request, Peeked::default(), &policy(), night);
     assert_eq!(plan.disposition, Disposition::Skipped(SkipReason::Expired));
     let until = Timestamp::parse("2027-01-16T08:00:00Z").expect("a time");
     let held = Decision { step: Step::QuietHours, channel: None, verdict: Verdict::Hold { until } };

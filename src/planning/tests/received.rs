@@ -133,8 +133,8 @@ fn a_dry_run_says_that_it_would_be_too_much_and_claims_nothing() {
     let world = world();
     run(&world, 0, [to_user("a", "reminder")]);
     let tried = to_user("a", "reminder");
-    let facts = block_on(peek(&tried, &world.policy, &world.shelves())).expect("readable");
-    let plan = dry_run(tried, &facts, None, &world.policy, NOW);
+    let peeked = block_on(peek(&tried, &[], &world.policy, &world.shelves())).expect("readable");
+    let plan = dry_run(tried, peeked, &world.policy, NOW);
     assert_eq!(plan.disposition, Disposition::Skipped(SkipReason::Fatigue));
     assert!(world.claims.held.lock().expect("not poisoned").is_empty());
 }
