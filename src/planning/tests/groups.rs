@@ -186,18 +186,28 @@ impl Shard {
         closes_between: bool,
         at: usize,
     ) {
+        let batch = self.end_in(requests, written);
+        if closes_between {
+            self.now = self.now + Duration::from_secs(300);
+            self.close_due();
+        }
+        self.plan_again(batch, at);
+    }
+
+    /// The process ends while it writes a batch.
+    pub(super) fn end_in(&mut self, requests: Vec<NotificationRequest>, written: Written) -> Batch {
         let batch: Batch = (self.next..).map(position).zip(requests).collect();
-        let first = self.next;
         self.next += batch.len() as u64;
         self.plan_batch(batch.clone(), written);
         self.known.clear();
         self.doubtful.clear();
         self.doubtful_below = self.next;
-        if closes_between {
-            self.now = self.now + Duration::from_secs(300);
-            self.close_due();
-        }
-        // In two batches, which need not be those of before.
+        batch
+    }
+
+    /// The next one plans what is not there: in two batches, which need not be those of before.
+    pub(super) fn plan_again(&mut self, batch: Batch, at: usize) {
+        let Some(first) = batch.first().map(|(position, _)| position.offset) else { return };
         let (one, other) = batch.split_at(at.min(batch.len()));
         for part in [one, other] {
             let planned = self.log.plans();
