@@ -1,6 +1,6 @@
 //! Announcements of changes, and who hears them.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,8 +58,8 @@ pub trait Changes: Send + Sync + 'static {
     /// current ([`Changes::is_current`]) within [`STALE_MAX`].
     async fn announce(&self, keys: &[ChangeKey]) -> Result<(), LogError>;
 
-    /// From now on `listener` is told.
-    fn listen(&self, listener: Arc<dyn Listener>);
+    /// From now on `listener` is told, for as long as somebody else holds it.
+    fn listen(&self, listener: Weak<dyn Listener>);
 
     /// Whether everything that was announced until [`STALE_MAX`] ago was heard here.
     fn is_current(&self) -> bool;
@@ -67,21 +67,23 @@ pub trait Changes: Send + Sync + 'static {
 
 /// Those who are told, in this process.
 #[derive(Default)]
-pub(super) struct Listeners(RwLock<Vec<Arc<dyn Listener>>>);
+pub(super) struct Listeners(RwLock<Vec<Weak<dyn Listener>>>);
 
 impl Listeners {
-    pub(super) fn add(&self, listener: Arc<dyn Listener>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    pub(super) fn add(&self, listener: Weak<dyn Listener>) {
+        let mut listeners = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(listener);
     }
 
     pub(super) fn tell(&self, keys: &[ChangeKey]) {
-        for listener in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        for listener in self.0.read().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
             listener.changed(keys);
         }
     }
 
     pub(super) fn tell_missed(&self) {
-        for listener in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        for listener in self.0.read().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
             listener.missed();
         }
     }
@@ -100,7 +102,7 @@ impl Changes for LocalChanges {
         Ok(())
     }
 
-    fn listen(&self, listener: Arc<dyn Listener>) {
+    fn listen(&self, listener: Weak<dyn Listener>) {
         self.listeners.add(listener);
     }
 

@@ -5,7 +5,7 @@
 //! write may still be under way. While a node does not hear of changes it trusts nothing older than a second.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::changes::{ChangeKey, Changes, DISTRUST, Listener, STALE_MAX};
@@ -60,7 +60,8 @@ impl Copies {
     /// At most `bytes_max` bytes, none older than `age_max`; it is told by `changes` from now on.
     pub fn new(bytes_max: usize, age_max: Duration, clock: SharedClock, changes: Arc<dyn Changes>) -> Arc<Self> {
         let copies = Arc::new(Self { bytes_max, age_max, clock, changes, state: Mutex::default() });
-        copies.changes.listen(copies.clone());
+        let itself: Weak<Self> = Arc::downgrade(&copies);
+        copies.changes.listen(itself);
         copies
     }
 

@@ -8,7 +8,7 @@
 //! Who begins to follow, at the start or after a failure, has missed what was told before: writes that were announced then may
 //! still be under way for [`DISTRUST`], and so it is not current for as long.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -98,7 +98,7 @@ impl Changes for LogChanges {
         }
     }
 
-    fn listen(&self, listener: Arc<dyn Listener>) {
+    fn listen(&self, listener: Weak<dyn Listener>) {
         self.parts.listeners.add(listener);
     }
 

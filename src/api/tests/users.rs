@@ -248,7 +248,7 @@ impl Listener for Notes {
 async fn every_change_is_announced_and_what_changes_nothing_is_not() {
     let world = World::new();
     let notes = Arc::new(Notes::default());
-    world.users.changes().listen(notes.clone());
+    world.users.changes().listen(Arc::downgrade(&notes) as _);
     let heard = || std::mem::take(&mut *notes.0.lock().expect("not poisoned"));
     put(&world, "/v1/users/alice", &alice()).await;
     assert_eq!(heard(), [ChangeKey::of_user(&key("alice"))]);

@@ -26,7 +26,7 @@ impl Changes for Wire {
         Ok(())
     }
 
-    fn listen(&self, _: Arc<dyn Listener>) {}
+    fn listen(&self, _: std::sync::Weak<dyn Listener>) {}
 
     fn is_current(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -119,7 +119,7 @@ impl World {
     async fn process(&self, number: u64) -> (Arc<LogChanges>, Arc<Notes>) {
         let changes = LogChanges::start(self.log.clone(), self.clock.clone(), number, true);
         let notes = Arc::new(Notes::default());
-        changes.listen(notes.clone());
+        changes.listen(Arc::downgrade(&notes) as _);
         settle().await;
         // That it began: there was no copy before.
         *notes.missed.lock().expect("not poisoned") = 0;
