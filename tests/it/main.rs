@@ -26,6 +26,7 @@ mod processes;
 mod users;
 mod people;
 mod cases;
+mod gates;
 mod caps;
 mod second_look;
 mod groups;
