@@ -89,6 +89,10 @@ pub struct ChannelState {
 /// Tasks that brakes stop which are settled together.
 const STOPPED_MAX: usize = 512;
 
+/// Tasks that are passed over because the providers with room are paused for their tenant. Each is judged anew whenever something
+/// is handed out, in less than a microsecond: this is a page of those that are loaded together, and a quarter of a millisecond.
+const PASSED_MAX: usize = 512;
+
 /// One for each thread of the runtime, up to this many: each carries out many jobs at a time, and no two of its jobs at the same
 /// instant.
 const SENDERS_MAX: usize = 16;
@@ -217,8 +221,11 @@ impl ChannelState {
             self.hand_out_refused(moment, &mut jobs).await;
         }
         let brakes = self.arguments.context.brakes.set();
-        let mut stopped = Vec::new();
-        while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(moment)) {
+        let (mut stopped, mut passed) = (Vec::new(), Vec::new());
+        while passed.len() < PASSED_MAX
+            && self.lanes.has_queued()
+            && self.providers.iter().any(|provider| provider.usable(moment))
+        {
             let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
             if !self.endpoints.allows(ready.endpoint, moment) {
                 self.lanes.park(ready);
@@ -241,11 +248,12 @@ impl ChannelState {
             match self.provider(moment, &brakes, &ready).await {
                 Chosen::Provider(index) => self.assign(ready, index, &mut jobs),
                 Chosen::NoToken => self.lanes.push_front(ready),
-                Chosen::NotNow => {
-                    self.lanes.push_front(ready);
-                    break;
-                }
+                // Others, whose providers are not paused, are behind it.
+                Chosen::NotNow => passed.push(ready),
             }
+        }
+        for ready in passed.into_iter().rev() {
+            self.lanes.push_front(ready);
         }
         for (sender, jobs) in self.senders.iter().zip(jobs) {
             if !jobs.is_empty() {
