@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::groups;
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, ShardId, Story, TaskState, Timestamp};
+use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
 use crate::outcomes::{Answer, AnswerKind};
 use crate::ownership::Begin;
 use crate::planning::{self, SecondLook};
@@ -122,8 +122,10 @@ const STALE: Duration = Duration::from_secs(60);
 /// Has those looked at again that waited, and notes what is against sending them.
 async fn look_again(context: &SenderContext, loaded: &mut [Ready], now: Timestamp) {
     let waited = |ready: &&mut Ready| {
-        let accepted_at = ready.payload.as_ref().map_or(now, |payload| payload.plan.accepted_at);
-        ready.scheduled || now.since(accepted_at) > STALE
+        let Some(payload) = &ready.payload else { return false };
+        // The channels before it took their time, or were skipped.
+        let is_later = payload.plan.routing == Routing::Fallback && ready.task.ordinal > 0;
+        ready.scheduled || is_later || now.since(payload.plan.accepted_at) > STALE
     };
     let mut waited: Vec<&mut Ready> = loaded.iter_mut().filter(waited).collect();
     if waited.is_empty() {
