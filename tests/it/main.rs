@@ -29,3 +29,4 @@ mod cases;
 mod caps;
 mod second_look;
 mod groups;
+mod held_groups;

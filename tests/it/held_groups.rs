@@ -1,0 +1,80 @@
+//! What keeps the message of a group from being sent, for a while or for ever, and what becomes of those who are in it.
+
+use std::sync::Arc;
+
+use fanfare::domain::{BrakeEffect, BrakeKind, BrakeScope, NotificationId, NotificationRequest, TaskState};
+
+use crate::groups::{WINDOW, bodies, like, likes, world_with};
+use crate::world::{NOON, Place, TestProvider, World, mail, on_both};
+
+on_both! {
+    a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause_ends
+}
+
+/// A world whose brakes are its own: all tests of a process share the table of brakes.
+struct Braked {
+    world: World,
+    provider: Arc<TestProvider>,
+    tenant: Box<str>,
+}
+
+impl Braked {
+    async fn start(place: Place) -> Self {
+        let tenant = place.own("tenant").into();
+        let (world, provider) = world_with(place, |_| ()).await;
+        Self { world, provider, tenant }
+    }
+
+    fn like(&self, actor: &str) -> NotificationRequest {
+        NotificationRequest { tenant: self.tenant.clone(), ..like(&self.world, "alice", "post", actor) }
+    }
+
+    /// Sends likes one after the other, and waits until each is planned.
+    async fn likes(&self, actors: &[&str]) -> Vec<NotificationId> {
+        let mut ids = Vec::new();
+        for actor in actors {
+            let id = self.world.send(self.like(actor)).await;
+            self.world.until(async || self.world.story(id).await).await;
+            ids.push(id);
+        }
+        ids
+    }
+
+    async fn change(&self, effect: BrakeEffect, is_on: bool) {
+        let scope = BrakeScope { tenant: self.tenant.clone(), kind: BrakeKind::Category, name: "social".into() };
+        let changed = self.world.brakes.change(scope, effect, is_on, self.world.now(), None).await;
+        changed.expect("the store writes");
+    }
+
+    async fn until_held(&self, id: NotificationId) {
+        let held = self.world.until(async || self.world.story(id).await?.is_held(0).then_some(()));
+        held.await;
+    }
+}
+
+async fn a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause_ends(place: Place) {
+    let braked = Braked::start(place).await;
+    let world = &braked.world;
+    braked.change(BrakeEffect::Pause, true).await;
+    let ids = braked.likes(&["Ann"]).await;
+    world.expect_states(ids[0], &["scheduled"]).await;
+    braked.change(BrakeEffect::Pause, false).await;
+    // Whoever looks for what was held has looked by the time at which this one was found and sent.
+    braked.change(BrakeEffect::Pause, true).await;
+    let alone = NotificationRequest { aggregate: None, content: mail().content, ..braked.like("Zoe") };
+    let alone = world.send(alone).await;
+    braked.until_held(alone).await;
+    braked.change(BrakeEffect::Pause, false).await;
+    world.expect_states(alone, &["sent"]).await;
+    let later = braked.likes(&["Bob"]).await;
+    assert_eq!(world.story(ids[0]).await.expect("planned").states(), [scheduled()]);
+    assert!(!world.story(later[0]).await.expect("planned").plan.is_leader(), "its group is open");
+    world.advance(WINDOW).await;
+    world.expect_states(ids[0], &["sent"]).await;
+    assert_eq!(bodies(world, &braked.provider, 2).await[1], "Ann and 1 others: Ann Bob ");
+    world.balances().await;
+}
+
+fn scheduled() -> TaskState {
+    TaskState::Scheduled { attempt: 1, due: NOON + WINDOW }
+}
