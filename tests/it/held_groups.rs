@@ -1,7 +1,9 @@
 //! What keeps the message of a group from being sent, for a while or for ever, and what becomes of those who are in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use fanfare::config::Config;
 use fanfare::domain::{BrakeEffect, BrakeKind, BrakeScope, NotificationId, NotificationRequest, TaskState};
 
 use crate::groups::{WINDOW, bodies, like, likes, world_with};
@@ -9,6 +11,7 @@ use crate::world::{NOON, Place, TestProvider, World, mail, on_both};
 
 on_both! {
     a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause_ends
+    a_partition_that_stalls_keeps_no_other_waiting
 }
 
 /// A world whose brakes are its own: all tests of a process share the table of brakes.
@@ -77,4 +80,37 @@ async fn a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause
 
 fn scheduled() -> TaskState {
     TaskState::Scheduled { attempt: 1, due: NOON + WINDOW }
+}
+
+/// Two partitions, each with the leader of a group.
+async fn two_partitions(place: Place) -> (World, Arc<TestProvider>, [NotificationId; 2]) {
+    let (world, provider) = world_with(place, |config: &mut Config| config.log.partitions = 2).await;
+    let mut leaders = [None; 2];
+    for number in 0.. {
+        let user = format!("user {number}");
+        let id = likes(&world, &user, "post", &["Ann"]).await[0];
+        leaders[usize::from(id.0.shard.partition)].get_or_insert(id);
+        if let [Some(first), Some(second)] = leaders {
+            return (world, provider, [first, second]);
+        }
+    }
+    unreachable!("there is no end of users")
+}
+
+async fn a_partition_that_stalls_keeps_no_other_waiting(place: Place) {
+    let (world, _, [stalled, other]) = two_partitions(place).await;
+    let shard = world.engine.ownership.shard(stalled.0.shard).expect("this node owns every shard");
+    let next = shard.planned();
+    // A batch whose planning does not end.
+    shard.begin_planning(next, next + 1);
+    world.advance(WINDOW).await;
+    let sent = world.until(async || {
+        world.advance(Duration::from_millis(50)).await;
+        (world.story(other).await?.states() == [TaskState::Sent]).then_some(())
+    });
+    sent.await;
+    world.expect_states(stalled, &["scheduled"]).await;
+    shard.set_planned(next + 1);
+    world.expect_states(stalled, &["sent"]).await;
+    world.balances().await;
 }
