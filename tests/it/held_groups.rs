@@ -6,11 +6,12 @@ use std::time::Duration;
 use fanfare::config::Config;
 use fanfare::domain::{BrakeEffect, BrakeKind, BrakeScope, NotificationId, NotificationRequest, TaskState};
 
-use crate::groups::{WINDOW, bodies, like, likes, world_with};
+use crate::groups::{LEFT, WINDOW, bodies, cancel, like, likes, world_with};
 use crate::world::{NOON, Place, TestProvider, World, mail, on_both};
 
 on_both! {
     a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause_ends
+    what_a_leader_said_that_was_cancelled_is_told_to_nobody
     a_partition_that_stalls_keeps_no_other_waiting
 }
 
@@ -80,6 +81,17 @@ async fn a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause
 
 fn scheduled() -> TaskState {
     TaskState::Scheduled { attempt: 1, due: NOON + WINDOW }
+}
+
+async fn what_a_leader_said_that_was_cancelled_is_told_to_nobody(place: Place) {
+    let (world, provider) = world_with(place, |_| ()).await;
+    let ids = likes(&world, "alice", "post", &["Ann", "Bob"]).await;
+    assert_eq!(cancel(&world, ids[0]).await, LEFT);
+    world.advance(WINDOW).await;
+    world.expect_states(ids[0], &["sent"]).await;
+    let data = &provider.taken()[0].data;
+    assert!(data.contains(r#""who":"Bob""#) && !data.contains("Ann"), "{data}");
+    world.balances().await;
 }
 
 /// Two partitions, each with the leader of a group.
