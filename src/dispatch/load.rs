@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::groups;
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use super::stopped::unasked;
+use super::stopped::{stops, unasked};
 use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
 use crate::outcomes::AnswerKind;
 use crate::ownership::Begin;
@@ -24,9 +24,10 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
     let mut stories = read(context, &handles).await;
     let (now, brakes) = (context.clock.now(), context.brakes.set());
     let mut held: BTreeSet<ShardId> = BTreeSet::new();
+    // What a brake holds is not closed: who is in it may leave it until it goes on.
     let leads = handles.iter().zip(&mut stories).filter_map(|(ready, story)| {
         let story = story.as_mut().filter(|story| story.plan.is_leader())?;
-        let goes = course(Some(story), ready, &brakes, now).goes();
+        let goes = course(Some(story), ready, &brakes, now).goes() && holds(story, ready, &brakes, now).is_none();
         goes.then_some(&mut story.plan)
     });
     let closing = groups::gather(context, leads.collect()).await;
@@ -49,7 +50,10 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
             (Course::Goes { attempt, is_scheduled }, Some(story)) => {
                 (ready.attempt, ready.scheduled) = (attempt, is_scheduled);
                 let is_whole = groups::is_whole(&story.plan);
-                if let Some(end) = end(&story, &ready) {
+                if let Some(end) = end(&story, &ready, &brakes, now) {
+                    if matches!(end, AnswerKind::Held { .. }) {
+                        groups::forget(context, &story.plan);
+                    }
                     answers.extend(unasked(context, &ready, Arc::new(story.plan), end));
                 } else if is_whole {
                     ready.payload =
@@ -123,9 +127,19 @@ fn course(story: Option<&Story>, ready: &Ready, brakes: &BrakeSet, now: Timestam
     }
 }
 
-/// What ends the turn of a task before it has a lane's: its fallback has reached the user meanwhile.
-fn end(story: &Story, ready: &Ready) -> Option<AnswerKind> {
-    story.is_confirmed_before(usize::from(ready.task.ordinal)).then_some(AnswerKind::DeliveredElsewhere)
+/// The answer for a leader that a brake holds.
+fn holds(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Option<AnswerKind> {
+    let kind = stops(brakes, &story.plan, ready.channel, None, now)?;
+    matches!(kind, AnswerKind::Held { .. }).then_some(kind)
+}
+
+/// What ends the turn of a task before it has a lane's: its fallback has reached the user meanwhile, or a brake holds its group, which
+/// is open as long as it does.
+fn end(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Option<AnswerKind> {
+    if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
+        return Some(AnswerKind::DeliveredElsewhere);
+    }
+    if groups::is_whole(&story.plan) { None } else { holds(story, ready, brakes, now) }
 }
 
 /// Nobody works on it any more, unless somebody else does.

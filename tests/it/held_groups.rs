@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use fanfare::config::Config;
 use fanfare::domain::{BrakeEffect, BrakeKind, BrakeScope, NotificationId, NotificationRequest, TaskState};
+use fanfare::store::BookColumn;
 
 use crate::groups::{LEFT, WINDOW, bodies, cancel, like, likes, world_with};
 use crate::world::{NOON, Place, TestProvider, World, mail, on_both};
 
 on_both! {
     a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause_ends
+    who_is_in_a_message_that_a_pause_holds_can_still_leave_it
+    a_message_that_a_pause_holds_is_cancelled_by_the_last_who_leaves_it
+    what_is_recalled_before_its_window_ends_takes_nobody_with_it_who_comes_later
     what_a_leader_said_that_was_cancelled_is_told_to_nobody
     a_partition_that_stalls_keeps_no_other_waiting
 }
@@ -81,6 +85,56 @@ async fn a_group_that_begins_under_a_pause_waits_for_its_window_though_the_pause
 
 fn scheduled() -> TaskState {
     TaskState::Scheduled { attempt: 1, due: NOON + WINDOW }
+}
+
+async fn who_is_in_a_message_that_a_pause_holds_can_still_leave_it(place: Place) {
+    let braked = Braked::start(place).await;
+    let world = &braked.world;
+    let ids = braked.likes(&["Ann", "Bob", "Cy"]).await;
+    braked.change(BrakeEffect::Pause, true).await;
+    world.advance(WINDOW).await;
+    braked.until_held(ids[0]).await;
+    assert_eq!(cancel(world, ids[1]).await, LEFT);
+    world.balances().await;
+    braked.change(BrakeEffect::Pause, false).await;
+    world.expect_states(ids[0], &["sent"]).await;
+    assert_eq!(bodies(world, &braked.provider, 1).await, ["Ann and 1 others: Ann Cy "]);
+    world.balances().await;
+}
+
+async fn a_message_that_a_pause_holds_is_cancelled_by_the_last_who_leaves_it(place: Place) {
+    let braked = Braked::start(place).await;
+    let world = &braked.world;
+    let ids = braked.likes(&["Ann", "Bob"]).await;
+    braked.change(BrakeEffect::Pause, true).await;
+    world.advance(WINDOW).await;
+    braked.until_held(ids[0]).await;
+    for id in &ids {
+        assert_eq!(cancel(world, *id).await, LEFT);
+    }
+    world.expect_states(ids[0], &["cancelled"]).await;
+    braked.change(BrakeEffect::Pause, false).await;
+    let next = braked.likes(&["Dan"]).await;
+    world.advance(WINDOW).await;
+    world.expect_states(next[0], &["sent"]).await;
+    assert_eq!(bodies(world, &braked.provider, 1).await, ["Dan and 0 others: Dan "]);
+    world.balances().await;
+    assert_eq!(world.column(BookColumn::Scheduled).await, 0);
+}
+
+async fn what_is_recalled_before_its_window_ends_takes_nobody_with_it_who_comes_later(place: Place) {
+    let braked = Braked::start(place).await;
+    let world = &braked.world;
+    let ids = braked.likes(&["Ann", "Bob"]).await;
+    braked.change(BrakeEffect::Recall, true).await;
+    world.expect_states(ids[0], &["cancelled"]).await;
+    world.advance(Duration::from_secs(1)).await;
+    let later = braked.likes(&["Cy"]).await;
+    assert!(world.story(later[0]).await.expect("planned").plan.is_leader());
+    world.advance(WINDOW).await;
+    world.expect_states(later[0], &["sent"]).await;
+    assert_eq!(bodies(world, &braked.provider, 1).await, ["Cy and 0 others: Cy "]);
+    world.balances().await;
 }
 
 async fn what_a_leader_said_that_was_cancelled_is_told_to_nobody(place: Place) {
