@@ -85,6 +85,11 @@ pub(super) fn is_whole(plan: &Plan) -> bool {
     !plan.is_leader() || gathered(plan).is_some_and(|gathered| gathered.count > 0)
 }
 
+/// Whether a plan's group is closed and nobody is left in it.
+pub(super) fn is_empty(plan: &Plan) -> bool {
+    plan.is_leader() && gathered(plan).is_some_and(|gathered| gathered.count == 0)
+}
+
 /// The leader is held, perhaps for long: its group is open all the same, and the store knows it.
 pub(super) fn forget(context: &SenderContext, plan: &Plan) {
     if let (Some(shard), Some(group)) = (context.ownership.shard(plan.position.shard), &plan.group) {

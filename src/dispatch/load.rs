@@ -133,11 +133,14 @@ fn holds(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Opt
     matches!(kind, AnswerKind::Held { .. }).then_some(kind)
 }
 
-/// What ends the turn of a task before it has a lane's: its fallback has reached the user meanwhile, or a brake holds its group, which
-/// is open as long as it does.
+/// What ends the turn of a task before it has a lane's: its fallback has reached the user meanwhile, everybody has left its group,
+/// or a brake holds its group, which is open as long as it does.
 fn end(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Option<AnswerKind> {
     if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
         return Some(AnswerKind::DeliveredElsewhere);
+    }
+    if groups::is_empty(&story.plan) {
+        return Some(AnswerKind::Emptied);
     }
     if groups::is_whole(&story.plan) { None } else { holds(story, ready, brakes, now) }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fanfare::config::Config;
 use fanfare::domain::{BrakeEffect, BrakeKind, BrakeScope, NotificationId, NotificationRequest, TaskState};
-use fanfare::store::BookColumn;
+use fanfare::store::{BookColumn, GroupEntry, GroupRow, WriteBatch};
 
 use crate::groups::{LEFT, WINDOW, bodies, cancel, like, likes, world_with};
 use crate::world::{NOON, Place, TestProvider, World, mail, on_both};
@@ -15,6 +15,7 @@ on_both! {
     who_is_in_a_message_that_a_pause_holds_can_still_leave_it
     a_message_that_a_pause_holds_is_cancelled_by_the_last_who_leaves_it
     what_is_recalled_before_its_window_ends_takes_nobody_with_it_who_comes_later
+    a_group_that_everybody_left_ends_its_message_after_a_crash_as_well
     what_a_leader_said_that_was_cancelled_is_told_to_nobody
     a_partition_that_stalls_keeps_no_other_waiting
 }
@@ -135,6 +136,21 @@ async fn what_is_recalled_before_its_window_ends_takes_nobody_with_it_who_comes_
     world.expect_states(later[0], &["sent"]).await;
     assert_eq!(bodies(world, &braked.provider, 1).await, ["Cy and 0 others: Cy "]);
     world.balances().await;
+}
+
+async fn a_group_that_everybody_left_ends_its_message_after_a_crash_as_well(place: Place) {
+    let (world, provider) = world_with(place, |_| ()).await;
+    let ids = likes(&world, "alice", "post", &["Ann"]).await;
+    // What is there if the last one to leave crashes between its two writes.
+    let entry = GroupEntry::Left(ids[0].0.offset);
+    let row = GroupRow { leader: ids[0].0, until: NOON + WINDOW, entry };
+    let batch = WriteBatch { groups: vec![row], ..WriteBatch::default() };
+    world.store.write(ids[0].0.shard, batch).await.expect("the store writes");
+    world.advance(WINDOW).await;
+    world.expect_states(ids[0], &["cancelled"]).await;
+    world.balances().await;
+    assert_eq!((world.column(BookColumn::Scheduled).await, world.column(BookColumn::Cancelled).await), (0, 1));
+    assert!(provider.taken().is_empty());
 }
 
 async fn what_a_leader_said_that_was_cancelled_is_told_to_nobody(place: Place) {
