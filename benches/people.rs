@@ -226,6 +226,7 @@ fn request(number: u64) -> NotificationRequest {
         dedup_key: None,
         dedup_window_seconds: Some(0),
         idempotency: None,
+        aggregate: None,
         metadata: "{}".into(),
         source: Source::Http,
         accepted_at: NOW,

@@ -4,12 +4,15 @@
 //! lost: a new incarnation waits until every answer is settled and then takes up again, from the store, what the ownership
 //! registry says is in hand. If a sender fails the channel fails with it, for the same reason.
 
+mod choosing;
+mod waking;
+
 use std::collections::{HashSet, VecDeque};
-use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::runtime::Handle;
 
+use self::choosing::Chosen;
 use super::breaker::BreakerRule;
 use super::endpoints::Endpoints;
 use super::lanes::{Lanes, Sharing};
@@ -17,15 +20,14 @@ use super::load::{LOAD_MAX, load};
 use super::metrics::ChannelMetrics;
 use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
-use super::slots::{Other, ProviderLimits, ProviderSlots, another_is_well, choose, choose_other};
+use super::slots::{ProviderLimits, ProviderSlots};
 use super::stopped::sort;
 use super::take_up::take_up;
 use crate::clock::Moment;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{BrakeSet, Channel, Priority, Timestamp};
+use crate::domain::{Channel, Priority, Timestamp};
 use crate::outcomes::Answer;
-use crate::ownership::Begin;
 use crate::providers::SharedProvider;
 use crate::telemetry::InMailbox;
 
@@ -84,17 +86,12 @@ pub struct ChannelState {
     metrics: ChannelMetrics,
 }
 
-/// What there is for a task.
-enum Chosen {
-    Provider(usize),
-    /// One had room and was found to be out of tokens, and so is no longer usable.
-    NoToken,
-    /// Those that have room are paused for it by a brake; another one will have some.
-    NotNow,
-}
-
 /// Tasks that brakes stop which are settled together.
 const STOPPED_MAX: usize = 512;
+
+/// Tasks that are passed over because the providers with room are paused for their tenant. Each is judged anew whenever something
+/// is handed out, in less than a microsecond: this is a page of those that are loaded together, and a quarter of a millisecond.
+const PASSED_MAX: usize = 512;
 
 /// One for each thread of the runtime, up to this many: each carries out many jobs at a time, and no two of its jobs at the same
 /// instant.
@@ -224,8 +221,11 @@ impl ChannelState {
             self.hand_out_refused(moment, &mut jobs).await;
         }
         let brakes = self.arguments.context.brakes.set();
-        let mut stopped = Vec::new();
-        while self.lanes.has_queued() && self.providers.iter().any(|provider| provider.usable(moment)) {
+        let (mut stopped, mut passed) = (Vec::new(), Vec::new());
+        while passed.len() < PASSED_MAX
+            && self.lanes.has_queued()
+            && self.providers.iter().any(|provider| provider.usable(moment))
+        {
             let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
             if !self.endpoints.allows(ready.endpoint, moment) {
                 self.lanes.park(ready);
@@ -248,11 +248,12 @@ impl ChannelState {
             match self.provider(moment, &brakes, &ready).await {
                 Chosen::Provider(index) => self.assign(ready, index, &mut jobs),
                 Chosen::NoToken => self.lanes.push_front(ready),
-                Chosen::NotNow => {
-                    self.lanes.push_front(ready);
-                    break;
-                }
+                // Others, whose providers are not paused, are behind it.
+                Chosen::NotNow => passed.push(ready),
             }
+        }
+        for ready in passed.into_iter().rev() {
+            self.lanes.push_front(ready);
         }
         for (sender, jobs) in self.senders.iter().zip(jobs) {
             if !jobs.is_empty() {
@@ -296,45 +297,6 @@ impl ChannelState {
         self.next_sender = (self.next_sender + 1) % self.senders.len();
     }
 
-    /// Gives what one provider refused to another one, before anything new.
-    async fn hand_out_refused(&mut self, now: Moment, jobs: &mut [Vec<Job>]) {
-        let mut given_up = Vec::new();
-        for (ready, answer) in std::mem::take(&mut self.refused) {
-            match choose_other(&mut self.providers, ready.tried, now) {
-                Other::Usable(index) if self.take_token(index, now).await => {
-                    self.assign(ready, index, jobs);
-                }
-                Other::Usable(_) | Other::Soon => self.refused.push_back((ready, answer)),
-                // A task that is being cancelled is not this actor's any more.
-                Other::Nowhere if self.arguments.context.ownership.begin(ready.task) == Begin::Yes => {
-                    given_up.push(answer);
-                }
-                Other::Nowhere => {}
-            }
-        }
-        if !given_up.is_empty() {
-            self.arguments.context.settler.submit(given_up).await;
-        }
-    }
-
-    /// The provider for a new task: by weight among those that have room and that no brake keeps it from.
-    async fn provider(&mut self, now: Moment, brakes: &BrakeSet, ready: &Ready) -> Chosen {
-        let tenant = ready.payload.as_ref().map_or("", |payload| &*payload.plan.tenant);
-        let may_have = |provider: &ProviderSlots| brakes.is_empty() || !brakes.pauses_provider(tenant, &provider.name);
-        let chosen = choose(&mut self.providers, |_, provider| provider.usable(now) && may_have(provider));
-        let Some(index) = chosen else { return Chosen::NotNow };
-        if self.take_token(index, now).await { Chosen::Provider(index) } else { Chosen::NoToken }
-    }
-
-    /// One token of a provider's rate; the provider pauses where there is none.
-    async fn take_token(&mut self, index: usize, now: Moment) -> bool {
-        let taken = self.providers[index].take_token(&self.arguments.coordination, now).await;
-        if let Err(wait) = taken {
-            self.metrics.waits_for_rate(index, wait);
-        }
-        taken.is_ok()
-    }
-
     async fn finish(&mut self, finished: Vec<Finished>, myself: &ActorRef<ChannelMessage>) {
         let now = self.arguments.context.clock.moment();
         let mut given_up = Vec::new();
@@ -372,77 +334,6 @@ impl ChannelState {
         if !given_up.is_empty() {
             self.arguments.context.settler.submit(given_up).await;
         }
-    }
-
-    /// A task that a provider certainly did not send waits for another one of the channel, if there is one that is well and did
-    /// not refuse it; otherwise the answer stands.
-    fn fail_over(&mut self, mut ready: Ready, answer: Answer, index: usize, now: Moment, given_up: &mut Vec<Answer>) {
-        let tried = ready.tried.and(index);
-        let has_room = self.refused.len() < self.providers.iter().map(ProviderSlots::slots).sum();
-        if has_room && ready.endpoint == 0 && another_is_well(&self.providers, tried, now) {
-            ready.tried = tried;
-            self.arguments.context.ownership.put_back(ready.task);
-            self.refused.push_back((ready, answer));
-        } else {
-            given_up.push(answer);
-        }
-    }
-
-    /// Brings back tasks of an endpoint that has room again.
-    fn unpark(&mut self, endpoint: u32, myself: &ActorRef<ChannelMessage>) {
-        if !self.lanes.has_parked(endpoint) || self.loading_parked.contains(&endpoint) {
-            return;
-        }
-        let room = self.endpoints.room(endpoint, self.arguments.context.clock.moment());
-        let bare = self.lanes.unpark(endpoint, room, LOAD_MAX);
-        if bare.is_empty() {
-            return;
-        }
-        self.loading_parked.insert(endpoint);
-        let mut taken = [0; 4];
-        for ready in &bare {
-            taken[ready.priority().index()] += 1;
-        }
-        let (context, myself) = (self.arguments.context.clone(), myself.clone());
-        tokio::spawn(async move {
-            let loaded = load(&context, bare).await;
-            // A closed mailbox means a restart: the tasks are tracked, and the new actor takes them up.
-            let _ = myself.cast(ChannelMessage::LoadedParked(endpoint, taken, loaded));
-        });
-    }
-
-    fn wake(&mut self, at: Moment, myself: &ActorRef<ChannelMessage>) {
-        if self.wake_at.is_some_and(|wake_at| wake_at <= at) {
-            self.wake_at = None;
-        }
-        let now = self.arguments.context.clock.moment();
-        let open: Vec<u32> = self.endpoints.open().filter(|(_, until)| *until <= now).map(|(id, _)| id).collect();
-        for endpoint in open {
-            self.unpark(endpoint, myself);
-        }
-    }
-
-    /// Sees to it that this actor is woken when time alone makes something possible again.
-    fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Moment) {
-        let mut earliest: Option<Moment> = None;
-        if self.lanes.has_queued() || !self.refused.is_empty() {
-            earliest = self.providers.iter().filter_map(|provider| provider.usable_at(now)).min();
-        }
-        let parked = self.endpoints.open().filter(|(endpoint, _)| self.lanes.has_parked(*endpoint));
-        if let Some(endpoint) = parked.map(|(_, until)| until).min() {
-            earliest = Some(earliest.map_or(endpoint, |earliest| earliest.min(endpoint)));
-        }
-        let Some(at) = earliest else { return };
-        if self.wake_at.is_some_and(|wake_at| wake_at <= at) {
-            return;
-        }
-        self.wake_at = Some(at);
-        let sleep = self.arguments.context.clock.sleep(at.since(now).max(Duration::from_millis(1)));
-        let myself = myself.clone();
-        tokio::spawn(async move {
-            sleep.await;
-            let _ = myself.cast(ChannelMessage::Wake(at));
-        });
     }
 
     fn answer_drain(&mut self) {

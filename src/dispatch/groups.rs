@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, join_all, select};
+
+use super::ready::Ready;
 use super::sender::SenderContext;
 use crate::domain::{Gathered, OpenGroup, Plan, Position, ShardId};
 use crate::ownership::{Shard, WRITE_WAIT_MAX};
@@ -20,45 +24,114 @@ const ITEMS: HistogramMetric<0> =
 /// The pause before the store is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Puts to each leader's plan what its message says. Those of a shard that was let go meanwhile are left without it.
-pub(super) async fn gather(context: &SenderContext, leaders: Vec<&mut Plan>) {
+/// So long those that are loaded together wait for groups to be closed. That takes as long as the batch under way, mostly some
+/// tens of milliseconds; what takes longer keeps only its own shard waiting.
+const CLOSE_WAIT_MAX: Duration = Duration::from_millis(250);
+
+/// What a leader's message says.
+struct Said {
+    gathered: Gathered,
+    /// The leader was cancelled: its tasks tell of the others alone.
+    has_left: bool,
+}
+
+/// The groups of a shard that could not be closed in time. They go on being closed.
+pub(super) struct Closing {
+    pub(super) shard: ShardId,
+    /// Ends when they are closed, or the shard is let go.
+    end: BoxFuture<'static, Option<Vec<Said>>>,
+}
+
+impl Closing {
+    /// Hands the leaders on again when their groups are closed. They stay tracked meanwhile, so that no cursor passes them, and
+    /// are taken up from there if this is lost.
+    pub(super) fn hand_on(self, context: &SenderContext, leaders: Vec<Ready>) {
+        let dispatch = context.dispatch.clone();
+        tokio::spawn(async move {
+            self.end.await;
+            dispatch.hand_over(leaders);
+        });
+    }
+}
+
+/// Puts to each leader's plan what its message says. Those of a shard that was let go meanwhile are left without it, and so are
+/// those of the shards returned, which take longer.
+pub(super) async fn gather(context: &SenderContext, leaders: Vec<&mut Plan>) -> Vec<Closing> {
     let mut by_shard: BTreeMap<ShardId, Vec<&mut Plan>> = BTreeMap::new();
-    for plan in leaders {
+    for plan in leave_closed(context, leaders).await {
         by_shard.entry(plan.position.shard).or_default().push(plan);
     }
-    for (id, mut plans) in by_shard {
-        let Some(shard) = context.ownership.shard(id) else { continue };
-        let Some(all) = close(context, &shard, &plans).await else { continue };
-        for (plan, gathered) in plans.iter_mut().zip(all) {
-            if let Some(group) = &mut plan.group {
-                group.gathered = Some(gathered);
+    let closing = by_shard.into_iter().filter_map(|(id, plans)| Some((context.ownership.shard(id)?, plans)));
+    // Side by side: none is kept waiting by another one's batch.
+    let closing = closing.map(|(shard, mut plans)| async move {
+        let leaders = plans.iter().map(|plan| Plan::clone(plan)).collect();
+        let id = shard.id();
+        let end = close(context.clone(), shard, leaders).boxed();
+        match select(end, context.clock.sleep(CLOSE_WAIT_MAX)).await {
+            Either::Left((said, _)) => {
+                for (plan, said) in plans.iter_mut().zip(said.unwrap_or_default()) {
+                    tell(plan, said);
+                }
+                None
             }
+            Either::Right((_, end)) => Some(Closing { shard: id, end }),
         }
-    }
+    });
+    join_all(closing).await.into_iter().flatten().collect()
 }
 
 /// Whether a plan's message can be made: it is in no group, or its group is closed and somebody is left in it.
 pub(super) fn is_whole(plan: &Plan) -> bool {
-    let gathered = plan.group.as_ref().and_then(|group| group.gathered.as_ref());
-    !plan.is_leader() || gathered.is_some_and(|gathered| gathered.count > 0)
+    !plan.is_leader() || gathered(plan).is_some_and(|gathered| gathered.count > 0)
 }
 
-/// What each of the leaders' messages says; `None`: the shard is not ours any more.
-async fn close(context: &SenderContext, shard: &Arc<Shard>, plans: &[&mut Plan]) -> Option<Vec<Gathered>> {
-    let _alone = shard.changing_groups().await;
-    for plan in plans {
-        if let Some((key, open)) = plan.opens() {
-            shard.close_group(key, OpenGroup { is_closed: true, ..open });
+/// Whether a plan's group is closed and nobody is left in it.
+pub(super) fn is_empty(plan: &Plan) -> bool {
+    plan.is_leader() && gathered(plan).is_some_and(|gathered| gathered.count == 0)
+}
+
+/// The leader is held, perhaps for long: its group is open all the same, and the store knows it.
+pub(super) fn forget(context: &SenderContext, plan: &Plan) {
+    if let (Some(shard), Some(group)) = (context.ownership.shard(plan.position.shard), &plan.group) {
+        shard.forget_groups(std::iter::once(group.key));
+    }
+}
+
+fn gathered(plan: &Plan) -> Option<&Gathered> {
+    plan.group.as_ref()?.gathered.as_ref()
+}
+
+fn tell(plan: &mut Plan, said: Said) {
+    if said.has_left {
+        // What it said was taken back.
+        plan.data = "{}".into();
+    }
+    if let Some(group) = &mut plan.group {
+        group.gathered = Some(said.gathered);
+    }
+}
+
+/// Tells those whose groups were closed before (it is not their first try), and leaves the others.
+async fn leave_closed<'a>(context: &SenderContext, leaders: Vec<&'a mut Plan>) -> Vec<&'a mut Plan> {
+    let positions: Vec<Position> = leaders.iter().map(|plan| plan.position).collect();
+    let mut open = Vec::new();
+    for (plan, entries) in leaders.into_iter().zip(read(context, &positions).await) {
+        match closed(&entries) {
+            Some(gathered) => tell(plan, Said { gathered: gathered.clone(), has_left: has_left(plan, &entries) }),
+            None => open.push(plan),
         }
     }
-    shard.until_batch_planned().await;
-    let leaders: Vec<Position> = plans.iter().map(|plan| plan.position).collect();
+    open
+}
+
+/// What stands under the leaders, when the store can be read.
+async fn read(context: &SenderContext, leaders: &[Position]) -> Vec<Vec<GroupEntry>> {
+    if leaders.is_empty() {
+        return Vec::new();
+    }
     loop {
-        if shard.is_closed() {
-            return None;
-        }
-        match context.store.groups(&leaders).await {
-            Ok(entries) => return write(context, shard, plans, entries).await,
+        match context.store.groups(leaders).await {
+            Ok(entries) => return entries,
             Err(error) => {
                 tracing::error!(%error, "cannot read groups that are to be sent: trying again");
                 context.clock.sleep(PAUSE).await;
@@ -67,33 +140,50 @@ async fn close(context: &SenderContext, shard: &Arc<Shard>, plans: &[&mut Plan])
     }
 }
 
+fn has_left(leader: &Plan, entries: &[GroupEntry]) -> bool {
+    entries.contains(&GroupEntry::Left(leader.position.offset))
+}
+
+/// What each of the leaders' messages says; `None`: the shard is not ours any more.
+async fn close(context: SenderContext, shard: Arc<Shard>, leaders: Vec<Plan>) -> Option<Vec<Said>> {
+    let _alone = shard.changing_groups().await;
+    for plan in &leaders {
+        if let Some((key, open)) = plan.opens() {
+            shard.close_group(key, OpenGroup { is_closed: true, ..open });
+        }
+    }
+    shard.until_batch_planned().await;
+    let positions: Vec<Position> = leaders.iter().map(|plan| plan.position).collect();
+    let entries = tokio::select! {
+        entries = read(&context, &positions) => entries,
+        () = shard.until_closed() => return None,
+    };
+    write(&context, &shard, &leaders, entries).await
+}
+
 /// Writes the end of those that are not closed yet.
 async fn write(
     context: &SenderContext,
     shard: &Arc<Shard>,
-    plans: &[&mut Plan],
+    leaders: &[Plan],
     entries: Vec<Vec<GroupEntry>>,
-) -> Option<Vec<Gathered>> {
-    let mut all = Vec::with_capacity(plans.len());
+) -> Option<Vec<Said>> {
+    let mut all = Vec::with_capacity(leaders.len());
     let mut batch = WriteBatch::default();
-    for (plan, entries) in plans.iter().zip(&entries) {
+    let mut ends = Vec::new();
+    for (plan, entries) in leaders.iter().zip(&entries) {
+        let has_left = has_left(plan, entries);
         if let Some(gathered) = closed(entries) {
-            all.push(gathered.clone());
+            all.push(Said { gathered: gathered.clone(), has_left });
             continue;
         }
         let gathered = Gathered::of(&members(plan, entries), context.shown_items);
+        ends.push(gathered.count);
         let until = plan.group.as_ref().map_or(plan.accepted_at, |group| group.until);
         let entry = GroupEntry::Closed(gathered.clone());
         batch.groups.push(GroupRow { leader: plan.position, until, entry });
-        all.push(gathered);
+        all.push(Said { gathered, has_left });
     }
-    let histogram = ITEMS.with([]);
-    let ends: Vec<u32> = batch
-        .groups
-        .iter()
-        .filter_map(|row| closed(std::slice::from_ref(&row.entry)))
-        .map(|gathered| gathered.count)
-        .collect();
     while !batch.is_empty() {
         // Who is not sure to have the shard waits until it is, or is not any more: its next owner may be closing the same groups.
         let standing = context.ownership.standing();
@@ -112,8 +202,9 @@ async fn write(
         tracing::error!(%error, "cannot close groups that are to be sent: trying again");
         context.clock.sleep(PAUSE).await;
     }
+    let histogram = ITEMS.with([]);
     ends.into_iter().for_each(|count| histogram.record(f64::from(count)));
-    for plan in plans {
+    for plan in leaders {
         if let Some(group) = &plan.group {
             shard.end_group(group.key, plan.position.offset);
         }

@@ -26,8 +26,8 @@ pub(super) struct Lanes {
     credits: [i64; 4],
     parked: FxHashMap<u32, VecDeque<Ready>>,
     parked_count: [usize; 4],
-    /// Lanes whose head is being read from the store.
-    loading: [bool; 4],
+    /// Lanes whose head is being read from the store, each with the number of tasks that came before it meanwhile.
+    loading: [Option<usize>; 4],
 }
 
 impl Lanes {
@@ -37,12 +37,14 @@ impl Lanes {
 
     /// Puts a task back to where it came from: it keeps its turn.
     pub(super) fn push_front(&mut self, ready: Ready) {
-        self.queues[ready.priority().index()].push_front(ready);
+        let lane = ready.priority().index();
+        self.queues[lane].push_front(ready);
+        self.loading[lane] = self.loading[lane].map(|before| before + 1);
     }
 
     /// Takes the next task whose turn it is, passing over the lanes whose head is being read from the store.
     pub(super) fn pop(&mut self, now: Timestamp, sharing: &Sharing) -> Option<Ready> {
-        if !self.loading[0]
+        if self.loading[0].is_none()
             && let Some(ready) = self.queues[Priority::Critical.index()].pop_front()
         {
             return Some(ready);
@@ -50,7 +52,7 @@ impl Lanes {
         let mut total = 0;
         let mut chosen = None;
         for lane in 1..4 {
-            let Some(head) = self.queues[lane].front().filter(|_| !self.loading[lane]) else {
+            let Some(head) = self.queues[lane].front().filter(|_| self.loading[lane].is_none()) else {
                 self.credits[lane] = 0;
                 continue;
             };
@@ -70,7 +72,7 @@ impl Lanes {
 
     /// Takes the handles without content from the head of a lane, to be read together. The lane waits until they are back.
     pub(super) fn begin_loading(&mut self, lane: Priority, limit: usize) -> Vec<Ready> {
-        self.loading[lane.index()] = true;
+        self.loading[lane.index()] = Some(0);
         let queue = &mut self.queues[lane.index()];
         let bare = queue.iter().take(limit).take_while(|ready| ready.payload.is_none()).count();
         queue.drain(..bare).collect()
@@ -78,9 +80,11 @@ impl Lanes {
 
     /// They are back, and go to where they came from.
     pub(super) fn end_loading(&mut self, lane: Priority, loaded: Vec<Ready>) {
-        self.loading[lane.index()] = false;
-        for ready in loaded.into_iter().rev() {
-            self.push_front(ready);
+        let before = self.loading[lane.index()].take().unwrap_or(0);
+        let queue = &mut self.queues[lane.index()];
+        let before: Vec<Ready> = queue.drain(..before.min(queue.len())).collect();
+        for ready in before.into_iter().chain(loaded).rev() {
+            queue.push_front(ready);
         }
     }
 
@@ -142,7 +146,7 @@ impl Lanes {
 
     /// Whether a task could be popped.
     pub(super) fn has_queued(&self) -> bool {
-        self.queues.iter().zip(self.loading).any(|(queue, loading)| !loading && !queue.is_empty())
+        self.queues.iter().zip(self.loading).any(|(queue, loading)| loading.is_none() && !queue.is_empty())
     }
 }
 
@@ -241,6 +245,23 @@ mod tests {
             std::iter::from_fn(|| lanes.pop(Timestamp(0), &SHARING)).map(|ready| ready.task.position.offset).collect();
         assert_eq!(order, [0, 1, 50]);
         assert!(lanes.has_parked(9));
+    }
+
+    #[test]
+    fn what_was_passed_over_stays_ahead_of_what_is_loaded_meanwhile() {
+        let room = room();
+        let mut lanes = Lanes::default();
+        for offset in 0..4 {
+            lanes.push(ready(&room, Priority::Normal, offset, 0, 0));
+        }
+        let passed: Vec<Ready> = (0..2).filter_map(|_| lanes.pop(Timestamp(0), &SHARING)).collect();
+        let loaded = lanes.begin_loading(Priority::Normal, 1);
+        passed.into_iter().rev().for_each(|ready| lanes.push_front(ready));
+        assert!(!lanes.has_queued());
+        lanes.end_loading(Priority::Normal, loaded);
+        let order: Vec<u64> =
+            std::iter::from_fn(|| lanes.pop(Timestamp(0), &SHARING)).map(|ready| ready.task.position.offset).collect();
+        assert_eq!(order, [0, 1, 2, 3]);
     }
 
     proptest! {

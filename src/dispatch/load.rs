@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::groups;
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, ShardId, Story, TaskState, Timestamp};
-use crate::outcomes::{Answer, AnswerKind};
+use super::stopped::{stops, unasked};
+use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
+use crate::outcomes::AnswerKind;
 use crate::ownership::Begin;
 use crate::planning::{self, SecondLook};
 use crate::store::{TimerKey, TimerRow};
@@ -20,91 +21,135 @@ pub(super) const LOAD_MAX: usize = 512;
 /// last, and the handle of the last one was dropped because of it. Left out are those whose tasks have ended, and those that
 /// wait for a time or are held by a brake, which go back to the timers.
 pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Ready> {
-    let positions: Vec<Position> = handles.iter().map(|ready| ready.task.position).collect();
-    let mut stories = loop {
-        match context.store.stories(&positions).await {
-            Ok(stories) => break stories,
-            Err(error) => {
-                tracing::error!(%error, "cannot read tasks that are to be sent: trying again");
-                context.clock.sleep(Duration::from_secs(1)).await;
-            }
-        }
-    };
+    let mut stories = read(context, &handles).await;
     let (now, brakes) = (context.clock.now(), context.brakes.set());
-    let mut confirmed = Vec::new();
     let mut held: BTreeSet<ShardId> = BTreeSet::new();
-    let goes = |story: &Story, ready: &Ready| match story.state(usize::from(ready.task.ordinal)) {
-        Some(TaskState::Scheduled { due, .. }) => due <= now || !waits(story, ready, &brakes),
-        state => matches!(state, Some(TaskState::Pending { .. })),
-    };
+    // What a brake holds is not closed: who is in it may leave it until it goes on.
     let leads = handles.iter().zip(&mut stories).filter_map(|(ready, story)| {
         let story = story.as_mut().filter(|story| story.plan.is_leader())?;
-        goes(story, ready).then_some(&mut story.plan)
+        let goes = course(Some(story), ready, &brakes, now).goes() && holds(story, ready, &brakes, now).is_none();
+        goes.then_some(&mut story.plan)
     });
-    groups::gather(context, leads.collect()).await;
-    let mut loaded = Vec::with_capacity(handles.len());
+    let closing = groups::gather(context, leads.collect()).await;
+    let mut kept_waiting: Vec<Vec<Ready>> = closing.iter().map(|_| Vec::new()).collect();
+    let (mut loaded, mut answers) = (Vec::with_capacity(handles.len()), Vec::new());
     for (mut ready, story) in handles.into_iter().zip(stories) {
-        let state = story.as_ref().and_then(|story| story.state(usize::from(ready.task.ordinal)));
+        let course = course(story.as_ref(), &ready, &brakes, now);
         if let (Some(deliveries), Some(story)) = (&context.deliveries, &story)
-            && has_moved_on(&ready, state, now)
+            && has_moved_on(&ready, story.state(usize::from(ready.task.ordinal)), now)
         {
             deliveries.tell_story(story);
         }
-        match (state, story) {
-            (Some(TaskState::Scheduled { attempt, due }), Some(story))
-                if due > now && waits(&story, &ready, &brakes) =>
-            {
+        match (course, story) {
+            (Course::Waits { attempt, due }, Some(story)) => {
                 if story.is_held(usize::from(ready.task.ordinal)) {
                     held.insert(ready.task.position.shard);
                 }
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
             }
-            (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(story))
-                if groups::is_whole(&story.plan) =>
-            {
-                let is_scheduled = matches!(state, Some(TaskState::Scheduled { .. }));
-                if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
-                    confirmed.extend(no_more_needed(context, &ready, attempt, is_scheduled, story.plan));
-                    continue;
+            (Course::Goes { attempt, is_scheduled }, Some(story)) => {
+                (ready.attempt, ready.scheduled) = (attempt, is_scheduled);
+                let is_whole = groups::is_whole(&story.plan);
+                if let Some(end) = end(&story, &ready, &brakes, now) {
+                    if matches!(end, AnswerKind::Held { .. }) {
+                        groups::forget(context, &story.plan);
+                    }
+                    answers.extend(unasked(context, &ready, Arc::new(story.plan), end));
+                } else if is_whole {
+                    ready.payload =
+                        Some(Box::new(Payload { plan: Arc::new(story.plan), objection: None, _held: None }));
+                    loaded.push(ready);
+                } else if let Some(at) = closing.iter().position(|closing| closing.shard == ready.task.position.shard) {
+                    kept_waiting[at].push(ready);
+                } else {
+                    give_up(context, &ready);
                 }
-                ready.attempt = attempt;
-                ready.scheduled = is_scheduled;
-                ready.payload = Some(Box::new(Payload { plan: Arc::new(story.plan), objection: None, _held: None }));
-                loaded.push(ready);
             }
-            _ => {
-                if context.ownership.begin(ready.task) == Begin::Yes {
-                    context.ownership.release(ready.task);
-                }
-            }
+            _ => give_up(context, &ready),
         }
     }
-    if !confirmed.is_empty() {
-        context.settler.submit(confirmed).await;
+    for (closing, leaders) in closing.into_iter().zip(kept_waiting) {
+        closing.hand_on(context, leaders);
+    }
+    if !answers.is_empty() {
+        context.settler.submit(answers).await;
     }
     held.into_iter().for_each(|shard| context.brakes.was_held(shard, brakes.number()));
     look_again(context, &mut loaded, now).await;
     loaded
 }
 
-/// The answer that ends a task whose fallback has reached the user meanwhile, if nobody else has it.
-fn no_more_needed(
-    context: &SenderContext,
-    ready: &Ready,
-    attempt: u8,
-    was_scheduled: bool,
-    plan: Plan,
-) -> Option<Answer> {
-    (context.ownership.begin(ready.task) == Begin::Yes).then(|| Answer {
-        task: ready.task,
-        attempt,
-        plan: Arc::new(plan),
-        was_scheduled,
-        provider: "none".into(),
-        asked_at: context.clock.now(),
-        at: context.clock.now(),
-        kind: AnswerKind::DeliveredElsewhere,
-    })
+/// The stories of handles, when the store can be read.
+async fn read(context: &SenderContext, handles: &[Ready]) -> Vec<Option<Story>> {
+    let positions: Vec<Position> = handles.iter().map(|ready| ready.task.position).collect();
+    loop {
+        match context.store.stories(&positions).await {
+            Ok(stories) => return stories,
+            Err(error) => {
+                tracing::error!(%error, "cannot read tasks that are to be sent: trying again");
+                context.clock.sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Where a task stands whose turn has come.
+#[derive(Clone, Copy)]
+enum Course {
+    Goes {
+        attempt: u8,
+        is_scheduled: bool,
+    },
+    /// It has its turn at another time.
+    Waits {
+        attempt: u8,
+        due: Timestamp,
+    },
+    /// It ended, or waits for the channel before it.
+    Over,
+}
+
+impl Course {
+    fn goes(self) -> bool {
+        matches!(self, Course::Goes { .. })
+    }
+}
+
+fn course(story: Option<&Story>, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Course {
+    let Some(story) = story else { return Course::Over };
+    match story.state(usize::from(ready.task.ordinal)) {
+        Some(TaskState::Scheduled { attempt, due }) if due > now && waits(story, ready, brakes) => {
+            Course::Waits { attempt, due }
+        }
+        Some(TaskState::Scheduled { attempt, .. }) => Course::Goes { attempt, is_scheduled: true },
+        Some(TaskState::Pending { attempt }) => Course::Goes { attempt, is_scheduled: false },
+        _ => Course::Over,
+    }
+}
+
+/// The answer for a leader that a brake holds.
+fn holds(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Option<AnswerKind> {
+    let kind = stops(brakes, &story.plan, ready.channel, None, now)?;
+    matches!(kind, AnswerKind::Held { .. }).then_some(kind)
+}
+
+/// What ends the turn of a task before it has a lane's: its fallback has reached the user meanwhile, everybody has left its group,
+/// or a brake holds its group, which is open as long as it does.
+fn end(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Option<AnswerKind> {
+    if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
+        return Some(AnswerKind::DeliveredElsewhere);
+    }
+    if groups::is_empty(&story.plan) {
+        return Some(AnswerKind::Emptied);
+    }
+    if groups::is_whole(&story.plan) { None } else { holds(story, ready, brakes, now) }
+}
+
+/// Nobody works on it any more, unless somebody else does.
+fn give_up(context: &SenderContext, ready: &Ready) {
+    if context.ownership.begin(ready.task) == Begin::Yes {
+        context.ownership.release(ready.task);
+    }
 }
 
 /// Whether a task whose time has not come is to wait for it: not if a brake that held it is off, or if it was recalled.
@@ -122,8 +167,10 @@ const STALE: Duration = Duration::from_secs(60);
 /// Has those looked at again that waited, and notes what is against sending them.
 async fn look_again(context: &SenderContext, loaded: &mut [Ready], now: Timestamp) {
     let waited = |ready: &&mut Ready| {
-        let accepted_at = ready.payload.as_ref().map_or(now, |payload| payload.plan.accepted_at);
-        ready.scheduled || now.since(accepted_at) > STALE
+        let Some(payload) = &ready.payload else { return false };
+        // The channels before it took their time, or were skipped.
+        let is_later = payload.plan.routing == Routing::Fallback && ready.task.ordinal > 0;
+        ready.scheduled || is_later || now.since(payload.plan.accepted_at) > STALE
     };
     let mut waited: Vec<&mut Ready> = loaded.iter_mut().filter(waited).collect();
     if waited.is_empty() {

@@ -1,5 +1,7 @@
 //! What the brakes say of a task whose turn has come.
 
+use std::sync::Arc;
+
 use super::ready::Ready;
 use super::sender::SenderContext;
 use crate::domain::{BrakeSet, BrakeVerdict, Channel, Plan, Timestamp, held_until};
@@ -36,17 +38,20 @@ pub(super) fn sort(context: &SenderContext, brakes: &BrakeSet, ready: Ready) -> 
     let now = context.clock.now();
     let Some(payload) = &ready.payload else { return Ok(ready) };
     let Some(kind) = stops(brakes, &payload.plan, ready.channel, None, now) else { return Ok(ready) };
-    if context.ownership.begin(ready.task) != Begin::Yes {
-        return Err(None);
-    }
-    Err(Some(Answer {
+    Err(unasked(context, &ready, payload.plan.clone(), kind))
+}
+
+/// The answer for a task that no provider is asked for, if nobody else has it.
+pub(super) fn unasked(context: &SenderContext, ready: &Ready, plan: Arc<Plan>, kind: AnswerKind) -> Option<Answer> {
+    let now = context.clock.now();
+    (context.ownership.begin(ready.task) == Begin::Yes).then(|| Answer {
         task: ready.task,
         attempt: ready.attempt,
-        plan: payload.plan.clone(),
+        plan,
         was_scheduled: ready.scheduled,
         provider: "none".into(),
         asked_at: now,
         at: now,
         kind,
-    }))
+    })
 }

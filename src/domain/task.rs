@@ -80,9 +80,14 @@ impl Plan {
         NotificationId(self.position)
     }
 
-    /// Whether a brake was on when the task was planned, so that its due time is the end of that hold.
+    /// Whether a brake was on when the task was planned, so that its due time is the end of that hold. The message of a group has
+    /// the group's time, and is judged when that comes.
     pub fn is_held(&self, ordinal: usize) -> bool {
         let Some(spec) = self.tasks().get(ordinal) else { return false };
+        let until = self.group.as_ref().filter(|_| self.is_leader()).map(|group| group.until);
+        if until.is_some() && spec.due == until {
+            return false;
+        }
         let holds = |decision: &Decision| {
             decision.step == Step::Brakes
                 && matches!(decision.verdict, Verdict::Hold { .. })
@@ -297,6 +302,26 @@ mod tests {
         let states = |routing| Story { plan: plan(routing), events: vec![event(1, EventKind::Failed)] }.states();
         assert_eq!(states(Routing::Fallback)[1], TaskState::Pending { attempt: 1 });
         assert_eq!(states(Routing::All)[1], TaskState::Scheduled { attempt: 1, due: Timestamp(90) });
+    }
+
+    #[test]
+    fn the_message_of_a_group_waits_for_the_groups_time_and_not_for_a_brake() {
+        let hold = Decision { step: Step::Brakes, channel: None, verdict: Verdict::Hold { until: Timestamp(500) } };
+        let held = |group: Option<Group>, due| {
+            let spec = TaskSpec { channel: Channel::Email, address: Address::Provider, due, endpoint: 0 };
+            let mut plan = crate::store::conformance::plan(task().position);
+            plan.decisions.push(hold.clone());
+            plan.disposition = Disposition::Tasks(vec![spec]);
+            plan.group = group;
+            plan.is_held(0)
+        };
+        let group = |is_first| {
+            let (key, until) = (ClaimKey(1), Timestamp(90));
+            Some(Group { key, actor: None, until, is_first, gathered: None })
+        };
+        assert!(held(None, Some(Timestamp(90))) && !held(None, None));
+        assert!(!held(group(false), Some(Timestamp(90))));
+        assert!(held(group(true), Some(Timestamp(90))), "it is sent by itself");
     }
 
     proptest! {

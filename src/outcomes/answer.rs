@@ -36,4 +36,6 @@ pub enum AnswerKind {
     DeliveredElsewhere,
     /// Somebody recalled it.
     Recalled,
+    /// It was to tell of a group that everybody has left.
+    Emptied,
 }

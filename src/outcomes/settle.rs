@@ -32,7 +32,7 @@ pub(super) fn settle(
     let mut settlement = Settlement::default();
     let outcome = match &answer.kind {
         AnswerKind::Expired => return end(answer, &Rest::Expired, books),
-        AnswerKind::Recalled => return end(answer, &Rest::Cancelled, books),
+        AnswerKind::Recalled | AnswerKind::Emptied => return end(answer, &Rest::Cancelled, books),
         AnswerKind::DeliveredElsewhere => return end(answer, &Rest::Skipped(SkipReason::DeliveredElsewhere), books),
         AnswerKind::Skipped(reason) => return skip(answer, reason, books),
         AnswerKind::PutOff { until } => return put_off(answer, *until, books),

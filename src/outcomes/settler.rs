@@ -21,8 +21,8 @@ use super::retry::RetryPolicy;
 use super::settle::settle;
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
-use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{Categories, Channel, Event, EventKind, Plan, ShardId, SkipReason, TaskId};
+use crate::dispatch::{DispatchHandle, Ready, Room};
+use crate::domain::{Categories, Channel, Event, EventKind, Plan, ShardId, SkipReason, TaskId, Timestamp};
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
 use crate::store::{SharedStore, TimerRow, WriteBatch};
 use crate::telemetry::Mailboxes;
@@ -208,13 +208,32 @@ impl Actor for SettlerActor {
     }
 }
 
+/// A task of a fallback whose turn it is.
+struct Turn {
+    plan: Arc<Plan>,
+    row: TimerRow,
+    /// The channel before it was skipped: what was planned of this one may be as old, and is to be looked at again.
+    is_doubtful: bool,
+}
+
+impl Turn {
+    /// Its handle. One without content is looked at again when that is read.
+    fn ready(&self, now: Timestamp, room: &Room) -> Option<Ready> {
+        let ordinal = usize::from(self.row.key.ordinal);
+        if !self.is_doubtful {
+            return Ready::planned(&self.plan, ordinal, now, room);
+        }
+        Some(Ready::bare(self.plan.task_id(ordinal), 1, self.row.channel, self.row.endpoint, now, room))
+    }
+}
+
 /// What one shard gets of a round.
 #[derive(Default)]
 struct Group {
     batch: WriteBatch,
     timers: Vec<TimerRow>,
-    /// The tasks of fallbacks whose turn it is, each with its timer row.
-    next: Vec<(Arc<Plan>, TimerRow)>,
+    /// The tasks of fallbacks whose turn it is.
+    next: Vec<Turn>,
     settled: Vec<TaskId>,
     /// If a brake holds some of the tasks: the lowest of the numbers that the brakes had when that was decided.
     held: Option<u64>,
@@ -239,7 +258,10 @@ impl SettlerState {
             group.batch.events.extend(settlement.events);
             group.batch.timers.extend(settlement.timer);
             match settlement.timer {
-                Some(row) if row.key.is_turn() => group.next.push((answer.plan.clone(), row)),
+                Some(row) if row.key.is_turn() => {
+                    let is_doubtful = matches!(answer.kind, AnswerKind::Skipped(_));
+                    group.next.push(Turn { plan: answer.plan.clone(), row, is_doubtful });
+                }
                 row => group.timers.extend(row),
             }
             let spec = answer.plan.tasks().get(usize::from(answer.task.ordinal));
@@ -285,7 +307,7 @@ impl SettlerState {
         }
         let Some(owned) = &owned else { return };
         // The next channel is tracked before the one before is let go, so that no cursor passes between the two.
-        let turns: Vec<TimerRow> = next.iter().map(|(_, row)| *row).collect();
+        let turns: Vec<TimerRow> = next.iter().map(|turn| turn.row).collect();
         let new = owned.fire(&turns);
         owned.release_all(settled.into_iter());
         if !timers.is_empty() {
@@ -296,12 +318,8 @@ impl SettlerState {
         }
         let now = self.arguments.clock.now();
         let room = &self.arguments.dispatch.room;
-        let ready: Vec<Ready> = next
-            .iter()
-            .zip(new)
-            .filter(|(_, new)| *new)
-            .filter_map(|((plan, row), _)| Ready::planned(plan, usize::from(row.key.ordinal), now, room))
-            .collect();
+        let ready: Vec<Ready> =
+            next.iter().zip(new).filter(|(_, new)| *new).filter_map(|(turn, _)| turn.ready(now, room)).collect();
         self.arguments.dispatch.hand_over(ready);
     }
 

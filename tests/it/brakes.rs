@@ -22,6 +22,7 @@ on_both! {
     what_waits_for_its_time_is_recalled_at_once_and_not_only_then
     what_is_held_may_be_recalled_or_cancelled
     a_paused_provider_leaves_its_share_to_the_others_and_without_others_all_waits
+    a_provider_that_one_tenant_paused_keeps_no_other_tenant_waiting
     a_paused_channel_of_a_fallback_waits_and_goes_on_when_it_is_resumed
     what_has_a_time_of_its_own_is_held_when_that_comes
 }
@@ -296,6 +297,44 @@ async fn a_paused_provider_leaves_its_share_to_the_others_and_without_others_all
     braked.resume(BrakeKind::Provider, "one").await;
     braked.world.expect_states(id, &["sent"]).await;
     assert_eq!((one.taken().len(), two.taken().len()), (1, 6));
+    braked.world.balances().await;
+}
+
+async fn a_provider_that_one_tenant_paused_keeps_no_other_tenant_waiting(place: Place) {
+    let (one, two) =
+        (TestProvider::new("one", &[Channel::Email]), TestProvider::with_slots("two", &[Channel::Email], 1));
+    two.script(std::iter::repeat_n(Script::Hang, 3));
+    let braked = Braked::start(place, vec![one.clone(), two.clone()]).await;
+    braked.pause(BrakeKind::Provider, "one").await;
+    // The first takes the only slot of the provider that is left; the others wait for it.
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(braked.send("social").await);
+        braked.world.until(async || (two.taken().len() == 1).then_some(())).await;
+    }
+    let others = (0..3).map(|_| NotificationRequest { tenant: "default".into(), ..braked.mail("social") }).collect();
+    let others = braked.world.acceptor.accept(others).await.expect("accepted");
+    for other in &others {
+        braked.world.expect_states(other.id, &["sent"]).await;
+    }
+    assert_eq!((one.taken().len(), two.taken().len()), (3, 1));
+    let released = braked.world.until(async || {
+        two.release();
+        (two.taken().len() == 3).then_some(())
+    });
+    released.await;
+    two.release();
+    for id in &waiting {
+        braked
+            .world
+            .until(async || {
+                two.release();
+                (braked.world.story(*id).await?.states()[0].name() == "sent").then_some(())
+            })
+            .await;
+    }
+    let given: Vec<NotificationId> = two.taken().iter().map(|message| message.task.notification()).collect();
+    assert_eq!(given, waiting, "in their order");
     braked.world.balances().await;
 }
 

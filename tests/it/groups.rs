@@ -30,13 +30,13 @@ on_both! {
     a_group_survives_a_crash
 }
 
-const WINDOW: Duration = Duration::from_secs(300);
+pub(crate) const WINDOW: Duration = Duration::from_secs(300);
 
 async fn world(place: Place) -> (World, Arc<TestProvider>) {
     world_with(place, |_| ()).await
 }
 
-async fn world_with(place: Place, change: impl FnOnce(&mut Config)) -> (World, Arc<TestProvider>) {
+pub(crate) async fn world_with(place: Place, change: impl FnOnce(&mut Config)) -> (World, Arc<TestProvider>) {
     let provider = TestProvider::new("mails", &[Channel::Email]);
     let mut config = config::defaults();
     config.log.partitions = if place.is_embedded() { 2 } else { 1 };
@@ -47,7 +47,7 @@ async fn world_with(place: Place, change: impl FnOnce(&mut Config)) -> (World, A
 }
 
 /// Somebody likes a post of a user.
-fn like(world: &World, user: &str, key: &str, actor: &str) -> NotificationRequest {
+pub(crate) fn like(world: &World, user: &str, key: &str, actor: &str) -> NotificationRequest {
     NotificationRequest {
         user_id: Some(world.place.own(user).into()),
         category: Some("social".into()),
@@ -69,7 +69,7 @@ async fn plan_of(world: &World, id: NotificationId) -> fanfare::domain::Plan {
 }
 
 /// Sends likes one after the other, and waits until each is planned.
-async fn likes(world: &World, user: &str, key: &str, actors: &[&str]) -> Vec<NotificationId> {
+pub(crate) async fn likes(world: &World, user: &str, key: &str, actors: &[&str]) -> Vec<NotificationId> {
     let mut ids = Vec::new();
     for actor in actors {
         let id = world.send(like(world, user, key, actor)).await;
@@ -84,7 +84,7 @@ async fn is_merged_into(world: &World, id: NotificationId, leader: NotificationI
 }
 
 /// The bodies of so many messages, once they are there.
-async fn bodies(world: &World, provider: &TestProvider, count: usize) -> Vec<String> {
+pub(crate) async fn bodies(world: &World, provider: &TestProvider, count: usize) -> Vec<String> {
     world.until(async || (provider.taken().len() >= count).then_some(())).await;
     let taken = provider.taken();
     assert_eq!(taken.len(), count);
@@ -266,11 +266,11 @@ async fn a_digest_collects_until_the_users_hour(place: Place) {
     world.balances().await;
 }
 
-async fn cancel(world: &World, id: NotificationId) -> Cancellation {
+pub(crate) async fn cancel(world: &World, id: NotificationId) -> Cancellation {
     world.engine.cancellations.cancel(id).await.expect("the store writes")
 }
 
-const LEFT: Cancellation = Cancellation::Cancelled { stopped: 0, too_late: 0 };
+pub(crate) const LEFT: Cancellation = Cancellation::Cancelled { stopped: 0, too_late: 0 };
 
 async fn one_that_is_cancelled_leaves_its_group_and_the_last_one_ends_it(place: Place) {
     let (world, provider) = world(place).await;

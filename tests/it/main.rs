@@ -30,3 +30,4 @@ mod gates;
 mod caps;
 mod second_look;
 mod groups;
+mod held_groups;

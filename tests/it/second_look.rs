@@ -15,6 +15,7 @@ on_both! {
     what_was_switched_off_suppressed_or_erased_while_it_waited_is_not_sent
     what_comes_due_in_quiet_hours_that_are_new_waits_for_their_end
     the_next_channel_has_its_turn_where_the_first_was_switched_off
+    the_next_channel_is_looked_at_as_well_where_the_first_was_switched_off
     what_was_accepted_before_its_user_was_erased_is_not_planned
     a_dead_token_and_a_hard_bounce_are_remembered
 }
@@ -129,6 +130,23 @@ async fn the_next_channel_has_its_turn_where_the_first_was_switched_off(place: P
     world.expect_states(id, &["skipped", "sent"]).await;
     assert_eq!((mails.taken().len(), texts.taken().len()), (0, 1));
     assert_eq!(world.dead_letters("default").await.len(), 0, "nothing failed");
+    world.balances().await;
+}
+
+async fn the_next_channel_is_looked_at_as_well_where_the_first_was_switched_off(place: Place) {
+    let (world, [mails, texts, _]) = world(place).await;
+    world.know("alice", [email("a@example.com"), UserEntry::Phone(Some("+4930123456".into()))]).await;
+    let request = NotificationRequest {
+        channels: vec![Channel::Email, Channel::Sms],
+        routing: Routing::Fallback,
+        ..to(&world, "alice", "social")
+    };
+    let id = later(&world, request).await;
+    world.know("alice", [off("social", Channel::Email), off("social", Channel::Sms)]).await;
+    world.advance(2 * HOUR).await;
+    world.expect_states(id, &["skipped", "skipped"]).await;
+    assert_eq!((mails.taken().len(), texts.taken().len()), (0, 0));
+    assert_eq!(world.column(BookColumn::SkippedNoConsent).await, 2);
     world.balances().await;
 }
 

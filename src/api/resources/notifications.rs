@@ -1,5 +1,6 @@
 //! `/v1/notifications`: hand one in, look at it, cancel it.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -22,9 +23,9 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::codec;
-use crate::domain::{EventKind, Idempotency, NotificationId, NotificationRequest, Source, Story, Timestamp};
+use crate::domain::{EventKind, Idempotency, NotificationId, NotificationRequest, Position, Source, Story, Timestamp};
 use crate::intake::{Envelope, FieldProblem, NOTIFY, read_request};
-use crate::store::HistoryEntry;
+use crate::store::{GroupEntry, HistoryEntry};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -187,8 +188,16 @@ pub(in crate::api) async fn list(
         .filter(|_| has_more)
         .map(|last| paging::cursor(&format!("{}.{}", last.accepted_at.millis(), last.notification)));
     let positions: Vec<_> = entries.iter().map(|entry| entry.notification.0).collect();
-    let stories = api.parts.store.stories(&positions).await?;
-    let data = stories.iter().flatten().map(|story| SummaryView::new(story, &*api.parts.operations)).collect();
+    let stories: Vec<Story> = api.parts.store.stories(&positions).await?.into_iter().flatten().collect();
+    let leaders: Vec<_> =
+        stories.iter().filter(|story| story.plan.is_leader()).map(|story| story.plan.position).collect();
+    let groups = if leaders.is_empty() { Vec::new() } else { api.parts.store.groups(&leaders).await? };
+    let groups: HashMap<Position, Vec<GroupEntry>> = leaders.into_iter().zip(groups).collect();
+    let summary = |story: &Story| {
+        let entries = groups.get(&story.plan.position).map(Vec::as_slice);
+        SummaryView::new(story, entries, &*api.parts.operations)
+    };
+    let data = stories.iter().map(summary).collect();
     json(&Page { data, next_cursor })
 }
 

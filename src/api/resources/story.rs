@@ -128,7 +128,7 @@ impl NotificationView {
         let tasks = (0..plan.tasks().len()).filter_map(|ordinal| TaskView::new(story, ordinal, operations)).collect();
         Self {
             id: plan.id().to_string(),
-            status: status(story, operations),
+            status: if has_left(story, entries) { "cancelled" } else { status(story, operations) },
             reason: match &plan.disposition {
                 Disposition::Skipped(reason) => Some(reason.name()),
                 Disposition::Tasks(_) | Disposition::Merged { .. } => None,
@@ -174,11 +174,12 @@ impl NotificationView {
 }
 
 impl SummaryView {
-    pub(super) fn new(story: &Story, operations: &dyn Operations) -> Self {
+    /// `entries`: as in [`NotificationView::new`].
+    pub(super) fn new(story: &Story, entries: Option<&[GroupEntry]>, operations: &dyn Operations) -> Self {
         let plan = &story.plan;
         Self {
             id: plan.id().to_string(),
-            status: status(story, operations),
+            status: if has_left(story, entries) { "cancelled" } else { status(story, operations) },
             created_at: plan.accepted_at.to_string(),
             user_id: plan.user_id.clone(),
             template: template(&plan.content),
@@ -283,6 +284,11 @@ fn template(content: &Content) -> Option<Box<str>> {
         Content::Template { code } => Some(code.clone()),
         Content::Inline { .. } => None,
     }
+}
+
+/// Whether a leader was taken out of its group: it is cancelled, though its tasks go on and tell of the others.
+fn has_left(story: &Story, entries: Option<&[GroupEntry]>) -> bool {
+    entries.is_some_and(|entries| entries.contains(&GroupEntry::Left(story.plan.position.offset)))
 }
 
 /// A notification's status, one word for all of its tasks: while something is open, the most advanced of what is open;

@@ -134,6 +134,27 @@ async fn a_merged_notification_says_into_which_and_that_one_says_how_many() {
 }
 
 #[tokio::test]
+async fn a_leader_that_was_cancelled_is_cancelled_though_its_tasks_go_on() {
+    let world = World::new();
+    let until = Timestamp(now().millis() + 300_000);
+    let group = Group { key: ClaimKey(1), actor: None, until, is_first: false, gathered: None };
+    let leader = Plan { group: Some(group), ..plan(1) };
+    let (id, into) = (leader.id(), leader.position);
+    world.store.group(into, GroupEntry::Joined(vec![plan(2).joined()]));
+    world.store.tell(leader, vec![event(1, 0, 1, EventKind::Sent)]);
+    let shown = async || {
+        let one = world.get(&format!("/v1/notifications/{id}")).await.json();
+        let list = world.get("/v1/notifications?user_id=u1").await.json();
+        (one["status"].clone(), one["tasks"][0]["status"].clone(), list["data"][0]["status"].clone())
+    };
+    assert_eq!(shown().await, ("sent".into(), "sent".into(), "sent".into()));
+    world.store.group(into, GroupEntry::Left(2));
+    assert_eq!(shown().await.0, "sent", "another one left");
+    world.store.group(into, GroupEntry::Left(1));
+    assert_eq!(shown().await, ("cancelled".into(), "sent".into(), "cancelled".into()));
+}
+
+#[tokio::test]
 async fn a_task_in_a_senders_hands_is_sending() {
     let world = World::new();
     let planned = plan(1);

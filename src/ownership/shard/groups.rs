@@ -56,18 +56,27 @@ impl Shard {
         self.groups.known().get(&key).copied()
     }
 
-    /// Takes over what a batch made of its groups. What was closed meanwhile stays closed; windows whose first was sent by itself,
-    /// and that nobody came into, are forgotten once they are over.
+    /// Takes over what a batch made of its groups, before the shard counts as planned up to its end. What was closed meanwhile
+    /// stays closed, and what ended meanwhile does not come back. Windows that are over and wait for nobody are forgotten: those
+    /// whose first was sent by itself, and those that were closed.
     pub fn set_groups(&self, groups: impl Iterator<Item = (ClaimKey, OpenGroup)>, now: Timestamp) {
+        let first_of_batch = self.planned();
+        // Who closes groups relies on finding them closed until it is done.
+        let alone = self.groups.changing.try_lock().ok();
         let mut known = self.groups.known();
-        if known.len() >= self.groups.look_at.load(Ordering::Relaxed) {
-            known.retain(|_, group| !group.is_first || group.until > now);
-            self.groups.look_at.store((2 * known.len()).max(LOOK_AT_MIN), Ordering::Relaxed);
-        }
         for (key, mut group) in groups {
             let before = known.get(&key).filter(|before| before.leader == group.leader);
+            let has_ended = group.is_closed && before.is_none() && group.leader < first_of_batch;
+            if has_ended {
+                continue;
+            }
             group.is_closed |= before.is_some_and(|before| before.is_closed);
             known.insert(key, group);
+        }
+        if known.len() >= self.groups.look_at.load(Ordering::Relaxed) {
+            let is_over = |group: &OpenGroup| group.is_first || (group.is_closed && alone.is_some());
+            known.retain(|_, group| group.until > now || !is_over(group));
+            self.groups.look_at.store((2 * known.len()).max(LOOK_AT_MIN), Ordering::Relaxed);
         }
         self.groups.count.set(known.len() as f64);
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::domain::{Channel, Priority, Timestamp};
+use crate::domain::{Channel, ClaimKey, OpenGroup, Priority, Timestamp};
 use crate::store::{TIMER_BUCKET, TimerKey};
 use proptest::prelude::*;
 
@@ -139,6 +139,42 @@ fn a_task_that_is_being_sent_does_not_go_back_to_its_timer() {
     assert_eq!(shard.begin(task), Begin::Yes);
     shard.return_to_timer(row(95, task));
     assert!(shard.is_tracked(task) && shard.take_arriving().is_empty());
+}
+
+fn group(leader: u64, until: u64, is_closed: bool) -> OpenGroup {
+    let (since, until) = (Timestamp(0), Timestamp(until));
+    OpenGroup { leader, since, until, expires_at: until, count: 1, is_first: false, is_closed }
+}
+
+#[test]
+fn a_group_that_ended_while_a_batch_was_planned_does_not_come_back() {
+    let shard = shard();
+    let key = ClaimKey(1);
+    let set = |group| shard.set_groups([(key, group)].into_iter(), Timestamp(0));
+    set(group(3, 100, false));
+    shard.set_planned(10);
+    shard.close_group(key, group(3, 100, true));
+    let seen = shard.group(key).expect("it is known while it is being closed");
+    shard.end_group(key, 3);
+    set(seen);
+    assert_eq!(shard.group(key), None);
+    // One that the batch itself opened and filled was never known before.
+    set(group(12, 100, true));
+    assert_eq!(shard.group(key), Some(group(12, 100, true)));
+}
+
+#[test]
+fn groups_that_are_closed_are_forgotten_when_their_windows_are_over_unless_somebody_is_closing_one() {
+    let known_at = |now, is_closing: bool| {
+        let shard = shard();
+        let _alone = is_closing.then(|| shard.changing_groups().now_or_never().expect("nobody else"));
+        let all = (0..4096).map(|number| (ClaimKey(number), group(number as u64, 100, number % 2 == 0)));
+        shard.set_groups(all, Timestamp(now));
+        (0..4096).filter(|number| shard.group(ClaimKey(*number)).is_some()).count()
+    };
+    assert_eq!(known_at(99, false), 4096);
+    assert_eq!(known_at(100, true), 4096);
+    assert_eq!(known_at(100, false), 2048, "those that are open wait to be sent");
 }
 
 proptest! {
