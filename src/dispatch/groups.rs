@@ -46,14 +46,17 @@ pub(super) fn is_whole(plan: &Plan) -> bool {
 /// What each of the leaders' messages says; `None`: the shard is not ours any more.
 async fn close(context: &SenderContext, shard: &Arc<Shard>, plans: &[&mut Plan]) -> Option<Vec<Gathered>> {
     let _alone = shard.changing_groups().await;
-    for plan in plans {
+    let is_kept_shut = !super::broken::leaves_groups_open();
+    for plan in plans.iter().filter(|_| is_kept_shut) {
         if let Some(group) = &plan.group {
             let (leader, until) = (plan.position.offset, group.until);
             let open = OpenGroup { leader, until, count: 1, is_first: false, is_closed: true };
             shard.close_group(group.key, open);
         }
     }
-    shard.until_batch_planned().await;
+    if is_kept_shut {
+        shard.until_batch_planned().await;
+    }
     let leaders: Vec<Position> = plans.iter().map(|plan| plan.position).collect();
     loop {
         if shard.is_closed() {

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanfare::codec;
-use fanfare::domain::{NotificationId, ShardId};
+use fanfare::domain::{NotificationId, Position, ShardId};
 use fanfare::outcomes::Cancellation;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use super::log::Told;
+use super::merging::{self, Like};
 use super::node::{Kit, Node};
 use super::oracle::{Oracle, Verdict};
 use super::schedule::{Incident, Schedule, request};
@@ -22,6 +23,9 @@ use super::world::{Cancelled, World};
 const SETTLES_WITHIN: Duration = Duration::from_secs(400);
 /// How long the log waits for a node that is silent.
 const SESSION: (u64, u64) = (3, 10);
+
+/// So many of the last records came late.
+const LATE: usize = 6;
 
 /// What is to be done next.
 enum Event {
@@ -59,7 +63,10 @@ struct Drive<'a> {
 
 /// Runs the world of a seed to its end.
 pub async fn run(world: Arc<World>, kit: &Kit) -> anyhow::Result<Verdict> {
-    let schedule = Schedule::draw(&mut world.rng(), world.variant.is_broken());
+    let mut schedule = Schedule::draw(&mut world.rng(), world.variant.is_broken());
+    if world.extras.merges {
+        schedule.add(merging::draw(&mut world.extra_rng(), &schedule.shards, schedule.rough_for));
+    }
     let (words, mut heard) = mpsc::channel(1024);
     let oracle = Oracle::new(world.clone());
     let mut drive = Drive {
@@ -188,7 +195,16 @@ impl Drive<'_> {
                 self.world.outages.lock().expect("one thread").insert(who, self.world.now() + lasts);
             }
             Incident::Flush => self.world.claims.lock().expect("one thread").clear(),
-            Incident::Cancel => self.cancel(),
+            Incident::Like(like) => self.append_like(&like),
+            Incident::Cancel => {
+                let any = self.world.rng().pick(&self.oracle.records).copied();
+                self.cancel(any);
+            }
+            Incident::CancelLate => {
+                let records = &self.oracle.records;
+                let any = self.world.rng().pick(&records[records.len().saturating_sub(LATE)..]).copied();
+                self.cancel(any);
+            }
             Incident::Look => self.oracle.look(),
         }
     }
@@ -207,6 +223,16 @@ impl Drive<'_> {
             request.channels,
             request.deliver_at.map(|at| at.since(now))
         ));
+        self.oracle.records.push(position);
+    }
+
+    /// Appends a request that is merged.
+    fn append_like(&mut self, like: &Like) {
+        let now = self.schedule.base + self.world.now();
+        let number = self.oracle.records.len();
+        let request = merging::like(&mut self.world.extra_rng(), number, like, now);
+        let position = self.world.topics.append(like.shard, 0, Bytes::from(codec::encode_request(&request)));
+        self.world.note(format_args!("append {} {} as {number}: {like:?}", like.shard, position.offset));
         self.oracle.records.push(position);
     }
 
@@ -352,8 +378,8 @@ impl Drive<'_> {
         self.give(shard, next);
     }
 
-    fn cancel(&mut self) {
-        let Some(position) = self.world.rng().pick(&self.oracle.records).copied() else { return };
+    fn cancel(&mut self, position: Option<Position>) {
+        let Some(position) = position else { return };
         let id = NotificationId(position);
         self.oracle.cancels_asked.insert(position);
         let owner = self.world.topics.all().get(&position.shard).and_then(|topic| topic.owner);

@@ -7,6 +7,7 @@ use fanfare::domain::{
     Timestamp,
 };
 
+use super::merging::Like;
 use super::rng::Rng;
 
 /// A thing that happens to the world at some time.
@@ -27,6 +28,10 @@ pub enum Incident {
     /// Coordination forgets everything.
     Flush,
     Cancel,
+    /// A request that is merged with others.
+    Like(Like),
+    /// One of those that came last is cancelled: its group may be open still.
+    CancelLate,
     /// The cursors are looked at.
     Look,
 }
@@ -90,6 +95,14 @@ impl Schedule {
             incidents,
             gap_max: *rng.pick(&[0, 40, 300]).unwrap_or(&0),
         }
+    }
+}
+
+impl Schedule {
+    /// Lets more happen.
+    pub fn add(&mut self, incidents: Vec<(Duration, Incident)>) {
+        self.incidents.extend(incidents);
+        self.incidents.sort_by_key(|(at, _)| *at);
     }
 }
 

@@ -109,13 +109,34 @@ impl SimStore {
             Fate::Fails(arrivals) => {
                 if arrivals != [NEVER; 3] {
                     self.are_late(batch);
-                    self.world.tables().put(shard, part, batch, stamp, arrivals);
+                    self.put_some(shard, part, batch, stamp, arrivals);
                 }
                 let wait = self.world.rng().millis(1, 2000);
                 tokio::time::sleep(wait).await;
                 self.host.trouble(began, self.world.now());
                 self.world.note(format_args!("{} {shard} {part:?} fail {arrivals:?}", self.host.name));
                 Err(StoreError::Failed(format!("as the simulation wants it: {part:?}")))
+            }
+        }
+    }
+
+    /// What a write leaves that fails: all of it or, where rows depend on each other, some of the rows.
+    fn put_some(&self, shard: ShardId, part: Part, batch: &WriteBatch, stamp: u64, arrivals: Arrivals) {
+        let is_whole = !self.world.extras.merges
+            || !matches!(part, Part::Groups | Part::Plans | Part::GroupClaims)
+            || self.world.rng().chance(0.4);
+        let put = |batch: &WriteBatch| self.world.tables().put(shard, part, batch, stamp, arrivals);
+        if is_whole {
+            return put(batch);
+        }
+        for row in &batch.groups {
+            if self.world.rng().chance(0.5) {
+                put(&WriteBatch { groups: vec![row.clone()], ..WriteBatch::default() });
+            }
+        }
+        for plan in &batch.plans {
+            if self.world.rng().chance(0.5) {
+                put(&WriteBatch { plans: vec![plan.clone()], ..WriteBatch::default() });
             }
         }
     }
@@ -160,6 +181,7 @@ impl TaskLog for SimStore {
         ));
         let parts = match self.world.variant {
             Variant::EventFirst => Part::EVENTS_FIRST,
+            Variant::GroupsLast => Part::GROUPS_LAST,
             _ => Part::IN_ORDER,
         };
         for part in parts.into_iter().filter(|part| part.is_in(&batch)) {
@@ -253,11 +275,13 @@ impl BudgetRows for SimStore {
     }
 }
 
-/// Nothing is merged here.
 #[async_trait]
 impl Groups for SimStore {
     async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
-        self.read("groups", |_, _, _| vec![Vec::new(); leaders.len()]).await
+        self.read("groups", |tables, quorum, now| {
+            leaders.iter().map(|leader| tables.group(*leader, quorum, now)).collect()
+        })
+        .await
     }
 }
 

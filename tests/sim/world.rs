@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::host::Host;
 use super::log::Topics;
+use super::merging::Told;
 use super::rng::Rng;
 use super::tables::Tables;
 use super::variant::Variant;
@@ -31,6 +32,8 @@ pub struct Sent {
     pub had_lease: bool,
     /// Told from the one before by the provider, which keeps track of its keys.
     pub recognised: bool,
+    /// Of whom a merged message tells.
+    pub told: Option<Told>,
 }
 
 /// A cancellation that was answered.
@@ -44,6 +47,26 @@ pub struct Cancelled {
 /// Who holds a claim in coordination, and until when.
 pub type ClaimTable = BTreeMap<ClaimKey, (Position, Duration)>;
 
+/// What some worlds have and others do not.
+#[derive(Debug, Clone, Copy)]
+pub struct Extras {
+    /// Some requests are merged.
+    pub merges: bool,
+    /// So many close a group.
+    pub items_max: Option<u32>,
+    pub first_at_once: bool,
+}
+
+impl Extras {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            merges: rng.chance(0.5),
+            items_max: rng.chance(0.4).then(|| rng.between(2, 4) as u32),
+            first_at_once: rng.chance(0.2),
+        }
+    }
+}
+
 pub struct World {
     pub variant: Variant,
     pub start: Instant,
@@ -53,6 +76,8 @@ pub struct World {
     pub outages: Mutex<BTreeMap<Option<usize>, Duration>>,
     /// Whether providers tell repeats by the task's id.
     pub keyed_providers: bool,
+    /// What of the newer things happens here. Drawn apart, so that a world without them is what it was before.
+    pub extras: Extras,
     pub tables: Mutex<Tables>,
     pub topics: Topics,
     pub claims: Mutex<ClaimTable>,
@@ -64,6 +89,8 @@ pub struct World {
     /// Broken promises that were seen while the world ran.
     pub broken: Mutex<Vec<String>>,
     rng: Mutex<Rng>,
+    /// For [`Extras`] alone.
+    extra_rng: Mutex<Rng>,
     trace: Mutex<Trace>,
 }
 
@@ -84,12 +111,14 @@ impl Write for Trace {
 impl World {
     pub fn new(seed: u64, variant: Variant, is_printed: bool) -> Self {
         let mut rng = Rng::new(seed);
+        let mut extra_rng = Rng::new(!seed);
         Self {
             variant,
             start: Instant::now(),
             is_rough: AtomicBool::new(true),
             outages: Mutex::default(),
             keyed_providers: rng.chance(0.3) && !variant.is_broken(),
+            extras: Extras::draw(&mut extra_rng),
             tables: Mutex::default(),
             topics: Topics::default(),
             claims: Mutex::default(),
@@ -99,6 +128,7 @@ impl World {
             hosts: Mutex::default(),
             broken: Mutex::default(),
             rng: Mutex::new(rng),
+            extra_rng: Mutex::new(extra_rng),
             trace: Mutex::new(Trace { hasher: FxHasher::default(), is_printed, events: 0 }),
         }
     }
@@ -109,6 +139,10 @@ impl World {
 
     pub fn rng(&self) -> MutexGuard<'_, Rng> {
         self.rng.lock().expect("one thread")
+    }
+
+    pub fn extra_rng(&self) -> MutexGuard<'_, Rng> {
+        self.extra_rng.lock().expect("one thread")
     }
 
     pub fn tables(&self) -> MutexGuard<'_, Tables> {
