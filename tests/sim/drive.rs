@@ -12,6 +12,7 @@ use fanfare::outcomes::Cancellation;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::braking;
 use super::log::Told;
 use super::merging::{self, Like};
 use super::node::{Kit, Node};
@@ -38,6 +39,8 @@ enum Event {
     /// Partitions that nobody has are given away.
     GiveAway,
     Calm,
+    /// What is paused is resumed, again and again until that is so.
+    Release,
     Check,
 }
 
@@ -66,6 +69,9 @@ pub async fn run(world: Arc<World>, kit: &Kit) -> anyhow::Result<Verdict> {
     let mut schedule = Schedule::draw(&mut world.rng(), world.variant.is_broken());
     if world.extras.merges {
         schedule.add(merging::draw(&mut world.extra_rng(), &schedule.shards, schedule.rough_for));
+    }
+    if world.extras.brakes {
+        schedule.add(braking::draw(&mut world.extra_rng(), schedule.rough_for));
     }
     let (words, mut heard) = mpsc::channel(1024);
     let oracle = Oracle::new(world.clone());
@@ -167,6 +173,12 @@ impl Drive<'_> {
             Event::Expel(number) => self.expel(number),
             Event::GiveAway => self.give_away(),
             Event::Calm => self.calm(),
+            Event::Release => {
+                if self.world.is_braked() {
+                    self.brake(false);
+                    self.after(Duration::from_secs(2), Event::Release);
+                }
+            }
             Event::Check => {
                 let waited = self.world.now().saturating_sub(self.schedule.rough_for);
                 if self.oracle.is_settled() || waited > SETTLES_WITHIN {
@@ -200,6 +212,7 @@ impl Drive<'_> {
                 let any = self.world.rng().pick(&self.oracle.records).copied();
                 self.cancel(any);
             }
+            Incident::Brake { is_on } => self.brake(is_on),
             Incident::CancelLate => {
                 let records = &self.oracle.records;
                 let any = self.world.rng().pick(&records[records.len().saturating_sub(LATE)..]).copied();
@@ -214,8 +227,11 @@ impl Drive<'_> {
         let shard = *rng.pick(&self.schedule.shards).expect("there are some");
         let gap = if rng.chance(0.3) { rng.between(0, self.schedule.gap_max) } else { 0 };
         let now = self.schedule.base + self.world.now();
-        let request = request(&mut rng, self.oracle.records.len(), shard, now);
+        let mut request = request(&mut rng, self.oracle.records.len(), shard, now);
         drop(rng);
+        if self.world.extras.brakes {
+            braking::change(&mut self.world.extra_rng(), &mut request, now);
+        }
         let position = self.world.topics.append(shard, gap, Bytes::from(codec::encode_request(&request)));
         self.world.note(format_args!(
             "append {shard} {} {:?} after {:?}",
@@ -397,6 +413,18 @@ impl Drive<'_> {
         });
     }
 
+    fn brake(&mut self, is_on: bool) {
+        let Some(number) = self.one_that_runs() else { return };
+        let node = &self.nodes[number];
+        let (world, host, brakes) = (self.world.clone(), node.host.clone(), node.brakes.clone());
+        let at = host.now();
+        tokio::spawn(async move {
+            let answer = brakes.change(braking::scope(), braking::EFFECT, is_on, at, None).await;
+            host.pass().await;
+            world.note(format_args!("brake {is_on} by {}: {answer:?}", host.name));
+        });
+    }
+
     /// From now on nothing fails, and who was told nothing hears it.
     fn calm(&mut self) {
         self.world.note(format_args!("all is healed"));
@@ -416,6 +444,10 @@ impl Drive<'_> {
         }
         self.told_at.fill(now + Duration::from_secs(1));
         self.give_away();
+        if self.world.extras.brakes {
+            // By then every clock is past those by which a brake was put on.
+            self.after(Duration::from_secs(1), Event::Release);
+        }
         self.after(Duration::from_secs(2), Event::Check);
     }
 }

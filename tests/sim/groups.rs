@@ -88,8 +88,8 @@ impl Oracle {
             let is_there = |leader: &Position| match &place {
                 Some(Disposition::Merged { into }) => into == leader,
                 Some(Disposition::Tasks(_)) => position == leader,
-                // What went out before another plan took the place of its own.
-                Some(Disposition::Skipped(SkipReason::Duplicate { .. })) => position == leader,
+                // What went out, or was about to, before another plan took the place of its own.
+                Some(Disposition::Skipped(SkipReason::Duplicate { .. })) => true,
                 Some(Disposition::Skipped(_)) => self.cancels_asked.contains(position),
                 None => false,
             };

@@ -7,6 +7,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside, and `pub` is what its modules show each other")]
 
 mod arguments;
+mod braking;
 mod cells;
 mod coordination;
 mod drive;

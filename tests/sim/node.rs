@@ -66,6 +66,7 @@ impl Kit {
 pub struct Node {
     pub host: Arc<Host>,
     pub engine: Arc<Engine>,
+    pub brakes: Arc<Brakes>,
     changes: mpsc::Sender<Told>,
 }
 
@@ -107,7 +108,8 @@ impl Node {
         let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
         let copies = Copies::new(0, Duration::ZERO, clock.clone(), Arc::new(LocalChanges::default()));
         let policy = Arc::new(Policy::new(&config, costs));
-        let brakes = Brakes::open(store.clone(), brake_names(&policy, &providers)).await?;
+        // A node that cannot read them does not start: this is one that could.
+        let brakes = Brakes::with(store.clone(), brake_names(&policy, &providers), world.tables().brakes(world.now()));
         let engine = Engine::start(EngineParts {
             clock: clock.clone(),
             log,
@@ -115,7 +117,7 @@ impl Node {
             coordination: SimCoordination::new(world.clone(), host.clone()),
             renderer: kit.renderer.clone(),
             policy,
-            brakes,
+            brakes: brakes.clone(),
             people: Arc::new(People::new(store.clone(), store.clone(), copies)),
             users,
             budgets: Arc::new(Budgets::new(store.clone(), 0)),
@@ -126,7 +128,7 @@ impl Node {
             config,
         })
         .await?;
-        Ok(Self { host, engine: Arc::new(engine), changes })
+        Ok(Self { host, engine: Arc::new(engine), brakes, changes })
     }
 
     /// The log tells the node of a change.

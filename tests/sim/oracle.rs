@@ -106,7 +106,9 @@ impl Oracle {
             TaskState::Pending { attempt } => {
                 self.has_timer(task, TimerKey::TURN, cursors) || self.has_timer(task, attempt, cursors)
             }
-            TaskState::Scheduled { attempt, .. } => self.has_timer(task, attempt, cursors),
+            TaskState::Scheduled { attempt, .. } => {
+                self.has_timer(task, attempt, cursors) || self.has_timer(task, TimerKey::HELD, cursors)
+            }
             _ => true,
         };
         // No lease can keep out what was on its way already: there the owner at the time has the task in hand, and the audit finds
@@ -172,6 +174,7 @@ impl Oracle {
                 let judged = self.judge(of.0, by_task, depth + 1);
                 return judged.map_err(|why| format!("a duplicate of {}@{}: {why}", of.0.shard, of.0.offset));
             }
+            Disposition::Skipped(SkipReason::Expired) if self.may_expire(&story) => return Ok(()),
             Disposition::Skipped(reason) => return Err(format!("it was skipped: {reason:?}")),
             Disposition::Merged { into } => return self.judge_merged(&story, *into, by_task),
             Disposition::Tasks(_) => {}

@@ -30,6 +30,10 @@ pub enum Incident {
     Cancel,
     /// A request that is merged with others.
     Like(Like),
+    /// Someone pauses or resumes a category, at any node.
+    Brake {
+        is_on: bool,
+    },
     /// One of those that came last is cancelled: its group may be open still.
     CancelLate,
     /// The cursors are looked at.

@@ -179,6 +179,13 @@ impl TaskLog for SimStore {
             batch.events.len(),
             batch.cursors.map(|cursors| (cursors.task_block, cursors.timer_bucket)),
         ));
+        for row in &batch.groups {
+            self.world.note(format_args!("    under {}: {:?}", row.leader.offset, row.entry));
+        }
+        for plan in batch.plans.iter().filter(|plan| plan.group.is_some()) {
+            let group = plan.group.as_ref().map(|group| (group.key, group.until, group.is_first));
+            self.world.note(format_args!("    {} {:?} {group:?}", plan.position.offset, plan.disposition));
+        }
         let parts = match self.world.variant {
             Variant::EventFirst => Part::EVENTS_FIRST,
             Variant::GroupsLast => Part::GROUPS_LAST,
@@ -344,14 +351,35 @@ impl Suppressions for SimStore {
     }
 }
 
-/// None is ever put on here.
 #[async_trait]
 impl BrakeRows for SimStore {
     async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
-        Ok(Vec::new())
+        // A world without brakes is what it was before there were any.
+        if !self.world.extras.brakes {
+            return Ok(Vec::new());
+        }
+        self.read("brakes", |tables, quorum, now| {
+            tables.brakes.values_mut().filter_map(|cell| cell.read_and_repair(quorum, now).cloned()).collect()
+        })
+        .await
     }
 
-    async fn write_brake(&self, _: &Brake) -> Result<(), StoreError> {
-        Err(StoreError::Failed("this store keeps no brakes".to_owned()))
+    async fn write_brake(&self, brake: &Brake) -> Result<(), StoreError> {
+        self.host.pass().await;
+        let (began, stamp) = (self.world.now(), self.host.stamp());
+        let fate = self.fate();
+        let arrivals = match &fate {
+            Fate::Done => self.arrivals(),
+            Fate::Fails(arrivals) => *arrivals,
+        };
+        self.world.tables().brakes.entry(brake.scope.clone()).or_default().put(stamp, brake.clone(), arrivals);
+        match fate {
+            Fate::Done => {
+                tokio::time::sleep(second(arrivals).saturating_sub(began)).await;
+                self.host.pass().await;
+                Ok(())
+            }
+            Fate::Fails(_) => Err(StoreError::Failed("as the simulation wants it: a brake".to_owned())),
+        }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use fanfare::domain::{BLOCK_OFFSETS, ClaimKey, Event, EventKind, Plan, PlanClaim, Position, ShardId, Story, TaskId};
+use fanfare::domain::{
+    BLOCK_OFFSETS, Brake, BrakeScope, ClaimKey, Event, EventKind, Plan, PlanClaim, Position, ShardId, Story, TaskId,
+};
 use fanfare::store::{
     Beat, ClaimRow, Cursors, DeadLetter, DeadLetterKey, GroupEntry, LeaseRow, NodeName, TimerKey, TimerRow, WriteBatch,
 };
 use std::sync::Arc;
 
-use super::cells::{Arrivals, NEVER, Quorum, Table};
+use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, Table};
 
 /// The ordinal of an event of a notification as a whole.
 const WHOLE: u8 = u8::MAX;
@@ -32,6 +34,7 @@ pub struct Tables {
     /// By leader and place.
     pub groups: Table<(Position, u64), GroupEntry>,
     pub dead_letters: Table<DeadLetterKey, Option<DeadLetter>>,
+    pub brakes: Table<BrakeScope, Brake>,
     pub cursors: Table<ShardId, Cursors>,
     pub beats: Table<NodeName, Beat>,
     /// One copy: leases change by agreement of all replicas.
@@ -161,6 +164,11 @@ impl Tables {
     pub fn group(&mut self, leader: Position, quorum: Quorum, now: Duration) -> Vec<GroupEntry> {
         let rows = self.groups.range_mut((leader, 0)..=(leader, u64::MAX));
         rows.filter_map(|(_, cell)| cell.read_and_repair(quorum, now)).cloned().collect()
+    }
+
+    /// The brakes as a node that starts finds them.
+    pub fn brakes(&mut self, now: Duration) -> Vec<Brake> {
+        self.brakes.values_mut().filter_map(|cell| cell.read_and_repair(QUORUMS[0], now).cloned()).collect()
     }
 
     /// When the event was written so that every read sees it.

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use fanfare::domain::{ClaimKey, NotificationId, Position, TaskId};
+use fanfare::domain::{Brake, ClaimKey, NotificationId, Position, TaskId};
 use rustc_hash::FxHasher;
 use tokio::time::Instant;
 
+use super::cells::{Cell, QUORUMS};
 use super::host::Host;
 use super::log::Topics;
 use super::merging::Told;
@@ -44,6 +45,10 @@ pub struct Cancelled {
     pub too_late: usize,
 }
 
+fn is_on(cell: &Cell<Brake>, at: Duration) -> bool {
+    QUORUMS.iter().any(|quorum| cell.read(*quorum, at).is_some_and(|brake| brake.is_on))
+}
+
 /// Who holds a claim in coordination, and until when.
 pub type ClaimTable = BTreeMap<ClaimKey, (Position, Duration)>;
 
@@ -55,6 +60,8 @@ pub struct Extras {
     /// So many close a group.
     pub items_max: Option<u32>,
     pub first_at_once: bool,
+    /// A category is paused now and then.
+    pub brakes: bool,
 }
 
 impl Extras {
@@ -63,6 +70,7 @@ impl Extras {
             merges: rng.chance(0.5),
             items_max: rng.chance(0.4).then(|| rng.between(2, 4) as u32),
             first_at_once: rng.chance(0.2),
+            brakes: rng.chance(0.3),
         }
     }
 }
@@ -162,6 +170,12 @@ impl World {
     pub fn is_cut_off(&self, host: usize) -> bool {
         let (now, outages) = (self.now(), self.outages.lock().expect("one thread"));
         [None, Some(host)].iter().any(|who| outages.get(who).is_some_and(|until| now < *until))
+    }
+
+    /// Whether a brake is on, or will be once every write has arrived.
+    pub fn is_braked(&self) -> bool {
+        let tables = self.tables();
+        tables.brakes.values().any(|cell| [Duration::MAX, self.now()].iter().any(|at| is_on(cell, *at)))
     }
 
     pub fn note(&self, what: fmt::Arguments<'_>) {

@@ -94,8 +94,9 @@ pub(crate) struct CrashArgs {
     #[arg(long, default_value = "20ms", value_parser = args::duration)]
     pub(crate) flush: Duration,
     /// Ask to have notifications merged, by so many keys of as many users in turn; webhooks only. What the messages stand for must
-    /// then be what was accepted, each message counted once however often it came.
-    #[arg(long, conflicts_with = "mock", value_parser = clap::value_parser!(u64).range(1..))]
+    /// then be what was accepted, each message counted once however often it came. A mock that runs already must have been started
+    /// with `--count-items`.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) merge: Option<u64>,
     /// From the first notification of a merged message until it is sent; a whole number of seconds.
     #[arg(long, default_value = "5s", value_parser = args::duration)]
@@ -179,7 +180,12 @@ impl CrashArgs {
         );
         let mock = Arc::new(self.start_mock().await?);
         mock.reset().await?;
-        let listen = mock.stats().await?.listen;
+        let stats = mock.stats().await?;
+        ensure!(
+            self.merge.is_none() || stats.items.is_some(),
+            "the mock does not count items: start it with `--count-items`"
+        );
+        let listen = stats.listen;
         let server = Server::new(&self.url, Some(&self.key))?;
         let config = self.config.as_deref();
         let engine = EngineCommand::new(&self.binary, config, directory, &self.url, &server, &listen.smtp)?;
