@@ -171,6 +171,7 @@ impl TaskLog for SimStore {
         self.host.pass().await;
         let stamp = self.host.stamp();
         batch.cursors = self.untrue_cursors(&batch).or(batch.cursors);
+        batch.timers.retain(|row| self.world.variant != Variant::HeldLost || !row.key.is_held());
         self.world.note(format_args!(
             "{} {shard} write t{} p{} e{} c{:?}",
             self.host.name,

@@ -27,10 +27,12 @@ pub enum Variant {
     GroupOpen,
     /// The store writes who joined after the plan that says so.
     GroupsLast,
+    /// The store has no timers of what a brake holds.
+    HeldLost,
 }
 
 impl Variant {
-    pub const ALL: [Variant; 10] = [
+    pub const ALL: [Variant; 11] = [
         Variant::Sound,
         Variant::ReplaySkip,
         Variant::Setnx,
@@ -41,6 +43,7 @@ impl Variant {
         Variant::NoLease,
         Variant::GroupOpen,
         Variant::GroupsLast,
+        Variant::HeldLost,
     ];
 
     pub fn name(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Variant {
             "no_lease",
             "group_open",
             "groups_last",
+            "held_lost",
         ][self as usize]
     }
 

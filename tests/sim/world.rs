@@ -11,7 +11,7 @@ use fanfare::domain::{Brake, ClaimKey, NotificationId, Position, TaskId};
 use rustc_hash::FxHasher;
 use tokio::time::Instant;
 
-use super::cells::{Cell, QUORUMS};
+use super::cells::{Cell, NEVER, QUORUMS};
 use super::host::Host;
 use super::log::Topics;
 use super::merging::Told;
@@ -175,7 +175,8 @@ impl World {
     /// Whether a brake is on, or will be once every write has arrived.
     pub fn is_braked(&self) -> bool {
         let tables = self.tables();
-        tables.brakes.values().any(|cell| [Duration::MAX, self.now()].iter().any(|at| is_on(cell, *at)))
+        let in_the_end = NEVER - Duration::from_nanos(1);
+        tables.brakes.values().any(|cell| [in_the_end, self.now()].iter().any(|at| is_on(cell, *at)))
     }
 
     pub fn note(&self, what: fmt::Arguments<'_>) {
