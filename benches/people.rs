@@ -225,6 +225,7 @@ fn request(number: u64) -> NotificationRequest {
         expires_at: None,
         dedup_key: None,
         dedup_window_seconds: Some(0),
+        aggregate: None,
         idempotency: None,
         aggregate: None,
         metadata: "{}".into(),

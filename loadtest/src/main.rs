@@ -15,6 +15,7 @@ mod engine;
 mod mock_process;
 mod ledger;
 mod settle;
+mod merged;
 mod progress;
 mod text;
 mod http_client;

@@ -24,6 +24,11 @@ mod stopped;
 mod sender;
 mod metrics;
 
+#[cfg(feature = "simulation")]
+pub mod broken;
+#[cfg(not(feature = "simulation"))]
+mod broken;
+
 pub use backlog::{Backlog, PayloadBudget};
 pub use channel::{ChannelActor, ChannelArguments, ChannelMessage};
 pub use ready::{Class, DispatchHandle, Payload, Ready, Room};

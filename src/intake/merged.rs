@@ -1,6 +1,6 @@
 //! What a batch does to groups: the rows of those that join, and the end of groups that are full.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::partition::PartitionArguments;
@@ -85,8 +85,8 @@ pub(super) async fn follow(
             full.push((into, held_until(plan).unwrap_or(now)));
         }
     }
-    let mut merged =
-        Merged { groups, rows: facts.groups.clone().rows(plans, policy), events: Vec::new(), timers: Vec::new() };
+    let rows = without(facts.groups.clone().rows(plans, policy), &standing(plans, facts));
+    let mut merged = Merged { groups, rows, events: Vec::new(), timers: Vec::new() };
     // One that stands under a leader and is not merged after all (it was cancelled) is taken out again.
     for (plan, candidate) in plans.iter().zip(&facts.candidates).filter(|_| plans.len() == facts.candidates.len()) {
         if let (Some(leader), Disposition::Skipped(_)) = (candidate.joined, &plan.disposition) {
@@ -114,6 +114,29 @@ pub(super) async fn follow(
         }
     }
     Ok(merged)
+}
+
+/// Those who joined before, by rows of an owner that could not write their plans.
+fn standing(plans: &[Arc<Plan>], facts: &Facts) -> HashSet<u64> {
+    let both = plans.iter().zip(&facts.candidates).filter(|_| plans.len() == facts.candidates.len());
+    let stands = both.filter(|(plan, candidate)| match plan.disposition {
+        Disposition::Merged { into } => candidate.joined == Some(into),
+        _ => false,
+    });
+    stands.map(|(plan, _)| plan.position.offset).collect()
+}
+
+/// Rows of those who do not stand there yet. A row has the place of its first: were one written again with fewer, for a batch that
+/// ends sooner, it would take the place of the one before, and those left out would stand nowhere and be told of once more.
+fn without(mut rows: Vec<GroupRow>, standing: &HashSet<u64>) -> Vec<GroupRow> {
+    rows.retain_mut(|row| match &mut row.entry {
+        GroupEntry::Joined(all) => {
+            all.retain(|one| !standing.contains(&one.offset));
+            !all.is_empty()
+        }
+        _ => true,
+    });
+    rows
 }
 
 /// What the gates said of the last one to join: the leader, of the same user and category, is held no less.
@@ -155,5 +178,28 @@ impl Merged {
         write.events.extend(self.events.iter().map(|(_, event)| event.clone()));
         write.timers.extend_from_slice(&self.timers);
         timers.extend_from_slice(&self.timers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Joined, Priority, ShardId};
+
+    #[test]
+    fn who_stands_under_a_leader_is_not_written_there_once_more() {
+        let leader = Position::new(ShardId { generation: 0, lane: Priority::Normal, partition: 0 }, 1);
+        let row = |offsets: &[u64]| {
+            let joined = |offset: &u64| Joined { offset: *offset, actor: None, data: None };
+            let entry = GroupEntry::Joined(offsets.iter().map(joined).collect());
+            GroupRow { leader, until: Timestamp(1), entry }
+        };
+        // [2, 3] was written before; the batch that plans 2 anew ends with it.
+        let check = |row: GroupRow, expected: Vec<GroupRow>| {
+            assert_eq!(without(vec![row], &HashSet::from([2, 3])), expected);
+        };
+        check(row(&[2]), Vec::new());
+        check(row(&[2, 3, 4]), vec![row(&[4])]);
+        check(row(&[4, 5]), vec![row(&[4, 5])]);
     }
 }

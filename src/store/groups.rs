@@ -29,7 +29,7 @@ pub enum GroupEntry {
 
 impl GroupRow {
     /// Its place under the leader: rows written twice are one.
-    pub(super) fn place(&self) -> u64 {
+    pub fn place(&self) -> u64 {
         match &self.entry {
             GroupEntry::Joined(joined) => joined.first().map_or(0, |one| one.offset) << 1,
             GroupEntry::Left(offset) => offset << 1 | 1,

@@ -23,6 +23,7 @@ mod deliveries;
 mod nodes;
 mod topics;
 mod processes;
+mod crashes;
 mod users;
 mod people;
 mod cases;

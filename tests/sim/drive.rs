@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanfare::codec;
-use fanfare::domain::{NotificationId, ShardId};
+use fanfare::domain::{NotificationId, Position, ShardId};
 use fanfare::outcomes::Cancellation;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::braking;
 use super::log::Told;
+use super::merging::{self, Like};
 use super::node::{Kit, Node};
 use super::oracle::{Oracle, Verdict};
 use super::schedule::{Incident, Schedule, request};
@@ -22,6 +24,9 @@ use super::world::{Cancelled, World};
 const SETTLES_WITHIN: Duration = Duration::from_secs(400);
 /// How long the log waits for a node that is silent.
 const SESSION: (u64, u64) = (3, 10);
+
+/// So many of the last records came late.
+const LATE: usize = 6;
 
 /// What is to be done next.
 enum Event {
@@ -34,6 +39,8 @@ enum Event {
     /// Partitions that nobody has are given away.
     GiveAway,
     Calm,
+    /// What is paused is resumed, again and again until that is so.
+    Release,
     Check,
 }
 
@@ -59,7 +66,13 @@ struct Drive<'a> {
 
 /// Runs the world of a seed to its end.
 pub async fn run(world: Arc<World>, kit: &Kit) -> anyhow::Result<Verdict> {
-    let schedule = Schedule::draw(&mut world.rng(), world.variant.is_broken());
+    let mut schedule = Schedule::draw(&mut world.rng(), world.variant.is_broken());
+    if world.extras.merges {
+        schedule.add(merging::draw(&mut world.extra_rng(), &schedule.shards, schedule.rough_for));
+    }
+    if world.extras.brakes {
+        schedule.add(braking::draw(&mut world.extra_rng(), schedule.rough_for));
+    }
     let (words, mut heard) = mpsc::channel(1024);
     let oracle = Oracle::new(world.clone());
     let mut drive = Drive {
@@ -160,6 +173,12 @@ impl Drive<'_> {
             Event::Expel(number) => self.expel(number),
             Event::GiveAway => self.give_away(),
             Event::Calm => self.calm(),
+            Event::Release => {
+                if self.world.is_braked() {
+                    self.brake(false);
+                    self.after(Duration::from_secs(2), Event::Release);
+                }
+            }
             Event::Check => {
                 let waited = self.world.now().saturating_sub(self.schedule.rough_for);
                 if self.oracle.is_settled() || waited > SETTLES_WITHIN {
@@ -188,7 +207,17 @@ impl Drive<'_> {
                 self.world.outages.lock().expect("one thread").insert(who, self.world.now() + lasts);
             }
             Incident::Flush => self.world.claims.lock().expect("one thread").clear(),
-            Incident::Cancel => self.cancel(),
+            Incident::Like(like) => self.append_like(&like),
+            Incident::Cancel => {
+                let any = self.world.rng().pick(&self.oracle.records).copied();
+                self.cancel(any);
+            }
+            Incident::Brake { is_on } => self.brake(is_on),
+            Incident::CancelLate => {
+                let records = &self.oracle.records;
+                let any = self.world.rng().pick(&records[records.len().saturating_sub(LATE)..]).copied();
+                self.cancel(any);
+            }
             Incident::Look => self.oracle.look(),
         }
     }
@@ -198,8 +227,11 @@ impl Drive<'_> {
         let shard = *rng.pick(&self.schedule.shards).expect("there are some");
         let gap = if rng.chance(0.3) { rng.between(0, self.schedule.gap_max) } else { 0 };
         let now = self.schedule.base + self.world.now();
-        let request = request(&mut rng, self.oracle.records.len(), shard, now);
+        let mut request = request(&mut rng, self.oracle.records.len(), shard, now);
         drop(rng);
+        if self.world.extras.brakes {
+            braking::change(&mut self.world.extra_rng(), &mut request, now);
+        }
         let position = self.world.topics.append(shard, gap, Bytes::from(codec::encode_request(&request)));
         self.world.note(format_args!(
             "append {shard} {} {:?} after {:?}",
@@ -207,6 +239,16 @@ impl Drive<'_> {
             request.channels,
             request.deliver_at.map(|at| at.since(now))
         ));
+        self.oracle.records.push(position);
+    }
+
+    /// Appends a request that is merged.
+    fn append_like(&mut self, like: &Like) {
+        let now = self.schedule.base + self.world.now();
+        let number = self.oracle.records.len();
+        let request = merging::like(&mut self.world.extra_rng(), number, like, now);
+        let position = self.world.topics.append(like.shard, 0, Bytes::from(codec::encode_request(&request)));
+        self.world.note(format_args!("append {} {} as {number}: {like:?}", like.shard, position.offset));
         self.oracle.records.push(position);
     }
 
@@ -352,8 +394,8 @@ impl Drive<'_> {
         self.give(shard, next);
     }
 
-    fn cancel(&mut self) {
-        let Some(position) = self.world.rng().pick(&self.oracle.records).copied() else { return };
+    fn cancel(&mut self, position: Option<Position>) {
+        let Some(position) = position else { return };
         let id = NotificationId(position);
         self.oracle.cancels_asked.insert(position);
         let owner = self.world.topics.all().get(&position.shard).and_then(|topic| topic.owner);
@@ -368,6 +410,18 @@ impl Drive<'_> {
                 let at = world.now();
                 world.cancelled.lock().expect("one thread").push(Cancelled { id, at, too_late });
             }
+        });
+    }
+
+    fn brake(&mut self, is_on: bool) {
+        let Some(number) = self.one_that_runs() else { return };
+        let node = &self.nodes[number];
+        let (world, host, brakes) = (self.world.clone(), node.host.clone(), node.brakes.clone());
+        let at = host.now();
+        tokio::spawn(async move {
+            let answer = brakes.change(braking::scope(), braking::EFFECT, is_on, at, None).await;
+            host.pass().await;
+            world.note(format_args!("brake {is_on} by {}: {answer:?}", host.name));
         });
     }
 
@@ -390,6 +444,10 @@ impl Drive<'_> {
         }
         self.told_at.fill(now + Duration::from_secs(1));
         self.give_away();
+        if self.world.extras.brakes {
+            // By then every clock is past those by which a brake was put on.
+            self.after(Duration::from_secs(1), Event::Release);
+        }
         self.after(Duration::from_secs(2), Event::Check);
     }
 }

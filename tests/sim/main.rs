@@ -7,12 +7,15 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside, and `pub` is what its modules show each other")]
 
 mod arguments;
+mod braking;
 mod cells;
 mod coordination;
 mod drive;
+mod groups;
 mod host;
 mod leases;
 mod log;
+mod merging;
 mod node;
 mod oracle;
 mod provider;

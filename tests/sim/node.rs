@@ -6,7 +6,7 @@ use std::time::Duration;
 use fanfare::brakes::Brakes;
 use fanfare::clock::SharedClock;
 use fanfare::config::{self, Config};
-use fanfare::domain::{Channel, Timestamp};
+use fanfare::domain::{Channel, Gathered, Timestamp};
 use fanfare::intake::AcceptedKeys;
 use fanfare::log::SharedLog;
 use fanfare::ownership::LeaseKeeper;
@@ -23,6 +23,7 @@ use super::coordination::SimCoordination;
 use super::host::{Host, HostClock};
 use super::leases::SimLeases;
 use super::log::{SimLog, Told};
+use super::merging;
 use super::provider::SimProvider;
 use super::store::SimStore;
 use super::variant::Variant;
@@ -41,6 +42,8 @@ impl Kit {
     pub fn new() -> anyhow::Result<Self> {
         let mut config = config::defaults();
         config.log.partitions = 2;
+        // All of them: who is told of is read off the messages.
+        config.aggregation.shown_items = Gathered::ITEMS_MAX;
         config.retry.delays = [2, 4, 6, 8, 8, 8, 8, 8, 8, 8].map(Duration::from_secs).to_vec();
         config.dispatch.drain_timeout = Duration::from_secs(10);
         let provider = |name| {
@@ -63,6 +66,7 @@ impl Kit {
 pub struct Node {
     pub host: Arc<Host>,
     pub engine: Arc<Engine>,
+    pub brakes: Arc<Brakes>,
     changes: mpsc::Sender<Told>,
 }
 
@@ -84,6 +88,10 @@ impl Node {
         let mut config = kit.config.clone();
         let interval = if with_sweep { Duration::from_secs(20) } else { Duration::from_secs(86_400) };
         config.compensation.interval = interval;
+        config.aggregation.max_items = world.extras.items_max;
+        for category in config.categories.iter_mut().filter(|category| category.name == merging::CATEGORY) {
+            category.first_at_once = world.extras.first_at_once;
+        }
         let provider = |name, channel| -> SharedProvider {
             Arc::new(SimProvider { world: world.clone(), host: host.clone(), name, channels: [channel] })
         };
@@ -100,7 +108,8 @@ impl Node {
         let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
         let copies = Copies::new(0, Duration::ZERO, clock.clone(), Arc::new(LocalChanges::default()));
         let policy = Arc::new(Policy::new(&config, costs));
-        let brakes = Brakes::open(store.clone(), brake_names(&policy, &providers)).await?;
+        // A node that cannot read them does not start: this is one that could.
+        let brakes = Brakes::with(store.clone(), brake_names(&policy, &providers), world.tables().brakes(world.now()));
         let engine = Engine::start(EngineParts {
             clock: clock.clone(),
             log,
@@ -108,7 +117,7 @@ impl Node {
             coordination: SimCoordination::new(world.clone(), host.clone()),
             renderer: kit.renderer.clone(),
             policy,
-            brakes,
+            brakes: brakes.clone(),
             people: Arc::new(People::new(store.clone(), store.clone(), copies)),
             users,
             budgets: Arc::new(Budgets::new(store.clone(), 0)),
@@ -119,7 +128,7 @@ impl Node {
             config,
         })
         .await?;
-        Ok(Self { host, engine: Arc::new(engine), changes })
+        Ok(Self { host, engine: Arc::new(engine), brakes, changes })
     }
 
     /// The log tells the node of a change.

@@ -7,6 +7,7 @@ use fanfare::domain::{BLOCK_OFFSETS, Disposition, EventKind, Position, Routing, 
 use fanfare::store::{Cursors, TimerKey, timer_bucket};
 
 use super::cells::{NEVER, Quorum};
+use super::groups::Sends;
 use super::variant::Variant;
 use super::world::{Sent, World};
 
@@ -42,7 +43,7 @@ impl Verdict {
 
 /// Follows one world.
 pub struct Oracle {
-    world: Arc<World>,
+    pub(super) world: Arc<World>,
     /// All records, in the order in which they were appended.
     pub records: Vec<Position>,
     pub cancels_asked: BTreeSet<Position>,
@@ -58,7 +59,7 @@ impl Oracle {
         Self { world, records: Vec::new(), cancels_asked: BTreeSet::new(), gave_up: 0, done: BTreeSet::new() }
     }
 
-    fn story(&self, position: Position) -> Option<Story> {
+    pub(super) fn story(&self, position: Position) -> Option<Story> {
         self.world.tables().story(position, QUORUM, self.world.now())
     }
 
@@ -105,7 +106,9 @@ impl Oracle {
             TaskState::Pending { attempt } => {
                 self.has_timer(task, TimerKey::TURN, cursors) || self.has_timer(task, attempt, cursors)
             }
-            TaskState::Scheduled { attempt, .. } => self.has_timer(task, attempt, cursors),
+            TaskState::Scheduled { attempt, .. } => {
+                self.has_timer(task, attempt, cursors) || self.has_timer(task, TimerKey::HELD, cursors)
+            }
             _ => true,
         };
         // No lease can keep out what was on its way already: there the owner at the time has the task in hand, and the audit finds
@@ -130,7 +133,7 @@ impl Oracle {
     /// To be asked once the world has ended.
     pub fn verdict(&self) -> Verdict {
         let sent = self.world.sent.lock().expect("one thread").clone();
-        let mut by_task: BTreeMap<TaskId, Vec<Sent>> = BTreeMap::new();
+        let mut by_task = Sends::new();
         for one in &sent {
             by_task.entry(one.task).or_default().push(one.clone());
         }
@@ -151,11 +154,13 @@ impl Oracle {
             self.judge_sends(*task, sends, &mut verdict);
         }
         self.judge_cancellations(&sent, &mut verdict);
+        self.judge_messages(&by_task, &mut verdict);
+        self.judge_taken_out(&by_task, &mut verdict);
         verdict
     }
 
     /// An error: it was lost, and how.
-    fn judge(&self, position: Position, by_task: &BTreeMap<TaskId, Vec<Sent>>, depth: usize) -> Result<(), String> {
+    fn judge(&self, position: Position, by_task: &Sends, depth: usize) -> Result<(), String> {
         let Some(story) = self.story(position) else { return Err("it was never planned".into()) };
         let was_asked_off = self.cancels_asked.contains(&position);
         match &story.plan.disposition {
@@ -169,9 +174,13 @@ impl Oracle {
                 let judged = self.judge(of.0, by_task, depth + 1);
                 return judged.map_err(|why| format!("a duplicate of {}@{}: {why}", of.0.shard, of.0.offset));
             }
+            Disposition::Skipped(SkipReason::Expired) if self.may_expire(&story) => return Ok(()),
             Disposition::Skipped(reason) => return Err(format!("it was skipped: {reason:?}")),
-            Disposition::Merged { .. } => return Err("it was merged, which nobody asks for here".into()),
+            Disposition::Merged { into } => return self.judge_merged(&story, *into, by_task),
             Disposition::Tasks(_) => {}
+        }
+        if story.plan.is_leader() && !was_asked_off {
+            self.judge_own_message(position, by_task)?;
         }
         let taken = |ordinal: usize| by_task.contains_key(&story.plan.task_id(ordinal));
         let states = story.states();
@@ -182,6 +191,7 @@ impl Oracle {
             let ended = match state {
                 _ if taken(ordinal) => true,
                 TaskState::Cancelled => was_asked_off,
+                TaskState::Expired => self.may_expire(&story),
                 TaskState::Failed { .. } | TaskState::Unknown { .. } => true,
                 _ => false,
             };
@@ -190,6 +200,14 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// Whether it was asked for until a time that has come.
+    pub(super) fn may_expire(&self, story: &Story) -> bool {
+        // Who is gone has a clock that stands still.
+        let hosts = self.world.hosts.lock().expect("one thread");
+        let now = hosts.iter().map(|host| host.now()).max();
+        story.plan.expires_at.is_some_and(|expires_at| now.is_some_and(|now| expires_at <= now))
     }
 
     fn judge_sends(&self, task: TaskId, sends: &[Sent], verdict: &mut Verdict) {
@@ -226,7 +244,10 @@ impl Oracle {
 
     fn judge_cancellations(&self, sent: &[Sent], verdict: &mut Verdict) {
         for cancelled in self.world.cancelled.lock().expect("one thread").iter().filter(|one| one.too_late == 0) {
-            let after = |one: &&Sent| one.task.position == cancelled.id.0 && one.at > cancelled.at && !one.delayed;
+            // A leader's messages tell of others when it has left.
+            let after = |one: &&Sent| {
+                one.task.position == cancelled.id.0 && one.at > cancelled.at && !one.delayed && one.told.is_none()
+            };
             if let Some(one) = sent.iter().find(after) {
                 verdict.broken.push(format!("{cancelled:?}, and then {one:?}"));
             }

@@ -9,6 +9,7 @@ use fanfare::providers::Provider;
 use tokio::sync::oneshot;
 
 use super::host::Host;
+use super::merging;
 use super::world::{Sent, World};
 
 pub struct SimProvider {
@@ -74,7 +75,8 @@ impl SimProvider {
         let had_lease = world.tables().held_since(task.position.shard, &host.name, at).is_some();
         let mut sent = world.sent.lock().expect("one thread");
         let recognised = world.keyed_providers && sent.iter().any(|before| before.task == task);
-        sent.push(Sent { task, host: host.number, at, in_doubt, delayed, had_lease, recognised });
+        let told = merging::told(&message.parts.body);
+        sent.push(Sent { task, host: host.number, at, in_doubt, delayed, had_lease, recognised, told });
     }
 }
 

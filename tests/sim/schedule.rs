@@ -7,6 +7,7 @@ use fanfare::domain::{
     Timestamp,
 };
 
+use super::merging::Like;
 use super::rng::Rng;
 
 /// A thing that happens to the world at some time.
@@ -27,6 +28,14 @@ pub enum Incident {
     /// Coordination forgets everything.
     Flush,
     Cancel,
+    /// A request that is merged with others.
+    Like(Like),
+    /// Someone pauses or resumes a category, at any node.
+    Brake {
+        is_on: bool,
+    },
+    /// One of those that came last is cancelled: its group may be open still.
+    CancelLate,
     /// The cursors are looked at.
     Look,
 }
@@ -90,6 +99,14 @@ impl Schedule {
             incidents,
             gap_max: *rng.pick(&[0, 40, 300]).unwrap_or(&0),
         }
+    }
+}
+
+impl Schedule {
+    /// Lets more happen.
+    pub fn add(&mut self, incidents: Vec<(Duration, Incident)>) {
+        self.incidents.extend(incidents);
+        self.incidents.sort_by_key(|(at, _)| *at);
     }
 }
 

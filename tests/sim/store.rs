@@ -109,13 +109,34 @@ impl SimStore {
             Fate::Fails(arrivals) => {
                 if arrivals != [NEVER; 3] {
                     self.are_late(batch);
-                    self.world.tables().put(shard, part, batch, stamp, arrivals);
+                    self.put_some(shard, part, batch, stamp, arrivals);
                 }
                 let wait = self.world.rng().millis(1, 2000);
                 tokio::time::sleep(wait).await;
                 self.host.trouble(began, self.world.now());
                 self.world.note(format_args!("{} {shard} {part:?} fail {arrivals:?}", self.host.name));
                 Err(StoreError::Failed(format!("as the simulation wants it: {part:?}")))
+            }
+        }
+    }
+
+    /// What a write leaves that fails: all of it or, where rows depend on each other, some of the rows.
+    fn put_some(&self, shard: ShardId, part: Part, batch: &WriteBatch, stamp: u64, arrivals: Arrivals) {
+        let is_whole = !self.world.extras.merges
+            || !matches!(part, Part::Groups | Part::Plans | Part::GroupClaims)
+            || self.world.rng().chance(0.4);
+        let put = |batch: &WriteBatch| self.world.tables().put(shard, part, batch, stamp, arrivals);
+        if is_whole {
+            return put(batch);
+        }
+        for row in &batch.groups {
+            if self.world.rng().chance(0.5) {
+                put(&WriteBatch { groups: vec![row.clone()], ..WriteBatch::default() });
+            }
+        }
+        for plan in &batch.plans {
+            if self.world.rng().chance(0.5) {
+                put(&WriteBatch { plans: vec![plan.clone()], ..WriteBatch::default() });
             }
         }
     }
@@ -150,6 +171,7 @@ impl TaskLog for SimStore {
         self.host.pass().await;
         let stamp = self.host.stamp();
         batch.cursors = self.untrue_cursors(&batch).or(batch.cursors);
+        batch.timers.retain(|row| self.world.variant != Variant::HeldLost || !row.key.is_held());
         self.world.note(format_args!(
             "{} {shard} write t{} p{} e{} c{:?}",
             self.host.name,
@@ -158,8 +180,16 @@ impl TaskLog for SimStore {
             batch.events.len(),
             batch.cursors.map(|cursors| (cursors.task_block, cursors.timer_bucket)),
         ));
+        for row in &batch.groups {
+            self.world.note(format_args!("    under {}: {:?}", row.leader.offset, row.entry));
+        }
+        for plan in batch.plans.iter().filter(|plan| plan.group.is_some()) {
+            let group = plan.group.as_ref().map(|group| (group.key, group.until, group.is_first));
+            self.world.note(format_args!("    {} {:?} {group:?}", plan.position.offset, plan.disposition));
+        }
         let parts = match self.world.variant {
             Variant::EventFirst => Part::EVENTS_FIRST,
+            Variant::GroupsLast => Part::GROUPS_LAST,
             _ => Part::IN_ORDER,
         };
         for part in parts.into_iter().filter(|part| part.is_in(&batch)) {
@@ -253,11 +283,13 @@ impl BudgetRows for SimStore {
     }
 }
 
-/// Nothing is merged here.
 #[async_trait]
 impl Groups for SimStore {
     async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
-        self.read("groups", |_, _, _| vec![Vec::new(); leaders.len()]).await
+        self.read("groups", |tables, quorum, now| {
+            leaders.iter().map(|leader| tables.group(*leader, quorum, now)).collect()
+        })
+        .await
     }
 }
 
@@ -320,14 +352,35 @@ impl Suppressions for SimStore {
     }
 }
 
-/// None is ever put on here.
 #[async_trait]
 impl BrakeRows for SimStore {
     async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
-        Ok(Vec::new())
+        // A world without brakes is what it was before there were any.
+        if !self.world.extras.brakes {
+            return Ok(Vec::new());
+        }
+        self.read("brakes", |tables, quorum, now| {
+            tables.brakes.values_mut().filter_map(|cell| cell.read_and_repair(quorum, now).cloned()).collect()
+        })
+        .await
     }
 
-    async fn write_brake(&self, _: &Brake) -> Result<(), StoreError> {
-        Err(StoreError::Failed("this store keeps no brakes".to_owned()))
+    async fn write_brake(&self, brake: &Brake) -> Result<(), StoreError> {
+        self.host.pass().await;
+        let (began, stamp) = (self.world.now(), self.host.stamp());
+        let fate = self.fate();
+        let arrivals = match &fate {
+            Fate::Done => self.arrivals(),
+            Fate::Fails(arrivals) => *arrivals,
+        };
+        self.world.tables().brakes.entry(brake.scope.clone()).or_default().put(stamp, brake.clone(), arrivals);
+        match fate {
+            Fate::Done => {
+                tokio::time::sleep(second(arrivals).saturating_sub(began)).await;
+                self.host.pass().await;
+                Ok(())
+            }
+            Fate::Fails(_) => Err(StoreError::Failed("as the simulation wants it: a brake".to_owned())),
+        }
     }
 }

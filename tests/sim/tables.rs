@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use fanfare::domain::{BLOCK_OFFSETS, ClaimKey, Event, EventKind, Plan, Position, ShardId, Story, TaskId};
+use fanfare::domain::{
+    BLOCK_OFFSETS, Brake, BrakeScope, ClaimKey, Event, EventKind, Plan, PlanClaim, Position, ShardId, Story, TaskId,
+};
 use fanfare::store::{
-    Beat, ClaimRow, Cursors, DeadLetter, DeadLetterKey, LeaseRow, NodeName, TimerKey, TimerRow, WriteBatch,
+    Beat, ClaimRow, Cursors, DeadLetter, DeadLetterKey, GroupEntry, LeaseRow, NodeName, TimerKey, TimerRow, WriteBatch,
 };
 use std::sync::Arc;
 
-use super::cells::{Arrivals, NEVER, Quorum, Table};
+use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, Table};
 
 /// The ordinal of an event of a notification as a whole.
 const WHOLE: u8 = u8::MAX;
@@ -29,7 +31,10 @@ pub struct Tables {
     pub events: Table<(Position, u8, u16), Event>,
     pub timers: Table<(ShardId, TimerKey), TimerRow>,
     pub claims: Table<ClaimKey, ClaimRow>,
+    /// By leader and place.
+    pub groups: Table<(Position, u64), GroupEntry>,
     pub dead_letters: Table<DeadLetterKey, Option<DeadLetter>>,
+    pub brakes: Table<BrakeScope, Brake>,
     pub cursors: Table<ShardId, Cursors>,
     pub beats: Table<NodeName, Beat>,
     /// One copy: leases change by agreement of all replicas.
@@ -41,20 +46,31 @@ pub struct Tables {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Timers,
+    Groups,
     Plans,
     Events,
+    /// Those of groups: as long as a plan may be missing they lead to the group before.
+    GroupClaims,
     DeadLetters,
     Cursors,
 }
 
 impl Part {
-    pub const IN_ORDER: [Part; 5] = [Part::Timers, Part::Plans, Part::Events, Part::DeadLetters, Part::Cursors];
-    pub const EVENTS_FIRST: [Part; 5] = [Part::Events, Part::Timers, Part::Plans, Part::DeadLetters, Part::Cursors];
+    pub const IN_ORDER: [Part; 7] =
+        [Part::Timers, Part::Groups, Part::Plans, Part::Events, Part::GroupClaims, Part::DeadLetters, Part::Cursors];
+    pub const EVENTS_FIRST: [Part; 7] =
+        [Part::Events, Part::Timers, Part::Groups, Part::Plans, Part::GroupClaims, Part::DeadLetters, Part::Cursors];
+    pub const GROUPS_LAST: [Part; 7] =
+        [Part::Timers, Part::Plans, Part::Events, Part::GroupClaims, Part::Groups, Part::DeadLetters, Part::Cursors];
 
     pub fn is_in(self, batch: &WriteBatch) -> bool {
         match self {
             Part::Timers => !batch.timers.is_empty(),
+            Part::Groups => !batch.groups.is_empty(),
             Part::Plans => !batch.plans.is_empty(),
+            Part::GroupClaims => {
+                batch.plans.iter().any(|plan| plan.claims.iter().any(|claim| is_of_group(plan, claim)))
+            }
             Part::Events => !batch.events.is_empty(),
             Part::DeadLetters => !batch.dead_letters.is_empty() || !batch.revived.is_empty(),
             Part::Cursors => batch.cursors.is_some(),
@@ -73,14 +89,22 @@ impl Tables {
             Part::Plans => {
                 for plan in &batch.plans {
                     self.plans.entry(plan.position).or_default().put(stamp, plan.clone(), arrivals);
-                    for claim in &plan.claims {
-                        let row = ClaimRow {
-                            key: claim.key,
-                            owner: plan.position,
-                            body_hash: claim.body_hash,
-                            expires_at: claim.expires_at,
-                        };
-                        self.claims.entry(claim.key).or_default().put(stamp, row, arrivals);
+                    for claim in plan.claims.iter().filter(|claim| !is_of_group(plan, claim)) {
+                        self.claims.entry(claim.key).or_default().put(stamp, claim_row(plan, claim), arrivals);
+                    }
+                }
+            }
+            Part::Groups => {
+                for row in &batch.groups {
+                    let cell = self.groups.entry((row.leader, row.place())).or_default();
+                    cell.put(stamp, row.entry.clone(), arrivals);
+                }
+            }
+            // Of two of one key the last counts.
+            Part::GroupClaims => {
+                for plan in &batch.plans {
+                    for claim in plan.claims.iter().filter(|claim| is_of_group(plan, claim)) {
+                        self.claims.entry(claim.key).or_default().put(stamp, claim_row(plan, claim), arrivals);
                     }
                 }
             }
@@ -109,7 +133,7 @@ impl Tables {
 
     pub fn story(&self, position: Position, quorum: Quorum, now: Duration) -> Option<Story> {
         let plan = self.plans.get(&position)?.read(quorum, now)?;
-        let rows = self.events.range((position, 0, 0)..(position, WHOLE, 0));
+        let rows = self.events.range((position, 0, 0)..=(position, WHOLE, u16::MAX));
         let events = rows.filter_map(|(_, cell)| cell.read(quorum, now)).cloned().collect();
         Some(Story { plan: Plan::clone(plan), events })
     }
@@ -136,6 +160,17 @@ impl Tables {
         }
     }
 
+    /// What stands under a leader, in the order of the places.
+    pub fn group(&mut self, leader: Position, quorum: Quorum, now: Duration) -> Vec<GroupEntry> {
+        let rows = self.groups.range_mut((leader, 0)..=(leader, u64::MAX));
+        rows.filter_map(|(_, cell)| cell.read_and_repair(quorum, now)).cloned().collect()
+    }
+
+    /// The brakes as a node that starts finds them.
+    pub fn brakes(&mut self, now: Duration) -> Vec<Brake> {
+        self.brakes.values_mut().filter_map(|cell| cell.read_and_repair(QUORUMS[0], now).cloned()).collect()
+    }
+
     /// When the event was written so that every read sees it.
     pub fn event_durable_at(&self, task: TaskId, kind: EventKind) -> Duration {
         let rows = self.events.range((task.position, task.ordinal, 0)..=(task.position, task.ordinal, u16::MAX));
@@ -156,6 +191,15 @@ impl Tables {
         let own = |change: &&Change| change.row.owner == *node && !change.row.released;
         changes[..until].iter().rev().take_while(own).last().map(|change| change.at)
     }
+}
+
+fn is_of_group(plan: &Plan, claim: &PlanClaim) -> bool {
+    plan.group.as_ref().is_some_and(|group| group.key == claim.key)
+}
+
+fn claim_row(plan: &Plan, claim: &PlanClaim) -> ClaimRow {
+    let (key, owner) = (claim.key, plan.position);
+    ClaimRow { key, owner, body_hash: claim.body_hash, expires_at: claim.expires_at }
 }
 
 pub fn block_range(shard: ShardId, block: u64) -> Range<Position> {

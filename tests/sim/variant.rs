@@ -1,5 +1,6 @@
 //! Rules of the protocol that may be broken on purpose: a simulation that does not notice is worth nothing.
 
+use fanfare::dispatch::broken::GROUPS_STAY_OPEN;
 use fanfare::intake::broken::REPLAYED_IS_SKIPPED;
 use std::sync::atomic::Ordering;
 
@@ -22,10 +23,16 @@ pub enum Variant {
     TimerCursorEarly,
     /// Nothing keeps two nodes from working one shard.
     NoLease,
+    /// A group is read to be sent while others may still join it.
+    GroupOpen,
+    /// The store writes who joined after the plan that says so.
+    GroupsLast,
+    /// The store has no timers of what a brake holds.
+    HeldLost,
 }
 
 impl Variant {
-    pub const ALL: [Variant; 8] = [
+    pub const ALL: [Variant; 11] = [
         Variant::Sound,
         Variant::ReplaySkip,
         Variant::Setnx,
@@ -34,6 +41,9 @@ impl Variant {
         Variant::CursorEarly,
         Variant::TimerCursorEarly,
         Variant::NoLease,
+        Variant::GroupOpen,
+        Variant::GroupsLast,
+        Variant::HeldLost,
     ];
 
     pub fn name(self) -> &'static str {
@@ -46,6 +56,9 @@ impl Variant {
             "cursor_early",
             "timer_cursor_early",
             "no_lease",
+            "group_open",
+            "groups_last",
+            "held_lost",
         ][self as usize]
     }
 
@@ -60,5 +73,6 @@ impl Variant {
     /// Breaks what is broken inside the engine; a process runs one variant at a time.
     pub fn install(self) {
         REPLAYED_IS_SKIPPED.store(self == Variant::ReplaySkip, Ordering::SeqCst);
+        GROUPS_STAY_OPEN.store(self == Variant::GroupOpen, Ordering::SeqCst);
     }
 }

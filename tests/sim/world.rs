@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use fanfare::domain::{ClaimKey, NotificationId, Position, TaskId};
+use fanfare::domain::{Brake, ClaimKey, NotificationId, Position, TaskId};
 use rustc_hash::FxHasher;
 use tokio::time::Instant;
 
+use super::cells::{Cell, NEVER, QUORUMS};
 use super::host::Host;
 use super::log::Topics;
+use super::merging::Told;
 use super::rng::Rng;
 use super::tables::Tables;
 use super::variant::Variant;
@@ -31,6 +33,8 @@ pub struct Sent {
     pub had_lease: bool,
     /// Told from the one before by the provider, which keeps track of its keys.
     pub recognised: bool,
+    /// Of whom a merged message tells.
+    pub told: Option<Told>,
 }
 
 /// A cancellation that was answered.
@@ -41,8 +45,35 @@ pub struct Cancelled {
     pub too_late: usize,
 }
 
+fn is_on(cell: &Cell<Brake>, at: Duration) -> bool {
+    QUORUMS.iter().any(|quorum| cell.read(*quorum, at).is_some_and(|brake| brake.is_on))
+}
+
 /// Who holds a claim in coordination, and until when.
 pub type ClaimTable = BTreeMap<ClaimKey, (Position, Duration)>;
+
+/// What some worlds have and others do not.
+#[derive(Debug, Clone, Copy)]
+pub struct Extras {
+    /// Some requests are merged.
+    pub merges: bool,
+    /// So many close a group.
+    pub items_max: Option<u32>,
+    pub first_at_once: bool,
+    /// A category is paused now and then.
+    pub brakes: bool,
+}
+
+impl Extras {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            merges: rng.chance(0.5),
+            items_max: rng.chance(0.4).then(|| rng.between(2, 4) as u32),
+            first_at_once: rng.chance(0.2),
+            brakes: rng.chance(0.3),
+        }
+    }
+}
 
 pub struct World {
     pub variant: Variant,
@@ -53,6 +84,8 @@ pub struct World {
     pub outages: Mutex<BTreeMap<Option<usize>, Duration>>,
     /// Whether providers tell repeats by the task's id.
     pub keyed_providers: bool,
+    /// What of the newer things happens here. Drawn apart, so that a world without them is what it was before.
+    pub extras: Extras,
     pub tables: Mutex<Tables>,
     pub topics: Topics,
     pub claims: Mutex<ClaimTable>,
@@ -64,6 +97,8 @@ pub struct World {
     /// Broken promises that were seen while the world ran.
     pub broken: Mutex<Vec<String>>,
     rng: Mutex<Rng>,
+    /// For [`Extras`] alone.
+    extra_rng: Mutex<Rng>,
     trace: Mutex<Trace>,
 }
 
@@ -84,12 +119,14 @@ impl Write for Trace {
 impl World {
     pub fn new(seed: u64, variant: Variant, is_printed: bool) -> Self {
         let mut rng = Rng::new(seed);
+        let mut extra_rng = Rng::new(!seed);
         Self {
             variant,
             start: Instant::now(),
             is_rough: AtomicBool::new(true),
             outages: Mutex::default(),
             keyed_providers: rng.chance(0.3) && !variant.is_broken(),
+            extras: Extras::draw(&mut extra_rng),
             tables: Mutex::default(),
             topics: Topics::default(),
             claims: Mutex::default(),
@@ -99,6 +136,7 @@ impl World {
             hosts: Mutex::default(),
             broken: Mutex::default(),
             rng: Mutex::new(rng),
+            extra_rng: Mutex::new(extra_rng),
             trace: Mutex::new(Trace { hasher: FxHasher::default(), is_printed, events: 0 }),
         }
     }
@@ -109,6 +147,10 @@ impl World {
 
     pub fn rng(&self) -> MutexGuard<'_, Rng> {
         self.rng.lock().expect("one thread")
+    }
+
+    pub fn extra_rng(&self) -> MutexGuard<'_, Rng> {
+        self.extra_rng.lock().expect("one thread")
     }
 
     pub fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -128,6 +170,13 @@ impl World {
     pub fn is_cut_off(&self, host: usize) -> bool {
         let (now, outages) = (self.now(), self.outages.lock().expect("one thread"));
         [None, Some(host)].iter().any(|who| outages.get(who).is_some_and(|until| now < *until))
+    }
+
+    /// Whether a brake is on, or will be once every write has arrived.
+    pub fn is_braked(&self) -> bool {
+        let tables = self.tables();
+        let in_the_end = NEVER - Duration::from_nanos(1);
+        tables.brakes.values().any(|cell| [in_the_end, self.now()].iter().any(|at| is_on(cell, *at)))
     }
 
     pub fn note(&self, what: fmt::Arguments<'_>) {

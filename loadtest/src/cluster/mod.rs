@@ -18,10 +18,11 @@ use crate::args;
 use crate::certain::{Load, RunningLoad};
 use crate::channel::Channel;
 use crate::clock::now_us;
-use crate::engine::{Options, Shape};
+use crate::engine::{Merge, Options, Shape};
+use crate::merged::Merged;
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
-use crate::settle::settle;
+use crate::settle::{settle, settle_items};
 use nodes::Nodes;
 pub(crate) use place::{Place, Ready};
 use report::{Report, Steady};
@@ -70,6 +71,13 @@ pub(crate) struct ClusterArgs {
     /// Time that each delivery takes at the mock.
     #[arg(long, default_value = "0ms")]
     pub(crate) latency: String,
+    /// Ask to have notifications merged, by so many keys of as many users in turn. What the messages stand for must then be what
+    /// was accepted, each message counted once however often it came.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) merge: Option<u64>,
+    /// From the first notification of a merged message until it is sent; a whole number of seconds.
+    #[arg(long, default_value = "5s", value_parser = args::duration)]
+    pub(crate) window: Duration,
     /// How long to wait for deliveries at the end.
     #[arg(long, default_value = "180s", value_parser = args::duration)]
     pub(crate) drain_timeout: Duration,
@@ -122,6 +130,9 @@ impl ClusterArgs {
         if self.honour_ids {
             options.push("--honour-ids");
         }
+        if self.merge.is_some() {
+            options.push("--count-items");
+        }
         let run = now_us();
         let Ready { mock, listen, mut nodes } = self.place.prepare(directory, run, &options).await?;
         nodes.start_all().await?;
@@ -129,9 +140,9 @@ impl ClusterArgs {
             channel: Channel::Webhook,
             target: format!("http://{}/hook", listen.http),
             priority: "normal".into(),
-            users: None,
+            users: self.merge,
             template: None,
-            merge: None,
+            merge: self.merge.map(|keys| Merge { keys, window_seconds: self.window.as_secs() }),
             stamp_in_text: false,
             run,
         });
@@ -158,10 +169,15 @@ impl Test<'_> {
         };
         let rounds = self.faults(&mut progress).await?;
         let tally = self.load.finish().await?;
-        let settlement = settle(&self.mock, &tally.accepted, self.args.drain_timeout, &mut progress).await?;
+        let (accepted, wait_max) = (&tally.accepted, self.args.drain_timeout);
+        let settlement = match self.args.merge {
+            None => settle(&self.mock, accepted, wait_max, &mut progress).await?,
+            Some(_) => settle_items(&self.mock, accepted.len(), wait_max + self.args.window, &mut progress).await?,
+        };
         let processor_time = self.nodes.processor_time().saturating_sub(before);
         self.nodes.terminate_all().await?;
-        let total = self.mock.stats().await?.total();
+        let stats = self.mock.stats().await?;
+        let total = stats.total();
         Ok(Report {
             fault: self.args.fault,
             nodes: self.args.place.nodes,
@@ -174,6 +190,7 @@ impl Test<'_> {
             latest_ms: settlement.stats.latency.map_or(0.0, |latency| latency.max_us as f64 / 1000.0),
             duplicates: total.duplicates,
             deduplicated: total.deduplicated,
+            merged: self.args.merge.map(|_| Merged::of(&stats)),
             processor_ms_per_thousand: (self.args.fault == Fault::None)
                 .then(|| processor_time.as_secs_f64() * 1e6 / tally.accepted.len().max(1) as f64),
             steady,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::Fault;
+use crate::merged::Merged;
 use crate::text::millis;
 
 /// One fault, and what came of it. Times are in milliseconds.
@@ -48,6 +49,7 @@ pub(super) struct Report {
     pub(super) duplicates: u64,
     /// Repeated, but recognized by a mock that honours ids.
     pub(super) deduplicated: u64,
+    pub(super) merged: Option<Merged>,
     /// Of all engines together, without the API; only where no node was ended.
     pub(super) processor_ms_per_thousand: Option<f64>,
     /// With `--fault none`.
@@ -67,8 +69,12 @@ pub(super) struct Steady {
 const DUPLICATES_MAX: f64 = 0.001;
 
 impl Report {
+    fn told_twice(&self) -> u64 {
+        self.merged.as_ref().map_or(0, |merged| merged.told_twice(self.accepted + self.unresolved))
+    }
+
     pub(super) fn holds(&self) -> bool {
-        self.lost == 0 && self.duplicates as f64 <= self.accepted as f64 * DUPLICATES_MAX
+        self.lost == 0 && self.told_twice() == 0 && self.duplicates as f64 <= self.accepted as f64 * DUPLICATES_MAX
     }
 }
 
@@ -107,6 +113,10 @@ impl fmt::Display for Report {
         }
         if let Some(cost) = self.processor_ms_per_thousand {
             writeln!(f, "processor    {cost:.1} ms per 1,000 notifications, all engines")?;
+        }
+        if let Some(merged) = &self.merged {
+            writeln!(f, "merged       {merged}")?;
+            writeln!(f, "told twice   {}", self.told_twice())?;
         }
         writeln!(f, "duplicates   {} ({} recognized)", self.duplicates, self.deduplicated)?;
         writeln!(f, "lost         {} {}", self.lost, self.lost_ids.join(" "))

@@ -17,12 +17,13 @@ use crate::args;
 use crate::certain::{Load, RunningLoad};
 use crate::channel::Channel;
 use crate::clock::now_us;
-use crate::engine::{EngineCommand, EngineProcess, Options, Shape};
+use crate::engine::{EngineCommand, EngineProcess, Merge, Options, Shape};
 use crate::http_client::{Server, Url};
+use crate::merged::Merged;
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
 use crate::random::Dice;
-use crate::settle::settle;
+use crate::settle::{settle, settle_items};
 use report::{Report, Round};
 use watch::{DeliveryWatch, first_delivery};
 
@@ -31,6 +32,9 @@ const END_MAX: Duration = Duration::from_secs(60);
 
 /// How long a request may be refused while the engine is up.
 const REFUSED_MAX: Duration = Duration::from_secs(30);
+
+/// The shortest window that can be asked for.
+const MERGE_WINDOW_MIN: Duration = Duration::from_secs(1);
 
 /// What the mock still has in its sockets when the engine is dead, it has counted after this.
 const ECHO: Duration = Duration::from_millis(100);
@@ -89,6 +93,14 @@ pub(crate) struct CrashArgs {
     /// The longest from a provider's answer to its record on the disk: group commit (5 ms) and one fsync.
     #[arg(long, default_value = "20ms", value_parser = args::duration)]
     pub(crate) flush: Duration,
+    /// Ask to have notifications merged, by so many keys of as many users in turn; webhooks only. What the messages stand for must
+    /// then be what was accepted, each message counted once however often it came. A mock that runs already must have been started
+    /// with `--count-items`.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) merge: Option<u64>,
+    /// From the first notification of a merged message until it is sent; a whole number of seconds.
+    #[arg(long, default_value = "5s", value_parser = args::duration)]
+    pub(crate) window: Duration,
     /// How long to wait for deliveries at the end.
     #[arg(long, default_value = "120s", value_parser = args::duration)]
     pub(crate) drain_timeout: Duration,
@@ -157,9 +169,23 @@ impl CrashArgs {
 
     async fn measure(&self, directory: &std::path::Path) -> Result<Report> {
         ensure!(self.run_min <= self.run_max, "`--run-min` is above `--run-max`");
+        ensure!(
+            self.merge.is_none() || self.channel == Channels::Webhook,
+            "the mock counts what webhooks stand for: with `--merge` goes `--channel webhook`"
+        );
+        ensure!(
+            self.merge.is_none() || (MERGE_WINDOW_MIN..=watch::FIRST_MAX / 2).contains(&self.window),
+            "`--window` is to be from {MERGE_WINDOW_MIN:?} to {:?}: after each restart a delivery is waited for",
+            watch::FIRST_MAX / 2
+        );
         let mock = Arc::new(self.start_mock().await?);
         mock.reset().await?;
-        let listen = mock.stats().await?.listen;
+        let stats = mock.stats().await?;
+        ensure!(
+            self.merge.is_none() || stats.items.is_some(),
+            "the mock does not count items: start it with `--count-items`"
+        );
+        let listen = stats.listen;
         let server = Server::new(&self.url, Some(&self.key))?;
         let config = self.config.as_deref();
         let engine = EngineCommand::new(&self.binary, config, directory, &self.url, &server, &listen.smtp)?;
@@ -169,9 +195,9 @@ impl CrashArgs {
                 channel: *channel,
                 target: format!("http://{}/hook", listen.http),
                 priority: "normal".into(),
-                users: None,
+                users: self.merge,
                 template: None,
-                merge: None,
+                merge: self.merge.map(|keys| Merge { keys, window_seconds: self.window.as_secs() }),
                 stamp_in_text: false,
                 run,
             })
@@ -194,6 +220,9 @@ impl CrashArgs {
         options.extend(["--latency", &self.latency]);
         if self.honour_ids {
             options.push("--honour-ids");
+        }
+        if self.merge.is_some() {
+            options.push("--count-items");
         }
         MockHandle::attach_or_start(self.mock.as_ref(), &options).await
     }
@@ -221,11 +250,16 @@ impl Test<'_> {
         }
 
         let tally = self.load.finish().await?;
-        let settlement = settle(&self.mock, &tally.accepted, self.args.drain_timeout, &mut progress).await?;
+        let (accepted, wait_max) = (&tally.accepted, self.args.drain_timeout);
+        let settlement = match self.args.merge {
+            None => settle(&self.mock, accepted, wait_max, &mut progress).await?,
+            Some(_) => settle_items(&self.mock, accepted.len(), wait_max + self.args.window, &mut progress).await?,
+        };
         let (status, _) = engine.terminate(END_MAX).await?;
         ensure!(status.success(), "the engine ended with {status} after SIGTERM");
         // The last SIGTERM could bring duplicates too.
-        let total = self.mock.stats().await?.total();
+        let stats = self.mock.stats().await?;
+        let total = stats.total();
         marks.push(total.duplicates);
         for (round, pair) in rounds.iter_mut().zip(marks.windows(2)) {
             round.duplicates = pair[1] - pair[0];
@@ -243,6 +277,7 @@ impl Test<'_> {
             duplicates: total.duplicates,
             unprovoked: marks.first().copied().unwrap_or_default(),
             deduplicated: total.deduplicated,
+            merged: self.args.merge.map(|_| Merged::of(&stats)),
             rounds,
         })
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::merged::Merged;
 use crate::text::millis;
 
 /// One round: a signal, and what came after it.
@@ -39,13 +40,24 @@ pub(super) struct Report {
     pub(super) unprovoked: u64,
     /// Repeated, but recognized by a mock that honours ids.
     pub(super) deduplicated: u64,
+    pub(super) merged: Option<Merged>,
     pub(super) rounds: Vec<Round>,
 }
 
 impl Report {
     /// What was to be shown holds: nothing lost, nothing repeated that cannot be explained.
     pub(super) fn holds(&self) -> bool {
-        self.lost == 0 && self.unprovoked == 0 && self.rounds.iter().all(|round| round.duplicates <= round.bound)
+        self.lost == 0
+            && self.told_twice() == 0
+            && self.unprovoked == 0
+            && self.rounds.iter().all(|round| round.duplicates <= round.bound)
+    }
+}
+
+impl Report {
+    /// A request that was never answered may have been accepted.
+    fn told_twice(&self) -> u64 {
+        self.merged.as_ref().map_or(0, |merged| merged.told_twice(self.accepted + self.unresolved))
     }
 }
 
@@ -76,6 +88,10 @@ impl fmt::Display for Report {
         for id in &self.lost_ids {
             writeln!(f, "             {id}")?;
         }
+        if let Some(merged) = &self.merged {
+            writeln!(f, "merged       {merged}")?;
+            writeln!(f, "told twice   {}", self.told_twice())?;
+        }
         let per_round = self.duplicates as f64 / self.rounds.len().max(1) as f64;
         write!(f, "duplicates   {} ({per_round:.1} a round)", self.duplicates)?;
         if self.deduplicated > 0 {
@@ -97,6 +113,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mock::Stats;
 
     fn report(lost: u64, duplicates: u64) -> Report {
         let round = Round { ran_ms: 1.0, drain_ms: None, bound: 10, duplicates, ready_ms: 1.0, first_delivery_ms: 2.0 };
@@ -110,8 +127,21 @@ mod tests {
             duplicates,
             unprovoked: 0,
             deduplicated: 0,
+            merged: None,
             rounds: vec![round],
         }
+    }
+
+    #[test]
+    fn merged_messages_tell_of_each_once() {
+        let told = |items, unresolved| {
+            let stats = Stats { items: Some(items), ..Stats::default() };
+            Report { merged: Some(Merged::of(&stats)), unresolved, ..report(0, 1) }
+        };
+        assert!(told(5, 0).holds());
+        assert!(!told(6, 0).holds());
+        assert!(told(6, 1).holds());
+        assert!(told(6, 0).to_string().contains("told twice   1"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// How long a restarted engine may take to deliver anything.
-const FIRST_MAX: Duration = Duration::from_secs(60);
+pub(super) const FIRST_MAX: Duration = Duration::from_secs(60);
 
 /// Keeps the count of deliveries over the last second.
 pub(super) struct DeliveryWatch {

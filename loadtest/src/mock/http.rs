@@ -94,12 +94,13 @@ async fn deliver(mock: &Mock, request: Request<Incoming>) -> Result<Answer, Hang
             if let Some(lateness) = &mock.lateness {
                 lateness.record(&body);
             }
-            if let Some(items) = &mock.items {
-                items.record(&body);
-            }
             let id = head.headers.get(WEBHOOK_ID).map(HeaderValue::as_bytes);
-            if mock.take_webhook(id).await == Taken::Full {
+            let taken = mock.take_webhook(id).await;
+            if taken == Taken::Full {
                 return Ok(text(StatusCode::INSUFFICIENT_STORAGE, "the mock holds as many ids as it can\n"));
+            }
+            if let Some(items) = &mock.items {
+                items.record(&body, taken != Taken::Counted);
             }
         }
         _ => {}

@@ -85,6 +85,7 @@ impl Mock {
             smtp: self.smtp.stats(),
             latency: self.lateness.as_ref().map(Lateness::stats),
             items: self.items.as_ref().map(Items::sum),
+            items_repeated: self.items.as_ref().map_or(0, Items::repeated),
             behaviour: self.temper.current(),
             listen: self.listen.clone(),
         }
@@ -117,7 +118,7 @@ impl Mock {
     }
 
     async fn journal(&self, kind: &str, id: Option<&[u8]>, taken: Taken) {
-        if let (Some(journal), Some(id), Taken::Counted) = (&self.journal, id, taken) {
+        if let (Some(journal), Some(id), Taken::Counted | Taken::Repeated) = (&self.journal, id, taken) {
             journal.append(kind, id).await;
         }
     }

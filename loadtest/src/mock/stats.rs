@@ -11,8 +11,11 @@ pub(crate) struct Stats {
     pub(crate) smtp: ChannelStats,
     /// From the time stamped into the message to its receipt; only with `--latency-from-body`.
     pub(crate) latency: Option<LatencyStats>,
-    /// How many notifications the webhooks taken stand for; only with `--count-items`.
+    /// How many notifications the webhooks taken stand for, each id counted once; only with `--count-items`.
     pub(crate) items: Option<u64>,
+    /// The same of messages whose id had been taken before: they say once more what was said.
+    #[serde(default)]
+    pub(crate) items_repeated: u64,
     pub(crate) behaviour: Behaviour,
     pub(crate) listen: Listen,
 }

@@ -32,6 +32,8 @@ pub(super) struct Tally {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
     Counted,
+    /// Seen before, and counted once more.
+    Repeated,
     /// Seen before, and repeats are honoured.
     Deduplicated,
     /// The table of ids is full: refuse the delivery.
@@ -61,6 +63,7 @@ impl Tally {
 
     /// Counts a delivery that is taken.
     pub(super) fn take(&self, id: Option<&[u8]>, honour_ids: bool) -> Taken {
+        let mut taken = Taken::Counted;
         match id.map(|id| self.ids.add(id)) {
             Some(None) => return Taken::Full,
             Some(Some(1)) => {}
@@ -70,6 +73,7 @@ impl Tally {
             }
             Some(Some(_)) => {
                 self.duplicates.fetch_add(1, Relaxed);
+                taken = Taken::Repeated;
             }
             None => {
                 self.without_id.fetch_add(1, Relaxed);
@@ -79,7 +83,7 @@ impl Tally {
         self.first_at_ms.fetch_min(now_ms, Relaxed);
         self.last_at_ms.fetch_max(now_ms, Relaxed);
         self.accepted.fetch_add(1, Relaxed);
-        Taken::Counted
+        taken
     }
 
     pub(super) fn stats(&self) -> ChannelStats {
@@ -206,7 +210,7 @@ mod tests {
     fn a_repeated_id_is_a_duplicate_unless_ids_are_honoured() {
         let tally = Tally::new();
         assert_eq!(tally.take(Some(b"tsk_a"), false), Taken::Counted);
-        assert_eq!(tally.take(Some(b"tsk_a"), false), Taken::Counted);
+        assert_eq!(tally.take(Some(b"tsk_a"), false), Taken::Repeated);
         assert_eq!(tally.take(Some(b"tsk_a"), true), Taken::Deduplicated);
         assert_eq!(tally.take(None, true), Taken::Counted);
         let stats = tally.stats();

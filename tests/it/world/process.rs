@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,12 +36,15 @@ impl Process {
     pub async fn start_at(place: &Place) -> Self {
         match place {
             Place::Services(spot) => Self::start(spot, 1).await,
-            Place::Embedded(dir) => {
-                let data_dir = dir.path().join("data");
-                let head = |address| format!("[http]\nlisten = \"{address}\"\n[log]\npartitions = 1\n");
-                let tail = format!("[store.embedded]\ndata_dir = \"{}\"\n", data_dir.display());
-                Self::serve(|address| head(address) + &tail).await
-            }
+            Place::Embedded(dir) => Self::serve(|address| embedded(dir.path(), address)).await,
+        }
+    }
+
+    /// The same, and it sends webhooks wherever it is.
+    pub async fn start_with_hooks(place: &Place) -> Self {
+        match place {
+            Place::Services(spot) => Self::start(spot, 1).await,
+            Place::Embedded(dir) => Self::serve(|address| embedded(dir.path(), address) + HOOKS).await,
         }
     }
 
@@ -145,6 +149,15 @@ impl Drop for Process {
     }
 }
 
+const HOOKS: &str = "[security]\nallow_private_addresses = true\n\
+                     [[providers]]\nname = \"hooks\"\nkind = \"webhook\"\ntimeout = \"1s\"\n";
+
+fn embedded(dir: &Path, address: SocketAddr) -> String {
+    let data_dir = dir.join("data");
+    let data_dir = data_dir.display();
+    format!("[http]\nlisten = \"{address}\"\n[log]\npartitions = 1\n[store.embedded]\ndata_dir = \"{data_dir}\"\n")
+}
+
 fn configuration(spot: &Spot, partitions: u16, address: SocketAddr) -> String {
     let (services, name, generation) = (spot.services, &spot.name, spot.generation);
     format!(
@@ -172,13 +185,7 @@ url = "redis://{redis}"
 prefix = "{name}"
 [cluster]
 lease = "{lease}s"
-[security]
-allow_private_addresses = true
-[[providers]]
-name = "hooks"
-kind = "webhook"
-timeout = "1s"
-"#,
+{HOOKS}"#,
         kafka = services.kafka,
         cql = services.cql,
         redis = services.redis,
