@@ -6,7 +6,9 @@ use bincode::{Decode, Encode};
 
 use super::v1::{self, Text, damaged};
 use super::{CodecError, plan_v2};
-use crate::domain::{self, Aggregate, ClaimKey, Gathered, Joined, NotificationRequest, Position, TimeOfDay, Timestamp};
+use crate::domain::{
+    self, Aggregate, ClaimKey, Gathered, Joined, NotificationRequest, Position, TimeOfDay, Timestamp, Told,
+};
 use crate::store::GroupEntry;
 
 /// Key, actor, window.
@@ -93,7 +95,7 @@ type JoinedRow<T> = (u64, Option<T>, Option<T>);
 pub(super) enum EntryOut<'a> {
     Joined(Vec<JoinedRow<&'a str>>),
     Left(u64),
-    Closed { count: u32, actors: Vec<&'a str>, actor_count: u32, items: Vec<&'a str> },
+    Closed { count: u32, actors: Vec<&'a str>, actor_count: u32, items: Vec<&'a str>, below: u64, also: &'a [u64] },
 }
 
 impl<'a> From<&'a GroupEntry> for EntryOut<'a> {
@@ -102,11 +104,13 @@ impl<'a> From<&'a GroupEntry> for EntryOut<'a> {
         match entry {
             GroupEntry::Joined(joined) => Self::Joined(joined.iter().map(row).collect()),
             GroupEntry::Left(offset) => Self::Left(*offset),
-            GroupEntry::Closed(gathered) => Self::Closed {
+            GroupEntry::Closed(gathered, told) => Self::Closed {
                 count: gathered.count,
                 actors: gathered.actors.iter().map(|actor| &**actor).collect(),
                 actor_count: gathered.actor_count,
                 items: gathered.items.iter().map(|item| &**item).collect(),
+                below: told.below,
+                also: &told.also,
             },
         }
     }
@@ -116,7 +120,7 @@ impl<'a> From<&'a GroupEntry> for EntryOut<'a> {
 pub(super) enum Entry {
     Joined(Vec<JoinedRow<Text>>),
     Left(u64),
-    Closed { count: u32, actors: Vec<Text>, actor_count: u32, items: Vec<Text> },
+    Closed { count: u32, actors: Vec<Text>, actor_count: u32, items: Vec<Text>, below: u64, also: Vec<u64> },
 }
 
 impl From<Entry> for GroupEntry {
@@ -125,8 +129,8 @@ impl From<Entry> for GroupEntry {
         match entry {
             Entry::Joined(rows) => Self::Joined(rows.into_iter().map(joined).collect()),
             Entry::Left(offset) => Self::Left(offset),
-            Entry::Closed { count, actors, actor_count, items } => {
-                Self::Closed(Gathered { count, actors, actor_count, items })
+            Entry::Closed { count, actors, actor_count, items, below, also } => {
+                Self::Closed(Gathered { count, actors, actor_count, items }, Told { below, also })
             }
         }
     }

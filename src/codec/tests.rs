@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::{
     Address, Aggregate, Channel, ClaimKey, Content, Decision, Device, Disposition, EventKind, Gathered, Group,
     Idempotency, Joined, NotificationId, PlanClaim, Platform, Priority, QuietChoice, QuietHours, Recipient, Routing,
-    ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec, TimeOfDay, Timestamp, Verdict,
+    ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec, TimeOfDay, Timestamp, Told, Verdict,
 };
 use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
@@ -327,7 +327,7 @@ fn what_was_first_written_of_groups_is_read_and_written_the_same() {
     let entries = [
         ("group_joined_v1.bin", GroupEntry::Joined(vec![joined.clone(), Joined { actor: None, data: None, ..joined }])),
         ("group_left_v1.bin", GroupEntry::Left(7)),
-        ("group_closed_v1.bin", GroupEntry::Closed(gathered)),
+        ("group_closed_v1.bin", GroupEntry::Closed(gathered, Told { below: 3, also: vec![5] })),
     ];
     for (name, entry) in entries {
         let golden = check_golden(name, &encode_group_entry(&entry));

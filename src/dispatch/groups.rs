@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Either, join_all, select};
 
 use super::ready::Ready;
 use super::sender::SenderContext;
-use crate::domain::{Gathered, OpenGroup, Plan, Position, ShardId};
+use crate::domain::{Gathered, OpenGroup, Plan, Position, ShardId, Told};
 use crate::ownership::{Shard, WRITE_WAIT_MAX};
 use crate::store::{GroupEntry, GroupRow, WriteBatch, closed, members};
 use crate::telemetry::HistogramMetric;
@@ -174,16 +174,21 @@ async fn write(
     let mut all = Vec::with_capacity(leaders.len());
     let mut batch = WriteBatch::default();
     let mut ends = Vec::new();
+    // What was planned is durable, with the rows of those who joined by it.
+    let planned = shard.planned();
     for (plan, entries) in leaders.iter().zip(&entries) {
         let has_left = has_left(plan, entries);
         if let Some(gathered) = closed(entries) {
             all.push(Said { gathered: gathered.clone(), has_left });
             continue;
         }
-        let gathered = Gathered::of(&members(plan, entries), context.shown_items);
+        let members = members(plan, entries);
+        let gathered = Gathered::of(&members, context.shown_items);
+        let in_doubt = members.iter().map(|one| one.offset).filter(|offset| *offset >= planned);
+        let told = Told { below: planned, also: in_doubt.collect() };
         ends.push(gathered.count);
         let until = plan.group.as_ref().map_or(plan.accepted_at, |group| group.until);
-        let entry = GroupEntry::Closed(gathered.clone());
+        let entry = GroupEntry::Closed(gathered.clone(), told);
         batch.groups.push(GroupRow { leader: plan.position, until, entry });
         all.push(Said { gathered, has_left });
     }

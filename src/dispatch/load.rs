@@ -1,6 +1,6 @@
 //! Reads the contents of handles that came without, many at a time: a read costs as much for one as for a hundred.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::sender::SenderContext;
 use super::stopped::{stops, unasked};
 use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
 use crate::outcomes::AnswerKind;
-use crate::ownership::Begin;
+use crate::ownership::{Begin, Shard};
 use crate::planning::{self, SecondLook};
 use crate::store::{TimerKey, TimerRow};
 
@@ -21,6 +21,9 @@ pub(super) const LOAD_MAX: usize = 512;
 /// last, and the handle of the last one was dropped because of it. Left out are those whose tasks have ended, and those that
 /// wait for a time or are held by a brake, which go back to the timers.
 pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Ready> {
+    let owners: BTreeMap<ShardId, Arc<Shard>> =
+        context.ownership.shards().into_iter().map(|shard| (shard.id(), shard)).collect();
+    let give_up = |ready: &Ready| give_up(owners.get(&ready.task.position.shard), ready);
     let mut stories = read(context, &handles).await;
     let (now, brakes) = (context.clock.now(), context.brakes.set());
     let mut held: BTreeSet<ShardId> = BTreeSet::new();
@@ -62,10 +65,10 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
                 } else if let Some(at) = closing.iter().position(|closing| closing.shard == ready.task.position.shard) {
                     kept_waiting[at].push(ready);
                 } else {
-                    give_up(context, &ready);
+                    give_up(&ready);
                 }
             }
-            _ => give_up(context, &ready),
+            _ => give_up(&ready),
         }
     }
     for (closing, leaders) in closing.into_iter().zip(kept_waiting) {
@@ -145,10 +148,13 @@ fn end(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Optio
     if groups::is_whole(&story.plan) { None } else { holds(story, ready, brakes, now) }
 }
 
-/// Nobody works on it any more, unless somebody else does.
-fn give_up(context: &SenderContext, ready: &Ready) {
-    if context.ownership.begin(ready.task) == Begin::Yes {
-        context.ownership.release(ready.task);
+/// Nobody works on it any more, unless somebody else does. `owner`: the shard when the handle was taken up. Where it was let go since
+/// and came back, it is another one, which has the task in hand anew.
+fn give_up(owner: Option<&Arc<Shard>>, ready: &Ready) {
+    if let Some(shard) = owner
+        && shard.begin(ready.task) == Begin::Yes
+    {
+        shard.release(ready.task);
     }
 }
 

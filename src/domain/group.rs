@@ -54,6 +54,24 @@ pub struct Joined {
     pub data: Option<Box<str>>,
 }
 
+/// Whom the message of a closed group tells of, of those who stand under its leader. One may stand there whose row was not to be
+/// seen when the group was closed: half-written by who planned it last, it was on one replica alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Of all whose offsets are below: they were planned by then.
+    pub below: u64,
+    /// Of these of the others.
+    pub also: Vec<u64>,
+}
+
+impl Told {
+    pub const EVERYBODY: Self = Self { below: u64::MAX, also: Vec::new() };
+
+    pub fn has(&self, offset: u64) -> bool {
+        offset < self.below || self.also.contains(&offset)
+    }
+}
+
 /// What a merged message says besides its leader's own data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gathered {

@@ -34,7 +34,7 @@ pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use device::{DEVICE_IDLE_MAX, Device, Platform};
 pub use event::{Event, EventKind};
-pub use group::{Aggregate, Gathered, Group, Joined, OpenGroup};
+pub use group::{Aggregate, Gathered, Group, Joined, OpenGroup, Told};
 pub use history::WHOLE;
 pub use ids::{BLOCK_OFFSETS, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
 pub use locale::canonical_locale;

@@ -6,6 +6,8 @@
 //! The order of writes is the guarantee: plans are durable before anything is handed on, and handed on before the offset is
 //! committed.
 
+mod replayed;
+
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use self::replayed::leave_to_who_cancels;
 use super::AcceptedKeys;
 use super::batch::{self, Decoded};
 use super::foreign::Reading;
@@ -26,7 +29,7 @@ use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{DispatchHandle, Ready};
-use crate::domain::{BLOCK_OFFSETS, EventKind, Plan, Position, Routing, Story, TaskId, TaskState, Timestamp};
+use crate::domain::{BLOCK_OFFSETS, Plan, Position, Routing, TaskId, Timestamp};
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
@@ -236,29 +239,6 @@ impl PartitionState {
         Ok(())
     }
 
-    /// Hands on what is open and not waiting for a timer, of what was planned before.
-    fn adopt(&self, stories: &[Story]) {
-        let arguments = &self.arguments;
-        // Who planned them may not have told others of them.
-        if let Some(deliveries) = &arguments.deliveries {
-            deliveries.tell_blocks(arguments.shard.id(), stories);
-        }
-        let now = arguments.clock.now();
-        let mut open = Vec::new();
-        for story in stories {
-            for (ordinal, state) in story.states().into_iter().enumerate() {
-                let (TaskState::Pending { attempt }, Some(spec)) = (state, story.plan.tasks().get(ordinal)) else {
-                    continue;
-                };
-                let task = story.plan.task_id(ordinal);
-                open.push(Ready::bare(task, attempt, spec.channel, spec.endpoint, now, &arguments.dispatch.room));
-            }
-        }
-        let new = arguments.shard.track(open.iter().map(|ready| ready.task), None);
-        let ready = open.into_iter().zip(new).filter_map(|(ready, new)| new.then_some(ready)).collect();
-        arguments.dispatch.hand_over(ready);
-    }
-
     /// Reads a batch, plans it, writes it, hands it on and commits it, in this order.
     async fn next_batch(&mut self) -> Result<(), ActorProcessingErr> {
         if !self.room().await {
@@ -305,7 +285,7 @@ impl PartitionState {
         if !planned_before.is_empty() {
             leave_to_who_cancels(&mut cancelled, &planned_before);
             if !super::broken::skips_replayed() {
-                self.adopt(&planned_before);
+                self.adopt_replayed(&planned_before);
             }
             // Both are in the order of the offsets.
             let is_planned =
@@ -380,28 +360,6 @@ impl PartitionState {
         Ok(Some(cancelled))
     }
 
-    /// What an earlier owner planned of the offsets from `first` to `next`: a plan is never made twice, since what it was made
-    /// from may have changed. Marks those as well that were cancelled before they were planned.
-    async fn planned_before(&self, first: u64, next: u64) -> Result<Vec<Story>, StoreError> {
-        let mut planned = Vec::new();
-        let (store, shard) = (&self.arguments.store, &self.arguments.shard);
-        let replayed = first..next.min(self.replayed_below);
-        if replayed.is_empty() {
-            return Ok(planned);
-        }
-        for block in replayed.start / BLOCK_OFFSETS..=(replayed.end - 1) / BLOCK_OFFSETS {
-            let is_replayed = |position: Position| replayed.contains(&position.offset);
-            let stories = store.block(shard.id(), block).await?;
-            planned.extend(stories.into_iter().filter(|story| is_replayed(story.plan.position)));
-            for event in store.loose_events(shard.id(), block).await? {
-                if event.kind == EventKind::Cancelled && is_replayed(event.task.position) {
-                    shard.begin_cancel(event.task.position.offset);
-                }
-            }
-        }
-        Ok(planned)
-    }
-
     /// Writes, again and again until it is durable: the partition waits, and the log keeps what comes. Whoever is to let the
     /// partition go meanwhile leaves the batch to the next owner: it was not committed.
     async fn write(&self, batch: WriteBatch) -> Result<(), ActorProcessingErr> {
@@ -452,12 +410,5 @@ impl PartitionState {
         if !timers.is_empty() {
             arguments.timers.add(arguments.shard.id(), timers);
         }
-    }
-}
-
-/// Takes out of the marks those of notifications whose tasks exist: who cancels them ends the mark.
-fn leave_to_who_cancels(marks: &mut HashSet<u64>, planned: &[Story]) {
-    for story in planned.iter().filter(|story| !story.plan.tasks().is_empty()) {
-        marks.remove(&story.plan.position.offset);
     }
 }

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::{
     Address, Channel, ClaimKey, Content, Decision, Disposition, Event, EventKind, Gathered, Joined, NotificationId,
-    Plan, PlanClaim, Position, Priority, Routing, ShardId, Source, Step, Story, TaskId, TaskSpec, Timestamp, Verdict,
-    WHOLE,
+    Plan, PlanClaim, Position, Priority, Routing, ShardId, Source, Step, Story, TaskId, TaskSpec, Timestamp, Told,
+    Verdict, WHOLE,
 };
 
 /// A place where a store is kept; each test has its own.
@@ -292,7 +292,7 @@ pub(crate) async fn what_stands_under_leaders_comes_in_order_and_of_each_alone(b
     let store = backend.open().await;
     let joined = |offset| Joined { offset, actor: Some("Alice".into()), data: Some("{}".into()) };
     let row = |leader, entry| GroupRow { leader: at(leader), until: NOON, entry };
-    let closed = GroupEntry::Closed(Gathered { count: 2, ..Gathered::default() });
+    let closed = GroupEntry::Closed(Gathered { count: 2, ..Gathered::default() }, Told { below: 7, also: vec![9] });
     let (first, later) = (GroupEntry::Joined(vec![joined(2), joined(5)]), GroupEntry::Joined(vec![joined(9)]));
     let left = GroupEntry::Left(5);
     let batch = |rows| WriteBatch { groups: rows, ..WriteBatch::default() };

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use std::collections::{BTreeMap, HashSet};
 
-use crate::domain::{Gathered, Joined, Plan, Position, Timestamp};
+use crate::domain::{Gathered, Joined, Plan, Position, Timestamp, Told};
 
 /// One row under a leader. Rows are added and never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum GroupEntry {
     Joined(Vec<Joined>),
     /// This one was taken out again. It may be the leader itself, whose tasks then tell of the others.
     Left(u64),
-    /// Nobody joins or leaves any more: from now on this is what the message says.
-    Closed(Gathered),
+    /// Nobody joins or leaves any more: from now on this is what the message says, and of whom.
+    Closed(Gathered, Told),
 }
 
 impl GroupRow {
@@ -33,7 +33,7 @@ impl GroupRow {
         match &self.entry {
             GroupEntry::Joined(joined) => joined.first().map_or(0, |one| one.offset) << 1,
             GroupEntry::Left(offset) => offset << 1 | 1,
-            GroupEntry::Closed(_) => i64::MAX as u64,
+            GroupEntry::Closed(..) => i64::MAX as u64,
         }
     }
 }
@@ -46,7 +46,7 @@ pub fn members(leader: &Plan, entries: &[GroupEntry]) -> Vec<Joined> {
         match entry {
             GroupEntry::Joined(all) => joined.extend(all.iter().map(|one| (one.offset, one.clone()))),
             GroupEntry::Left(offset) => drop(left.insert(*offset)),
-            GroupEntry::Closed(_) => {}
+            GroupEntry::Closed(..) => {}
         }
     }
     joined.into_values().filter(|one| !left.contains(&one.offset)).collect()
@@ -55,8 +55,16 @@ pub fn members(leader: &Plan, entries: &[GroupEntry]) -> Vec<Joined> {
 /// What the message says, once its group is closed.
 pub fn closed(entries: &[GroupEntry]) -> Option<&Gathered> {
     entries.iter().find_map(|entry| match entry {
-        GroupEntry::Closed(gathered) => Some(gathered),
+        GroupEntry::Closed(gathered, _) => Some(gathered),
         _ => None,
+    })
+}
+
+/// Whether the message tells, or will tell, of one who stands under its leader.
+pub fn tells_of(entries: &[GroupEntry], offset: u64) -> bool {
+    entries.iter().all(|entry| match entry {
+        GroupEntry::Closed(_, told) => told.has(offset),
+        _ => true,
     })
 }
 

@@ -43,7 +43,7 @@ pub use count::{Counted, Uncounted};
 pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
 pub use embedded::EmbeddedStore;
-pub use groups::{GroupEntry, GroupRow, Groups, closed, members};
+pub use groups::{GroupEntry, GroupRow, Groups, closed, members, tells_of};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
 pub use received::{RECEIVED_MAX, ReceivedEntry, ReceivedRow, ReceivedRows};

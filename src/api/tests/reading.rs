@@ -6,7 +6,7 @@ use super::world::{World, now, plan, position, spec};
 use crate::api::SandboxMessage;
 use crate::domain::{
     Address, Channel, ClaimKey, Decision, Disposition, Event, EventKind, Gathered, Group, NotificationId, Parts, Plan,
-    Routing, SkipReason, Step, TaskId, Timestamp, Verdict, WHOLE,
+    Routing, SkipReason, Step, TaskId, Timestamp, Told, Verdict, WHOLE,
 };
 use crate::intake::fakes::FakeLog;
 use crate::store::GroupEntry;
@@ -129,7 +129,7 @@ async fn a_merged_notification_says_into_which_and_that_one_says_how_many() {
     world.store.tell(merged, vec![Event::new(task, 1, EventKind::Cancelled, now())]);
     assert_eq!(world.get(&path).await.json()["status"], "cancelled");
     assert_eq!(aggregate().await, expected(1, false));
-    world.store.group(into.0, GroupEntry::Closed(Gathered { count: 1, ..Gathered::default() }));
+    world.store.group(into.0, GroupEntry::Closed(Gathered { count: 1, ..Gathered::default() }, Told::EVERYBODY));
     assert_eq!(aggregate().await, expected(1, true));
 }
 

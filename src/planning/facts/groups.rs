@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Facts, Shelves, Sources};
 use crate::domain::{ClaimKey, NotificationRequest, OpenGroup, Position, ShardId, Story, TaskState};
 use crate::planning::{OpenGroups, Policy, claim_keys};
-use crate::store::{GroupEntry, StoreError, closed, members};
+use crate::store::{GroupEntry, StoreError, closed, members, tells_of};
 
 /// What the shard of a batch knows of its groups.
 #[derive(Clone, Copy)]
@@ -80,7 +80,8 @@ async fn join_again(
     for (leader, entries) in claimed.chain(leaders.iter().copied().zip(&read)) {
         for entry in entries {
             if let GroupEntry::Joined(all) = entry {
-                joined.extend(all.iter().map(|one| (one.offset, leader)));
+                let told = all.iter().filter(|one| tells_of(entries, one.offset));
+                joined.extend(told.map(|one| (one.offset, leader)));
             }
         }
     }

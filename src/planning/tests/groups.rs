@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::domain::{Aggregate, Event, OpenGroup, Story};
+use crate::domain::{Aggregate, Event, Gathered, OpenGroup, Story, Told};
 use crate::planning::{ShardGroups, Shelves, Sources};
 use crate::store::{Books, Cursors, GroupEntry, GroupRow, Groups, StoreError, TaskLog, WriteBatch, closed, members};
 
@@ -170,12 +170,21 @@ impl Shard {
             let group = plan.group.as_ref().expect("it leads one");
             let entries = self.log.entries(plan.position);
             if group.until <= self.now && closed(&entries).is_none() {
-                let gathered = crate::domain::Gathered::of(&members(&plan, &entries), 10);
-                let entry = GroupEntry::Closed(gathered);
+                let gathered = Gathered::of(&members(&plan, &entries), 10);
+                let entry = GroupEntry::Closed(gathered, Told::EVERYBODY);
                 self.log.add_rows(vec![GroupRow { leader: plan.position, until: group.until, entry }]);
                 self.known.retain(|_, known| known.leader != plan.position.offset);
             }
         }
+    }
+
+    /// Closes the group of a leader, without those of these offsets and after them.
+    fn close_below(&mut self, leader: u64, below: u64) {
+        let plan = self.log.plans()[&leader].clone();
+        let all = members(&plan, &self.log.entries(plan.position));
+        let seen: Vec<_> = all.into_iter().filter(|one| one.offset < below).collect();
+        let entry = GroupEntry::Closed(Gathered::of(&seen, 10), Told { below, also: Vec::new() });
+        self.log.add_rows(vec![GroupRow { leader: plan.position, until: self.now, entry }]);
     }
 
     /// The process ends while it writes a batch; the next one plans again what is not there.
@@ -317,6 +326,17 @@ fn only_the_data_of_the_first_are_kept_and_all_actors_are() {
     let [GroupEntry::Joined(joined)] = &entries[..] else { panic!("one row: {entries:?}") };
     let kept: Vec<_> = joined.iter().map(|one| (one.actor.as_deref(), one.data.is_some())).collect();
     assert_eq!(kept, [(Some("y"), true), (Some("z"), false)]);
+}
+
+#[test]
+fn one_who_stands_under_a_leader_that_was_closed_unseen_leads_a_message_of_its_own() {
+    let mut shard = Shard::new(|_| ());
+    shard.plan(vec![like("a", "x"), like("a", "y")]);
+    let batch = shard.end_in(vec![like("a", "z")], Written::Joined);
+    shard.close_below(0, 2);
+    shard.plan_again(batch, 1);
+    let plans: Vec<_> = shard.log.plans().into_values().map(Arc::new).collect();
+    assert_eq!(fates(&plans), ["sent", "merged into 0", "sent"]);
 }
 
 /// What may happen to a shard.
