@@ -5,7 +5,7 @@ use super::{ClaimKey, Disposition, Plan, Timestamp};
 /// What a request says about merging.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregate {
-    /// What is merged with each other, within a user and a category.
+    /// What is merged with each other, within a user, a category and a template.
     pub key: Box<str>,
     /// Who did it; counted once, however often they did.
     pub actor: Option<Box<str>>,

@@ -241,7 +241,9 @@ impl PartitionState {
 
     /// Reads a batch, plans it, writes it, hands it on and commits it, in this order.
     async fn next_batch(&mut self) -> Result<(), ActorProcessingErr> {
-        if !self.room().await {
+        // A batch that was begun and could not be written is owed: who closes a group waits for it, and the backlog may be full of
+        // them.
+        if !self.arguments.shard.owes_batch() && !self.room().await {
             return Ok(());
         }
         let Some(records) = self.read().await? else { return Ok(()) };

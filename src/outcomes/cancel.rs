@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::deliveries::Deliveries;
 use super::finish::Finisher;
+use super::leave::Leaving;
 use crate::clock::SharedClock;
 use crate::dispatch::{DispatchHandle, Ready};
 use crate::domain::{
@@ -45,8 +46,8 @@ pub struct Cancellations {
     ended: Notify,
 }
 
-/// The longest a cancellation waits for a send that is under way.
-const SEND_WAIT_MAX: Duration = Duration::from_secs(15);
+/// The longest a cancellation waits for a send, or a batch, that is under way.
+pub(super) const SEND_WAIT_MAX: Duration = Duration::from_secs(15);
 /// The pause before the store is asked again.
 const READ_PAUSE: Duration = Duration::from_secs(1);
 
@@ -121,14 +122,17 @@ impl Cancellations {
             self.cancel_unplanned(id).await?;
             return Ok(None);
         };
-        if let Some(left) = self.leave(&story, shard).await? {
-            return Ok(Some(left));
-        }
+        let alone = match self.leave(&story, shard).await? {
+            Leaving::Done(cancellation) => return Ok(Some(cancellation)),
+            Leaving::Alone(alone) => alone,
+        };
         let stopped = self.stop(&story, shard, held).await?;
         if let Some(group) = story.plan.group.as_ref().filter(|_| matches!(stopped, Cancellation::Cancelled { .. })) {
             // Its rows say that it is over.
             shard.end_group(group.key, offset);
         }
+        // Until its rows say that it is over nobody may forget that it is closed.
+        drop(alone);
         Ok(Some(stopped))
     }
 

@@ -3,9 +3,13 @@
 //! A leader that leaves keeps its tasks: they tell of the others. Only the last one to leave ends them. Once the group is closed
 //! its message is one thing, and nothing of it is taken back alone.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use super::cancel::{Cancellation, Cancellations};
+use futures_util::future::{Either, select};
+use tokio::sync::MutexGuard;
+
+use super::cancel::{Cancellation, Cancellations, SEND_WAIT_MAX};
 use crate::domain::{Disposition, Event, EventKind, Joined, OpenGroup, Plan, Position, Story, TaskId, WHOLE};
 use crate::ownership::Shard;
 use crate::store::{BookColumn, GroupEntry, GroupRow, StoreError, WriteBatch, closed, members};
@@ -13,14 +17,30 @@ use crate::store::{BookColumn, GroupEntry, GroupRow, StoreError, WriteBatch, clo
 /// All of it is stopped: it has no tasks of its own, or others need them.
 const LEFT: Cancellation = Cancellation::Cancelled { stopped: 0, too_late: 0 };
 
+/// What leaving a group came to.
+pub(super) enum Leaving<'a> {
+    Done(Cancellation),
+    /// It is in no group with others, and its tasks are its own. If it leads a group, nobody joins as long as this is held.
+    Alone(Option<MutexGuard<'a, ()>>),
+}
+
 impl Cancellations {
-    /// `None`: it is in no group with others, and its tasks are its own.
-    pub(super) async fn leave(&self, story: &Story, shard: &Arc<Shard>) -> Result<Option<Cancellation>, StoreError> {
+    pub(super) async fn leave<'a>(&self, story: &Story, shard: &'a Arc<Shard>) -> Result<Leaving<'a>, StoreError> {
         match &story.plan.disposition {
-            Disposition::Merged { .. } if story.has_left() => Ok(Some(LEFT)),
-            Disposition::Merged { into } => self.leave_leader(story, *into, shard).await.map(Some),
+            Disposition::Merged { .. } if story.has_left() => Ok(Leaving::Done(LEFT)),
+            Disposition::Merged { into } => self.leave_leader(story, *into, shard).await.map(Leaving::Done),
             _ if story.plan.is_leader() => self.leave_others(&story.plan, shard).await,
-            _ => Ok(None),
+            _ => Ok(Leaving::Alone(None)),
+        }
+    }
+
+    /// Waits, but not for ever: the batch under way may be one that cannot be written for a long time.
+    async fn in_time<T>(&self, wait: impl Future<Output = T>) -> Result<T, StoreError> {
+        match select(pin!(wait), self.clock.sleep(SEND_WAIT_MAX)).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(_) => Err(StoreError::Failed(
+                "the batch under way cannot be written, and others may join by it: try again".into(),
+            )),
         }
     }
 
@@ -31,7 +51,7 @@ impl Cancellations {
         into: Position,
         shard: &Arc<Shard>,
     ) -> Result<Cancellation, StoreError> {
-        let _alone = shard.changing_groups().await;
+        let _alone = self.in_time(shard.changing_groups()).await?;
         let Some(leader) = self.store.stories(&[into]).await?.pop().flatten() else {
             return Ok(Cancellation::TooLate { too_late: 1 });
         };
@@ -44,7 +64,7 @@ impl Cancellations {
         let mut ends = is_last(&entries);
         if ends {
             // Somebody may be joining; whoever comes later than the batch under way leads a group of its own.
-            self.keep_others_out(&leader.plan, shard).await;
+            self.keep_others_out(&leader.plan, shard).await?;
             entries = self.entries(&leader.plan).await?;
             ends = is_last(&entries);
             if !ends {
@@ -76,10 +96,10 @@ impl Cancellations {
         Ok(LEFT)
     }
 
-    /// A leader leaves those who joined it. `None`: there are none, and from now on there will be none.
-    async fn leave_others(&self, plan: &Plan, shard: &Arc<Shard>) -> Result<Option<Cancellation>, StoreError> {
-        let _alone = shard.changing_groups().await;
-        self.keep_others_out(plan, shard).await;
+    /// A leader leaves those who joined it.
+    async fn leave_others<'a>(&self, plan: &Plan, shard: &'a Arc<Shard>) -> Result<Leaving<'a>, StoreError> {
+        let alone = self.in_time(shard.changing_groups()).await?;
+        self.keep_others_out(plan, shard).await?;
         let entries = self.entries(plan).await?;
         let offset = plan.position.offset;
         let has_left = entries.contains(&GroupEntry::Left(offset));
@@ -87,24 +107,24 @@ impl Cancellations {
         let others = all.iter().filter(|one| one.offset != offset).count();
         if let Some(gathered) = closed(&entries) {
             return Ok(match () {
-                () if has_left => Some(LEFT),
-                () if gathered.count > 1 => Some(Cancellation::TooLate { too_late: plan.tasks().len() }),
-                () => None,
+                () if has_left => Leaving::Done(LEFT),
+                () if gathered.count > 1 => Leaving::Done(Cancellation::TooLate { too_late: plan.tasks().len() }),
+                () => Leaving::Alone(Some(alone)),
             });
         }
         if others == 0 {
-            return Ok(has_left.then_some(LEFT));
+            return Ok(if has_left { Leaving::Done(LEFT) } else { Leaving::Alone(Some(alone)) });
         }
         reopen(plan, shard);
         if has_left {
-            return Ok(Some(LEFT));
+            return Ok(Leaving::Done(LEFT));
         }
         let Some(_writing) = self.ownership.may_write(shard, &*self.clock) else {
-            return Ok(Some(Cancellation::NotOurs));
+            return Ok(Leaving::Done(Cancellation::NotOurs));
         };
         let batch = WriteBatch { groups: vec![left(plan, offset)], ..WriteBatch::default() };
         self.store.write(shard.id(), batch).await?;
-        Ok(Some(LEFT))
+        Ok(Leaving::Done(LEFT))
     }
 
     async fn entries(&self, leader: &Plan) -> Result<Vec<GroupEntry>, StoreError> {
@@ -112,11 +132,12 @@ impl Cancellations {
     }
 
     /// Nobody joins the leader any more; who is about to has done so.
-    async fn keep_others_out(&self, leader: &Plan, shard: &Shard) {
+    async fn keep_others_out(&self, leader: &Plan, shard: &Shard) -> Result<(), StoreError> {
         if let Some((key, open)) = leader.opens() {
             shard.close_group(key, OpenGroup { is_closed: true, ..open });
         }
-        shard.until_batch_planned().await;
+        let planned = self.in_time(shard.until_batch_planned()).await;
+        planned.inspect_err(|_| reopen(leader, shard))
     }
 }
 

@@ -109,6 +109,12 @@ impl Shard {
         self.groups.count.set(known.len() as f64);
     }
 
+    /// Whether a batch was begun that is not planned.
+    pub fn owes_batch(&self) -> bool {
+        let state = self.state();
+        state.begun > state.planned
+    }
+
     /// Waits until the batch that is being planned, if there is one, is planned, or the shard is let go. A batch that is begun
     /// later sees what was closed before.
     pub async fn until_batch_planned(&self) {

@@ -202,3 +202,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_batch_that_was_begun_is_owed_until_it_is_planned() {
+    let shard = shard();
+    assert!(!shard.owes_batch());
+    shard.begin_planning(0, 3);
+    assert!(shard.owes_batch(), "who closes a group waits for it");
+    shard.set_planned(3);
+    assert!(!shard.owes_batch());
+}

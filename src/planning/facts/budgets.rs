@@ -47,11 +47,11 @@ impl Budgets {
         Self { rows, process, purses: Mutex::default() }
     }
 
-    /// Pays for a notification that would be sent, on the first day that can pay for it before it expires; `None`: its category has
-    /// no budget, or it costs nothing.
-    pub(super) async fn pay(&self, case: &Case<'_>) -> Result<Option<BudgetFact>, StoreError> {
+    /// Pays for a notification that would be sent, on the first day that can pay for it before it expires. `due`: when it would go
+    /// out; `None`: at once. It answers `None` where the category has no budget, or the message costs nothing.
+    pub(super) async fn pay(&self, case: &Case<'_>, due: Option<Timestamp>) -> Result<Option<BudgetFact>, StoreError> {
         let Some(limit) = case.category.budget_per_day else { return Ok(None) };
-        let (cost, at) = (cost(case), case.times.due.unwrap_or(case.now));
+        let (cost, at) = (cost(case), due.unwrap_or(case.now));
         if cost == 0 {
             return Ok(None);
         }

@@ -44,7 +44,7 @@ pub(super) async fn tell(
                 let case = Case::new(request, candidate, policy, now);
                 let is_let_in = gates::pass_counts(&case);
                 if is_let_in && let Some(budgets) = budgets {
-                    candidate.budget = budgets.pay(&case).await?;
+                    candidate.budget = budgets.pay(&case, place.due().or(case.times.due)).await?;
                 }
                 if !is_let_in || candidate.budget == Some(BudgetFact::Spent) {
                     heirs.leave(*position, candidate);

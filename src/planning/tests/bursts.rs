@@ -70,6 +70,19 @@ fn a_burst_is_paid_for_once() {
 }
 
 #[test]
+fn a_burst_is_paid_for_on_the_day_on_which_its_message_goes_out() {
+    let mut shard = knowing_alice([], |policy| {
+        policy.categories = categories(|category| category.budget_per_day = Some(1));
+        policy.costs = [1; 7];
+        policy.aggregation_window = Duration::from_secs(86_400);
+    });
+    let alone = |user: &str| NotificationRequest { aggregate: None, data: user.into(), ..social(like("a", user)) };
+    let plans = shard.plan([likes("a", &["x", "y"]), vec![alone("{}")]].concat());
+    assert_eq!(fates(&plans), ["sent", "merged into 0", "sent"]);
+    assert_eq!(plans[2].tasks()[0].due, None, "today's money is left for it");
+}
+
+#[test]
 fn one_that_cannot_be_paid_for_leaves_its_key_to_the_next() {
     let mut shard = knowing_alice([], |policy| {
         policy.categories = categories(|category| category.budget_per_day = Some(1));
