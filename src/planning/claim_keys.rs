@@ -67,8 +67,8 @@ fn short(bytes: &[u8]) -> u64 {
     (half(bytes) >> 64) as u64
 }
 
-/// The key of the group that a notification belongs to: of a user, or of the addresses where there is none, and of a shard,
-/// since only its one owner knows what is open. A digest is one for all of its category; what else is merged has one template, so
+/// The key of the group that a notification belongs to: of a user, the addresses and the channels that are asked for, and of a
+/// shard, since only its one owner knows what is open. A digest is one for all of its category; what else is merged has one template, so
 /// that a brake on it stops all of a message.
 pub(super) fn group_key(request: &NotificationRequest, category: &Category, shard: ShardId) -> Option<ClaimKey> {
     if request.aggregate.is_none() && !category.is_digest {
@@ -78,16 +78,14 @@ pub(super) fn group_key(request: &NotificationRequest, category: &Category, shar
     put(&mut bytes, b"group");
     bytes.extend_from_slice(&shard.to_u32().to_le_bytes());
     put(&mut bytes, request.tenant.as_bytes());
-    match &request.user_id {
-        Some(user_id) => put(&mut bytes, user_id.as_bytes()),
-        None => {
-            let to = &request.to;
-            for address in [&to.email, &to.phone, &to.push_token, &to.url] {
-                bytes.push(u8::from(address.is_some()));
-                put(&mut bytes, address.as_deref().unwrap_or_default().as_bytes());
-            }
-        }
+    let to = &request.to;
+    for part in [&request.user_id, &to.email, &to.phone, &to.push_token, &to.url] {
+        bytes.push(u8::from(part.is_some()));
+        put(&mut bytes, part.as_deref().unwrap_or_default().as_bytes());
     }
+    // What asks for other channels is not told by those of the first.
+    bytes.push(request.routing as u8);
+    put(&mut bytes, &request.channels.iter().map(|channel| channel.index() as u8).collect::<Vec<_>>());
     put(&mut bytes, category.name.as_bytes());
     if let Some(aggregate) = request.aggregate.as_ref().filter(|_| !category.is_digest) {
         put(&mut bytes, aggregate.key.as_bytes());

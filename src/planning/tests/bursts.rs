@@ -179,3 +179,15 @@ fn what_a_pause_holds_counts_from_its_acceptance_on() {
     let received = world.rows.received.lock().expect("not poisoned");
     assert_eq!(received.iter().map(|row| row.entry.at).collect::<Vec<_>>(), [NOW]);
 }
+
+#[test]
+fn what_asks_for_other_channels_or_another_address_is_not_told_by_those_of_the_first() {
+    let mut elsewhere = social(like("a", "w"));
+    elsewhere.to.email = Some("elsewhere@example.com".into());
+    let by =
+        |channels: &[Channel], actor| NotificationRequest { channels: channels.into(), ..social(like("a", actor)) };
+    let (text, mail) = (|actor| by(&[Channel::Sms], actor), |actor| by(&[Channel::Email], actor));
+    let mut shard = knowing_alice([], |_| ());
+    let plans = shard.plan(vec![text("x"), mail("y"), elsewhere, text("z"), social(like("a", "v"))]);
+    assert_eq!(fates(&plans), ["sent", "sent", "sent", "merged into 0", "sent"]);
+}
