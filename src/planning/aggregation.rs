@@ -4,7 +4,7 @@
 //! merged into it. Whether it is open is what the shard or the store says, and never the clock alone: a leader is closed, durably,
 //! before anything of it is sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,11 @@ const ROW_BYTES_FULL: usize = 24 << 10;
 
 /// Groups by their keys: those that a batch may join, and those that it opens.
 #[derive(Debug, Clone, Default)]
-pub struct OpenGroups(HashMap<ClaimKey, OpenGroup>);
+pub struct OpenGroups {
+    open: HashMap<ClaimKey, OpenGroup>,
+    /// Who led others before, and does not lead now that it is planned again: it is not sent.
+    gone: HashSet<u64>,
+}
 
 /// What becomes of a notification that every gate lets pass.
 pub(super) enum Place {
@@ -46,16 +50,21 @@ impl Place {
 }
 
 impl OpenGroups {
+    /// A leader is not sent: whoever stands under it looks for another one.
+    pub(super) fn lose(&mut self, leader: u64) {
+        self.gone.insert(leader);
+    }
+
     pub fn insert(&mut self, key: ClaimKey, group: OpenGroup) {
-        self.0.insert(key, group);
+        self.open.insert(key, group);
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ClaimKey, OpenGroup)> {
-        self.0.iter().map(|(key, group)| (*key, *group))
+        self.open.iter().map(|(key, group)| (*key, *group))
     }
 
     pub fn get(&self, key: ClaimKey) -> Option<&OpenGroup> {
-        self.0.get(&key)
+        self.open.get(&key)
     }
 
     /// Follows a plan: a leader opens its group, one that is merged is counted. Says whether the group is full with it.
@@ -63,7 +72,7 @@ impl OpenGroups {
         if let (Disposition::Merged { into }, Some(group)) = (&plan.disposition, &plan.group) {
             return self.join(group.key, into.offset, items_max);
         }
-        self.0.extend(plan.opens());
+        self.open.extend(plan.opens());
         false
     }
 
@@ -87,11 +96,11 @@ impl OpenGroups {
             is_first: group.is_first,
             is_closed: false,
         };
-        self.0.insert(group.key, open);
+        self.open.insert(group.key, open);
     }
 
     fn join(&mut self, key: ClaimKey, leader: u64, items_max: Option<u32>) -> bool {
-        let open = self.0.get_mut(&key).filter(|open| open.leader == leader);
+        let open = self.open.get_mut(&key).filter(|open| open.leader == leader);
         open.is_some_and(|open| {
             open.count += 1;
             let is_full = !open.is_closed && items_max.is_some_and(|max| open.count >= max);
@@ -108,7 +117,8 @@ impl OpenGroups {
             self.follow(plan, policy.items_max);
             let (Disposition::Merged { into }, Some(group)) = (&plan.disposition, &plan.group) else { continue };
             let mut joined = plan.joined();
-            let count = self.0.get(&group.key).filter(|open| open.leader == into.offset).map_or(0, |open| open.count);
+            let count =
+                self.open.get(&group.key).filter(|open| open.leader == into.offset).map_or(0, |open| open.count);
             if count as usize > policy.shown_items {
                 joined.data = None;
             }
@@ -136,7 +146,7 @@ pub(super) fn place(case: &Case<'_>, position: Position, groups: &OpenGroups) ->
     let actor = case.request.aggregate.as_ref().and_then(|aggregate| aggregate.actor.clone());
     let of = |until, is_first| Group { key, actor: actor.clone(), until, is_first, gathered: None };
     let accepted_at = case.request.accepted_at;
-    if let Some(leader) = case.facts.joined {
+    if let Some(leader) = case.facts.joined.filter(|leader| !groups.gone.contains(&leader.offset)) {
         let until = groups.get(key).filter(|open| open.leader == leader.offset).map_or(case.now, |open| open.until);
         return Place::Joins(leader, of(until, false));
     }

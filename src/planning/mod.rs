@@ -52,6 +52,9 @@ pub fn plan_batch(
         .map(|((position, request), facts)| {
             let plan = plan(position, request, facts, &groups, policy, now);
             groups.follow(&plan, policy.items_max);
+            if facts.leads && !plan.is_leader() {
+                groups.lose(plan.position.offset);
+            }
             Arc::new(plan)
         })
         .collect()

@@ -87,6 +87,14 @@ async fn join_again(
     }
     let positions: Vec<Position> = replayed.iter().map(|(index, _)| batch[*index].0).collect();
     let own = if positions.is_empty() { Vec::new() } else { sources.shelves.groups.groups(&positions).await? };
+    // Under a leader of this very batch.
+    for (position, entries) in positions.iter().zip(&own) {
+        for entry in entries {
+            if let GroupEntry::Joined(all) = entry {
+                joined.extend(all.iter().map(|one| (one.offset, *position)));
+            }
+        }
+    }
     for ((index, _), entries) in replayed.iter().zip(own) {
         let position = batch[*index].0;
         let leader = joined.get(&position.offset).copied();

@@ -33,7 +33,10 @@ pub(super) async fn tell(
             continue;
         }
         let place = place(*position, request, candidate, policy, now, &groups);
-        let Some(mut place) = place else { continue };
+        let Some(mut place) = place else {
+            groups.lose(position.offset);
+            continue;
+        };
         if !matches!(place, Place::Joins(..)) {
             if let Some(due) = place.due() {
                 counts.move_to(index, due);

@@ -123,12 +123,7 @@ impl Shard {
     }
 
     fn plan_batch(&mut self, batch: Batch, written: Written) -> Vec<Arc<Plan>> {
-        let known = |key: ClaimKey| self.known.get(&key).copied();
-        let groups = ShardGroups { known: &known, doubtful_below: self.doubtful_below, doubtful: Some(&self.doubtful) };
-        let sources = self.world.sources();
-        let shelves = Shelves { stories: &self.log, groups: &self.log, ..sources.shelves };
-        let sources = Sources { shelves, groups, ..sources };
-        let facts = block_on(gather(&batch, &self.policy, &sources, self.now)).expect("readable");
+        let facts = self.gather(&batch);
         let plans = plan_batch(batch, &facts, &self.policy, self.now);
         block_on(self.world.claims.release(&facts.claimed));
         self.log.add_rows(facts.groups.clone().rows(&plans, &self.policy));
@@ -154,6 +149,16 @@ impl Shard {
             self.known.insert(key, group);
         }
         plans
+    }
+
+    fn gather(&self, batch: &Batch) -> Facts {
+        let known = |key: ClaimKey| self.known.get(&key).copied();
+        let groups = ShardGroups { known: &known, doubtful_below: self.doubtful_below, doubtful: Some(&self.doubtful) };
+        let sources = self.world.sources();
+        let shelves = Shelves { stories: &self.log, groups: &self.log, ..sources.shelves };
+        let is_cancelled = |position| self.world.cancelled.contains(&position);
+        let sources = Sources { shelves, groups, is_cancelled: &is_cancelled, ..sources };
+        block_on(gather(batch, &self.policy, &sources, self.now)).expect("readable")
     }
 
     fn remember(&mut self, plan: &Plan) {
@@ -337,6 +342,19 @@ fn one_who_stands_under_a_leader_that_was_closed_unseen_leads_a_message_of_its_o
     shard.plan_again(batch, 1);
     let plans: Vec<_> = shard.log.plans().into_values().map(Arc::new).collect();
     assert_eq!(fates(&plans), ["sent", "merged into 0", "sent"]);
+}
+
+#[test]
+fn who_stands_under_a_leader_of_its_own_batch_stands_there_again_unless_that_one_is_not_sent() {
+    let mut shard = Shard::new(|_| ());
+    let batch = shard.end_in(vec![like("a", "x"), like("a", "y"), like("a", "z")], Written::Joined);
+    let facts = shard.gather(&batch);
+    let joined: Vec<_> = facts.candidates.iter().map(|facts| facts.joined.map(|leader| leader.offset)).collect();
+    assert_eq!(joined, [None, Some(0), Some(0)]);
+    shard.world.cancelled = vec![position(0)];
+    shard.plan_again(batch, 3);
+    let plans: Vec<_> = shard.log.plans().into_values().map(Arc::new).collect();
+    assert_eq!(fates(&plans), ["cancelled", "sent", "merged into 1"]);
 }
 
 /// What may happen to a shard.
