@@ -19,6 +19,7 @@ mod roles;
 
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
+pub(crate) use planning::quiet_hours;
 pub use planning::{Calendar, Category, CategoryHours, Fatigue, FromName, Named, Planning, QuietHours, Routing};
 pub use roles::Roles;
 pub use sections::{

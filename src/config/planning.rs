@@ -1,6 +1,7 @@
 //! The sections about what is sent to whom, through what and when; and what planning is given of them.
 
-use std::collections::HashSet;
+mod checks;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use serde::{Deserialize, de};
 
 use super::{ByteSize, ChannelName, Config, duration};
 use crate::domain::{self, Categories, Priority, SpecialDay, TimeOfDay, Zone};
+pub(crate) use checks::quiet_hours;
+pub(super) use checks::refuse;
 
 /// What planning goes by where nothing else says so.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,7 +55,7 @@ pub struct Fatigue {
     pub window: Duration,
     pub max: u32,
     /// The most that a user gets in a day, of all categories that do not ignore caps; none: no bound.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "cap")]
     pub daily_cap: Option<u32>,
 }
 
@@ -109,7 +112,7 @@ pub struct Category {
     #[serde(default)]
     pub ignores_caps: bool,
     /// The most of it that a user gets in a day; none: no bound.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "cap")]
     pub daily_cap: Option<u32>,
     /// For so long a fallback waits for a sign that a message arrived before it uses the next channel; none: that it was sent is
     /// enough.
@@ -139,134 +142,18 @@ impl Category {
     }
 }
 
-/// The longest that a fallback waits for a confirmation: a message that is read a week later was no matter for a fallback.
-const CONFIRM_MAX: Duration = Duration::from_secs(7 * 86_400);
-
-/// What cannot be with these sections, in words.
-pub(super) fn refuse(config: &Config) -> Result<(), String> {
-    let mut seen = HashSet::new();
-    for category in &config.categories {
-        let name = &category.name;
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
-        if !(1..=64).contains(&name.len()) || !name.chars().all(is_plain) {
-            return Err(format!("category `{name}`: a name must have 1 to 64 letters, digits, _, - or ."));
-        }
-        if !seen.insert(name) {
-            return Err(format!("two categories are called `{name}`"));
-        }
-        if let Some(hours) = &category.quiet_hours
-            && hours.hours().is_none()
-        {
-            return Err(format!("category `{name}`: {}", whole_day("quiet_hours", hours.from.0)));
-        }
-        if !category.opt_out && !category.enabled {
-            return Err(format!("category `{name}`: nobody would ever get it with `enabled` and `opt_out` both false"));
-        }
-        if category.daily_cap == Some(0) {
-            return Err(format!("category `{name}`: with a `daily_cap` of 0 nobody would ever get it; leave it out"));
-        }
-        if category.ignores_caps && (category.daily_cap.is_some() || category.reminder) {
-            return Err(format!("category `{name}`: it cannot ignore caps and have `daily_cap` or `reminder`"));
-        }
-        if category.confirm_within.is_some_and(|within| within.is_zero() || within > CONFIRM_MAX) {
-            return Err(format!(
-                "category `{name}`: `confirm_within` must be above 0 and at most \"7d\"; leave it out"
-            ));
-        }
-        if category.budget_per_day.is_some_and(|budget| !(budget.is_finite() && domain::millionths(budget) > 0)) {
-            return Err(format!(
-                "category `{name}`: `budget_per_day` must be an amount of money above 0; leave it out for no bound"
-            ));
-        }
-        if category.digest && category.first_at_once {
-            return Err(format!("category `{name}`: a digest cannot send its first at once: leave out one of them"));
-        }
-        once_each(&category.channels).map_err(|twice| format!("category `{name}`: `channels` has {twice} twice"))?;
-    }
-    if config.categories().is_none() {
-        return Err(format!(
-            "`planning.default_category` is `{}`, which is none of `categories`: a file that names any category replaces \
-             the whole list",
-            config.planning.default_category
-        ));
-    }
-    let quiet = &config.quiet_hours;
-    if quiet.enabled && domain::QuietHours::new(quiet.from.0, quiet.to.0).is_none() {
-        return Err(whole_day("quiet_hours", quiet.from.0));
-    }
-    if config.planning.cache < ByteSize(1 << 20) {
-        return Err("`planning.cache` must be at least \"1 MiB\"".to_owned());
-    }
-    let fatigue = &config.fatigue;
-    if fatigue.max == 0 || fatigue.window.is_zero() || fatigue.daily_cap == Some(0) {
-        return Err("`fatigue.window`, `fatigue.max` and `fatigue.daily_cap` must be above 0".to_owned());
-    }
-    let aggregation = &config.aggregation;
-    let (second, week) = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
-    if !(second..=week).contains(&aggregation.window) {
-        return Err("`aggregation.window` must be from \"1s\" to \"7d\"".to_owned());
-    }
-    if !(1..=domain::Gathered::ITEMS_MAX).contains(&aggregation.shown_items) {
-        return Err(format!("`aggregation.shown_items` must be from 1 to {}", domain::Gathered::ITEMS_MAX));
-    }
-    if aggregation.max_items.is_some_and(|max| max < 2) {
-        return Err("`aggregation.max_items` must be at least 2: with less nothing is merged".to_owned());
-    }
-    if aggregation.digest_hour > 23 {
-        return Err("`aggregation.digest_hour` must be from 0 to 23".to_owned());
-    }
-    calendars(&config.calendars)?;
-    let routing = &config.routing;
-    for (name, channels) in
-        [("critical", &routing.critical), ("cheapest", &routing.cheapest), ("otherwise", &routing.otherwise)]
-    {
-        once_each(channels).map_err(|twice| format!("`routing.{name}` has {twice} twice"))?;
-        if channels.iter().any(|channel| channel.0 == domain::Channel::Chat) {
-            return Err(format!("`routing.{name}` has chat: its room is not the user's, so it is used by name only"));
-        }
-    }
-    Ok(())
-}
-
-fn whole_day(key: &str, from: TimeOfDay) -> String {
-    format!("`{key}` begin and end at {from}: that would be the whole day; make `from` and `to` differ")
-}
-
-/// All days of a year that a calendar may name; one with more holds messages for ever.
-const DAYS_MAX: usize = 200;
-
-fn calendars(calendars: &[Calendar]) -> Result<(), String> {
-    for calendar in calendars {
-        let name = &calendar.name;
-        if calendar.locales.is_empty() {
-            return Err(format!("calendar `{name}`: `locales` is empty: it is nobody's; write [\"*\"] for everybody"));
-        }
-        let is_range = |text: &String| {
-            text == "*" || text.split('-').all(|part| (1..=8).contains(&part.len()) && is_alphanumeric(part))
-        };
-        if let Some(wrong) = calendar.locales.iter().find(|locale| !is_range(locale)) {
-            return Err(format!("calendar `{name}`: `{wrong}` is no language: write it as \"de\", \"de-AT\" or \"*\""));
-        }
-        if calendar.days.len() > DAYS_MAX {
-            return Err(format!("calendar `{name}`: `days` must have at most {DAYS_MAX} entries"));
-        }
-    }
-    Ok(())
-}
-
-fn is_alphanumeric(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-fn once_each(channels: &[ChannelName]) -> Result<(), domain::Channel> {
-    let mut seen = HashSet::new();
-    channels.iter().find(|channel| !seen.insert(channel.0)).map_or(Ok(()), |channel| Err(channel.0))
-}
-
 impl CategoryHours {
     fn hours(&self) -> Option<domain::QuietHours> {
-        domain::QuietHours::new(self.from.0, self.to.0)
+        quiet_hours(self.from.0, self.to.0).ok()
     }
+}
+
+/// The most of something that a user gets. A number out of its range is told with the range, not with the name of a type.
+fn cap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u32::try_from(number).map(Some).map_err(|_| {
+        de::Error::custom(format!("`{number}` is no cap: write a number from 1 to {}, or leave it out", u32::MAX))
+    })
 }
 
 impl Config {
@@ -295,7 +182,7 @@ impl Config {
     /// `None`: there are none.
     pub fn usual_quiet_hours(&self) -> Option<domain::QuietHours> {
         let quiet = &self.quiet_hours;
-        domain::QuietHours::new(quiet.from.0, quiet.to.0).filter(|_| quiet.enabled)
+        quiet_hours(quiet.from.0, quiet.to.0).ok().filter(|_| quiet.enabled)
     }
 
     pub fn special_days(&self) -> Vec<domain::Calendar> {

@@ -15,6 +15,8 @@ pub(in crate::api) const DEVICES_MAX: usize = 100;
 /// Shorter is no token: APNs' are 32 bytes, as 64 digits, and FCM's longer.
 const TOKEN_BYTES_MIN: usize = 32;
 const APNS_DIGITS_MIN: usize = 64;
+/// Of a token of FCM after its colon: those in use have 140.
+const FCM_REST_BYTES_MIN: usize = 100;
 /// The two keys of a subscription (RFC 8291, 3.1 and 3.2): a point of P-256, and a secret.
 const P256DH_BYTES: usize = 65;
 const AUTH_BYTES: usize = 16;
@@ -59,15 +61,21 @@ fn token(platform: Platform, text: &str) -> Result<Box<str>, &'static str> {
     if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-:.%+/=|~".contains(&byte)) {
         return Err("cannot be a push token: it has a character that none has");
     }
-    // Those of APNs are digits to the base of sixteen; an app for iOS may also have one of FCM.
-    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if platform == Platform::Ios && is_hex {
-        if text.len() < APNS_DIGITS_MIN || !text.len().is_multiple_of(2) {
-            return Err("cannot be a token of APNs: one has 64 or more hexadecimal digits, two for each byte");
-        }
-        return Ok(text.to_ascii_lowercase().into());
+    // An app for iOS that uses Firebase has one of FCM.
+    if platform != Platform::Ios || is_of_fcm(text) {
+        return Ok(text.into());
     }
-    Ok(text.into())
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_hex || text.len() < APNS_DIGITS_MIN || !text.len().is_multiple_of(2) {
+        return Err("cannot be a token of APNs: one has 64 or more hexadecimal digits, two for each byte");
+    }
+    Ok(text.to_ascii_lowercase().into())
+}
+
+/// Those of FCM have the id of the installation before a colon, and more than a hundred letters after it; those of APNs are digits
+/// to the base of sixteen, and so cannot be mistaken for them.
+fn is_of_fcm(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(id, rest)| !id.is_empty() && rest.len() >= FCM_REST_BYTES_MIN)
 }
 
 const NO_SUBSCRIPTION: &str = "must be the subscription as the browser gives it: {\"endpoint\": \"https://…\", \"keys\": \

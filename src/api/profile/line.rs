@@ -1,4 +1,4 @@
-//! One line of an import: a user with devices and preferences.
+//! One line of an import: a user with devices and preferences, or a suppression.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,38 @@ use super::contact::{Contact, How};
 use super::device::{DEVICES_MAX, DeviceSaid, device_entries};
 use super::fields::{Fields, Problems};
 use super::preferences::Preferences;
+use super::suppression::SuppressionSaid;
 use super::{name, user_id};
 use crate::domain::{Categories, Timestamp, User, UserEntry};
 use crate::intake::FieldProblem;
 
-/// What a line says.
+/// What a line says, by what it is about.
+#[derive(Debug)]
+pub(in crate::api) enum ImportLine<'a> {
+    User(UserLine<'a>),
+    Suppression(SuppressionSaid),
+}
+
+impl<'a> ImportLine<'a> {
+    /// A line with the field `suppression` is one, and has nothing else.
+    pub(in crate::api) fn read(
+        text: &'a str,
+        categories: &Categories,
+        now: Timestamp,
+    ) -> Result<Self, Vec<FieldProblem>> {
+        let mut problems = Problems::default();
+        let mut fields = Fields::read(text, "").map_err(|problem| vec![problem])?;
+        let Some(raw) = fields.take("suppression") else {
+            return UserLine::read(fields, categories).map(Self::User);
+        };
+        let inner = Fields::read(raw.get(), "/suppression").map_err(|problem| problems.push(problem)).ok();
+        let said = inner.and_then(|inner| SuppressionSaid::read(inner, now, &mut problems));
+        fields.end(&mut problems);
+        problems.or(said)?.map(Self::Suppression).ok_or_else(Vec::new)
+    }
+}
+
+/// What a line says of a user.
 #[derive(Debug)]
 pub(in crate::api) struct UserLine<'a> {
     pub(in crate::api) id: Box<str>,
@@ -22,9 +49,8 @@ pub(in crate::api) struct UserLine<'a> {
 }
 
 impl<'a> UserLine<'a> {
-    pub(in crate::api) fn read(text: &'a str, categories: &Categories) -> Result<Self, Vec<FieldProblem>> {
+    fn read(mut fields: Fields<'a>, categories: &Categories) -> Result<Self, Vec<FieldProblem>> {
         let mut problems = Problems::default();
-        let mut fields = Fields::read(text, "").map_err(|problem| vec![problem])?;
         let id = fields.required("id", &mut problems, |text| user_id(text, "").map_err(|problem| problem.detail));
         let contact = Contact::read(&mut fields, &mut problems);
         let devices = devices(&mut fields, &mut problems);

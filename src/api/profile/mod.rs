@@ -9,6 +9,7 @@ mod fields;
 mod line;
 mod merge_patch;
 mod preferences;
+mod suppression;
 mod zone;
 
 #[cfg(test)]
@@ -18,8 +19,9 @@ pub(super) use address::{email, phone};
 pub(super) use contact::{Contact, How};
 pub(super) use device::{DeviceSaid, device_entries};
 pub(super) use fields::{Fields, Problems};
-pub(super) use line::UserLine;
+pub(super) use line::{ImportLine, UserLine};
 pub(super) use preferences::Preferences;
+pub(super) use suppression::{SuppressionSaid, SuppressionTerms};
 
 use crate::intake::{FieldProblem, addresses, limits};
 

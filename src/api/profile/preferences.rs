@@ -6,16 +6,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Problems, Said};
-use crate::config::nearest;
-use crate::domain::{Categories, Channel, QuietChoice, QuietHours, TimeOfDay, User, UserEntry, cut};
+use crate::config::{self, nearest};
+use crate::domain::{Categories, Channel, QuietChoice, TimeOfDay, User, UserEntry, cut};
 use crate::intake::limits;
 
 /// Of one body: more than there are categories and channels.
 const PREFERENCES_MAX: usize = 1000;
-
-/// The longest that quiet hours may be: what is held until they end must have a time to come.
-const QUIET_MINUTES_MAX: u16 = 23 * 60;
-const DAY_MINUTES: u16 = 24 * 60;
 
 /// What a body says.
 #[derive(Debug, Default)]
@@ -145,12 +141,7 @@ fn quiet_hours(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Quiet
     let to = window.required("to", problems, time);
     window.end(problems);
     let (from, to) = (from?, to?);
-    let minutes = (to.minutes() + DAY_MINUTES - from.minutes()) % DAY_MINUTES;
-    let hours = QuietHours::new(from, to).filter(|_| minutes <= QUIET_MINUTES_MAX);
-    if hours.is_none() {
-        problems.add(&at, "covers the whole day, and nothing would ever come: leave an hour, or switch categories off");
-    }
-    hours.map(QuietChoice::Own)
+    problems.check(&at, config::quiet_hours(from, to)).map(QuietChoice::Own)
 }
 
 fn digest_hour(fields: &mut Fields<'_>, problems: &mut Problems) -> Said<u8> {

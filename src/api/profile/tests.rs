@@ -78,7 +78,7 @@ fn any_line() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_text_is_taken_or_refused_with_a_reason(text in ".{0,80}") {
-        if let Err(problems) = UserLine::read(&text, &categories()) {
+        if let Err(problems) = ImportLine::read(&text, &categories(), NOW) {
             prop_assert!(!problems.is_empty());
         }
     }
@@ -87,7 +87,7 @@ proptest! {
     fn what_was_said_once_changes_nothing_when_it_is_said_again(line in any_line(), before in any_line()) {
         let mut user = User::default();
         for text in [&before, &line] {
-            let Ok(said) = UserLine::read(text, &categories()) else { continue };
+            let Ok(ImportLine::User(said)) = ImportLine::read(text, &categories(), NOW) else { continue };
             let Ok(entries) = said.entries(&user, NOW) else { continue };
             entries.into_iter().for_each(|entry| user.apply(entry));
             prop_assert_eq!(said.entries(&user, NOW), Ok(Vec::new()));

@@ -1,15 +1,17 @@
-//! `POST /v1/users/import`: users, one a line (NDJSON), as many as there are.
+//! `POST /v1/users/import`: users and suppressions, one a line (NDJSON), as many as there are.
 //!
-//! The answer is lines of JSON too, and comes while the body is still being sent: a line for each user that was refused, one
+//! The answer is lines of JSON too, and comes while the body is still being sent: a line for each that was refused, one
 //! for every ten thousand lines, and one at the end, which says `done` or has an `error`. Without the end the import broke off;
 //! lines that were taken stay, and sending all of them again changes nothing about those.
 //!
-//! A line is taken as PATCH takes a body: what it does not say stays. Lines of one user count in their order. What is read and
+//! A user's line is taken as PATCH takes a body: what it does not say stays; one with `suppression` as POST /v1/suppressions takes
+//! its body. Lines of one user, and of one address, count in their order. What is read and
 //! not written yet is bounded by [`CHUNK_LINES`] and [`CHUNK_BYTES`]; while a chunk is written nothing more is read, and so the
 //! sender waits.
 
 mod lines;
 mod report;
+mod suppressions;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,7 +31,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::problem::{Kind, Problem};
-use crate::api::profile::UserLine;
+use crate::api::profile::{ImportLine, SuppressionSaid, UserLine};
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
@@ -39,7 +41,7 @@ use crate::store::UserChange;
 use lines::{Line, Lines};
 use report::Report;
 
-/// Users that are read and written together: enough to share an fsync, or to keep a database busy.
+/// Lines that are read and written together: enough to share an fsync, or to keep a database busy.
 const CHUNK_LINES: usize = 512;
 /// Of lines that wait to be written.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -178,18 +180,20 @@ impl Import {
 
     /// Writes what the lines change, and notes down those that are refused.
     async fn take(&mut self, lines: Vec<Line>) -> Result<(), Problem> {
+        let now = self.api.parts.clock.now();
         let mut read: Vec<(u64, UserLine<'_>)> = Vec::with_capacity(lines.len());
+        let mut suppressions: Vec<SuppressionSaid> = Vec::new();
         for (place, line) in lines.iter().enumerate() {
             if place > 0 && place.is_multiple_of(LINES_PER_TURN) {
                 tokio::task::yield_now().await;
             }
-            match line.text().and_then(|text| UserLine::read(text, &self.api.parts.categories)) {
-                Ok(user) => read.push((line.number, user)),
+            match line.text().and_then(|text| ImportLine::read(text, &self.api.parts.categories, now)) {
+                Ok(ImportLine::User(user)) => read.push((line.number, user)),
+                Ok(ImportLine::Suppression(said)) => suppressions.push(said),
                 Err(problems) => self.report.refuse(line.number, &problems),
             }
         }
         let mut users = users_of(&self.api, &self.tenant, &read).await?;
-        let now = self.api.parts.clock.now();
         let mut changes: Vec<UserChange> = Vec::with_capacity(read.len());
         let mut taken = 0;
         for (number, line) in &read {
@@ -206,7 +210,9 @@ impl Import {
             }
         }
         self.api.parts.users.write_users(changes).await?;
-        self.report.take_up_to(lines.last().map_or(0, |line| line.number), taken);
+        let suppressed = suppressions.len() as u64;
+        suppressions::write(&self.api, &self.tenant, suppressions, now).await?;
+        self.report.take_up_to(lines.last().map_or(0, |line| line.number), taken, suppressed);
         Ok(())
     }
 

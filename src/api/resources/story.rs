@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::api::operations::Operations;
 use crate::domain::{
-    Content, Decision, Disposition, Event, NotificationId, NotificationRequest, Plan, Position, SkipReason, Story,
-    TaskState, Verdict,
+    Content, Decision, Disposition, Event, EventKind, NotificationId, NotificationRequest, Plan, Position, SkipReason,
+    Story, TaskState, Verdict,
 };
 use crate::store::{GroupEntry, closed, members};
 
@@ -13,8 +13,9 @@ use crate::store::{GroupEntry, closed, members};
 pub(super) struct NotificationView {
     id: String,
     status: &'static str,
+    /// Of one that was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    reason: Option<Box<str>>,
     created_at: String,
     user_id: Option<Box<str>>,
     template: Option<Box<str>>,
@@ -126,11 +127,13 @@ impl NotificationView {
     pub(super) fn new(story: &Story, entries: Option<&[GroupEntry]>, operations: &dyn Operations) -> Self {
         let plan = &story.plan;
         let tasks = (0..plan.tasks().len()).filter_map(|ordinal| TaskView::new(story, ordinal, operations)).collect();
+        let status = if has_left(story, entries) { "cancelled" } else { status(story, operations) };
         Self {
             id: plan.id().to_string(),
-            status: if has_left(story, entries) { "cancelled" } else { status(story, operations) },
+            status,
             reason: match &plan.disposition {
-                Disposition::Skipped(reason) => Some(reason.name()),
+                Disposition::Skipped(reason) => Some(reason.name().into()),
+                Disposition::Tasks(_) if status == "skipped" => skip_reason(story),
                 Disposition::Tasks(_) | Disposition::Merged { .. } => None,
             },
             merged_into: match &plan.disposition {
@@ -289,6 +292,12 @@ fn template(content: &Content) -> Option<Box<str>> {
 /// Whether a leader was taken out of its group: it is cancelled, though its tasks go on and tell of the others.
 fn has_left(story: &Story, entries: Option<&[GroupEntry]>) -> bool {
     entries.is_some_and(|entries| entries.contains(&GroupEntry::Left(story.plan.position.offset)))
+}
+
+/// Why the tasks were skipped after they were planned: of several reasons that of the first channel.
+fn skip_reason(story: &Story) -> Option<Box<str>> {
+    let skips = story.events.iter().filter(|event| event.kind == EventKind::Skipped && event.reason.is_some());
+    skips.min_by_key(|event| (event.task.ordinal, event.at)).and_then(|event| event.reason.clone())
 }
 
 /// A notification's status, one word for all of its tasks: while something is open, the most advanced of what is open;

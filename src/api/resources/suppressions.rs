@@ -14,11 +14,11 @@ use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::paging::{self, Page};
 use crate::api::problem::{Kind, Problem};
-use crate::api::profile::{self, Fields, Problems};
+use crate::api::profile::{self, Fields, Problems, SuppressionSaid, SuppressionTerms};
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::{AddressKind, SuppressedAddress, Suppression, SuppressionCause, Timestamp};
+use crate::domain::{AddressKind, SuppressedAddress, Suppression, Timestamp};
 use crate::store::SuppressionPlace;
 
 #[derive(Debug, Serialize)]
@@ -75,27 +75,6 @@ pub(in crate::api) async fn list(
     json(&Page { data: views.collect(), next_cursor })
 }
 
-/// What a body says of a suppression.
-struct SuppressionSaid {
-    cause: SuppressionCause,
-    until: Option<Timestamp>,
-}
-
-impl SuppressionSaid {
-    fn read(fields: &mut Fields<'_>, now: Timestamp, problems: &mut Problems) -> Self {
-        let cause = fields.text("reason", problems, |text| {
-            let names = || SuppressionCause::ALL.map(SuppressionCause::name).join(", ");
-            SuppressionCause::parse(text).ok_or_else(|| format!("must be one of {}", names()))
-        });
-        let until = fields.text("until", problems, |text| {
-            let until =
-                Timestamp::parse(text).ok_or("must be a time as RFC 3339 writes it: \"2027-01-31T09:00:00Z\"")?;
-            if until > now { Ok(until) } else { Err("lies in the past: to lift a suppression, DELETE it") }
-        });
-        Self { cause: cause.flatten().unwrap_or(SuppressionCause::Manual), until: until.flatten() }
-    }
-}
-
 /// `POST /v1/suppressions`: the address stands in the body, and so in no log of addresses that were called.
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
@@ -106,26 +85,10 @@ pub(in crate::api) async fn create(
     let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/suppressions", &body.bytes)?;
     answer_once(&api, key, async || {
         let mut problems = Problems::default();
-        let mut fields = Fields::read(body.text()?, "").map_err(|problem| Problem::fields(vec![problem]))?;
-        let email = fields.text("email", &mut problems, profile::email).flatten();
-        let phone = fields.text("phone", &mut problems, profile::phone).flatten();
-        let said = SuppressionSaid::read(&mut fields, api.parts.clock.now(), &mut problems);
-        let address = match (email, phone) {
-            (Some(email), None) => Some((AddressKind::Email, email)),
-            (None, Some(phone)) => Some((AddressKind::Phone, phone)),
-            (Some(_), Some(_)) => {
-                problems.add("/phone", "`email` and `phone` exclude each other: give one of them");
-                None
-            }
-            (None, None) if problems.is_empty() => {
-                problems.add("/email", "`email` or `phone` is required");
-                None
-            }
-            (None, None) => None,
-        };
-        fields.end(&mut problems);
-        let (kind, text) = problems.or(address).map_err(Problem::fields)?.ok_or_else(Problem::not_found)?;
-        let (_, view) = suppress(&api, &caller, kind, text, said).await?;
+        let fields = Fields::read(body.text()?, "").map_err(|problem| Problem::fields(vec![problem]))?;
+        let said = SuppressionSaid::read(fields, api.parts.clock.now(), &mut problems);
+        let said = problems.or(said).map_err(Problem::fields)?.ok_or_else(Problem::not_found)?;
+        let (_, view) = suppress(&api, &caller, said).await?;
         written(&view)
     })
     .await
@@ -171,10 +134,11 @@ pub(in crate::api) async fn put(
     let mut problems = Problems::default();
     let object = if body.bytes.trim_ascii().is_empty() { "{}" } else { body.text()? };
     let mut fields = Fields::read(object, "").map_err(|problem| Problem::fields(vec![problem]))?;
-    let said = SuppressionSaid::read(&mut fields, api.parts.clock.now(), &mut problems);
+    let terms = SuppressionTerms::read(&mut fields, api.parts.clock.now(), &mut problems);
     fields.end(&mut problems);
-    let said = problems.or(said).map_err(Problem::fields)?;
-    let (is_new, view) = suppress(&api, &caller, address.kind, text, said).await?;
+    let terms = problems.or(terms).map_err(Problem::fields)?;
+    let said = SuppressionSaid { kind: address.kind, text, terms };
+    let (is_new, view) = suppress(&api, &caller, said).await?;
     put_json(is_new, &view)
 }
 
@@ -200,19 +164,12 @@ async fn held(api: &Api, address: &SuppressedAddress) -> Result<Option<Suppressi
     Ok(api.parts.users.suppressions(std::slice::from_ref(address)).await?.pop().flatten())
 }
 
-/// Writes it; whether there was none before. Since when it holds stays, as long as it does.
-async fn suppress(
-    api: &Api,
-    caller: &Caller,
-    kind: AddressKind,
-    text: Box<str>,
-    said: SuppressionSaid,
-) -> Result<(bool, SuppressionView), Problem> {
-    let address = SuppressedAddress::new(&caller.tenant, kind, &text);
+/// Writes it; whether there was none before.
+async fn suppress(api: &Api, caller: &Caller, said: SuppressionSaid) -> Result<(bool, SuppressionView), Problem> {
+    let (address, kind) = (said.address(&caller.tenant), said.kind);
     let now = api.parts.clock.now();
     let before = held(api, &address).await?;
-    let since = before.as_ref().filter(|before| before.holds(now)).map_or(now, |before| before.since);
-    let suppression = Suppression { address: Some(text), cause: said.cause, since, until: said.until };
+    let suppression = said.suppression(before.as_ref(), now);
     api.parts.users.write_suppressions(vec![(address, Some(suppression.clone()))]).await?;
     Ok((before.is_none(), SuppressionView::new(kind, suppression, now)))
 }

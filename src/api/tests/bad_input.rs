@@ -132,3 +132,27 @@ async fn ids_and_parameters_that_are_none_are_refused() {
         world.get(path).await.assert_problem(400);
     }
 }
+
+#[tokio::test]
+async fn a_name_that_is_there_twice_is_refused_wherever_it_stands() {
+    let world = World::new();
+    let check = async |method: &str, path: &str, body: &'static str, pointer: &str| {
+        world.send(method, path, "all", body).await.assert_field(pointer, "is there twice");
+    };
+    check("PUT", "/v1/users/b", r#"{"email":"a@b.com","email":"c@d.com"}"#, "/email").await;
+    check("PATCH", "/v1/users/b", r#"{"locale":"de","locale":"de"}"#, "/locale").await;
+    check("PUT", "/v1/users/b", r#"{"attributes":{"a":1,"b":2,"a":3}}"#, "/attributes/a").await;
+    // However it is written.
+    check("PUT", "/v1/users/b", r#"{"email":null,"\u0065mail":null}"#, "/email").await;
+    check("PUT", "/v1/users/b/devices/d", r#"{"platform":"ios","platform":"web","token":"x"}"#, "/platform").await;
+    check("PUT", "/v1/users/b/preferences", r#"{"digest_hour":1,"digest_hour":2}"#, "/digest_hour").await;
+    let twice = r#"{"preferences":[{"category":"social","channel":"sms","enabled":true,"enabled":false}]}"#;
+    check("PUT", "/v1/users/b/preferences", twice, "/preferences/0/enabled").await;
+    let twice = r#"{"quiet_hours":{"from":"22:00","to":"08:00","to":"09:00"}}"#;
+    check("PUT", "/v1/users/b/preferences", twice, "/quiet_hours/to").await;
+    check("POST", "/v1/suppressions", r#"{"email":"a@b.com","email":"c@d.com"}"#, "/email").await;
+    let put = r#"{"reason":"opt_out","reason":"manual"}"#;
+    check("PUT", "/v1/suppressions/email/a@b.com", put, "/reason").await;
+    world.get("/v1/users/b").await.assert_problem(404);
+    world.get("/v1/suppressions/email/a@b.com").await.assert_problem(404);
+}

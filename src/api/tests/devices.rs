@@ -119,6 +119,9 @@ async fn what_cannot_be_a_token_is_refused() {
     for (platform, token, detail) in [
         ("ios", json!("abc"), "32 to 4096"),
         ("ios", json!("0123456789abcdef0123456789abcdef"), "hexadecimal"),
+        ("ios", json!("z".repeat(64)), "hexadecimal"),
+        ("ios", json!(format!("{TOKEN}0")), "hexadecimal"),
+        ("ios", json!(format!("{}:{}", "a".repeat(22), "b".repeat(42))), "hexadecimal"),
         ("android", json!("x".repeat(4097)), "32 to 4096"),
         ("android", json!(format!("{}\u{e4}", "x".repeat(40))), "character"),
         ("android", json!(format!("{} x", "x".repeat(40))), "character"),
@@ -132,4 +135,13 @@ async fn what_cannot_be_a_token_is_refused() {
     let answer = put(&world, "/v1/users/alice/devices/d", &body).await;
     answer.assert_field("/platform", "ios, android, web");
     answer.assert_field("/model", "is no field");
+}
+
+#[tokio::test]
+async fn an_app_for_ios_may_have_a_token_of_fcm() {
+    let world = World::new();
+    let token = format!("dGhpc0lzQW5JZDpvZkE:APA91b{}", "Hk-_".repeat(33));
+    let path = "/v1/users/alice/devices/phone";
+    let device = ok(put(&world, path, &json!({"platform": "ios", "token": token})).await);
+    assert_eq!(device["platform"], "ios");
 }

@@ -1,4 +1,6 @@
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -8,7 +10,9 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::world::{Answer, World, request, with_retry_key};
+use super::world::{Answer, World, now, request, with_retry_key};
+use crate::domain::{AddressKind, SuppressedAddress};
+use crate::users::{ChangeKey, Listener};
 
 const TOKEN: &str = "a9d0ed10e9cfd022a61cb08753f49c5a0b0dfb383697bf9f9d750a1003da19c7";
 
@@ -172,4 +176,96 @@ async fn only_lines_are_taken_and_two_imports_run_at_once() {
     world.call(lines_of("x\n")).await.assert_problem(503);
     drop(held);
     assert_eq!(import(&world, "x\n").await.len(), 2);
+}
+
+#[tokio::test]
+async fn suppressions_stand_among_users_and_bad_ones_are_told_by_number() {
+    let world = World::new();
+    let body = [
+        r#"{"id":"alice","email":"alice@example.com"}"#,
+        r#"{"suppression":{"email":"a@example.com","reason":"hard_bounce","until":null}}"#,
+        r#"{"suppression":{"phone":"+49 30 123456","until":"2026-11-21T13:00:00Z"}}"#,
+        r#"{"suppression":{}}"#,
+        r#"{"suppression":null}"#,
+        r#"{"suppression":{"email":"a@example.com","phone":"+4930123456","why":"x"}}"#,
+        r#"{"id":"bob","suppression":{"email":"b@example.com"}}"#,
+        r#"{"suppression":{"email":"b@example.com","until":"2026-11-21T11:00:00Z","reason":"bored"}}"#,
+        r#"{"id":"bob","email":"a@b.com","email":"c@d.com"}"#,
+        r#"{"suppression":{"email":"b@example.com","email":"c@example.com"}}"#,
+        r#"{"supression":{"email":"b@example.com"}}"#,
+        r#"{"id":"carol"}"#,
+    ];
+    let said = import(&world, body.join("\n")).await;
+    let errors = |line: &Value| -> Vec<(String, String)> {
+        let errors = line["errors"].as_array().expect("a list").iter();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        errors.map(|error| (text(&error["pointer"]), text(&error["detail"]))).collect()
+    };
+    let check = |place: usize, line: u64, expected: &[(&str, &str)]| {
+        assert_eq!(said[place]["line"], line);
+        let errors = errors(&said[place]);
+        assert_eq!(errors.len(), expected.len(), "{errors:?}");
+        for ((pointer, detail), (at, part)) in errors.iter().zip(expected) {
+            assert!(pointer == at && detail.contains(part), "{pointer}: {detail}");
+        }
+    };
+    check(0, 4, &[("/suppression/email", "is required")]);
+    check(1, 5, &[("/suppression", "must be an object, not null")]);
+    check(2, 6, &[("/suppression/phone", "exclude each other"), ("/suppression/why", "is no field")]);
+    check(3, 7, &[("/id", "is no field")]);
+    check(4, 8, &[("/suppression/reason", "hard_bounce"), ("/suppression/until", "in the past")]);
+    check(5, 9, &[("/email", "is there twice")]);
+    check(6, 10, &[("/suppression/email", "is there twice")]);
+    check(7, 11, &[("/id", "is required"), ("/supression", "did you mean `suppression`?")]);
+    assert_eq!(said[8], json!({"done": true, "lines": 12, "taken": 4, "suppressions": 2, "refused": 8}));
+    let mail = world.get("/v1/suppressions/email/A@example.com").await.json();
+    assert_eq!((&mail["reason"], &mail["until"]), (&json!("hard_bounce"), &Value::Null));
+    let phone = world.get("/v1/suppressions/phone/%2B4930123456").await.json();
+    assert_eq!((&phone["reason"], &phone["until"]), (&json!("manual"), &json!("2026-11-21T13:00:00.000Z")));
+    world.get("/v1/suppressions/email/b@example.com").await.assert_problem(404);
+    world.send("GET", "/v1/suppressions/email/a@example.com", "other", Body::empty()).await.assert_problem(404);
+    assert_eq!(world.get("/v1/users/carol").await.status, 200);
+}
+
+#[tokio::test]
+async fn of_suppressions_of_one_address_the_last_counts_and_since_when_it_holds_stays() {
+    let world = World::new();
+    let line = |email: &str, reason: &str| json!({"suppression": {"email": email, "reason": reason}}).to_string();
+    let body = [line("A@example.com", "complaint"), line("a@example.com", "opt_out")].join("\n");
+    for minutes in [0, 1] {
+        world.clock.set(now() + Duration::from_secs(60 * minutes));
+        let done = json!({"done": true, "lines": 2, "taken": 2, "suppressions": 2, "refused": 0});
+        assert_eq!(import(&world, body.clone()).await, [done]);
+        let kept = world.get("/v1/suppressions/email/a@example.com").await.json();
+        assert_eq!((&kept["reason"], &kept["address"]), (&json!("opt_out"), &json!("a@example.com")));
+        assert_eq!(kept["since"], "2026-11-21T12:00:00.000Z");
+    }
+    let many: String = (0..1500).map(|number| line(&format!("user{number}@example.com"), "manual") + "\n").collect();
+    let said = import(&world, many).await;
+    assert_eq!(said, [json!({"done": true, "lines": 1500, "taken": 1500, "suppressions": 1500, "refused": 0})]);
+    assert_eq!(world.get("/v1/suppressions/email/user1499@example.com").await.json()["active"], true);
+}
+
+#[tokio::test]
+async fn suppressions_that_are_imported_are_announced_as_single_ones_are() {
+    let world = World::new();
+    let heard = Arc::new(Heard::default());
+    let listener: Arc<dyn Listener> = heard.clone();
+    world.users.changes().listen(Arc::downgrade(&listener));
+    import(&world, "{\"suppression\":{\"email\":\"A@example.com\"}}\n{\"id\":\"alice\"}").await;
+    let address = SuppressedAddress::new("default", AddressKind::Email, "a@example.com");
+    let keys = heard.0.lock().expect("no panic").clone();
+    assert!(keys.contains(&ChangeKey::of_address(&address)) && keys.len() == 2, "{keys:?}");
+}
+
+/// Keeps what is announced.
+#[derive(Default)]
+struct Heard(Mutex<Vec<ChangeKey>>);
+
+impl Listener for Heard {
+    fn changed(&self, keys: &[ChangeKey]) {
+        self.0.lock().expect("no panic").extend_from_slice(keys);
+    }
+
+    fn missed(&self) {}
 }

@@ -260,3 +260,25 @@ async fn what_the_sandbox_took_can_be_read_and_forgotten() {
     assert_eq!(world.send("DELETE", "/v1/sandbox/messages", "all", Body::empty()).await.status, 200);
     assert_eq!(world.get("/v1/sandbox/messages").await.json()["data"], serde_json::json!([]));
 }
+
+#[tokio::test]
+async fn what_was_skipped_when_its_time_had_come_says_why_at_the_top() {
+    let check = async |events: &[(u8, EventKind, &str)], status: &str, reason: Option<&str>| {
+        let world = World::new();
+        let mut planned = plan(1);
+        planned.disposition = Disposition::Tasks(vec![spec(Channel::Email), spec(Channel::Sms)]);
+        let path = format!("/v1/notifications/{}", planned.id());
+        let event = |(ordinal, kind, reason): &(u8, EventKind, &str)| Event {
+            reason: Some((*reason).into()),
+            ..event(1, *ordinal, 1, *kind)
+        };
+        world.store.tell(planned, events.iter().map(event).collect());
+        let json = world.get(&path).await.json();
+        assert_eq!((json["status"].as_str(), json["reason"].as_str()), (Some(status), reason), "{events:?}");
+    };
+    use EventKind::{Sent, Skipped};
+    check(&[(0, Skipped, "erased"), (1, Skipped, "erased")], "skipped", Some("erased")).await;
+    check(&[(1, Skipped, "suppressed"), (0, Skipped, "no_consent")], "skipped", Some("no_consent")).await;
+    check(&[(0, Skipped, "no_consent")], "pending", None).await;
+    check(&[(0, Sent, ""), (1, Skipped, "delivered_elsewhere")], "sent", None).await;
+}

@@ -181,20 +181,34 @@ fn rules_of_planning_that_cannot_be_are_refused() {
     check(&category("channels = [\"sms\", \"sms\"]"), "has sms twice");
     check(&category("priority = \"urgent\""), "`urgent` is no priority");
     check(&category("quiet_hours = { from = \"22:00\", to = \"22:00\" }"), "whole day");
+    check(&category("quiet_hours = { from = \"00:00\", to = \"23:59\" }"), "leave an hour");
+    check(&category("quiet_hours = { from = \"09:00\", to = \"08:01\" }"), "category `a`: `quiet_hours`: from 09:00");
     check(&category("enabled = false\nopt_out = false"), "nobody would ever get it");
     check(&category("daily_cap = 0"), "`daily_cap` of 0");
     check(&category("ignores_caps = true\nreminder = true"), "cannot ignore caps");
+    check(&category("daily_cap = -1"), "`-1` is no cap: write a number from 1 to 4294967295, or leave it out");
     check("[fatigue]\nmax = 0\n", "`fatigue.max`");
+    check("[fatigue]\ndaily_cap = 4294967296\n", "from 1 to 4294967295");
     check(&category("daily_cup = 1"), "unknown key `categories.0.daily_cup`");
     check(&category("[[categories]]\nname = \"a\""), "two categories are called `a`");
     check("[[categories]]\nname = \"news\"\n", "`planning.default_category` is `transactional`");
     check("categories = []\n", "replaces the whole list");
     check("[quiet_hours]\nfrom = \"08:00\"\n", "whole day");
+    check("[quiet_hours]\nfrom = \"00:00\"\nto = \"23:59\"\n", "`quiet_hours`: from 00:00 to 23:59 is the whole day");
+    with_file("[quiet_hours]\nfrom = \"09:00\"\nto = \"08:00\"\n").expect("an hour is left");
+    with_file("[quiet_hours]\nenabled = false\nfrom = \"08:00\"\n").expect("they are off");
     check("[quiet_hours]\nfrom = \"25:00\"\n", "`25:00` is no time of day");
     check("[planning]\ntimezone = \"Mars/Olympus\"\n", "`Mars/Olympus` is no time zone");
     let calendar = |keys: &str| format!("[[calendars]]\nname = \"c\"\n{keys}\n");
     check(&calendar("locales = [\"de\"]\ndays = [\"02-30\"]"), "`02-30` is no day");
     check(&calendar("locales = []\ndays = []"), "nobody's");
     check(&calendar("locales = [\"de_DE\"]\ndays = []"), "`de_DE` is no language");
+    check(&calendar("locales = [\"d\"]\ndays = [\"12-25\"]"), "`d` is no language: write it as");
+    check(&calendar("locales = [\"de\"]\ndays = []"), "`days` must have 1 to 200 entries, as [\"12-25\"");
+    for locale in ["*", "de", "de-AT", "zh-Hant-TW", "es-419"] {
+        with_file(&calendar(&format!("locales = [\"{locale}\"]\ndays = [\"12-25\"]"))).expect("a calendar");
+    }
+    check("[routing]\ncritical = []\ncheapest = []\notherwise = []\n", "no channel could be chosen");
+    with_file("[routing]\ncritical = []\notherwise = []\n").expect("some may be empty");
     check("[routing]\ncritical = [\"chat\"]\n", "`routing.critical` has chat");
 }

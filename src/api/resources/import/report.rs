@@ -20,6 +20,8 @@ pub(super) struct Report {
     /// Lines looked at; empty ones count.
     lines: u64,
     taken: u64,
+    /// Of those taken.
+    suppressions: u64,
     refused: u64,
     /// At how many lines it was said last.
     said_at: u64,
@@ -44,6 +46,9 @@ struct CountView {
     done: Option<bool>,
     lines: u64,
     taken: u64,
+    /// Lines taken that are suppressions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressions: Option<u64>,
     refused: u64,
     /// Refused lines that were counted and not told.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,10 +69,11 @@ impl Report {
         self.say(&RefusedView { line, errors: problems.iter().take(PROBLEMS_MAX).map(view).collect() });
     }
 
-    /// All lines up to this one are taken or refused.
-    pub(super) fn take_up_to(&mut self, line: u64, taken: u64) {
+    /// All lines up to this one are taken or refused: so many users and suppressions are taken.
+    pub(super) fn take_up_to(&mut self, line: u64, users: u64, suppressions: u64) {
         self.lines = self.lines.max(line);
-        self.taken += taken;
+        self.taken += users + suppressions;
+        self.suppressions += suppressions;
         if self.lines >= self.said_at + LINES_PER_WORD {
             self.said_at = self.lines;
             self.say(&self.count(None));
@@ -91,9 +97,11 @@ impl Report {
     pub(super) fn fail(&mut self, problem: &Problem) {
         self.out.extend_from_slice(b"{\"error\":");
         problem.write(&mut self.out);
-        let (lines, taken, refused) = (self.lines, self.taken, self.refused);
-        let counts = format!(",\"lines\":{lines},\"taken\":{taken},\"refused\":{refused}}}\n");
-        self.out.extend_from_slice(counts.as_bytes());
+        self.out.push(b',');
+        let counts = serde_json::to_vec(&self.count(None)).unwrap_or_default();
+        // Its fields stand beside the error.
+        self.out.extend_from_slice(counts.strip_prefix(b"{").unwrap_or(b"}"));
+        self.out.push(b'\n');
     }
 
     /// What is to be said now, if there is anything.
@@ -103,7 +111,8 @@ impl Report {
 
     fn count(&self, done: Option<bool>) -> CountView {
         let not_told = done.and(self.refused.checked_sub(TOLD_MAX)).filter(|count| *count > 0);
-        CountView { done, lines: self.lines, taken: self.taken, refused: self.refused, not_told }
+        let suppressions = Some(self.suppressions).filter(|count| *count > 0);
+        CountView { done, lines: self.lines, taken: self.taken, suppressions, refused: self.refused, not_told }
     }
 
     fn say(&mut self, view: &impl Serialize) {
