@@ -19,7 +19,7 @@ use super::lanes::{Lanes, Sharing};
 use super::load::{LOAD_MAX, load};
 use super::metrics::ChannelMetrics;
 use super::ready::{Class, Ready};
-use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
+use super::sender::{Finished, Job, Leftover, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{ProviderLimits, ProviderSlots};
 use super::stopped::sort;
 use super::take_up::take_up;
@@ -217,10 +217,10 @@ impl ChannelState {
         }
         let (now, moment) = (self.arguments.context.clock.now(), self.arguments.context.clock.moment());
         let mut jobs: Vec<Vec<Job>> = (0..self.senders.len()).map(|_| Vec::new()).collect();
-        if !self.refused.is_empty() {
-            self.hand_out_refused(moment, &mut jobs).await;
-        }
         let brakes = self.arguments.context.brakes.set();
+        if !self.refused.is_empty() {
+            self.hand_out_refused(moment, &brakes, &mut jobs).await;
+        }
         let (mut stopped, mut passed) = (Vec::new(), Vec::new());
         while passed.len() < PASSED_MAX
             && self.lanes.has_queued()
@@ -327,8 +327,15 @@ impl ChannelState {
             if own_endpoint {
                 self.unpark(done.endpoint, myself);
             }
-            if let Some((ready, answer)) = done.refused {
-                self.fail_over(ready, answer, done.provider_index, now, &mut given_up);
+            match done.leftover {
+                Some(Leftover::Refused(ready, answer)) => {
+                    self.fail_over(ready, answer, done.provider_index, now, &mut given_up);
+                }
+                Some(Leftover::Unasked(ready)) => {
+                    self.arguments.context.ownership.put_back(ready.task);
+                    self.lanes.push_front(ready);
+                }
+                None => {}
             }
         }
         if !given_up.is_empty() {

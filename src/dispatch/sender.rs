@@ -22,7 +22,7 @@ use super::stopped::stops;
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::Promises;
-use crate::domain::{Outcome, Priority, Timestamp};
+use crate::domain::{BrakeVerdict, Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
 use crate::planning::{People, Policy};
@@ -67,8 +67,16 @@ pub struct Finished {
     pub(super) endpoint: u32,
     pub(super) priority: Priority,
     pub(super) verdict: Verdict,
-    /// Certainly not sent, and worth another provider: the task and the answer that stands if there is none.
-    pub(super) refused: Option<(Ready, Answer)>,
+    /// What is worth another provider.
+    pub(super) leftover: Option<Leftover>,
+}
+
+/// A task that was certainly not sent and goes back to its channel, content and all.
+pub(super) enum Leftover {
+    /// With the answer that stands if there is no other provider.
+    Refused(Ready, Answer),
+    /// The provider was paused for it after it was chosen, and was not asked.
+    Unasked(Ready),
 }
 
 /// What a job says of its provider.
@@ -173,7 +181,10 @@ struct Landing {
 impl Landing {
     /// When the provider was asked, and what it answered; none if it was not asked.
     fn asked(&self) -> Option<(Timestamp, &Answer)> {
-        let refused = self.finished.refused.as_ref().map(|(_, answer)| answer);
+        let refused = match &self.finished.leftover {
+            Some(Leftover::Refused(_, answer)) => Some(answer),
+            _ => None,
+        };
         Some((self.asked?, self.answer.as_ref().or(refused)?))
     }
 }
@@ -295,8 +306,14 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         return landed(not_sent(&job), Some(answer(AnswerKind::Expired)));
     }
     // The last look: it may have been put on since the job was handed out.
-    if let Some(kind) = stops(&context.brakes.set(), &plan, job.ready.channel, Some(&job.provider_name), now) {
-        return landed(not_sent(&job), Some(answer(kind)));
+    let brakes = context.brakes.set();
+    match stops(&brakes, &plan, job.ready.channel, Some(&job.provider_name), now) {
+        // Held, it would wait for a brake to change though another provider may have it now.
+        Some(AnswerKind::Held { .. }) if brakes.judge(&plan, job.ready.channel, None) == BrakeVerdict::Go => {
+            return landed(unasked(job, payload), None);
+        }
+        Some(kind) => return landed(not_sent(&job), Some(answer(kind))),
+        None => {}
     }
     if let Some(objection) = payload.objection.take() {
         return landed(not_sent(&job), Some(answer(objection)));
@@ -347,7 +364,7 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
         return landed(finished, Some(answer));
     }
     job.ready.payload = Some(payload);
-    finished.refused = Some((job.ready, answer));
+    finished.leftover = Some(Leftover::Refused(job.ready, answer));
     landed(finished, None)
 }
 
@@ -359,12 +376,19 @@ fn not_sent(job: &Job) -> Finished {
     finished(job, Verdict::NotSent)
 }
 
+fn unasked(mut job: Job, payload: Box<Payload>) -> Finished {
+    let mut finished = not_sent(&job);
+    job.ready.payload = Some(payload);
+    finished.leftover = Some(Leftover::Unasked(job.ready));
+    finished
+}
+
 fn finished(job: &Job, verdict: Verdict) -> Finished {
     Finished {
         provider_index: job.provider_index,
         endpoint: job.ready.endpoint,
         priority: job.ready.priority(),
         verdict,
-        refused: None,
+        leftover: None,
     }
 }
