@@ -231,8 +231,8 @@ impl ChannelState {
                 self.lanes.park(ready);
                 continue;
             }
-            if ready.payload.is_none() {
-                self.load(ready, myself);
+            if ready.is_to_be_read(now) {
+                self.load(ready, now, myself);
                 continue;
             }
             let ready = match sort(&self.arguments.context, &brakes, ready) {
@@ -268,10 +268,10 @@ impl ChannelState {
     }
 
     /// Has the contents of a lane's next tasks read; the lane waits until they are here.
-    fn load(&mut self, first: Ready, myself: &ActorRef<ChannelMessage>) {
+    fn load(&mut self, first: Ready, now: Timestamp, myself: &ActorRef<ChannelMessage>) {
         let lane = first.priority();
         self.lanes.push_front(first);
-        let handles = self.lanes.begin_loading(lane, LOAD_MAX);
+        let handles = self.lanes.begin_loading(lane, LOAD_MAX, now);
         let (context, myself) = (self.arguments.context.clone(), myself.clone());
         tokio::spawn(async move {
             let loaded = load(&context, handles).await;
