@@ -86,7 +86,7 @@ pub struct ChannelState {
     metrics: ChannelMetrics,
 }
 
-/// Tasks that brakes stop which are settled together.
+/// Tasks that brakes or a second look stop which are settled together.
 const STOPPED_MAX: usize = 512;
 
 /// Tasks that are passed over because the providers with room are paused for their tenant. Each is judged anew whenever something

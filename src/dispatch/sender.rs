@@ -285,7 +285,7 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     // Who is not sure to have its shards until the answer is written waits until it is.
     let room = job.timeout + WRITE_WAIT_MAX;
     context.ownership.standing().until_holds(&*context.clock, room).await;
-    let mut payload = match job.ready.payload.take() {
+    let payload = match job.ready.payload.take() {
         Some(payload) if context.ownership.begin(task) == Begin::Yes => payload,
         // The task moved on while its handle waited; whoever moved it on, or cancels it, has it.
         _ => return landed(not_sent(&job), None),
@@ -314,9 +314,6 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         }
         Some(kind) => return landed(not_sent(&job), Some(answer(kind))),
         None => {}
-    }
-    if let Some(objection) = payload.objection.take() {
-        return landed(not_sent(&job), Some(answer(objection)));
     }
     // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
     let rendered = catch_unwind(AssertUnwindSafe(|| {
