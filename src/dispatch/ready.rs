@@ -9,6 +9,7 @@ use ractor::ActorRef;
 
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
+use super::groups::Stalled;
 use super::metrics::Circuits;
 use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, Timestamp};
@@ -143,11 +144,18 @@ pub struct DispatchHandle {
     channels: [[ArcSwapOption<ActorRef<ChannelMessage>>; 2]; 7],
     mailboxes: Mailboxes,
     circuits: Arc<Circuits>,
+    stalled: Stalled,
 }
 
 impl DispatchHandle {
     pub fn new(room: Room) -> Self {
-        Self { room, channels: Default::default(), mailboxes: Mailboxes::of("channel"), circuits: Arc::default() }
+        Self {
+            room,
+            channels: Default::default(),
+            mailboxes: Mailboxes::of("channel"),
+            circuits: Arc::default(),
+            stalled: Stalled::default(),
+        }
     }
 
     /// Hands tasks on. All of them are of one shard, tracked, and new. What a restarting actor does not get it finds in the
@@ -180,6 +188,11 @@ impl DispatchHandle {
     /// What the channel actors report their breakers to.
     pub(super) fn circuits(&self) -> &Arc<Circuits> {
         &self.circuits
+    }
+
+    /// The shards whose groups take long to close.
+    pub(super) fn stalled(&self) -> &Stalled {
+        &self.stalled
     }
 
     pub(super) fn install(&self, channel: Channel, class: Class, actor: ActorRef<ChannelMessage>) {
