@@ -18,6 +18,7 @@ use super::endpoints::Endpoints;
 use super::lanes::{Lanes, Sharing};
 use super::load::{LOAD_MAX, load};
 use super::metrics::ChannelMetrics;
+use super::promises::PromiseMetrics;
 use super::ready::{Class, Ready};
 use super::sender::{Finished, Job, Leftover, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{ProviderLimits, ProviderSlots};
@@ -84,6 +85,7 @@ pub struct ChannelState {
     /// When what a former incarnation lost was taken up.
     taken_up: Option<Timestamp>,
     metrics: ChannelMetrics,
+    promises: PromiseMetrics,
 }
 
 /// Tasks that brakes or a second look stop which are settled together.
@@ -141,6 +143,7 @@ impl Actor for ChannelActor {
             wake_at: None,
             draining: None,
             metrics,
+            promises: PromiseMetrics::default(),
             taken_up: None,
             arguments,
         })
@@ -235,9 +238,11 @@ impl ChannelState {
                 self.load(ready, now, myself);
                 continue;
             }
+            let since = ready.since;
             let ready = match sort(&self.arguments.context, &brakes, ready) {
                 Ok(ready) => ready,
                 Err(answer) => {
+                    answer.iter().for_each(|answer| self.promises.observe(answer, since, &self.arguments.context));
                     stopped.extend(answer);
                     if stopped.len() >= STOPPED_MAX {
                         self.arguments.context.settler.submit(std::mem::take(&mut stopped)).await;

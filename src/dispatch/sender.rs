@@ -43,6 +43,8 @@ pub struct SenderContext {
     pub brakes: Arc<Brakes>,
     /// Within how long a message is to be with its provider.
     pub promises: Promises,
+    /// How many attempts may follow the first.
+    pub retries: usize,
     /// By which what waited is looked at again.
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
@@ -66,6 +68,8 @@ pub struct Finished {
     pub(super) provider_index: usize,
     pub(super) endpoint: u32,
     pub(super) priority: Priority,
+    /// Since when the task had been ready.
+    pub(super) ready_since: Timestamp,
     pub(super) verdict: Verdict,
     /// What is worth another provider.
     pub(super) leftover: Option<Leftover>,
@@ -174,8 +178,6 @@ struct Landing {
     answer: Option<Answer>,
     /// When the provider was asked, if it was.
     asked: Option<Timestamp>,
-    /// Since when the task had been ready.
-    ready_since: Timestamp,
 }
 
 impl Landing {
@@ -253,7 +255,10 @@ impl Driver {
         let landing: Landing = *landing;
         if let Some((asked, answer)) = landing.asked() {
             self.metrics.observe(answer, asked);
-            self.promises.observe(answer, asked, landing.ready_since, &self.context.promises);
+        }
+        // What was refused may still go to another provider.
+        if let Some(answer) = &landing.answer {
+            self.promises.observe(answer, landing.finished.ready_since, &self.context);
         }
         self.finished.push(landing.finished);
         self.answers.extend(landing.answer);
@@ -334,10 +339,8 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         Err(_) => Outcome::Unknown { reason: format!("no answer within {:?}", job.timeout).into() },
     };
     let answer = answer(AnswerKind::Outcome(outcome));
-    let ready_since = job.ready.since;
     let mut landed = land(job, payload, answer);
     landed.asked = Some(now);
-    landed.ready_since = ready_since;
     landed
 }
 
@@ -366,7 +369,7 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
 }
 
 fn landed(finished: Finished, answer: Option<Answer>) -> Landed {
-    Box::new(Landing { finished, answer, asked: None, ready_since: Timestamp(0) })
+    Box::new(Landing { finished, answer, asked: None })
 }
 
 fn not_sent(job: &Job) -> Finished {
@@ -385,6 +388,7 @@ fn finished(job: &Job, verdict: Verdict) -> Finished {
         provider_index: job.provider_index,
         endpoint: job.ready.endpoint,
         priority: job.ready.priority(),
+        ready_since: job.ready.since,
         verdict,
         leftover: None,
     }

@@ -47,6 +47,7 @@ impl ChannelState {
                 Other::Usable(_) | Other::Soon => self.refused.push_back((ready, answer)),
                 // A task that is being cancelled is not this actor's any more.
                 Other::Nowhere if self.arguments.context.ownership.begin(ready.task) == Begin::Yes => {
+                    self.promises.observe(&answer, ready.since, &self.arguments.context);
                     given_up.push(answer);
                 }
                 Other::Nowhere => {}
@@ -76,6 +77,7 @@ impl ChannelState {
             self.arguments.context.ownership.put_back(ready.task);
             self.refused.push_back((ready, answer));
         } else {
+            self.promises.observe(&answer, ready.since, &self.arguments.context);
             given_up.push(answer);
         }
     }
