@@ -18,8 +18,9 @@ use super::endpoints::Endpoints;
 use super::lanes::{Lanes, Sharing};
 use super::load::{LOAD_MAX, load};
 use super::metrics::ChannelMetrics;
+use super::promises::PromiseMetrics;
 use super::ready::{Class, Ready};
-use super::sender::{Finished, Job, SenderActor, SenderContext, SenderMessage, Verdict};
+use super::sender::{Finished, Job, Leftover, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{ProviderLimits, ProviderSlots};
 use super::stopped::sort;
 use super::take_up::take_up;
@@ -84,9 +85,10 @@ pub struct ChannelState {
     /// When what a former incarnation lost was taken up.
     taken_up: Option<Timestamp>,
     metrics: ChannelMetrics,
+    promises: PromiseMetrics,
 }
 
-/// Tasks that brakes stop which are settled together.
+/// Tasks that brakes or a second look stop which are settled together.
 const STOPPED_MAX: usize = 512;
 
 /// Tasks that are passed over because the providers with room are paused for their tenant. Each is judged anew whenever something
@@ -141,6 +143,7 @@ impl Actor for ChannelActor {
             wake_at: None,
             draining: None,
             metrics,
+            promises: PromiseMetrics::default(),
             taken_up: None,
             arguments,
         })
@@ -217,10 +220,10 @@ impl ChannelState {
         }
         let (now, moment) = (self.arguments.context.clock.now(), self.arguments.context.clock.moment());
         let mut jobs: Vec<Vec<Job>> = (0..self.senders.len()).map(|_| Vec::new()).collect();
-        if !self.refused.is_empty() {
-            self.hand_out_refused(moment, &mut jobs).await;
-        }
         let brakes = self.arguments.context.brakes.set();
+        if !self.refused.is_empty() {
+            self.hand_out_refused(moment, &brakes, &mut jobs).await;
+        }
         let (mut stopped, mut passed) = (Vec::new(), Vec::new());
         while passed.len() < PASSED_MAX
             && self.lanes.has_queued()
@@ -231,13 +234,15 @@ impl ChannelState {
                 self.lanes.park(ready);
                 continue;
             }
-            if ready.payload.is_none() {
-                self.load(ready, myself);
+            if ready.is_to_be_read(now) {
+                self.load(ready, now, myself);
                 continue;
             }
+            let since = ready.since;
             let ready = match sort(&self.arguments.context, &brakes, ready) {
                 Ok(ready) => ready,
                 Err(answer) => {
+                    answer.iter().for_each(|answer| self.promises.observe(answer, since, &self.arguments.context));
                     stopped.extend(answer);
                     if stopped.len() >= STOPPED_MAX {
                         self.arguments.context.settler.submit(std::mem::take(&mut stopped)).await;
@@ -268,10 +273,10 @@ impl ChannelState {
     }
 
     /// Has the contents of a lane's next tasks read; the lane waits until they are here.
-    fn load(&mut self, first: Ready, myself: &ActorRef<ChannelMessage>) {
+    fn load(&mut self, first: Ready, now: Timestamp, myself: &ActorRef<ChannelMessage>) {
         let lane = first.priority();
         self.lanes.push_front(first);
-        let handles = self.lanes.begin_loading(lane, LOAD_MAX);
+        let handles = self.lanes.begin_loading(lane, LOAD_MAX, now);
         let (context, myself) = (self.arguments.context.clone(), myself.clone());
         tokio::spawn(async move {
             let loaded = load(&context, handles).await;
@@ -327,8 +332,15 @@ impl ChannelState {
             if own_endpoint {
                 self.unpark(done.endpoint, myself);
             }
-            if let Some((ready, answer)) = done.refused {
-                self.fail_over(ready, answer, done.provider_index, now, &mut given_up);
+            match done.leftover {
+                Some(Leftover::Refused(ready, answer)) => {
+                    self.fail_over(ready, answer, done.provider_index, now, &mut given_up);
+                }
+                Some(Leftover::Unasked(ready)) => {
+                    self.arguments.context.ownership.put_back(ready.task);
+                    self.lanes.push_front(ready);
+                }
+                None => {}
             }
         }
         if !given_up.is_empty() {

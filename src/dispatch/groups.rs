@@ -4,13 +4,14 @@
 //! written down as the group's end. Only that is rendered, by whoever sends it and however often.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, join_all, select};
 
-use super::ready::Ready;
+use super::ready::{DispatchHandle, Ready};
 use super::sender::SenderContext;
 use crate::domain::{Gathered, OpenGroup, Plan, Position, ShardId, Told};
 use crate::ownership::{Shard, WRITE_WAIT_MAX};
@@ -35,22 +36,81 @@ struct Said {
     has_left: bool,
 }
 
-/// The groups of a shard that could not be closed in time. They go on being closed.
+/// The groups of a shard that could not be closed in time. They go on being closed, or wait until others of the shard are.
 pub(super) struct Closing {
     pub(super) shard: ShardId,
-    /// Ends when they are closed, or the shard is let go.
-    end: BoxFuture<'static, Option<Vec<Said>>>,
+    /// Ends when they are closed, or the shard is let go; none: others of the shard are being closed, and keep it busy.
+    end: Option<BoxFuture<'static, Option<Vec<Said>>>>,
 }
 
 impl Closing {
-    /// Hands the leaders on again when their groups are closed. They stay tracked meanwhile, so that no cursor passes them, and
-    /// are taken up from there if this is lost.
+    /// Hands the leaders on again when their groups are closed, or those are that they wait for. They stay tracked meanwhile, so
+    /// that no cursor passes them, and are taken up from there if this is lost.
     pub(super) fn hand_on(self, context: &SenderContext, leaders: Vec<Ready>) {
         let dispatch = context.dispatch.clone();
+        let Some(end) = self.end else {
+            if let Err(leaders) = dispatch.stalled().wait(self.shard, leaders) {
+                dispatch.hand_over(leaders);
+            }
+            return;
+        };
+        let stall = Stall::begin(&dispatch, self.shard);
         tokio::spawn(async move {
-            self.end.await;
+            end.await;
             dispatch.hand_over(leaders);
+            drop(stall);
         });
+    }
+}
+
+/// Shards whose groups take long to close, each with the leaders that wait for the end of it. Those are handles only, which the
+/// backlog bounds: what is being closed is in memory with its content, and there is no more of it than one page of each lane.
+#[derive(Debug, Default)]
+pub(super) struct Stalled(Mutex<BTreeMap<ShardId, Vec<Ready>>>);
+
+impl Stalled {
+    fn is_stalled(&self, shard: ShardId) -> bool {
+        self.shards().contains_key(&shard)
+    }
+
+    /// The leaders wait; or they are given back, if the shard is not stalled any more.
+    fn wait(&self, shard: ShardId, leaders: Vec<Ready>) -> Result<(), Vec<Ready>> {
+        match self.shards().get_mut(&shard) {
+            Some(waiting) => {
+                waiting.extend(leaders);
+                Ok(())
+            }
+            None => Err(leaders),
+        }
+    }
+
+    fn shards(&self) -> MutexGuard<'_, BTreeMap<ShardId, Vec<Ready>>> {
+        // Every section leaves the map whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time in which leaders of a shard wait. Its end, however it comes, hands them on.
+struct Stall {
+    dispatch: Arc<DispatchHandle>,
+    shard: ShardId,
+}
+
+impl Stall {
+    /// None, if another one is under way.
+    fn begin(dispatch: &Arc<DispatchHandle>, shard: ShardId) -> Option<Self> {
+        match dispatch.stalled().shards().entry(shard) {
+            Entry::Vacant(vacant) => vacant.insert(Vec::new()),
+            Entry::Occupied(_) => return None,
+        };
+        Some(Self { dispatch: dispatch.clone(), shard })
+    }
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        let waiting = self.dispatch.stalled().shards().remove(&self.shard);
+        self.dispatch.hand_over(waiting.unwrap_or_default());
     }
 }
 
@@ -64,8 +124,11 @@ pub(super) async fn gather(context: &SenderContext, leaders: Vec<&mut Plan>) -> 
     let closing = by_shard.into_iter().filter_map(|(id, plans)| Some((context.ownership.shard(id)?, plans)));
     // Side by side: none is kept waiting by another one's batch.
     let closing = closing.map(|(shard, mut plans)| async move {
-        let leaders = plans.iter().map(|plan| Plan::clone(plan)).collect();
         let id = shard.id();
+        if context.dispatch.stalled().is_stalled(id) {
+            return Some(Closing { shard: id, end: None });
+        }
+        let leaders = plans.iter().map(|plan| Plan::clone(plan)).collect();
         let end = close(context.clone(), shard, leaders).boxed();
         match select(end, context.clock.sleep(CLOSE_WAIT_MAX)).await {
             Either::Left((said, _)) => {
@@ -74,7 +137,7 @@ pub(super) async fn gather(context: &SenderContext, leaders: Vec<&mut Plan>) -> 
                 }
                 None
             }
-            Either::Right((_, end)) => Some(Closing { shard: id, end }),
+            Either::Right((_, end)) => Some(Closing { shard: id, end: Some(end) }),
         }
     });
     join_all(closing).await.into_iter().flatten().collect()

@@ -70,12 +70,11 @@ impl Lanes {
         self.queues[lane].pop_front()
     }
 
-    /// Takes the handles without content from the head of a lane, to be read together. The lane waits until they are back.
-    pub(super) fn begin_loading(&mut self, lane: Priority, limit: usize) -> Vec<Ready> {
+    /// Takes the handles whose rows are to be read from the head of a lane, to be read together. The lane waits until they are back.
+    pub(super) fn begin_loading(&mut self, lane: Priority, limit: usize, now: Timestamp) -> Vec<Ready> {
         self.loading[lane.index()] = Some(0);
         let queue = &mut self.queues[lane.index()];
-        let bare = queue.iter().take(limit).take_while(|ready| ready.payload.is_none()).count();
-        queue.drain(..bare).collect()
+        take_bare(queue, limit, now)
     }
 
     /// They are back, and go to where they came from.
@@ -94,14 +93,13 @@ impl Lanes {
         self.parked.entry(ready.endpoint).or_default().push_back(ready);
     }
 
-    /// Brings up to `count` tasks of an endpoint back, the oldest first, to the head of their lanes. If those have no content yet,
+    /// Brings up to `count` tasks of an endpoint back, the oldest first, to the head of their lanes. If their rows are to be read,
     /// up to `limit` of them are returned instead, to be read together and given to [`Lanes::park_again`].
-    pub(super) fn unpark(&mut self, endpoint: u32, count: usize, limit: usize) -> Vec<Ready> {
+    pub(super) fn unpark(&mut self, endpoint: u32, count: usize, limit: usize, now: Timestamp) -> Vec<Ready> {
         let Some(waiting) = self.parked.get_mut(&endpoint) else { return Vec::new() };
-        let bare = waiting.iter().take(limit).take_while(|ready| ready.payload.is_none()).count();
-        if count > 0 && bare > 0 {
+        if count > 0 && waiting.front().is_some_and(|ready| ready.is_to_be_read(now)) {
             // The endpoint keeps its place, empty if need be, until they are back.
-            return waiting.drain(..bare).collect();
+            return take_bare(waiting, limit, now);
         }
         let mut back = Vec::with_capacity(count.min(waiting.len()));
         while back.len() < count
@@ -150,6 +148,16 @@ impl Lanes {
     }
 }
 
+/// Those at the head of a queue whose rows are to be read, without what they have of them.
+fn take_bare(queue: &mut VecDeque<Ready>, limit: usize, now: Timestamp) -> Vec<Ready> {
+    let count = queue.iter().take(limit).take_while(|ready| ready.is_to_be_read(now)).count();
+    let bare = |mut ready: Ready| {
+        ready.payload = None;
+        ready
+    };
+    queue.drain(..count).map(bare).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +196,8 @@ mod tests {
             claims: Vec::new(),
             group: None,
         };
-        Box::new(crate::dispatch::Payload { plan: std::sync::Arc::new(plan), objection: None, _held: None })
+        let (plan, looked_at) = (std::sync::Arc::new(plan), Timestamp(0));
+        Box::new(crate::dispatch::Payload { plan, looked_at, objection: None, _held: None })
     }
 
     fn pop_lanes(lanes: &mut Lanes, now: u64, count: usize) -> [usize; 4] {
@@ -234,13 +243,13 @@ mod tests {
         }
         lanes.push(ready(&room, Priority::Normal, 50, 0, 0));
         assert_eq!(lanes.depth(Priority::Normal), 4);
-        let mut bare = lanes.unpark(9, 2, 10);
+        let mut bare = lanes.unpark(9, 2, 10, Timestamp(0));
         assert_eq!(bare.len(), 3, "none of them has its content yet");
         for ready in &mut bare {
             ready.payload = Some(content());
         }
         lanes.park_again(9, [0, 0, 3, 0], bare);
-        assert!(lanes.unpark(9, 2, 10).is_empty());
+        assert!(lanes.unpark(9, 2, 10, Timestamp(0)).is_empty());
         let order: Vec<u64> =
             std::iter::from_fn(|| lanes.pop(Timestamp(0), &SHARING)).map(|ready| ready.task.position.offset).collect();
         assert_eq!(order, [0, 1, 50]);
@@ -255,13 +264,28 @@ mod tests {
             lanes.push(ready(&room, Priority::Normal, offset, 0, 0));
         }
         let passed: Vec<Ready> = (0..2).filter_map(|_| lanes.pop(Timestamp(0), &SHARING)).collect();
-        let loaded = lanes.begin_loading(Priority::Normal, 1);
+        let loaded = lanes.begin_loading(Priority::Normal, 1, Timestamp(0));
         passed.into_iter().rev().for_each(|ready| lanes.push_front(ready));
         assert!(!lanes.has_queued());
         lanes.end_loading(Priority::Normal, loaded);
         let order: Vec<u64> =
             std::iter::from_fn(|| lanes.pop(Timestamp(0), &SHARING)).map(|ready| ready.task.position.offset).collect();
         assert_eq!(order, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn contents_that_were_not_looked_at_for_a_minute_are_read_again_together() {
+        let room = room();
+        let mut lanes = Lanes::default();
+        for (offset, looked_at) in [(0, 0), (1, 0), (2, 50_000)] {
+            let mut ready = ready(&room, Priority::Normal, offset, 0, 0);
+            ready.payload = Some(Box::new(crate::dispatch::Payload { looked_at: Timestamp(looked_at), ..*content() }));
+            lanes.push(ready);
+        }
+        assert!(lanes.begin_loading(Priority::Normal, 10, Timestamp(60_000)).is_empty());
+        let stale = lanes.begin_loading(Priority::Normal, 10, Timestamp(60_001));
+        assert_eq!(stale.iter().map(|ready| ready.task.position.offset).collect::<Vec<_>>(), [0, 1]);
+        assert!(stale.iter().all(|ready| ready.payload.is_none()));
     }
 
     proptest! {

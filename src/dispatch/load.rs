@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::groups;
-use super::ready::{Payload, Ready};
+use super::ready::{Payload, Ready, STALE};
 use super::sender::SenderContext;
 use super::stopped::{stops, unasked};
 use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
@@ -59,8 +59,8 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
                     }
                     answers.extend(unasked(context, &ready, Arc::new(story.plan), end));
                 } else if is_whole {
-                    ready.payload =
-                        Some(Box::new(Payload { plan: Arc::new(story.plan), objection: None, _held: None }));
+                    let (looked_at, plan) = (story.plan.accepted_at, Arc::new(story.plan));
+                    ready.payload = Some(Box::new(Payload { plan, looked_at, objection: None, _held: None }));
                     loaded.push(ready);
                 } else if let Some(at) = closing.iter().position(|closing| closing.shard == ready.task.position.shard) {
                     kept_waiting[at].push(ready);
@@ -167,9 +167,6 @@ fn waits(story: &Story, ready: &Ready, brakes: &BrakeSet) -> bool {
     }
 }
 
-/// After this, what was accepted and has not been sent is looked at again though it waited for no time of its own.
-const STALE: Duration = Duration::from_secs(60);
-
 /// Has those looked at again that waited, and notes what is against sending them.
 async fn look_again(context: &SenderContext, loaded: &mut [Ready], now: Timestamp) {
     let waited = |ready: &&mut Ready| {
@@ -187,9 +184,11 @@ async fn look_again(context: &SenderContext, loaded: &mut [Ready], now: Timestam
         .filter_map(|ready| Some((ready.payload.as_ref()?.plan.clone(), usize::from(ready.task.ordinal))))
         .collect();
     let tasks: Vec<(&Plan, usize)> = plans.iter().map(|(plan, ordinal)| (&**plan, *ordinal)).collect();
-    let looks = loop {
+    // However long the store takes, what was looked at is fresh: it is not read again at once, and again.
+    let (looks, looked_at) = loop {
+        let asked_at = context.clock.now();
         match planning::look_again(&tasks, &context.policy, &context.people, now).await {
-            Ok(looks) => break looks,
+            Ok(looks) => break (looks, asked_at),
             Err(error) => {
                 tracing::error!(%error, "cannot read the users of tasks that are to be sent: trying again");
                 context.clock.sleep(Duration::from_secs(1)).await;
@@ -198,6 +197,7 @@ async fn look_again(context: &SenderContext, loaded: &mut [Ready], now: Timestam
     };
     for (ready, look) in waited.iter_mut().zip(looks) {
         if let Some(payload) = &mut ready.payload {
+            payload.looked_at = looked_at;
             payload.objection = match look {
                 SecondLook::Send => None,
                 SecondLook::Skip(reason) => Some(AnswerKind::Skipped(reason)),

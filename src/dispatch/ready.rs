@@ -1,6 +1,7 @@
 //! A task that may be sent now, and the door to the channel actors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
@@ -8,6 +9,7 @@ use ractor::ActorRef;
 
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
+use super::groups::Stalled;
 use super::metrics::Circuits;
 use super::slots::Tried;
 use crate::domain::{Channel, Plan, Priority, TaskId, Timestamp};
@@ -34,10 +36,16 @@ pub struct Ready {
     pub(super) _permit: BacklogPermit,
 }
 
+/// After this, what was not sent is looked at again though it waited for no time of its own: its user may have been erased since, or
+/// have switched it off.
+pub(super) const STALE: Duration = Duration::from_secs(60);
+
 /// A task's content in memory.
 #[derive(Debug)]
 pub struct Payload {
     pub plan: Arc<Plan>,
+    /// When it was planned, or accepted, or last looked at again.
+    pub(super) looked_at: Timestamp,
     /// What a second look says against sending it now.
     pub(super) objection: Option<AnswerKind>,
     pub(super) _held: Option<super::backlog::PayloadPermit>,
@@ -50,7 +58,7 @@ impl Ready {
         let payload = room
             .payloads
             .hold(plan.priority(), plan_bytes(plan))
-            .map(|held| Box::new(Payload { plan: plan.clone(), objection: None, _held: Some(held) }));
+            .map(|held| Box::new(Payload { plan: plan.clone(), looked_at: now, objection: None, _held: Some(held) }));
         Some(Self {
             task: plan.task_id(ordinal),
             attempt: 1,
@@ -81,6 +89,11 @@ impl Ready {
 
     pub fn priority(&self) -> Priority {
         self.task.position.shard.lane
+    }
+
+    /// Whether its row is to be read before it is sent: it has no content, or one that is stale.
+    pub(super) fn is_to_be_read(&self, now: Timestamp) -> bool {
+        self.payload.as_ref().is_none_or(|payload| now.since(payload.looked_at) > STALE)
     }
 }
 
@@ -131,11 +144,18 @@ pub struct DispatchHandle {
     channels: [[ArcSwapOption<ActorRef<ChannelMessage>>; 2]; 7],
     mailboxes: Mailboxes,
     circuits: Arc<Circuits>,
+    stalled: Stalled,
 }
 
 impl DispatchHandle {
     pub fn new(room: Room) -> Self {
-        Self { room, channels: Default::default(), mailboxes: Mailboxes::of("channel"), circuits: Arc::default() }
+        Self {
+            room,
+            channels: Default::default(),
+            mailboxes: Mailboxes::of("channel"),
+            circuits: Arc::default(),
+            stalled: Stalled::default(),
+        }
     }
 
     /// Hands tasks on. All of them are of one shard, tracked, and new. What a restarting actor does not get it finds in the
@@ -168,6 +188,11 @@ impl DispatchHandle {
     /// What the channel actors report their breakers to.
     pub(super) fn circuits(&self) -> &Arc<Circuits> {
         &self.circuits
+    }
+
+    /// The shards whose groups take long to close.
+    pub(super) fn stalled(&self) -> &Stalled {
+        &self.stalled
     }
 
     pub(super) fn install(&self, channel: Channel, class: Class, actor: ActorRef<ChannelMessage>) {

@@ -22,7 +22,7 @@ use super::stopped::stops;
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::Promises;
-use crate::domain::{Outcome, Priority, Timestamp};
+use crate::domain::{BrakeVerdict, Outcome, Priority, Timestamp};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
 use crate::planning::{People, Policy};
@@ -43,6 +43,8 @@ pub struct SenderContext {
     pub brakes: Arc<Brakes>,
     /// Within how long a message is to be with its provider.
     pub promises: Promises,
+    /// How many attempts may follow the first.
+    pub retries: usize,
     /// By which what waited is looked at again.
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
@@ -66,9 +68,19 @@ pub struct Finished {
     pub(super) provider_index: usize,
     pub(super) endpoint: u32,
     pub(super) priority: Priority,
+    /// Since when the task had been ready.
+    pub(super) ready_since: Timestamp,
     pub(super) verdict: Verdict,
-    /// Certainly not sent, and worth another provider: the task and the answer that stands if there is none.
-    pub(super) refused: Option<(Ready, Answer)>,
+    /// What is worth another provider.
+    pub(super) leftover: Option<Leftover>,
+}
+
+/// A task that was certainly not sent and goes back to its channel, content and all.
+pub(super) enum Leftover {
+    /// With the answer that stands if there is no other provider.
+    Refused(Ready, Answer),
+    /// The provider was paused for it after it was chosen, and was not asked.
+    Unasked(Ready),
 }
 
 /// What a job says of its provider.
@@ -166,14 +178,15 @@ struct Landing {
     answer: Option<Answer>,
     /// When the provider was asked, if it was.
     asked: Option<Timestamp>,
-    /// Since when the task had been ready.
-    ready_since: Timestamp,
 }
 
 impl Landing {
     /// When the provider was asked, and what it answered; none if it was not asked.
     fn asked(&self) -> Option<(Timestamp, &Answer)> {
-        let refused = self.finished.refused.as_ref().map(|(_, answer)| answer);
+        let refused = match &self.finished.leftover {
+            Some(Leftover::Refused(_, answer)) => Some(answer),
+            _ => None,
+        };
         Some((self.asked?, self.answer.as_ref().or(refused)?))
     }
 }
@@ -242,7 +255,10 @@ impl Driver {
         let landing: Landing = *landing;
         if let Some((asked, answer)) = landing.asked() {
             self.metrics.observe(answer, asked);
-            self.promises.observe(answer, asked, landing.ready_since, &self.context.promises);
+        }
+        // What was refused may still go to another provider.
+        if let Some(answer) = &landing.answer {
+            self.promises.observe(answer, landing.finished.ready_since, &self.context);
         }
         self.finished.push(landing.finished);
         self.answers.extend(landing.answer);
@@ -274,7 +290,7 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     // Who is not sure to have its shards until the answer is written waits until it is.
     let room = job.timeout + WRITE_WAIT_MAX;
     context.ownership.standing().until_holds(&*context.clock, room).await;
-    let mut payload = match job.ready.payload.take() {
+    let payload = match job.ready.payload.take() {
         Some(payload) if context.ownership.begin(task) == Begin::Yes => payload,
         // The task moved on while its handle waited; whoever moved it on, or cancels it, has it.
         _ => return landed(not_sent(&job), None),
@@ -295,11 +311,14 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         return landed(not_sent(&job), Some(answer(AnswerKind::Expired)));
     }
     // The last look: it may have been put on since the job was handed out.
-    if let Some(kind) = stops(&context.brakes.set(), &plan, job.ready.channel, Some(&job.provider_name), now) {
-        return landed(not_sent(&job), Some(answer(kind)));
-    }
-    if let Some(objection) = payload.objection.take() {
-        return landed(not_sent(&job), Some(answer(objection)));
+    let brakes = context.brakes.set();
+    match stops(&brakes, &plan, job.ready.channel, Some(&job.provider_name), now) {
+        // Held, it would wait for a brake to change though another provider may have it now.
+        Some(AnswerKind::Held { .. }) if brakes.judge(&plan, job.ready.channel, None) == BrakeVerdict::Go => {
+            return landed(unasked(job, payload), None);
+        }
+        Some(kind) => return landed(not_sent(&job), Some(answer(kind))),
+        None => {}
     }
     // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
     let rendered = catch_unwind(AssertUnwindSafe(|| {
@@ -320,10 +339,8 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         Err(_) => Outcome::Unknown { reason: format!("no answer within {:?}", job.timeout).into() },
     };
     let answer = answer(AnswerKind::Outcome(outcome));
-    let ready_since = job.ready.since;
     let mut landed = land(job, payload, answer);
     landed.asked = Some(now);
-    landed.ready_since = ready_since;
     landed
 }
 
@@ -347,16 +364,23 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
         return landed(finished, Some(answer));
     }
     job.ready.payload = Some(payload);
-    finished.refused = Some((job.ready, answer));
+    finished.leftover = Some(Leftover::Refused(job.ready, answer));
     landed(finished, None)
 }
 
 fn landed(finished: Finished, answer: Option<Answer>) -> Landed {
-    Box::new(Landing { finished, answer, asked: None, ready_since: Timestamp(0) })
+    Box::new(Landing { finished, answer, asked: None })
 }
 
 fn not_sent(job: &Job) -> Finished {
     finished(job, Verdict::NotSent)
+}
+
+fn unasked(mut job: Job, payload: Box<Payload>) -> Finished {
+    let mut finished = not_sent(&job);
+    job.ready.payload = Some(payload);
+    finished.leftover = Some(Leftover::Unasked(job.ready));
+    finished
 }
 
 fn finished(job: &Job, verdict: Verdict) -> Finished {
@@ -364,7 +388,8 @@ fn finished(job: &Job, verdict: Verdict) -> Finished {
         provider_index: job.provider_index,
         endpoint: job.ready.endpoint,
         priority: job.ready.priority(),
+        ready_since: job.ready.since,
         verdict,
-        refused: None,
+        leftover: None,
     }
 }

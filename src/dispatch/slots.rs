@@ -135,16 +135,31 @@ pub(super) enum Other {
 }
 
 /// The next provider for a task that these refused. Never one of them again: that one would refuse it at once, and again, and
-/// no attempt would be counted.
-pub(super) fn choose_other(providers: &mut [ProviderSlots], tried: Tried, now: Moment) -> Other {
-    if let Some(index) = choose(providers, |index, provider| tried.allows(index) && provider.usable(now)) {
+/// no attempt would be counted. Nor one that `may_have` says no to, which a brake keeps it from.
+pub(super) fn choose_other(
+    providers: &mut [ProviderSlots],
+    tried: Tried,
+    now: Moment,
+    may_have: impl Fn(&ProviderSlots) -> bool,
+) -> Other {
+    let is_usable =
+        |index: usize, provider: &ProviderSlots| tried.allows(index) && provider.usable(now) && may_have(provider);
+    if let Some(index) = choose(providers, is_usable) {
         return Other::Usable(index);
     }
-    if another_is_well(providers, tried, now) { Other::Soon } else { Other::Nowhere }
+    if another_is_well(providers, tried, now, may_have) { Other::Soon } else { Other::Nowhere }
 }
 
-pub(super) fn another_is_well(providers: &[ProviderSlots], tried: Tried, now: Moment) -> bool {
-    providers.iter().enumerate().any(|(index, provider)| tried.allows(index) && provider.healthy(now))
+/// Whether one is well, did not refuse the task and may have it.
+pub(super) fn another_is_well(
+    providers: &[ProviderSlots],
+    tried: Tried,
+    now: Moment,
+    may_have: impl Fn(&ProviderSlots) -> bool,
+) -> bool {
+    let is_well =
+        |(index, provider): (usize, &ProviderSlots)| tried.allows(index) && provider.healthy(now) && may_have(provider);
+    providers.iter().enumerate().any(is_well)
 }
 
 /// Chooses among the providers `usable` says yes to, by weight: the one with the most credit goes and pays for all.

@@ -1,8 +1,8 @@
-//! What the brakes say of a task whose turn has come.
+//! What the brakes and the second look say of a task whose turn has come.
 
 use std::sync::Arc;
 
-use super::ready::Ready;
+use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
 use crate::domain::{BrakeSet, BrakeVerdict, Channel, Plan, Timestamp, held_until};
 use crate::outcomes::{Answer, AnswerKind};
@@ -34,11 +34,20 @@ pub(super) fn stops(
 
 /// The answer for a task that has no provider yet, or the task. It holds no slot and spends no token, so what is stopped keeps
 /// nothing that is behind it waiting. Nothing at all: somebody else has it.
-pub(super) fn sort(context: &SenderContext, brakes: &BrakeSet, ready: Ready) -> Result<Ready, Option<Answer>> {
+pub(super) fn sort(context: &SenderContext, brakes: &BrakeSet, mut ready: Ready) -> Result<Ready, Option<Answer>> {
     let now = context.clock.now();
-    let Some(payload) = &ready.payload else { return Ok(ready) };
-    let Some(kind) = stops(brakes, &payload.plan, ready.channel, None, now) else { return Ok(ready) };
-    Err(unasked(context, &ready, payload.plan.clone(), kind))
+    let Some(payload) = &mut ready.payload else { return Ok(ready) };
+    let stopped = stops(brakes, &payload.plan, ready.channel, None, now);
+    let Some(kind) = stopped.or_else(|| objects(payload, now)) else { return Ok(ready) };
+    let plan = payload.plan.clone();
+    Err(unasked(context, &ready, plan, kind))
+}
+
+/// What a second look said against sending it; what is worth nothing any more needs no other reason.
+fn objects(payload: &mut Payload, now: Timestamp) -> Option<AnswerKind> {
+    let objection = payload.objection.take()?;
+    let has_expired = payload.plan.expires_at.is_some_and(|expires_at| expires_at <= now);
+    Some(if has_expired { AnswerKind::Expired } else { objection })
 }
 
 /// The answer for a task that no provider is asked for, if nobody else has it.

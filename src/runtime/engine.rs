@@ -421,6 +421,7 @@ impl Builder {
             dispatch: self.dispatch.clone(),
             brakes: self.parts.brakes.clone(),
             promises: self.parts.config.promises,
+            retries: self.parts.config.retry.delays.len(),
             shown_items: self.parts.policy.shown_items,
             deliveries: self.deliveries.clone(),
         }

@@ -22,6 +22,8 @@ on_both! {
     what_waits_for_its_time_is_recalled_at_once_and_not_only_then
     what_is_held_may_be_recalled_or_cancelled
     a_paused_provider_leaves_its_share_to_the_others_and_without_others_all_waits
+    what_one_provider_refuses_is_tried_again_where_the_others_are_paused
+    what_waits_for_another_provider_that_is_paused_then_is_tried_again
     a_provider_that_one_tenant_paused_keeps_no_other_tenant_waiting
     a_paused_channel_of_a_fallback_waits_and_goes_on_when_it_is_resumed
     what_has_a_time_of_its_own_is_held_when_that_comes
@@ -297,6 +299,41 @@ async fn a_paused_provider_leaves_its_share_to_the_others_and_without_others_all
     braked.resume(BrakeKind::Provider, "one").await;
     braked.world.expect_states(id, &["sent"]).await;
     assert_eq!((one.taken().len(), two.taken().len()), (1, 6));
+    braked.world.balances().await;
+}
+
+async fn what_one_provider_refuses_is_tried_again_where_the_others_are_paused(place: Place) {
+    let (one, two) = (TestProvider::new("one", &[Channel::Email]), TestProvider::new("two", &[Channel::Email]));
+    one.script([Script::transient()]);
+    let braked = Braked::start(place, vec![one.clone(), two.clone()]).await;
+    braked.pause(BrakeKind::Provider, "two").await;
+    let id = braked.send("social").await;
+    braked.world.expect_states(id, &["scheduled"]).await;
+    braked.world.advance(Duration::from_secs(60)).await;
+    braked.world.expect_states(id, &["sent"]).await;
+    assert_eq!((one.taken().len(), two.taken().len()), (2, 0));
+    braked.world.balances().await;
+}
+
+async fn what_waits_for_another_provider_that_is_paused_then_is_tried_again(place: Place) {
+    // One slot each for what is not critical.
+    let one = TestProvider::with_slots("one", &[Channel::Email], 2);
+    let two = TestProvider::with_slots("two", &[Channel::Email], 2);
+    one.script([Script::transient(), Script::transient()]);
+    two.script([Script::Hang]);
+    let braked = Braked::start(place, vec![one.clone(), two.clone()]).await;
+    let first = braked.send("social").await;
+    braked.world.until(async || (two.taken().len() == 1).then_some(())).await;
+    let waiting = braked.send("social").await;
+    let refused = |id| one.taken().iter().any(|message| message.task.notification() == id);
+    braked.world.until(async || refused(waiting).then_some(())).await;
+    braked.pause(BrakeKind::Provider, "two").await;
+    two.release();
+    braked.world.expect_states(first, &["sent"]).await;
+    braked.world.expect_states(waiting, &["scheduled"]).await;
+    braked.world.advance(Duration::from_secs(60)).await;
+    braked.world.expect_states(waiting, &["sent"]).await;
+    assert_eq!((one.taken().len(), two.taken().len()), (3, 1));
     braked.world.balances().await;
 }
 

@@ -18,6 +18,7 @@ on_both! {
     a_group_that_everybody_left_ends_its_message_after_a_crash_as_well
     what_a_leader_said_that_was_cancelled_is_told_to_nobody
     a_partition_that_stalls_keeps_no_other_waiting
+    a_partition_that_stalls_costs_others_their_time_once_and_not_with_each_of_its_leaders
 }
 
 /// A world whose brakes are its own: all tests of a process share the table of brakes.
@@ -177,6 +178,44 @@ async fn two_partitions(place: Place) -> (World, Arc<TestProvider>, [Notificatio
         }
     }
     unreachable!("there is no end of users")
+}
+
+async fn a_partition_that_stalls_costs_others_their_time_once_and_not_with_each_of_its_leaders(place: Place) {
+    let (world, _, [first_stalled, first]) = two_partitions(place).await;
+    let in_partition = async |word: &str, like: NotificationId| {
+        for number in 0.. {
+            let id = likes(&world, &format!("{word} {number}"), "post", &["Ann"]).await[0];
+            if id.0.shard == like.0.shard {
+                return id;
+            }
+        }
+        unreachable!("there is no end of users")
+    };
+    // Less than what a group is waited for at the most.
+    let tick = Duration::from_millis(100);
+    world.advance(Duration::from_secs(60)).await;
+    let stalled = in_partition("stalled", first_stalled).await;
+    let due = world.now() + WINDOW;
+    world.advance(tick).await;
+    let other = in_partition("other", first).await;
+    let shard = world.engine.ownership.shard(stalled.0.shard).expect("this node owns every shard");
+    let next = shard.planned();
+    // A batch whose planning does not end.
+    shard.begin_planning(next, next + 1);
+    world.advance(WINDOW - Duration::from_secs(60)).await;
+    let sent = world.until(async || {
+        world.advance(Duration::from_millis(50)).await;
+        (world.story(first).await?.states() == [TaskState::Sent]).then_some(())
+    });
+    sent.await;
+    world.advance(due.since(world.now())).await;
+    world.advance(tick).await;
+    world.expect_states(other, &["sent"]).await;
+    world.expect_states(stalled, &["scheduled"]).await;
+    shard.set_planned(next + 1);
+    world.expect_states(first_stalled, &["sent"]).await;
+    world.expect_states(stalled, &["sent"]).await;
+    world.balances().await;
 }
 
 async fn a_partition_that_stalls_keeps_no_other_waiting(place: Place) {

@@ -16,6 +16,8 @@ on_both! {
     what_comes_due_in_quiet_hours_that_are_new_waits_for_their_end
     the_next_channel_has_its_turn_where_the_first_was_switched_off
     the_next_channel_is_looked_at_as_well_where_the_first_was_switched_off
+    what_a_second_look_stops_takes_nothing_of_the_providers_rate
+    what_waits_for_a_slot_for_long_is_looked_at_again
     what_was_accepted_before_its_user_was_erased_is_not_planned
     a_dead_token_and_a_hard_bounce_are_remembered
 }
@@ -147,6 +149,55 @@ async fn the_next_channel_is_looked_at_as_well_where_the_first_was_switched_off(
     world.expect_states(id, &["skipped", "skipped"]).await;
     assert_eq!((mails.taken().len(), texts.taken().len()), (0, 0));
     assert_eq!(world.column(BookColumn::SkippedNoConsent).await, 2);
+    world.balances().await;
+}
+
+async fn what_a_second_look_stops_takes_nothing_of_the_providers_rate(place: Place) {
+    // By the clock of the test, which stands still when they are due, there is one token.
+    let mails = TestProvider::with_rate("mails", &[Channel::Email], 1.0);
+    let world = World::start(place, vec![mails.clone()]).await;
+    for user in ["off", "stays"] {
+        world.know(user, [email(&format!("{}@example.com", world.place.own(user).to_lowercase()))]).await;
+    }
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(later(&world, to(&world, "off", "social")).await);
+    }
+    let stays = later(&world, to(&world, "stays", "social")).await;
+    world.know("off", [off("social", Channel::Email)]).await;
+    world.advance(2 * HOUR).await;
+    for id in waiting {
+        world.expect_states(id, &["skipped"]).await;
+    }
+    world.expect_states(stays, &["sent"]).await;
+    assert_eq!(mails.taken().len(), 1);
+    world.balances().await;
+}
+
+async fn what_waits_for_a_slot_for_long_is_looked_at_again(place: Place) {
+    // One slot for what is not critical.
+    let mails = TestProvider::with_slots("mails", &[Channel::Email], 2);
+    mails.script([Script::Hang]);
+    let world = World::start(place, vec![mails.clone()]).await;
+    for user in ["erased", "stays"] {
+        world.know(user, [email(&format!("{}@example.com", world.place.own(user).to_lowercase()))]).await;
+    }
+    let first = world.send(mail()).await;
+    world.until(async || (mails.taken().len() == 1).then_some(())).await;
+    let mut waiting = Vec::new();
+    for user in ["erased", "stays"] {
+        let id = world.send(to(&world, user, "social")).await;
+        world.expect_states(id, &["pending"]).await;
+        waiting.push(id);
+    }
+    world.know("erased", [UserEntry::Email(None), UserEntry::Erased(Some(world.now()))]).await;
+    world.advance(Duration::from_secs(61)).await;
+    mails.release();
+    world.expect_states(first, &["sent"]).await;
+    world.expect_states(waiting[0], &["skipped"]).await;
+    assert_eq!(reason(&world, waiting[0]).await, "erased");
+    world.expect_states(waiting[1], &["sent"]).await;
+    assert_eq!(mails.taken().len(), 2);
     world.balances().await;
 }
 

@@ -21,8 +21,7 @@ pub(super) enum Chosen {
 impl ChannelState {
     /// The provider for a new task: by weight among those that have room and that no brake keeps it from.
     pub(super) async fn provider(&mut self, now: Moment, brakes: &BrakeSet, ready: &Ready) -> Chosen {
-        let tenant = ready.payload.as_ref().map_or("", |payload| &*payload.plan.tenant);
-        let may_have = |provider: &ProviderSlots| brakes.is_empty() || !brakes.pauses_provider(tenant, &provider.name);
+        let may_have = may_have(brakes, ready);
         let chosen = choose(&mut self.providers, |_, provider| provider.usable(now) && may_have(provider));
         let Some(index) = chosen else { return Chosen::NotNow };
         if self.take_token(index, now).await { Chosen::Provider(index) } else { Chosen::NoToken }
@@ -38,16 +37,17 @@ impl ChannelState {
     }
 
     /// Gives what one provider refused to another one, before anything new.
-    pub(super) async fn hand_out_refused(&mut self, now: Moment, jobs: &mut [Vec<Job>]) {
+    pub(super) async fn hand_out_refused(&mut self, now: Moment, brakes: &BrakeSet, jobs: &mut [Vec<Job>]) {
         let mut given_up = Vec::new();
         for (ready, answer) in std::mem::take(&mut self.refused) {
-            match choose_other(&mut self.providers, ready.tried, now) {
+            match choose_other(&mut self.providers, ready.tried, now, may_have(brakes, &ready)) {
                 Other::Usable(index) if self.take_token(index, now).await => {
                     self.assign(ready, index, jobs);
                 }
                 Other::Usable(_) | Other::Soon => self.refused.push_back((ready, answer)),
                 // A task that is being cancelled is not this actor's any more.
                 Other::Nowhere if self.arguments.context.ownership.begin(ready.task) == Begin::Yes => {
+                    self.promises.observe(&answer, ready.since, &self.arguments.context);
                     given_up.push(answer);
                 }
                 Other::Nowhere => {}
@@ -58,8 +58,8 @@ impl ChannelState {
         }
     }
 
-    /// A task that a provider certainly did not send waits for another one of the channel, if there is one that is well and did
-    /// not refuse it; otherwise the answer stands.
+    /// A task that a provider certainly did not send waits for another one of the channel, if there is one that is well, did not
+    /// refuse it and is not paused for it; otherwise the answer stands, and with it the next attempt has its time.
     pub(super) fn fail_over(
         &mut self,
         mut ready: Ready,
@@ -70,12 +70,21 @@ impl ChannelState {
     ) {
         let tried = ready.tried.and(index);
         let has_room = self.refused.len() < self.providers.iter().map(ProviderSlots::slots).sum();
-        if has_room && ready.endpoint == 0 && another_is_well(&self.providers, tried, now) {
+        let brakes = self.arguments.context.brakes.set();
+        let is_other = another_is_well(&self.providers, tried, now, may_have(&brakes, &ready));
+        if has_room && ready.endpoint == 0 && is_other {
             ready.tried = tried;
             self.arguments.context.ownership.put_back(ready.task);
             self.refused.push_back((ready, answer));
         } else {
+            self.promises.observe(&answer, ready.since, &self.arguments.context);
             given_up.push(answer);
         }
     }
+}
+
+/// Which providers no brake keeps a task from.
+fn may_have<'a>(brakes: &'a BrakeSet, ready: &'a Ready) -> impl Fn(&ProviderSlots) -> bool + use<'a> {
+    let tenant = ready.payload.as_ref().map_or("", |payload| &*payload.plan.tenant);
+    move |provider| brakes.is_empty() || !brakes.pauses_provider(tenant, &provider.name)
 }

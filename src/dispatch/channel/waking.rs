@@ -15,7 +15,7 @@ impl ChannelState {
             return;
         }
         let room = self.endpoints.room(endpoint, self.arguments.context.clock.moment());
-        let bare = self.lanes.unpark(endpoint, room, LOAD_MAX);
+        let bare = self.lanes.unpark(endpoint, room, LOAD_MAX, self.arguments.context.clock.now());
         if bare.is_empty() {
             return;
         }
