@@ -17,6 +17,14 @@ pub use follow::{FollowActor, FollowArguments, FollowMessage, INTERVAL};
 use crate::domain::{Brake, BrakeEffect, BrakeNames, BrakeScope, BrakeSet, ShardId, Timestamp};
 use crate::store::{SharedStore, StoreError};
 
+/// What a change came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrakeChange {
+    Made,
+    /// It was so already, and nothing was written.
+    AsBefore,
+}
+
 /// The brakes of all tenants.
 pub struct Brakes {
     store: SharedStore,
@@ -59,7 +67,8 @@ impl Brakes {
         &self.names
     }
 
-    /// Puts a brake on, or takes it off. Durable on return, and known to this node.
+    /// Puts a brake on, or takes it off. Durable on return, and known to this node. What changes nothing is not written: all nodes
+    /// would look through their shards because of it, and names that never were on would be kept for good.
     pub async fn change(
         &self,
         scope: BrakeScope,
@@ -67,12 +76,16 @@ impl Brakes {
         is_on: bool,
         at: Timestamp,
         reason: Option<Box<str>>,
-    ) -> Result<(), StoreError> {
-        self.store.write_brake(&Brake { scope, effect, is_on, at, reason }).await?;
+    ) -> Result<BrakeChange, StoreError> {
+        let brake = Brake { scope, effect, is_on, at, reason };
+        // Another node may have changed it since it was read here.
+        self.refresh().await?;
+        let Some(brake) = worth_writing(brake, self.set().brakes()) else { return Ok(BrakeChange::AsBefore) };
+        self.store.write_brake(&brake).await?;
         if let Err(error) = self.refresh().await {
             tracing::warn!(%error, "a brake was written and could not be read: it is read again in a second");
         }
-        Ok(())
+        Ok(BrakeChange::Made)
     }
 
     /// Reads them anew; tells of it if they changed.
@@ -87,8 +100,8 @@ impl Brakes {
         Ok(())
     }
 
-    /// A task of the shard was just held because of the brakes with the number `seen`, and nobody has it in hand any more. If the
-    /// brakes changed meanwhile, whoever looked for what is free missed it.
+    /// A task of the shard was just held or scheduled, judged by the brakes with the number `seen`: its plan is there, and nobody
+    /// has it in hand any more. If the brakes changed meanwhile, whoever looked for what is free or recalled missed it.
     pub fn was_held(&self, shard: ShardId, seen: u64) {
         if self.set.load().number() != seen {
             self.to_look_at.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
@@ -105,6 +118,21 @@ impl Brakes {
     pub fn told(&self) -> watch::Receiver<()> {
         self.told.subscribe()
     }
+}
+
+/// What is to be written for a change; `None`: it is so already.
+fn worth_writing(mut brake: Brake, known: &[Brake]) -> Option<Brake> {
+    let before = known.iter().find(|known| known.scope == brake.scope && known.effect == brake.effect);
+    let Some(before) = before.filter(|before| before.is_on) else { return brake.is_on.then_some(brake) };
+    if !brake.is_on {
+        return Some(brake);
+    }
+    if brake.effect == BrakeEffect::Recall {
+        // What was recalled stays so: the clock of who recalls it once more may be behind.
+        brake.at = brake.at.max(before.at);
+        return (brake.at > before.at || brake.reason != before.reason).then_some(brake);
+    }
+    (brake.reason != before.reason).then_some(brake)
 }
 
 #[cfg(test)]

@@ -161,7 +161,7 @@ fn give_up(owner: Option<&Arc<Shard>>, ready: &Ready) {
 /// Whether a task whose time has not come is to wait for it: not if a brake that held it is off, or if it was recalled.
 fn waits(story: &Story, ready: &Ready, brakes: &BrakeSet) -> bool {
     match brakes.judge(&story.plan, ready.channel, None) {
-        BrakeVerdict::Recalled => false,
+        BrakeVerdict::Recalled(_) => false,
         BrakeVerdict::Held(_) => true,
         BrakeVerdict::Go => !story.is_held(usize::from(ready.task.ordinal)),
     }

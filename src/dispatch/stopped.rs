@@ -24,7 +24,7 @@ pub(super) fn stops(
     let has_expired = plan.expires_at.is_some_and(|expires_at| expires_at <= now);
     match verdict {
         BrakeVerdict::Go => None,
-        BrakeVerdict::Recalled => Some(AnswerKind::Recalled),
+        BrakeVerdict::Recalled(by) => Some(AnswerKind::Recalled { by }),
         BrakeVerdict::Held(_) if has_expired => Some(AnswerKind::Expired),
         BrakeVerdict::Held(by) => {
             Some(AnswerKind::Held { by, until: held_until(plan.expires_at, now), seen: brakes.number() })

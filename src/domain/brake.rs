@@ -25,6 +25,11 @@ impl BrakeKind {
     pub fn name(self) -> &'static str {
         ["category", "template", "channel", "provider"][self as usize]
     }
+
+    /// Whether it names a way to the user and not what is said: the other channels of a fallback are not meant.
+    pub fn is_way(self) -> bool {
+        matches!(self, Self::Channel | Self::Provider)
+    }
 }
 
 /// Which messages: all of a tenant's of one category, template, channel or provider.
@@ -69,7 +74,8 @@ pub enum BrakeVerdict {
     Go,
     /// It waits, and for what.
     Held(BrakeKind),
-    Recalled,
+    /// It is taken back, and by what.
+    Recalled(BrakeKind),
 }
 
 /// The longest that a message is held, whatever its expiry says: rows are kept for tasks that end within this time.
@@ -217,7 +223,9 @@ impl BrakeSet {
         let of_provider = match provider {
             Some(name) => of(name),
             None if all.is_empty() => BrakeVerdict::Go,
-            None if all.iter().all(|name| of(name) == BrakeVerdict::Recalled) => BrakeVerdict::Recalled,
+            None if all.iter().all(|name| matches!(of(name), BrakeVerdict::Recalled(_))) => {
+                BrakeVerdict::Recalled(BrakeKind::Provider)
+            }
             None if all.iter().all(|name| find(of_tenant, BrakeKind::Provider, name).is_paused) => {
                 BrakeVerdict::Held(BrakeKind::Provider)
             }
@@ -234,17 +242,16 @@ fn find(of_tenant: &OfTenant, kind: BrakeKind, name: &str) -> Stopped {
 fn verdict(of_tenant: &OfTenant, kind: BrakeKind, name: &str, accepted_at: Timestamp) -> BrakeVerdict {
     let stopped = find(of_tenant, kind, name);
     if stopped.recalled.is_some_and(|recalled| accepted_at <= recalled) {
-        return BrakeVerdict::Recalled;
+        return BrakeVerdict::Recalled(kind);
     }
     if stopped.is_paused { BrakeVerdict::Held(kind) } else { BrakeVerdict::Go }
 }
 
-/// What is recalled is so whatever else holds it.
+/// What is recalled is so whatever else holds it. Of two of a kind the first counts: what is said comes before the way.
 fn stronger(verdicts: [BrakeVerdict; 2]) -> BrakeVerdict {
-    if verdicts.contains(&BrakeVerdict::Recalled) {
-        return BrakeVerdict::Recalled;
-    }
-    verdicts.into_iter().find(|verdict| *verdict != BrakeVerdict::Go).unwrap_or(BrakeVerdict::Go)
+    let recalled = verdicts.into_iter().find(|verdict| matches!(verdict, BrakeVerdict::Recalled(_)));
+    let held = || verdicts.into_iter().find(|verdict| *verdict != BrakeVerdict::Go);
+    recalled.or_else(held).unwrap_or(BrakeVerdict::Go)
 }
 
 #[cfg(test)]
@@ -307,10 +314,14 @@ mod tests {
         use BrakeEffect::{Pause, Recall};
         use BrakeKind::Category;
         let recall = (Category, "transactional", Recall, true);
-        check(&[recall], 1_000, BrakeVerdict::Recalled);
+        check(&[recall], 1_000, BrakeVerdict::Recalled(Category));
         check(&[recall], 1_001, BrakeVerdict::Go);
         let paused = (Category, "transactional", Pause, true);
-        check(&[paused, recall], 1_000, BrakeVerdict::Recalled);
+        check(&[paused, recall], 1_000, BrakeVerdict::Recalled(Category));
+        let way = (BrakeKind::Channel, "email", Recall, true);
+        check(&[way], 1_000, BrakeVerdict::Recalled(BrakeKind::Channel));
+        check(&[way, recall], 1_000, BrakeVerdict::Recalled(Category));
+        check(&[way, paused], 1_000, BrakeVerdict::Recalled(BrakeKind::Channel));
         check(&[paused, recall], 1_001, BrakeVerdict::Held(Category));
     }
 }

@@ -97,6 +97,14 @@ pub struct PartitionState {
     pause: Duration,
 }
 
+/// What a batch that was written leaves to do once it counts as planned.
+struct Written {
+    /// The offsets that were planned as cancelled.
+    cancelled: HashSet<u64>,
+    /// If something of it waits for a time: the number of the brakes that it was judged by.
+    held: Option<u64>,
+}
+
 /// The plans of a batch were not written.
 #[derive(Debug, thiserror::Error)]
 #[error("another node took the partition over before its plans were written")]
@@ -249,8 +257,12 @@ impl PartitionState {
         let Some(records) = self.read().await? else { return Ok(()) };
         let Some(last) = records.last() else { return Ok(()) };
         let next = last.position.offset + 1;
-        let Some(cancelled) = self.plan_and_write(records).await? else { return Ok(()) };
+        let Some(Written { cancelled, held }) = self.plan_and_write(records).await? else { return Ok(()) };
         self.arguments.shard.set_planned(next);
+        if let Some(seen) = held {
+            // Whoever looks for what is free passes over what is not planned.
+            self.arguments.brakes.was_held(self.arguments.shard.id(), seen);
+        }
         for offset in cancelled {
             self.arguments.shard.end_cancel(offset);
         }
@@ -272,9 +284,8 @@ impl PartitionState {
         }
     }
 
-    /// Returns the offsets that were planned as cancelled. A cancellation that comes from now on finds the tasks instead.
-    /// `None`: the node stops, and nothing was written.
-    async fn plan_and_write(&mut self, mut records: Vec<Record>) -> Result<Option<HashSet<u64>>, ActorProcessingErr> {
+    /// A cancellation that comes from now on finds the tasks instead. `None`: the node stops, and nothing was written.
+    async fn plan_and_write(&mut self, mut records: Vec<Record>) -> Result<Option<Written>, ActorProcessingErr> {
         let arguments = &self.arguments;
         let now = arguments.clock.now();
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
@@ -349,17 +360,15 @@ impl PartitionState {
         arguments.coordination.release(&facts.claimed).await;
         arguments.accepted_keys.planned(&keys);
         arguments.shard.set_groups(merged.groups.iter(), now);
-        let is_any_held = timers.iter().any(|row| row.key.is_held());
+        // What waits for a time of its own may have been recalled meanwhile.
+        let held = (!timers.is_empty()).then(|| brakes.number());
         self.hand_on(&plans, timers, now);
         self.doubtful.add(plans.iter().map(|plan| &**plan));
         let arguments = &self.arguments;
-        if is_any_held {
-            arguments.brakes.was_held(arguments.shard.id(), brakes.number());
-        }
         if let Some(deliveries) = &arguments.deliveries {
             deliveries.tell(arguments.shard.id(), merged.events.iter().map(|(plan, event)| (&**plan, event)));
         }
-        Ok(Some(cancelled))
+        Ok(Some(Written { cancelled, held }))
     }
 
     /// Writes, again and again until it is durable: the partition waits, and the log keeps what comes. Whoever is to let the

@@ -34,8 +34,8 @@ pub enum AnswerKind {
     Held { by: BrakeKind, until: Timestamp, seen: u64 },
     /// A channel before it in its fallback was confirmed while it waited for that.
     DeliveredElsewhere,
-    /// Somebody recalled it.
-    Recalled,
+    /// Somebody recalled it, by this.
+    Recalled { by: BrakeKind },
     /// It was to tell of a group that everybody has left.
     Emptied,
 }

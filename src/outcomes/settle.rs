@@ -32,7 +32,8 @@ pub(super) fn settle(
     let mut settlement = Settlement::default();
     let outcome = match &answer.kind {
         AnswerKind::Expired => return end(answer, &Rest::Expired, books),
-        AnswerKind::Recalled | AnswerKind::Emptied => return end(answer, &Rest::Cancelled, books),
+        AnswerKind::Recalled { by } if by.is_way() => return take_back(answer, books),
+        AnswerKind::Recalled { .. } | AnswerKind::Emptied => return end(answer, &Rest::Cancelled, books),
         AnswerKind::DeliveredElsewhere => return end(answer, &Rest::Skipped(SkipReason::DeliveredElsewhere), books),
         AnswerKind::Skipped(reason) => return skip(answer, reason, books),
         AnswerKind::PutOff { until } => return put_off(answer, *until, books),
@@ -206,6 +207,16 @@ fn skip(answer: &Answer, reason: &SkipReason, books: &mut BookDelta) -> Settleme
     } else {
         give_turn(answer, books, &mut settlement);
     }
+    settlement
+}
+
+/// Its way to the user was recalled, and not what it says: it ends alone, as planning leaves the way out, and the next channel of a
+/// fallback has its turn.
+fn take_back(answer: &Answer, books: &mut BookDelta) -> Settlement {
+    let mut settlement = Settlement::default();
+    settlement.events.push(event(answer, EventKind::Cancelled));
+    enter(answer, books, BookColumn::Cancelled);
+    give_turn(answer, books, &mut settlement);
     settlement
 }
 

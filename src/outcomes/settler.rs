@@ -212,7 +212,7 @@ impl Actor for SettlerActor {
 struct Turn {
     plan: Arc<Plan>,
     row: TimerRow,
-    /// The channel before it was skipped: what was planned of this one may be as old, and is to be looked at again.
+    /// The channel before it was skipped or recalled: what was planned of this one may be as old, and is to be looked at again.
     is_doubtful: bool,
 }
 
@@ -259,7 +259,7 @@ impl SettlerState {
             group.batch.timers.extend(settlement.timer);
             match settlement.timer {
                 Some(row) if row.key.is_turn() => {
-                    let is_doubtful = matches!(answer.kind, AnswerKind::Skipped(_));
+                    let is_doubtful = matches!(answer.kind, AnswerKind::Skipped(_) | AnswerKind::Recalled { .. });
                     group.next.push(Turn { plan: answer.plan.clone(), row, is_doubtful });
                 }
                 row => group.timers.extend(row),

@@ -5,7 +5,7 @@
 //!       ├─ channels ──── channel[channel, class] ── sender[i]
 //!       ├─ outcomes ──── settler[class], deliveries (where others read the log)
 //!       ├─ timers ────── timer[shard]
-//!       └─ sweeper ──── audit, brakes, held[class]
+//!       └─ sweeper ──── audit, brakes, held[lane]
 //! ```
 //! Everything of the critical class runs on a runtime of its own. Clock, ports, providers and the renderer are parameters, so
 //! that the whole engine can be built over others.
@@ -30,7 +30,7 @@ use crate::dispatch::{
     Backlog, ChannelActor, ChannelArguments, Class, DispatchHandle, PayloadBudget, ProviderLimits, Room, SenderContext,
     UnservedActor,
 };
-use crate::domain::Channel;
+use crate::domain::{Channel, Priority};
 use crate::intake::{AcceptedKeys, Reading};
 use crate::log::{Membership, SharedLog};
 use crate::outcomes::{
@@ -219,7 +219,7 @@ impl Builder {
         let outcomes = self.supervise("outcomes", self.outcomes()).await?;
         let channels = self.supervise("channels", self.channels()).await?;
         let timers = self.supervise("timers", Vec::new()).await?;
-        let watchers = Class::ALL.into_iter().map(|class| self.held(class));
+        let watchers = Priority::ALL.into_iter().map(|lane| self.held(lane));
         let watchers = [self.sweeper(), self.brakes()].into_iter().chain(watchers).collect();
         let sweeper = self.supervise("sweeper", watchers).await?;
         let partitions = self.supervise("partitions", Vec::new()).await?;
@@ -456,9 +456,10 @@ impl Builder {
         }
     }
 
-    fn held(&self, class: Class) -> Child {
+    /// Frees what a brake held in a lane.
+    fn held(&self, lane: Priority) -> Child {
         let arguments = HeldArguments {
-            class,
+            lane,
             brakes: self.parts.brakes.clone(),
             clock: self.parts.clock.clone(),
             store: self.parts.store.clone(),
@@ -467,9 +468,9 @@ impl Builder {
         };
         Child {
             kind: "held",
-            name: class.name().into(),
+            name: lane.name().into(),
             start: start_with::<HeldActor>(move |_| arguments.clone()),
-            runtime: self.runtime(class),
+            runtime: self.runtime(Class::of(lane)),
             stop: self.stop.child_token(),
         }
     }

@@ -1,8 +1,8 @@
 //! Looks for tasks that a brake held and that are free, or were recalled: after each change of the brakes, and once for every shard
 //! that is taken over.
 //!
-//! One for critical traffic and one for the rest, started and watched by the supervisor of the timers: what waits for room in the
-//! backlog keeps no critical task. It keeps only which shards it looked through; a restart looks through all of them again.
+//! One for each lane, started and watched by the supervisor of the timers: what waits for room in a lane's backlog keeps no other
+//! lane's tasks. It keeps only which shards it looked through; a restart looks through all of them again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
-use crate::dispatch::{Class, DispatchHandle, Ready};
-use crate::domain::{BrakeSet, BrakeVerdict, Position, ShardId, Story, TaskId, TaskState};
+use crate::dispatch::{DispatchHandle, Ready};
+use crate::domain::{BrakeSet, BrakeVerdict, Position, Priority, Routing, ShardId, Story, TaskId, TaskState};
 use crate::ownership::{Ownership, Shard};
 use crate::store::{SharedStore, StoreError, TimerKey, TimerRow};
 use crate::telemetry::{Counter, CounterMetric};
@@ -28,7 +28,7 @@ pub struct HeldActor;
 
 #[derive(Clone)]
 pub struct HeldArguments {
-    pub class: Class,
+    pub lane: Priority,
     pub brakes: Arc<Brakes>,
     pub clock: SharedClock,
     pub store: SharedStore,
@@ -44,15 +44,33 @@ pub enum HeldMessage {
 pub struct HeldState {
     arguments: HeldArguments,
     told: watch::Receiver<()>,
-    /// The shards that were looked through, and the number of the brakes that they were looked through with.
-    done: HashMap<ShardId, (Arc<Shard>, u64)>,
+    /// The shards that were looked through.
+    done: HashMap<ShardId, Done>,
     freed: Counter,
+}
+
+/// A shard that was looked through.
+struct Done {
+    shard: Arc<Shard>,
+    /// That of the brakes then.
+    number: u64,
+    left: Left,
+}
+
+/// What was met before its plan was there: timers are written before plans. It is judged once the plan is there.
+#[derive(Debug, Default)]
+struct Left {
+    rows: Vec<TimerRow>,
+    /// If there was more than is remembered: the shard is looked through once more when it is planned up to here.
+    whole_from: Option<u64>,
 }
 
 /// How often it is looked whether shards were taken over.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Rows read at a time.
 const PAGE: usize = 1024;
+/// Rows of one shard that are remembered until their plans are there: those of a batch, and of what a crash left.
+const LEFT_MAX: usize = 16 * 1024;
 /// For so long after a recall all timers are looked at, and not only those of held tasks.
 const RECALL_LOOK: Duration = Duration::from_secs(3600);
 /// How far ahead timers are looked for: `deliver_at` may be 365 days ahead, and a hold ends 30 days after it at the latest.
@@ -98,52 +116,68 @@ impl Actor for HeldActor {
 impl HeldState {
     async fn look(&mut self) {
         let shards = self.arguments.ownership.shards();
-        self.done.retain(|id, (done, _)| shards.iter().any(|shard| shard.id() == *id && Arc::ptr_eq(shard, done)));
-        for shard in shards.into_iter().filter(|shard| Class::of(shard.id().lane) == self.arguments.class) {
+        self.done.retain(|id, done| shards.iter().any(|shard| shard.id() == *id && Arc::ptr_eq(shard, &done.shard)));
+        for shard in shards.into_iter().filter(|shard| shard.id().lane == self.arguments.lane) {
             let brakes = self.arguments.brakes.set();
             let is_asked_for = self.arguments.brakes.take_look_at(shard.id());
-            let is_done = self.done.get(&shard.id()).is_some_and(|(_, number)| *number == brakes.number());
             // Where none was ever put on nothing was ever held.
-            if (is_done && !is_asked_for) || brakes.brakes().is_empty() {
+            if brakes.brakes().is_empty() {
                 continue;
             }
-            match self.look_through(&shard, &brakes).await {
-                Ok(true) => drop(self.done.insert(shard.id(), (shard, brakes.number()))),
-                Ok(false) => drop(self.done.remove(&shard.id())),
+            let done = self.done.remove(&shard.id()).filter(|done| done.number == brakes.number() && !is_asked_for);
+            let looked = match done {
+                Some(done) => self.look_at_left(&shard, &brakes, done.left).await,
+                None => self.look_through(&shard, &brakes).await,
+            };
+            match looked {
+                Ok(Some(left)) => {
+                    drop(self.done.insert(shard.id(), Done { shard, number: brakes.number(), left }));
+                }
+                Ok(None) => {}
                 Err(error) => {
-                    self.done.remove(&shard.id());
                     tracing::error!(%error, shard = %shard.id(), "cannot look for held tasks: trying again in a second");
                 }
             }
         }
     }
 
-    /// Hands on what is free and what was recalled. `false`: some of it could not be judged yet.
-    async fn look_through(&self, shard: &Shard, brakes: &BrakeSet) -> Result<bool, StoreError> {
+    /// Hands on what is free and what was recalled; returns what could not be judged yet. `None`: the shard is being let go.
+    async fn look_through(&self, shard: &Shard, brakes: &BrakeSet) -> Result<Option<Left>, StoreError> {
         let now = self.arguments.clock.now();
         // What an older recall names and nobody found is cancelled when its time comes.
         let is_any_recalled = brakes.is_any_recalled_since(now - RECALL_LOOK);
         let mut after = TimerKey { due: now, ..TimerKey::default() };
-        let mut is_whole = true;
+        let mut left = Left::default();
         loop {
             let rows = self.arguments.store.timers(shard.id(), after, now + AHEAD, PAGE).await?;
-            let Some(last) = rows.last().map(|row| row.key) else { return Ok(is_whole) };
+            let Some(last) = rows.last().map(|row| row.key) else { return Ok(Some(left)) };
             let has_more = rows.len() == PAGE;
-            let planned = shard.planned();
-            let mut asked: Vec<TimerRow> =
-                rows.into_iter().filter(|row| row.key.is_held() || is_any_recalled).collect();
-            let count = asked.len();
-            // Its plan may not be written yet.
-            asked.retain(|row| row.key.offset < planned);
-            is_whole &= asked.len() == count;
+            let asked = rows.into_iter().filter(|row| row.key.is_held() || is_any_recalled).collect();
+            let asked = left.take_out(asked, shard.planned());
             if !asked.is_empty() && !self.free(shard, brakes, asked).await? {
-                return Ok(false);
+                return Ok(None);
             }
             if !has_more {
-                return Ok(is_whole);
+                return Ok(Some(left));
             }
             after = last;
         }
+    }
+
+    /// As [`Self::look_through`], of what was left then.
+    async fn look_at_left(&self, shard: &Shard, brakes: &BrakeSet, left: Left) -> Result<Option<Left>, StoreError> {
+        let planned = shard.planned();
+        if left.whole_from.is_some_and(|offset| offset <= planned) {
+            return self.look_through(shard, brakes).await;
+        }
+        let mut still_left = Left { rows: Vec::new(), whole_from: left.whole_from };
+        let asked = still_left.take_out(left.rows, planned);
+        for rows in asked.chunks(PAGE) {
+            if !self.free(shard, brakes, rows.to_vec()).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(still_left))
     }
 
     /// `false`: the shard is being let go.
@@ -179,6 +213,21 @@ impl HeldState {
     }
 }
 
+impl Left {
+    /// Keeps those whose plans are not there yet, and returns the others.
+    fn take_out(&mut self, rows: Vec<TimerRow>, planned: u64) -> Vec<TimerRow> {
+        let (there, early): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.key.offset < planned);
+        for row in early {
+            if self.rows.len() < LEFT_MAX {
+                self.rows.push(row);
+            } else {
+                self.whole_from = self.whole_from.max(Some(row.key.offset + 1));
+            }
+        }
+        there
+    }
+}
+
 /// Whether a task is to have its turn now, though its timer is not due.
 fn is_free(story: &Story, row: &TimerRow, brakes: &BrakeSet) -> bool {
     let ordinal = usize::from(row.key.ordinal);
@@ -186,8 +235,19 @@ fn is_free(story: &Story, row: &TimerRow, brakes: &BrakeSet) -> bool {
         return false;
     }
     match brakes.judge(&story.plan, row.channel, None) {
-        BrakeVerdict::Recalled => true,
+        // The next channel's turn comes at once then, and what this one waits for, the time that was asked for or a
+        // confirmation, holds for that one too.
+        BrakeVerdict::Recalled(by) if by.is_way() && has_next(story, ordinal) => story.is_held(ordinal),
+        BrakeVerdict::Recalled(_) => true,
         BrakeVerdict::Held(_) => false,
         BrakeVerdict::Go => story.is_held(ordinal),
     }
 }
+
+/// Whether another channel has its turn when the task ends unsent.
+fn has_next(story: &Story, ordinal: usize) -> bool {
+    story.plan.routing == Routing::Fallback && ordinal + 1 < story.plan.tasks().len()
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ on_both! {
     what_waits_for_another_provider_that_is_paused_then_is_tried_again
     a_provider_that_one_tenant_paused_keeps_no_other_tenant_waiting
     a_paused_channel_of_a_fallback_waits_and_goes_on_when_it_is_resumed
+    a_recalled_channel_of_a_fallback_leaves_the_turn_to_the_next
     what_has_a_time_of_its_own_is_held_when_that_comes
 }
 
@@ -394,6 +395,33 @@ async fn a_paused_channel_of_a_fallback_waits_and_goes_on_when_it_is_resumed(pla
     braked.world.expect_states(id, &["failed", "sent"]).await;
     braked.world.balances().await;
     assert_eq!(texts.taken().len(), 1);
+}
+
+async fn a_recalled_channel_of_a_fallback_leaves_the_turn_to_the_next(place: Place) {
+    let (mails, texts) = (mails(), TestProvider::new("texts", &[Channel::Sms]));
+    let pause = Outcome::Throttled { reason: "quota".into(), retry_after: Some(Duration::from_secs(30)) };
+    mails.script([Script::Answer(pause)]);
+    let braked = Braked::start(place, vec![mails.clone(), texts.clone()]).await;
+    let mut request = braked.mail("transactional");
+    request.to.phone = Some("+491701234567".into());
+    request.channels = vec![Channel::Email, Channel::Sms];
+    request.routing = Routing::Fallback;
+    let waiting = braked.world.send(request.clone()).await;
+    braked.world.expect_states(waiting, &["scheduled", "pending"]).await;
+    braked.pause(BrakeKind::Category, "social").await;
+    request.category = Some("social".into());
+    let held = braked.world.send(request).await;
+    braked.world.expect_states(held, &["scheduled", "pending"]).await;
+    braked.recall(BrakeKind::Channel, "email").await;
+    braked.resume(BrakeKind::Category, "social").await;
+    // Lanes are looked at again when their provider has paused enough.
+    braked.world.advance(Duration::from_secs(31)).await;
+    braked.world.expect_states(held, &["cancelled", "sent"]).await;
+    braked.world.expect_states(waiting, &["cancelled", "sent"]).await;
+    assert_eq!((mails.taken().len(), texts.taken().len()), (1, 2));
+    braked.world.balances().await;
+    assert_eq!(braked.world.column(BookColumn::Cancelled).await, 2);
+    assert_eq!(braked.world.column(BookColumn::Waiting).await, 0);
 }
 
 async fn what_has_a_time_of_its_own_is_held_when_that_comes(place: Place) {

@@ -15,6 +15,7 @@ use crate::api::profile::{Fields, Problems};
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
+use crate::brakes::BrakeChange;
 use crate::config::nearest;
 use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, Channel, Timestamp};
 
@@ -39,8 +40,9 @@ impl Action {
     }
 
     /// What it does, for people.
-    fn consequence(self) -> &'static str {
+    fn consequence(self, change: BrakeChange) -> &'static str {
         match self {
+            Action::Resume if change == BrakeChange::AsBefore => "None of these was paused: nothing changes.",
             Action::Pause => {
                 "Within seconds, no node hands any of these to a provider. They wait, and go on after a resume; expires_at \
                  still holds. What a provider has already is not called back."
@@ -60,7 +62,7 @@ impl Action {
 /// The longest reason: a sentence or two.
 const REASON_BYTES_MAX: usize = 500;
 
-/// As much of an unknown name as is said back.
+/// The longest name that is resumed, which need not be there any more, and as much of an unknown name as is said back.
 const NAME_BYTES_MAX: usize = 128;
 
 #[derive(Debug, Serialize)]
@@ -153,14 +155,16 @@ pub(in crate::api) async fn change(
         let said = problems.or(action.zip(scope)).map_err(Problem::fields)?;
         let (action, scope) = said.ok_or_else(Problem::not_found)?;
         let (at, reason) = (api.parts.clock.now(), reason.flatten());
-        carry_out(&api, action, &scope, at, reason.clone()).await?;
-        tracing::warn!(action = action.name(), by = scope.kind.name(), name = %scope.name, "a brake was changed");
+        let change = carry_out(&api, action, &scope, at, reason.clone()).await?;
+        if change == BrakeChange::Made {
+            tracing::warn!(action = action.name(), by = scope.kind.name(), name = %scope.name, "a brake was changed");
+        }
         written(&ChangeView {
             action: action.name(),
             scope: ScopeView::new(&scope),
             at: at.to_string(),
             reason,
-            effect: action.consequence(),
+            effect: action.consequence(change),
         })
     })
     .await
@@ -172,7 +176,7 @@ async fn carry_out(
     scope: &BrakeScope,
     at: Timestamp,
     reason: Option<Box<str>>,
-) -> Result<(), Problem> {
+) -> Result<BrakeChange, Problem> {
     let (effect, is_on) = match action {
         Action::Pause => (BrakeEffect::Pause, true),
         Action::Resume => (BrakeEffect::Pause, false),
@@ -203,7 +207,8 @@ fn read_scope(
     let mut named = Vec::new();
     for kind in BrakeKind::ALL {
         let is_known = |text: &str| match action {
-            Some(Action::Resume) => Ok(Box::from(text)),
+            Some(Action::Resume) if text.len() <= NAME_BYTES_MAX => Ok(Box::from(text)),
+            Some(Action::Resume) => Err(format!("must have at most {NAME_BYTES_MAX} bytes")),
             _ => known(api, kind, text),
         };
         let said = inner.text(kind.name(), problems, is_known);

@@ -68,10 +68,19 @@ async fn an_action_that_is_none_is_refused_and_so_is_a_body_without_one() {
 }
 
 #[tokio::test]
-async fn a_resume_may_name_what_is_not_there_any_more() {
+async fn a_resume_may_name_what_is_not_there_and_says_that_nothing_was_paused() {
     let world = World::new();
-    let answer = world.post("/v1/brakes", r#"{"action": "resume", "scope": {"template": "deleted"}}"#).await;
+    let resume = async |name: &str| {
+        let body = json!({"action": "resume", "scope": {"template": name}});
+        world.post("/v1/brakes", body.to_string()).await
+    };
+    let answer = resume("deleted").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.json()["effect"].as_str().expect("a text").contains("nothing changes"), "{}", answer.text);
+    resume(&"x".repeat(129)).await.assert_field("/scope/template", "128 bytes");
+    world.post("/v1/brakes", r#"{"action": "pause", "scope": {"template": "welcome"}}"#).await;
+    let answer = resume("welcome").await;
+    assert!(answer.json()["effect"].as_str().expect("a text").contains("goes on"), "{}", answer.text);
 }
 
 #[tokio::test]

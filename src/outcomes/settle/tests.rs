@@ -317,11 +317,29 @@ fn what_a_brake_holds_waits_for_it_to_be_taken_off_and_what_is_recalled_ends_wit
     let mut story = Story { plan: (*plan).clone(), events: held.events };
     assert!(story.is_held(0) && !story.is_held(1));
     assert_eq!(story.states(), [TaskState::Scheduled { attempt: 1, due: until }, TaskState::Waiting]);
-    stopped.kind = AnswerKind::Recalled;
+    stopped.kind = AnswerKind::Recalled { by: BrakeKind::Category };
     stopped.was_scheduled = true;
     let recalled = settle(&stopped, &policy(), &categories(None), &mut books);
     story.events.extend(recalled.events);
     assert_eq!(story.states(), [TaskState::Cancelled; 2]);
     let column = |column| books.get(plan.source, column);
     assert_eq!((column(BookColumn::Cancelled), column(BookColumn::Scheduled), column(BookColumn::Waiting)), (2, 0, 0));
+}
+
+#[test]
+fn what_is_recalled_by_its_way_ends_alone_and_the_next_channel_has_its_turn() {
+    for by in [BrakeKind::Channel, BrakeKind::Provider] {
+        let plan = plan(Routing::Fallback, &[Channel::Email, Channel::Sms]);
+        let mut books = BookDelta::default();
+        books.enter_plan(&plan);
+        let mut stopped = answer(&plan, 0, 1, Outcome::Accepted { message_id: None });
+        stopped.kind = AnswerKind::Recalled { by };
+        let recalled = settle(&stopped, &policy(), &categories(None), &mut books);
+        let timer = recalled.timer.expect("a timer");
+        assert!(timer.key.is_turn() && timer.key.ordinal == 1, "{timer:?}");
+        let story = Story { plan: (*plan).clone(), events: recalled.events };
+        assert_eq!(story.states(), [TaskState::Cancelled, TaskState::Pending { attempt: 1 }]);
+        let column = |column| books.get(plan.source, column);
+        assert_eq!((column(BookColumn::Cancelled), column(BookColumn::Waiting)), (1, 0));
+    }
 }

@@ -32,7 +32,7 @@ pub(in crate::planning) fn stop_ways(
     let mut noted: Vec<Channel> = Vec::new();
     ways.retain(|(channel, _)| {
         let of_channel = brakes.judge_channel(&case.request.tenant, *channel, case.request.accepted_at);
-        let is_asked = !is_fallback || held.is_empty() || of_channel == BrakeVerdict::Recalled;
+        let is_asked = !is_fallback || held.is_empty() || matches!(of_channel, BrakeVerdict::Recalled(_));
         let verdict = if is_asked { verdict(case, of_channel) } else { Verdict::Pass };
         if verdict != Verdict::Pass && !noted.contains(channel) {
             noted.push(*channel);
@@ -50,7 +50,7 @@ pub(in crate::planning) fn stop_ways(
 
 fn verdict(case: &Case<'_>, verdict: BrakeVerdict) -> Verdict {
     match verdict {
-        BrakeVerdict::Recalled => Verdict::Skip(SkipReason::Cancelled),
+        BrakeVerdict::Recalled(_) => Verdict::Skip(SkipReason::Cancelled),
         BrakeVerdict::Held(_) if case.times.due.is_none() => {
             Verdict::Hold { until: held_until(Some(case.expires_at(None)), case.now) }
         }

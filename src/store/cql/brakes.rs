@@ -32,15 +32,28 @@ impl BrakeRows for CqlStore {
 
     async fn write_brake(&self, brake: &Brake) -> Result<(), StoreError> {
         let Brake { scope, effect, .. } = brake;
-        let values = vec![
+        let mut values = vec![
             PART,
             CqlValue::Text(scope.tenant.to_string()),
             small(scope.kind as u8),
             CqlValue::Text(scope.name.to_string()),
             small(*effect as u8),
-            blob(codec::encode_brake(brake)),
         ];
+        self.come_after(&values).await?;
+        values.push(blob(codec::encode_brake(brake)));
         let rows = vec![Row { partition: 0, values }];
         self.runner.write("write a brake", Traffic::Critical, &self.statements.add_brake, rows).await
+    }
+}
+
+impl CqlStore {
+    /// Makes the next write later than the brake which stands there, though this node's clock may be behind that of the node that
+    /// wrote it: the write would be answered and have no effect otherwise.
+    async fn come_after(&self, key: &[CqlValue]) -> Result<(), StoreError> {
+        type Cells = (Option<i64>,);
+        let written =
+            self.runner.rows::<Cells>("read when a brake was written", &self.statements.brake_written, key).await?;
+        written.into_iter().filter_map(|(time,)| time).for_each(|time| self.numbers.raise(time));
+        Ok(())
     }
 }

@@ -81,6 +81,7 @@ statements! {
     suppression: "SELECT body FROM {keyspace}.suppressions WHERE tenant = ? AND part = ? AND kind = ? AND hash = ?";
     suppressions: "SELECT kind, hash, body FROM {keyspace}.suppressions WHERE tenant = ? AND part = ? AND (kind, hash) > (?, ?)";
     add_brake: "INSERT INTO {keyspace}.brakes (part, tenant, kind, name, effect, body) VALUES (?, ?, ?, ?, ?, ?)";
+    brake_written: "SELECT WRITETIME(body) FROM {keyspace}.brakes WHERE part = ? AND tenant = ? AND kind = ? AND name = ? AND effect = ?";
     brakes: "SELECT tenant, kind, name, effect, body FROM {keyspace}.brakes WHERE part = ?";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";

@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::CqlStore;
-use crate::clock::{Clock, Moment, SharedClock};
+use crate::clock::{Clock, ManualClock, Moment, SharedClock};
 use crate::config::{self, Cql};
-use crate::domain::Timestamp;
+use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, Timestamp};
 use crate::store::conformance::{NOON, StoreBackend, store_conformance};
 use crate::store::conformance_leases::{LeaseBackend, lease_conformance};
 use crate::store::conformance_users::{UserBackend, user_conformance};
-use crate::store::{LeaseRows, SharedStore, apply_schema};
+use crate::store::{BrakeRows, LeaseRows, SharedStore, apply_schema};
 use crate::testing::service;
 
 /// An hour past [`NOON`] and going on, so that what the shared tests write is of today.
@@ -162,4 +162,21 @@ mod users {
 #[tokio::test]
 async fn brakes_are_kept_by_scope_and_effect() {
     crate::store::conformance_brakes::brakes_are_kept_by_scope_and_effect(&place!()).await;
+}
+
+#[tokio::test]
+async fn a_brake_is_written_over_by_a_node_whose_clock_is_behind() {
+    let place = place!();
+    let ahead = place.store().await;
+    // By an hour.
+    let behind = CqlStore::open(&place.settings, ManualClock::starting_at(NOON)).await.expect("opened");
+    let scope = BrakeScope { tenant: "acme".into(), kind: BrakeKind::Channel, name: "email".into() };
+    let mut brake = Brake { scope, effect: BrakeEffect::Pause, is_on: true, at: NOON, reason: None };
+    ahead.write_brake(&brake).await.expect("written");
+    brake.is_on = false;
+    behind.write_brake(&brake).await.expect("written");
+    assert_eq!(ahead.brakes().await.expect("read"), [brake.clone()]);
+    brake.is_on = true;
+    ahead.write_brake(&brake).await.expect("written");
+    assert_eq!(behind.brakes().await.expect("read"), [brake]);
 }
