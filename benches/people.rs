@@ -227,7 +227,6 @@ fn request(number: u64) -> NotificationRequest {
         dedup_window_seconds: Some(0),
         aggregate: None,
         idempotency: None,
-        aggregate: None,
         metadata: "{}".into(),
         source: Source::Http,
         accepted_at: NOW,
