@@ -27,7 +27,6 @@ pub(super) enum Leaving<'a> {
 impl Cancellations {
     pub(super) async fn leave<'a>(&self, story: &Story, shard: &'a Arc<Shard>) -> Result<Leaving<'a>, StoreError> {
         match &story.plan.disposition {
-            Disposition::Merged { .. } if story.has_left() => Ok(Leaving::Done(LEFT)),
             Disposition::Merged { into } => self.leave_leader(story, *into, shard).await.map(Leaving::Done),
             _ if story.plan.is_leader() => self.leave_others(&story.plan, shard).await,
             _ => Ok(Leaving::Alone(None)),
@@ -57,7 +56,12 @@ impl Cancellations {
         };
         let offset = story.plan.position.offset;
         let mut entries = self.entries(&leader.plan).await?;
-        if closed(&entries).is_some() {
+        let is_out = entries.contains(&GroupEntry::Left(offset));
+        if is_out && story.has_left() {
+            return Ok(LEFT);
+        }
+        // Half of a cancellation that failed may be there, and only the row takes it out.
+        if closed(&entries).is_some() && !is_out {
             return Ok(Cancellation::TooLate { too_late: 1 });
         }
         let is_last = |entries: &[GroupEntry]| members(&leader.plan, entries).iter().all(|one| one.offset == offset);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fanfare::domain::{Aggregate, Content, NotificationRequest, ShardId, Timestamp};
+use fanfare::domain::{Aggregate, Channel, Content, NotificationRequest, Routing, ShardId, Timestamp};
 
 use super::rng::Rng;
 use super::schedule::{Incident, request};
@@ -60,6 +60,10 @@ pub fn draw(rng: &mut Rng, shards: &[ShardId], rough_for: Duration) -> Vec<(Dura
 pub fn like(rng: &mut Rng, number: usize, like: &Like, now: Timestamp) -> NotificationRequest {
     let mut request = request(rng, number, like.shard, now - like.ago);
     request.user_id = Some(format!("user {}", like.user).into());
+    // What asks for another address or other channels is not merged: all of a user's and a post's ask for the same.
+    request.to.email = Some(format!("user{}@example.com", like.user).into());
+    request.channels = if like.post == 0 { vec![Channel::Email] } else { vec![Channel::Email, Channel::Sms] };
+    request.routing = if like.user == 0 { Routing::All } else { Routing::Fallback };
     request.category = Some(CATEGORY.into());
     request.content = Content::Inline {
         title: "{{count}} likes".into(),

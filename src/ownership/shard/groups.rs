@@ -91,10 +91,14 @@ impl Shard {
         }
     }
 
-    /// From the next batch on nobody joins the group. A later one of the same key is left as it is.
+    /// From the next batch on nobody joins the group. A later one of the same key is left as it is; of an earlier one nobody would
+    /// join.
     pub fn close_group(&self, key: ClaimKey, group: OpenGroup) {
         let mut known = self.groups.known();
         let known = known.entry(key).or_insert(group);
+        if known.leader < group.leader {
+            *known = group;
+        }
         if known.leader == group.leader {
             known.is_closed = true;
         }

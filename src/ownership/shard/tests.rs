@@ -212,3 +212,15 @@ fn a_batch_that_was_begun_is_owed_until_it_is_planned() {
     shard.set_planned(3);
     assert!(!shard.owes_batch());
 }
+
+#[test]
+fn of_two_groups_of_a_key_that_are_closed_at_once_the_later_one_stays_closed() {
+    for leaders in [[3, 5], [5, 3]] {
+        let shard = shard();
+        let key = ClaimKey(1);
+        leaders.into_iter().for_each(|leader| shard.close_group(key, group(leader, 100, true)));
+        // A batch that was begun before went by the store, where the later one was open.
+        shard.set_groups([(key, group(5, 100, false))].into_iter(), Timestamp(50));
+        assert!(shard.group(key).is_some_and(|known| known.leader == 5 && known.is_closed), "{leaders:?}");
+    }
+}

@@ -93,10 +93,10 @@ pub(super) struct HoldGate {
 pub(super) const GATES: [Gate; 9] = [
     Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
-    Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: leads_nobody, needs_claims: true },
     Gate { step: Step::Erased, judge: erased::judge, is_asked: erased::is_asked, needs_claims: false },
     Gate { step: Step::Brakes, judge: brakes::judge, is_asked: brakes::is_asked, needs_claims: false },
-    Gate { step: Step::Dedup, judge: dedup::judge, is_asked: always, needs_claims: true },
+    Gate { step: Step::Dedup, judge: dedup::judge, is_asked: leads_nobody, needs_claims: true },
     Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
     Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
     Gate { step: Step::Budget, judge: budget::judge, is_asked: budget::is_asked, needs_claims: false },
@@ -104,6 +104,11 @@ pub(super) const GATES: [Gate; 9] = [
 
 fn always(_: &Case<'_>) -> bool {
     true
+}
+
+/// Others stand under one that is planned again, and may have been planned so: were it a duplicate now, nobody would tell of them.
+fn leads_nobody(case: &Case<'_>) -> bool {
+    !case.facts.leads
 }
 
 /// Those that each channel is asked for, in this order.
