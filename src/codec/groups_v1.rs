@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::store::GroupEntry;
 
 /// Key, actor, window.
-type AggregateRow<T> = (T, Option<T>, Option<u32>);
+pub(super) type AggregateRow<T> = (T, Option<T>, Option<u32>);
 
 #[derive(Encode)]
 pub(super) struct RequestOut<'a> {
@@ -29,7 +29,7 @@ impl<'a> RequestOut<'a> {
             first: request.into(),
             batch: request.idempotency.and_then(|retry| retry.batch).map(|key| key.0),
             local_time: request.local_time.map(TimeOfDay::minutes),
-            aggregate: (&aggregate.key, aggregate.actor.as_deref(), aggregate.window_seconds),
+            aggregate: aggregate_row(aggregate),
         }
     }
 }
@@ -45,21 +45,37 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn into_domain(self) -> Result<NotificationRequest, CodecError> {
         let mut request = self.first.into_domain()?;
-        let time = |minutes| TimeOfDay::from_minutes(minutes).ok_or_else(|| damaged("time of day"));
-        request.local_time = self.local_time.map(time).transpose()?;
-        match (&mut request.idempotency, self.batch) {
-            (Some(retry), batch) => retry.batch = batch.map(ClaimKey),
-            (None, None) => {}
-            (None, Some(_)) => return Err(damaged("retry key beside that of its batch")),
-        }
-        let (key, actor, window_seconds) = self.aggregate;
-        request.aggregate = Some(Aggregate { key, actor, window_seconds });
+        request.local_time = self.local_time.map(local_time).transpose()?;
+        carry_batch(&mut request, self.batch)?;
+        request.aggregate = Some(aggregate_in(self.aggregate));
         Ok(request)
     }
 }
 
+pub(super) fn aggregate_row(aggregate: &Aggregate) -> AggregateRow<&str> {
+    (&aggregate.key, aggregate.actor.as_deref(), aggregate.window_seconds)
+}
+
+pub(super) fn aggregate_in((key, actor, window_seconds): AggregateRow<Text>) -> Aggregate {
+    Aggregate { key, actor, window_seconds }
+}
+
+pub(super) fn local_time(minutes: u16) -> Result<TimeOfDay, CodecError> {
+    TimeOfDay::from_minutes(minutes).ok_or_else(|| damaged("time of day"))
+}
+
+/// Puts the key of its batch to a request.
+pub(super) fn carry_batch(request: &mut NotificationRequest, batch: Option<u128>) -> Result<(), CodecError> {
+    match (&mut request.idempotency, batch) {
+        (Some(retry), batch) => retry.batch = batch.map(ClaimKey),
+        (None, None) => {}
+        (None, Some(_)) => return Err(damaged("retry key beside that of its batch")),
+    }
+    Ok(())
+}
+
 /// Key, actor, until when others join, whether it is sent by itself.
-type GroupRow<T> = (u128, Option<T>, u64, bool);
+pub(super) type GroupRow<T> = (u128, Option<T>, u64, bool);
 
 #[derive(Encode)]
 pub(super) struct PlanOut<'a> {
@@ -69,8 +85,7 @@ pub(super) struct PlanOut<'a> {
 
 impl<'a> PlanOut<'a> {
     pub(super) fn new(plan: &'a domain::Plan, group: &'a domain::Group) -> Self {
-        let group = (group.key.0, group.actor.as_deref(), group.until.millis(), group.is_first);
-        Self { plan: plan.into(), group }
+        Self { plan: plan.into(), group: group_row(group) }
     }
 }
 
@@ -82,10 +97,16 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn into_domain(self, position: Position) -> Result<domain::Plan, CodecError> {
-        let (key, actor, until, is_first) = self.group;
-        let group = domain::Group { key: ClaimKey(key), actor, until: Timestamp(until), is_first, gathered: None };
-        Ok(domain::Plan { group: Some(group), ..self.plan.into_domain(position)? })
+        Ok(domain::Plan { group: Some(group_in(self.group)), ..self.plan.into_domain(position)? })
     }
+}
+
+pub(super) fn group_row(group: &domain::Group) -> GroupRow<&str> {
+    (group.key.0, group.actor.as_deref(), group.until.millis(), group.is_first)
+}
+
+pub(super) fn group_in((key, actor, until, is_first): GroupRow<Text>) -> domain::Group {
+    domain::Group { key: ClaimKey(key), actor, until: Timestamp(until), is_first, gathered: None }
 }
 
 /// Offset, actor, data.

@@ -1,15 +1,18 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
-//! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand and
-//! `groups_v1` about what is merged. What a released binary wrote stays readable: a new shape gets a new version and a file of its
+//! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand,
+//! `groups_v1` about what is merged, `presentation_v1` about how a message reads and `template_v1` about changes of templates.
+//! What a released binary wrote stays readable: a new shape gets a new version and a file of its
 //! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod brakes_v1;
 mod groups_v1;
 mod plan_v2;
+mod presentation_v1;
 mod received_v1;
 mod request_v3;
+mod template_v1;
 mod users_v1;
 mod v1;
 mod v2;
@@ -23,7 +26,8 @@ use bincode::{Decode, Encode};
 pub use received_v1::{decode_received, encode_received};
 
 use crate::domain::{
-    Brake, BrakeEffect, BrakeScope, Event, NotificationRequest, Plan, Position, Suppression, Timestamp, UserEntry,
+    Brake, BrakeEffect, BrakeScope, Event, NotificationRequest, Plan, Position, Suppression, TemplateChange,
+    TemplateSource, Timestamp, UserEntry,
 };
 use crate::store::{
     Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, GroupEntry, TimerKey, TimerRow,
@@ -38,6 +42,10 @@ const REQUEST_OF_BATCH: u8 = 2;
 const REQUEST_FOR_LOCAL_TIME: u8 = 3;
 /// The version of requests that are merged with others.
 const REQUEST_IN_GROUP: u8 = 4;
+/// The version of requests that say in which language.
+const REQUEST_IN_LOCALE: u8 = 5;
+/// The version of plans that do not read as usual.
+const PLAN_WITH_PRESENTATION: u8 = 4;
 /// The version of plans that belong to a group.
 const PLAN_IN_GROUP: u8 = 3;
 /// The version of plans whose decisions and reasons are numbers; all without a group are written so.
@@ -64,6 +72,10 @@ pub enum CodecError {
 /// A record of the log.
 pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
+    if let Some(locale) = &request.locale {
+        encode_as(REQUEST_IN_LOCALE, &presentation_v1::RequestOut::new(request, locale), &mut bytes);
+        return bytes;
+    }
     if let Some(aggregate) = &request.aggregate {
         encode_as(REQUEST_IN_GROUP, &groups_v1::RequestOut::new(request, aggregate), &mut bytes);
         return bytes;
@@ -79,6 +91,7 @@ pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
 /// Reads what [`encode_request`] wrote.
 pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
     match bytes.first() {
+        Some(&REQUEST_IN_LOCALE) => decode_as::<presentation_v1::Request>(REQUEST_IN_LOCALE, bytes)?.into_domain(),
         Some(&REQUEST_IN_GROUP) => decode_as::<groups_v1::Request>(REQUEST_IN_GROUP, bytes)?.into_domain(),
         Some(&REQUEST_FOR_LOCAL_TIME) => decode_as::<request_v3::Request>(REQUEST_FOR_LOCAL_TIME, bytes)?.into_domain(),
         Some(&REQUEST_OF_BATCH) => decode_as::<v2::Request>(REQUEST_OF_BATCH, bytes)?.into_domain(),
@@ -89,6 +102,9 @@ pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
 /// Appends a plan; its position is the row's key and not in the bytes.
 pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
     match &plan.group {
+        _ if !plan.presentation.is_usual() => {
+            encode_as(PLAN_WITH_PRESENTATION, &presentation_v1::PlanOut::from(plan), bytes);
+        }
         Some(group) => encode_as(PLAN_IN_GROUP, &groups_v1::PlanOut::new(plan, group), bytes),
         None => encode_as(PLAN_IN_NUMBERS, &plan_v2::PlanOut::from(plan), bytes),
     }
@@ -97,6 +113,9 @@ pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
 /// Reads what [`encode_plan`] wrote at `position`.
 pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
     match bytes.first() {
+        Some(&PLAN_WITH_PRESENTATION) => {
+            decode_as::<presentation_v1::Plan>(PLAN_WITH_PRESENTATION, bytes)?.into_domain(position)
+        }
         Some(&PLAN_IN_GROUP) => decode_as::<groups_v1::Plan>(PLAN_IN_GROUP, bytes)?.into_domain(position),
         Some(&PLAN_IN_NUMBERS) => decode_as::<plan_v2::Plan>(PLAN_IN_NUMBERS, bytes)?.into_domain(position),
         _ => decode::<v1::Plan>(bytes)?.into_domain(position),
@@ -251,6 +270,35 @@ pub fn encode_group_entry(entry: &GroupEntry) -> Vec<u8> {
 /// Reads what [`encode_group_entry`] wrote.
 pub fn decode_group_entry(bytes: &[u8]) -> Result<GroupEntry, CodecError> {
     Ok(decode::<groups_v1::Entry>(bytes)?.into())
+}
+
+/// A change of a template; its number is the row's key and not in the bytes.
+pub fn encode_template_change(change: &TemplateChange) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(96);
+    encode(&template_v1::ChangeOut::from(change), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_template_change`] wrote.
+pub fn decode_template_change(number: u64, bytes: &[u8]) -> Result<TemplateChange, CodecError> {
+    Ok(decode::<template_v1::Change>(bytes)?.into_domain(number))
+}
+
+/// A template as its author wrote it. JSON after the version: it has the names of the API, may gain fields, and what has fields that
+/// this binary does not know is refused as damaged.
+pub fn encode_template(source: &TemplateSource) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, source).expect("a vector takes all bytes, and all keys of a template are texts");
+    bytes
+}
+
+/// Reads what [`encode_template`] wrote.
+pub fn decode_template(bytes: &[u8]) -> Result<TemplateSource, CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|error| CodecError::Damaged(error.to_string())),
+        Some((version, _)) => Err(CodecError::UnknownVersion(*version)),
+    }
 }
 
 /// A number that is kept: an offset, a count.

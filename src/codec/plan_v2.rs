@@ -33,6 +33,7 @@ fn plain_reason(number: u8) -> Option<SkipReason> {
         9 => SkipReason::DailyCap,
         10 => SkipReason::Erased,
         11 => SkipReason::Budget,
+        12 => SkipReason::HeldBack,
         _ => return None,
     })
 }
@@ -51,6 +52,7 @@ fn reason(reason: &SkipReason) -> Reason {
         SkipReason::DailyCap => (9, None),
         SkipReason::Erased => (10, None),
         SkipReason::Budget => (11, None),
+        SkipReason::HeldBack => (12, None),
     }
 }
 
@@ -236,6 +238,7 @@ impl Plan {
             disposition,
             claims: self.claims.into_iter().map(claim).collect(),
             group: None,
+            presentation: domain::Presentation::default(),
         })
     }
 }

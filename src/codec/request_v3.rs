@@ -4,8 +4,9 @@
 use bincode::{Decode, Encode};
 
 use super::CodecError;
-use super::v1::{self, damaged};
-use crate::domain::{ClaimKey, NotificationRequest, TimeOfDay};
+use super::groups_v1::{carry_batch, local_time};
+use super::v1;
+use crate::domain::{NotificationRequest, TimeOfDay};
 
 #[derive(Encode)]
 pub(super) struct RequestOut<'a> {
@@ -32,12 +33,8 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn into_domain(self) -> Result<NotificationRequest, CodecError> {
         let mut request = self.first.into_domain()?;
-        request.local_time = Some(TimeOfDay::from_minutes(self.local_time).ok_or_else(|| damaged("time of day"))?);
-        match (&mut request.idempotency, self.batch) {
-            (Some(retry), batch) => retry.batch = batch.map(ClaimKey),
-            (None, None) => {}
-            (None, Some(_)) => return Err(damaged("retry key beside that of its batch")),
-        }
+        request.local_time = Some(local_time(self.local_time)?);
+        carry_batch(&mut request, self.batch)?;
         Ok(request)
     }
 }

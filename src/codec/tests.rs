@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     Address, Aggregate, Channel, ClaimKey, Content, Decision, Device, Disposition, EventKind, Gathered, Group,
-    Idempotency, Joined, NotificationId, PlanClaim, Platform, Priority, QuietChoice, QuietHours, Recipient, Routing,
-    ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec, TimeOfDay, Timestamp, Told, Verdict,
+    Idempotency, Joined, NotificationId, PlanClaim, Platform, Presentation, Priority, QuietChoice, QuietHours,
+    Recipient, Routing, ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec, TemplateAction,
+    TimeOfDay, Timestamp, Told, Verdict,
 };
 use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
@@ -32,6 +33,7 @@ fn request() -> NotificationRequest {
         },
         data: r#"{"order_id":"12345"}"#.into(),
         category: Some("orders".into()),
+        locale: None,
         priority: Priority::High,
         channels: vec![Channel::Webhook, Channel::Email],
         routing: Routing::Fallback,
@@ -79,6 +81,7 @@ fn plan() -> Plan {
         ]),
         claims: vec![PlanClaim { key: ClaimKey(9), expires_at: Timestamp(1_800_000_300_000), body_hash: 42 }],
         group: None,
+        presentation: Presentation::default(),
     }
 }
 
@@ -143,7 +146,8 @@ fn books_that_say_which_rows_they_have_are_read_as_they_were_and_those_before_th
     // Columns may be added, as in books that say nothing of their rows.
     for golden in [
         read_golden("counted_books_v2.bin"),
-        check_golden("counted_books_of_20_columns_v2.bin", &encode_counted_books(&books, &counted)),
+        read_golden("counted_books_of_20_columns_v2.bin"),
+        check_golden("counted_books_of_21_columns_v2.bin", &encode_counted_books(&books, &counted)),
     ] {
         assert_eq!(decode_counted_books(&golden), Ok((books, Some(counted.clone()))));
     }
@@ -187,7 +191,8 @@ fn what_version_1_wrote_is_read_and_written_the_same() {
     books.add(Source::Schedule, BookColumn::Waiting, -3);
     // They tell how many columns they have, of which there are more since.
     assert_eq!(decode_books(&read_golden("books_v1.bin")), Ok(books));
-    let golden = check_golden("books_of_20_columns_v1.bin", &encode_books(&books));
+    assert_eq!(decode_books(&read_golden("books_of_20_columns_v1.bin")), Ok(books));
+    let golden = check_golden("books_of_21_columns_v1.bin", &encode_books(&books));
     assert_eq!(decode_books(&golden), Ok(books));
 
     let cursors = Cursors { task_block: 12, timer_bucket: 6_000_000 };
@@ -308,6 +313,23 @@ fn what_version_3_wrote_is_read_and_written_the_same() {
 }
 
 #[test]
+fn what_was_first_written_of_presentations_is_read_and_written_the_same() {
+    let aggregate = Aggregate { key: "like:1".into(), actor: None, window_seconds: None };
+    let mut request =
+        NotificationRequest { locale: Some("zh-Hant-TW".into()), aggregate: Some(aggregate), ..request() };
+    request.local_time = TimeOfDay::new(8, 30);
+    let golden = check_golden("request_v5.bin", &encode_request(&request));
+    assert_eq!(decode_request(&golden), Ok(request));
+    let until = Timestamp(1_800_000_300_000);
+    let group = Group { key: ClaimKey(9), actor: None, until, is_first: false, gathered: None };
+    let presentation =
+        Presentation { locale: Some("zh-Hant-TW".into()), zone: Some("Asia/Taipei".into()), variant: Some("b".into()) };
+    let plan = Plan { group: Some(group), presentation, ..plan() };
+    let golden = check_golden("plan_v4.bin", &in_buffer(|bytes| encode_plan(&plan, bytes)));
+    assert_eq!(decode_plan(place(), &golden), Ok(plan));
+}
+
+#[test]
 fn what_was_first_written_of_groups_is_read_and_written_the_same() {
     let mut request = request();
     let aggregate = Aggregate { key: "like:1".into(), actor: Some("Alice".into()), window_seconds: Some(60) };
@@ -406,7 +428,7 @@ fn any_content() -> impl Strategy<Value = Content> {
 }
 
 fn any_request() -> impl Strategy<Value = NotificationRequest> {
-    let people = (text(), maybe_text(), [maybe_text(), maybe_text(), maybe_text(), maybe_text()]);
+    let people = (text(), (maybe_text(), maybe_text()), [maybe_text(), maybe_text(), maybe_text(), maybe_text()]);
     let what = (any_content(), text(), maybe_text(), text(), prop::collection::vec(any_channel(), 0..8));
     let local_time =
         prop::option::of((0u16..24 * 60).prop_map(|minutes| TimeOfDay::from_minutes(minutes).expect("below a day")));
@@ -414,7 +436,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
     let repeats = (maybe_text(), any::<Option<u32>>(), any::<Option<(u128, u64, Option<u128>)>>());
     (people, what, when, repeats, prop::sample::select(Priority::ALL.to_vec())).prop_map(
         |(people, what, when, repeats, priority)| {
-            let (tenant, user_id, [email, phone, push_token, url]) = people;
+            let (tenant, (user_id, locale), [email, phone, push_token, url]) = people;
             let (content, data, category, metadata, channels) = what;
             let (deliver_at, (local_time, expires_at), accepted_at, routing, source) = when;
             let (dedup_key, dedup_window_seconds, idempotency) = repeats;
@@ -431,6 +453,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
                 content,
                 data,
                 category,
+                locale,
                 priority,
                 channels,
                 routing,
@@ -464,6 +487,7 @@ fn any_reason() -> impl Strategy<Value = SkipReason> {
             SkipReason::DailyCap,
             SkipReason::Erased,
             SkipReason::Budget,
+            SkipReason::HeldBack,
         ]),
     ]
 }
@@ -516,6 +540,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             content: request.content,
             data: request.data,
             metadata: request.metadata,
+            presentation: Presentation { locale: request.locale, ..Presentation::default() },
             decisions,
             disposition,
             claims: claims
@@ -636,4 +661,39 @@ proptest! {
         bytes[at] ^= 1 << bit;
         let _ = decode_request(&bytes);
     }
+}
+
+#[test]
+fn changes_of_templates_are_read_as_they_were_written() {
+    let actions = [
+        TemplateAction::Saved { version: 1, body: 1 << 127 | 5, comment: None },
+        TemplateAction::Saved { version: 2, body: 6, comment: Some("a new price".into()) },
+        TemplateAction::MadeCurrent { version: 1 },
+        TemplateAction::Activated,
+        TemplateAction::Deactivated,
+        TemplateAction::Deleted,
+        TemplateAction::VersionDeleted { version: 2 },
+    ];
+    for (index, action) in actions.into_iter().enumerate() {
+        let at = Timestamp(1_800_000_000_000);
+        let change = TemplateChange { number: 7, code: "welcome".into(), action, by: "key 1".into(), at };
+        let name = format!("template_change_{index}_v1.bin");
+        let golden = check_golden(&name, &encode_template_change(&change));
+        assert_eq!(decode_template_change(7, &golden), Ok(change));
+    }
+}
+
+#[test]
+fn a_template_is_read_as_it_was_written_and_not_where_it_says_more_than_is_known() {
+    let text = r#"{"code":"welcome","description":"d","category":"transactional","default_locale":"en","sms_segments_max":2,
+        "variables":[{"name":"n","type":"number","required":false,"example":1.5}],
+        "locales":{"en":{"title":"t","body":"b","html":"<p>","sms":"s","push":{"title":"p","data":{"k":"v"}},"voice":"v"}},
+        "experiment":{"name":"x","hold_back":10,"variants":[{"name":"b","weight":90,"locales":{"en":{"title":"u"}}}]}}"#;
+    let source: TemplateSource = serde_json::from_str(text).expect("a template");
+    let golden = check_golden("template_v1.bin", &encode_template(&source));
+    assert_eq!(decode_template(&golden), Ok(source));
+    let newer = [b"\x01".as_slice(), br#"{"code":"a","locales":{},"more":1}"#].concat();
+    assert!(matches!(decode_template(&newer), Err(CodecError::Damaged(_))));
+    assert_eq!(decode_template(b"\x02{}"), Err(CodecError::UnknownVersion(2)));
+    assert_eq!(decode_template(b""), Err(CodecError::Empty));
 }

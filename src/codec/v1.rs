@@ -167,6 +167,7 @@ impl Request {
             content: self.content.into(),
             data: self.data,
             category: self.category,
+            locale: None,
             priority: Priority::from_index(usize::from(self.priority)).ok_or_else(|| damaged("priority"))?,
             channels: self.channels.into_iter().map(channel).collect::<Result<_, _>>()?,
             routing: routing(self.routing)?,
@@ -331,6 +332,7 @@ impl Plan {
             disposition,
             claims: self.claims.into_iter().map(claim).collect(),
             group: None,
+            presentation: domain::Presentation::default(),
         })
     }
 }

@@ -54,10 +54,12 @@ pub enum Step {
     Brakes = 15,
     /// Whether it joins others of its group.
     Aggregation = 16,
+    /// Whether its user is one of those who get nothing, so that one sees what sending does.
+    Experiment = 17,
 }
 
 impl Step {
-    pub const ALL: [Step; 17] = [
+    pub const ALL: [Step; 18] = [
         Step::Cancelled,
         Step::Expiry,
         Step::Idempotency,
@@ -75,6 +77,7 @@ impl Step {
         Step::Budget,
         Step::Brakes,
         Step::Aggregation,
+        Step::Experiment,
     ];
 
     pub fn from_index(index: usize) -> Option<Self> {
@@ -100,6 +103,7 @@ impl Step {
             "budget",
             "brakes",
             "aggregation",
+            "experiment",
         ][self as usize]
     }
 }
@@ -131,6 +135,8 @@ pub enum SkipReason {
     Erased,
     /// Its category has cost as much as it may in a day.
     Budget,
+    /// The experiment of its template has nothing for the user.
+    HeldBack,
 }
 
 impl SkipReason {
@@ -161,6 +167,7 @@ impl SkipReason {
             SkipReason::DailyCap => "daily_cap",
             SkipReason::Erased => "erased",
             SkipReason::Budget => "budget",
+            SkipReason::HeldBack => "held_back",
         }
     }
 }

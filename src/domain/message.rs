@@ -56,11 +56,38 @@ pub struct Parts {
     pub body: String,
     pub html: Option<String>,
     pub sms: Option<String>,
+    pub push: Option<PushPart>,
+    /// What is spoken in a call.
+    pub voice: Option<String>,
+}
+
+/// What a push message says where it differs from the rest, and what the application is handed with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushPart {
+    pub title: Option<String>,
+    pub body: Option<String>,
+    /// By name, in order.
+    pub data: Vec<(Box<str>, String)>,
 }
 
 impl Parts {
     /// What a text message says: its own part, or else the body.
     pub fn sms_text(&self) -> &str {
         self.sms.as_deref().unwrap_or(&self.body)
+    }
+
+    /// What is spoken: its own part, or else what a text message says.
+    pub fn voice_text(&self) -> &str {
+        self.voice.as_deref().unwrap_or_else(|| self.sms_text())
+    }
+
+    /// What a push message is headed with: its own title, or else that of the message.
+    pub fn push_title(&self) -> &str {
+        self.push.as_ref().and_then(|push| push.title.as_deref()).unwrap_or(&self.title)
+    }
+
+    /// What a push message says: its own body, or else that of the message.
+    pub fn push_body(&self) -> &str {
+        self.push.as_ref().and_then(|push| push.body.as_deref()).unwrap_or(&self.body)
     }
 }

@@ -12,6 +12,10 @@ mod zone;
 mod locale;
 mod ids;
 mod request;
+mod template;
+mod sms;
+mod experiment;
+mod template_change;
 mod user;
 mod device;
 mod preference;
@@ -34,17 +38,24 @@ pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use device::{DEVICE_IDLE_MAX, Device, Platform};
 pub use event::{Event, EventKind};
+pub use experiment::{Assignment, Experiment};
 pub use group::{Aggregate, Gathered, Group, Joined, OpenGroup, Told};
 pub use history::WHOLE;
 pub use ids::{BLOCK_OFFSETS, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
 pub use locale::canonical_locale;
-pub use message::{Address, Message, Parts};
+pub use message::{Address, Message, Parts, PushPart};
 pub use outcome::Outcome;
 pub use preference::{QuietChoice, QuietHours};
 pub use priority::Priority;
 pub use request::{ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source};
+pub use sms::{SmsEncoding, SmsSegments, sms_segments};
 pub use suppression::{AddressKind, SuppressedAddress, Suppression, SuppressionCause};
-pub use task::{Disposition, HELD_REASON, Plan, PlanClaim, Story, TaskSpec, TaskState};
+pub use task::{Disposition, HELD_REASON, Plan, PlanClaim, Presentation, Story, TaskSpec, TaskState};
+pub use template::{
+    CONTROL_VARIANT, CurrentTemplate, ExperimentSource, PartSources, PushSource, TEMPLATE_CODE_RULE, TemplateKey,
+    TemplateKind, TemplateSource, Variable, VariableKind, VariantSource, is_template_code,
+};
+pub use template_change::{TemplateAction, TemplateChange, TemplateHistory, TemplateVersion};
 pub use text::cut;
 pub use time::Timestamp;
 pub use user::{User, UserEntry, UserKey};

@@ -12,6 +12,8 @@ pub struct NotificationRequest {
     /// JSON text of an object: what the templates are filled from.
     pub data: Box<str>,
     pub category: Option<Box<str>>,
+    /// The language tag of the message; `None`: the user's.
+    pub locale: Option<Box<str>>,
     pub priority: Priority,
     /// Empty: the engine chooses.
     pub channels: Vec<Channel>,

@@ -27,6 +27,24 @@ pub struct Plan {
     pub claims: Vec<PlanClaim>,
     /// Where it has to do with a group.
     pub group: Option<Group>,
+    pub presentation: Presentation,
+}
+
+/// How a message is to read, as far as it was settled when it was planned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Presentation {
+    /// The language tag that was asked for, or the user's; `None`: the usual one.
+    pub locale: Option<Box<str>>,
+    /// The user's time zone; `None`: the usual one.
+    pub zone: Option<Box<str>>,
+    /// Which text of the template's experiment; `None`: there was none.
+    pub variant: Option<Box<str>>,
+}
+
+impl Presentation {
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A claim that came with a plan: what the store writes next to it, with the plan's position as the owner.
@@ -298,6 +316,7 @@ mod tests {
             disposition: Disposition::Tasks(vec![spec(Channel::Email), spec(Channel::Sms)]),
             claims: Vec::new(),
             group: None,
+            presentation: Default::default(),
         };
         let states = |routing| Story { plan: plan(routing), events: vec![event(1, EventKind::Failed)] }.states();
         assert_eq!(states(Routing::Fallback)[1], TaskState::Pending { attempt: 1 });

@@ -109,6 +109,11 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// For those who write times down.
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.0
+    }
+
     /// What the clock shows; seconds are left out.
     pub fn time_of_day(&self, at: Timestamp) -> TimeOfDay {
         let time = self.local(at).time();
