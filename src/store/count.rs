@@ -59,6 +59,7 @@ impl BookColumn {
             SkipReason::DailyCap => BookColumn::SkippedDailyCap,
             SkipReason::Erased => BookColumn::SkippedErased,
             SkipReason::Budget => BookColumn::SkippedBudget,
+            SkipReason::HeldBack => BookColumn::SkippedHeldBack,
         }
     }
 }

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use super::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
     GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows, SharedStore, StoreError,
-    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users,
-    WriteBatch,
+    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow,
+    Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
-    Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User, UserKey,
+    Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, TemplateChange, Timestamp, User,
+    UserKey,
 };
 use crate::telemetry::{Counter, CounterMetric, Histogram, HistogramMetric};
 
@@ -50,9 +51,15 @@ enum Operation {
     AllSuppressions,
     Brakes,
     WriteBrake,
+    TemplateTenants,
+    AppendTemplateChange,
+    TemplateChanges,
+    PutTemplateBody,
+    TemplateBodies,
+    DeleteTemplateBody,
 }
 
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 29] = [
     "write",
     "stories",
     "block",
@@ -76,6 +83,12 @@ const NAMES: [&str; 23] = [
     "all_suppressions",
     "brakes",
     "write_brake",
+    "template_tenants",
+    "append_template_change",
+    "template_changes",
+    "put_template_body",
+    "template_bodies",
+    "delete_template_body",
 ];
 
 /// Any store, measured.
@@ -253,5 +266,41 @@ impl BrakeRows for Measured {
 
     async fn write_brake(&self, brake: &Brake) -> Result<(), StoreError> {
         self.call(Operation::WriteBrake, self.store.write_brake(brake)).await
+    }
+}
+
+#[async_trait]
+impl TemplateRows for Measured {
+    async fn template_tenants(&self) -> Result<Vec<Box<str>>, StoreError> {
+        self.call(Operation::TemplateTenants, self.store.template_tenants()).await
+    }
+
+    async fn append_template_change(&self, tenant: &str, change: &TemplateChange) -> Result<bool, StoreError> {
+        self.call(Operation::AppendTemplateChange, self.store.append_template_change(tenant, change)).await
+    }
+
+    async fn template_changes(
+        &self,
+        tenant: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<TemplateChange>, StoreError> {
+        self.call(Operation::TemplateChanges, self.store.template_changes(tenant, after, limit)).await
+    }
+
+    async fn put_template_body(&self, tenant: &str, place: &TemplateBodyPlace, body: &[u8]) -> Result<(), StoreError> {
+        self.call(Operation::PutTemplateBody, self.store.put_template_body(tenant, place, body)).await
+    }
+
+    async fn template_bodies(
+        &self,
+        tenant: &str,
+        places: &[TemplateBodyPlace],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.call(Operation::TemplateBodies, self.store.template_bodies(tenant, places)).await
+    }
+
+    async fn delete_template_body(&self, tenant: &str, place: &TemplateBodyPlace) -> Result<(), StoreError> {
+        self.call(Operation::DeleteTemplateBody, self.store.delete_template_body(tenant, place)).await
     }
 }

@@ -17,6 +17,7 @@ mod packed;
 mod received;
 mod rows;
 mod spill;
+mod templates;
 mod users;
 
 #[cfg(test)]
@@ -29,6 +30,8 @@ pub(crate) mod conformance_budgets;
 pub(crate) mod conformance_leases;
 #[cfg(test)]
 pub(crate) mod conformance_received;
+#[cfg(test)]
+pub(crate) mod conformance_templates;
 #[cfg(test)]
 pub(crate) mod conformance_users;
 
@@ -52,6 +55,7 @@ pub use rows::{
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
 pub use spill::SpillRows;
+pub use templates::{TemplateBodyPlace, TemplateRows};
 pub use users::{ListedSuppression, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users};
 
 use crate::codec::CodecError;
@@ -210,6 +214,7 @@ pub trait Store:
     + Users
     + Suppressions
     + BrakeRows
+    + TemplateRows
 {
 }
 
@@ -225,6 +230,7 @@ impl<T> Store for T where
         + Users
         + Suppressions
         + BrakeRows
+        + TemplateRows
 {
 }
 

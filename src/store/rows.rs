@@ -99,10 +99,11 @@ pub enum BookColumn {
     SkippedDailyCap = 17,
     SkippedErased = 18,
     SkippedBudget = 19,
+    SkippedHeldBack = 20,
 }
 
 impl BookColumn {
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 21;
 
     pub const ALL: [BookColumn; BookColumn::COUNT] = [
         BookColumn::In,
@@ -125,6 +126,7 @@ impl BookColumn {
         BookColumn::SkippedDailyCap,
         BookColumn::SkippedErased,
         BookColumn::SkippedBudget,
+        BookColumn::SkippedHeldBack,
     ];
 }
 

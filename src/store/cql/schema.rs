@@ -48,6 +48,9 @@ pub(super) const STEPS: &[Step] = steps! {
     16 "0016_budgets"
     17 "0017_brakes"
     18 "0018_groups"
+    19 "0019_template_changes"
+    20 "0020_template_bodies"
+    21 "0021_template_tenants"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

@@ -83,6 +83,13 @@ statements! {
     add_brake: "INSERT INTO {keyspace}.brakes (part, tenant, kind, name, effect, body) VALUES (?, ?, ?, ?, ?, ?)";
     brake_written: "SELECT WRITETIME(body) FROM {keyspace}.brakes WHERE part = ? AND tenant = ? AND kind = ? AND name = ? AND effect = ?";
     brakes: "SELECT tenant, kind, name, effect, body FROM {keyspace}.brakes WHERE part = ?";
+    template_tenants: "SELECT tenant FROM {keyspace}.template_tenants WHERE part = ?";
+    add_template_tenant: "INSERT INTO {keyspace}.template_tenants (part, tenant) VALUES (?, ?)";
+    append_template_change: "INSERT INTO {leases}.template_changes (tenant, bucket, number, body) VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    template_changes: "SELECT number, body FROM {leases}.template_changes WHERE tenant = ? AND bucket = ? AND number > ?";
+    template_change: "SELECT body FROM {leases}.template_changes WHERE tenant = ? AND bucket = ? AND number = ?";
+    put_template_body: "INSERT INTO {keyspace}.template_bodies (tenant, code, name, body) VALUES (?, ?, ?, ?)";
+    template_body: "SELECT body FROM {keyspace}.template_bodies WHERE tenant = ? AND code = ? AND name = ?";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }
@@ -96,7 +103,10 @@ impl Statements {
         let (read, write) = serial(is_local);
         statements.lease.set_consistency(read);
         statements.slots.set_consistency(read);
-        for swap in [&mut statements.first_lease, &mut statements.next_lease, &mut statements.take_slot] {
+        // Of these only the answer to who appends must be agreed on: what is followed comes a moment later.
+        statements.template_change.set_consistency(read);
+        let Self { first_lease, next_lease, take_slot, append_template_change, .. } = &mut statements;
+        for swap in [first_lease, next_lease, take_slot, append_template_change] {
             // A second try would find what the first one left, and take it for another's.
             swap.set_is_idempotent(false);
             swap.set_serial_consistency(Some(write));

@@ -8,7 +8,7 @@ use crate::domain::{
     UserKey,
 };
 use crate::store::received::user_hash;
-use crate::store::{BudgetKey, ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TimerKey};
+use crate::store::{BudgetKey, ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TemplateBodyPlace, TimerKey};
 
 /// Builds a key part by part.
 #[derive(Default)]
@@ -225,4 +225,41 @@ pub(super) fn read_brake(bytes: &[u8]) -> Option<(BrakeScope, BrakeEffect)> {
     let kind = BrakeKind::from_index(usize::from(*kind))?;
     let scope = BrakeScope { tenant: words(tenant)?, kind, name: words(name)? };
     Some((scope, BrakeEffect::from_index(usize::from(*effect))?))
+}
+
+/// What is in `templates`: the tenants that have some, their changes, and their bodies.
+const TEMPLATE_TENANTS: &[u8] = b"t";
+const TEMPLATE_CHANGES: &[u8] = b"c";
+const TEMPLATE_BODIES: &[u8] = b"b";
+
+/// Where the tenants that have templates start; the rest of a key is the tenant.
+pub(super) fn template_tenants() -> Vec<u8> {
+    TEMPLATE_TENANTS.to_vec()
+}
+
+pub(super) fn template_tenant(tenant: &str) -> Vec<u8> {
+    Key(template_tenants()).with(tenant.as_bytes()).done()
+}
+
+pub(super) fn read_template_tenant(bytes: &[u8]) -> Option<Box<str>> {
+    std::str::from_utf8(bytes.get(1..)?).ok().map(Box::from)
+}
+
+/// Where a tenant's changes of templates start.
+pub(super) fn template_changes_of(tenant: &str) -> Vec<u8> {
+    Key(TEMPLATE_CHANGES.to_vec()).with(&text(tenant).done()).done()
+}
+
+pub(super) fn template_change(tenant: &str, number: u64) -> Vec<u8> {
+    Key(template_changes_of(tenant)).with(&number.to_be_bytes()).done()
+}
+
+/// The number of a change, from the end of its key.
+pub(super) fn read_template_change(bytes: &[u8]) -> Option<u64> {
+    bytes.last_chunk::<8>().map(|number| u64::from_be_bytes(*number))
+}
+
+pub(super) fn template_body(tenant: &str, place: &TemplateBodyPlace) -> Vec<u8> {
+    let start = Key(TEMPLATE_BODIES.to_vec()).with(&text(tenant).done());
+    start.with(&text(&place.code).done()).with(&place.body.to_be_bytes()).done()
 }

@@ -22,6 +22,9 @@
 //! | users | tenant · user · kind · name | entry |
 //! | suppressions | tenant · kind of address · hash of the address | suppression |
 //! | brakes | tenant · kind · effect · name | brake |
+//! | templates | `t` · tenant | – |
+//! | templates | `c` · tenant · number | change |
+//! | templates | `b` · tenant · code · body | what was written |
 //!
 //! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
@@ -35,6 +38,7 @@ mod write;
 mod read;
 mod users;
 mod brakes;
+mod templates;
 mod received;
 mod budgets;
 
@@ -59,6 +63,8 @@ pub struct EmbeddedStore {
     index: Arc<Index>,
     /// Numbers the packed rows; above all that were given before.
     next_write: AtomicU64,
+    /// Held while a change of a template is appended: one looks whether its number is free, and then takes it.
+    appending: tokio::sync::Mutex<()>,
 }
 
 impl EmbeddedStore {
@@ -67,7 +73,7 @@ impl EmbeddedStore {
         let next_write = AtomicU64::new(shards::count_opening(&disk)? << WRITES_BITS);
         let index = Index::open(&disk)?;
         disk.ride(index.clone());
-        Ok(Arc::new(Self { disk, shards, index, next_write }))
+        Ok(Arc::new(Self { disk, shards, index, next_write, appending: tokio::sync::Mutex::default() }))
     }
 }
 

@@ -52,6 +52,13 @@ mod budgets {
     budget_conformance!(InDirectory::new());
 }
 
+mod templates {
+    use super::*;
+    use crate::store::conformance_templates::template_conformance;
+
+    template_conformance!(InDirectory::new());
+}
+
 mod received {
     use super::*;
     use crate::store::conformance_received::received_conformance;

@@ -17,11 +17,11 @@ use futures_util::future::BoxFuture;
 use super::CqlStore;
 use crate::clock::{Clock, ManualClock, Moment, SharedClock};
 use crate::config::{self, Cql};
-use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, Timestamp};
+use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, TemplateAction, TemplateChange, Timestamp};
 use crate::store::conformance::{NOON, StoreBackend, store_conformance};
 use crate::store::conformance_leases::{LeaseBackend, lease_conformance};
 use crate::store::conformance_users::{UserBackend, user_conformance};
-use crate::store::{BrakeRows, LeaseRows, SharedStore, apply_schema};
+use crate::store::{BrakeRows, LeaseRows, SharedStore, TemplateRows, apply_schema};
 use crate::testing::service;
 
 /// An hour past [`NOON`] and going on, so that what the shared tests write is of today.
@@ -146,6 +146,13 @@ mod budgets {
     budget_conformance!(place!());
 }
 
+mod templates {
+    use super::*;
+    use crate::store::conformance_templates::template_conformance;
+
+    template_conformance!(place!());
+}
+
 mod received {
     use super::*;
     use crate::store::conformance_received::received_conformance;
@@ -179,4 +186,24 @@ async fn a_brake_is_written_over_by_a_node_whose_clock_is_behind() {
     brake.is_on = true;
     ahead.write_brake(&brake).await.expect("written");
     assert_eq!(behind.brakes().await.expect("read"), [brake]);
+}
+
+#[tokio::test]
+async fn changes_of_templates_go_on_in_the_next_partition() {
+    let place = place!();
+    let store = place.store().await;
+    let change = |number: u64| TemplateChange {
+        number,
+        code: "welcome".into(),
+        action: TemplateAction::Activated,
+        by: "key 1".into(),
+        at: NOON,
+    };
+    // The last of a partition, and the first of the next; what stands before is of no matter to who reads on.
+    for number in [4094, 4095, 4096, 4097] {
+        assert!(store.append_template_change("acme", &change(number)).await.expect("appended"));
+    }
+    assert_eq!(store.template_changes("acme", 4093, 10).await.expect("read"), [4094, 4095, 4096, 4097].map(change));
+    assert_eq!(store.template_changes("acme", 4094, 2).await.expect("read"), [4095, 4096].map(change));
+    assert_eq!(store.template_changes("acme", 4095, 10).await.expect("read"), [4096, 4097].map(change));
 }
