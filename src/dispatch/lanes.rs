@@ -195,6 +195,7 @@ mod tests {
             disposition: crate::domain::Disposition::Tasks(Vec::new()),
             claims: Vec::new(),
             group: None,
+            presentation: Default::default(),
         };
         let (plan, looked_at) = (std::sync::Arc::new(plan), Timestamp(0));
         Box::new(crate::dispatch::Payload { plan, looked_at, objection: None, _held: None })

@@ -19,7 +19,7 @@ pub struct Accounting {
 }
 
 /// Why items are skipped, each with its column.
-pub const SKIP_REASONS: [(&str, BookColumn); 10] = [
+pub const SKIP_REASONS: [(&str, BookColumn); 11] = [
     ("duplicate", BookColumn::SkippedDuplicate),
     ("no_address", BookColumn::SkippedNoAddress),
     ("no_provider", BookColumn::SkippedNoProvider),
@@ -30,6 +30,7 @@ pub const SKIP_REASONS: [(&str, BookColumn); 10] = [
     ("daily_cap", BookColumn::SkippedDailyCap),
     ("erased", BookColumn::SkippedErased),
     ("budget", BookColumn::SkippedBudget),
+    ("held_back", BookColumn::SkippedHeldBack),
 ];
 
 impl Accounting {

@@ -1,5 +1,6 @@
 //! A log, a store and a clock in memory, for tests of what stands before them.
 
+mod templates;
 mod users;
 
 use std::collections::HashMap;
@@ -219,6 +220,7 @@ pub(crate) struct FakeStore {
     loose: Mutex<Vec<Event>>,
     dead: Mutex<Vec<DeadLetter>>,
     kept: users::Kept,
+    templates: templates::Kept,
     groups: Mutex<HashMap<Position, Vec<GroupEntry>>>,
 }
 

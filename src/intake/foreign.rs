@@ -67,8 +67,14 @@ impl Reading {
         let idempotency = idempotency(foreign.idempotency_key.as_deref(), tenant, body)?;
         // A producer may stamp its records as it likes; what it calls the future is now.
         let accepted_at = foreign.appended_at.min(now);
-        let envelope =
-            Envelope { tenant, source: Source::Kafka, idempotency, now: accepted_at, categories: &self.categories };
+        let envelope = Envelope {
+            tenant,
+            source: Source::Kafka,
+            idempotency,
+            now: accepted_at,
+            categories: &self.categories,
+            contents: &*self.contents,
+        };
         let read = match format {
             Format::Json => {
                 let text = std::str::from_utf8(body).map_err(|_| "is no JSON: it is not UTF-8".to_owned())?;

@@ -33,7 +33,7 @@ use crate::domain::{BLOCK_OFFSETS, Plan, Position, Routing, TaskId, Timestamp};
 use crate::log::{LogError, PartitionReader, ReadLimit, Record, SharedLog};
 use crate::outcomes::Deliveries;
 use crate::ownership::{Ownership, Shard, WRITE_WAIT_MAX};
-use crate::planning::{self, Budgets, People, Policy, ShardGroups, Shelves, Sources};
+use crate::planning::{self, Budgets, Experiments, People, Policy, ShardGroups, Shelves, Sources};
 use crate::store::{SharedStore, StoreError, TimerRow, WriteBatch};
 use crate::timers::TimersHandle;
 
@@ -60,6 +60,7 @@ pub struct PartitionArguments {
     pub log: SharedLog,
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
+    pub experiments: Arc<dyn Experiments>,
     pub brakes: Arc<Brakes>,
     pub budgets: Arc<Budgets>,
     pub clock: SharedClock,
@@ -323,6 +324,7 @@ impl PartitionState {
                 stories: store,
                 groups: store,
                 people: &arguments.people,
+                experiments: &*arguments.experiments,
                 brakes: &brakes,
             },
             budgets: &arguments.budgets,

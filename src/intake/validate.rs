@@ -21,7 +21,8 @@ pub use self::wire::Object as JsonObject;
 use self::wire::{Object, WireContent, WireRequest, WireTo};
 use crate::config::nearest;
 use crate::domain::{
-    Categories, Category, Content, Idempotency, NotificationRequest, Recipient, Source, Timestamp, cut,
+    Categories, Category, Content, Idempotency, NotificationRequest, Recipient, Source, Timestamp, canonical_locale,
+    cut,
 };
 
 /// Something wrong with one field of a request.
@@ -58,11 +59,24 @@ pub trait EndpointCheck: Send + Sync + 'static {
 
 /// Whether the content can be rendered: the template exists, and every variable it names is in the data.
 pub trait ContentCheck: Send + Sync + 'static {
+    /// The category of a template, for requests that name none; `None`: it has none, or there is no such template.
+    fn category(&self, tenant: &str, code: &str) -> Option<Box<str>> {
+        let _ = (tenant, code);
+        None
+    }
+
     fn check(&self, request: &NotificationRequest) -> Result<(), FieldProblem>;
 }
 
+/// Every content can be rendered.
+impl ContentCheck for () {
+    fn check(&self, _: &NotificationRequest) -> Result<(), FieldProblem> {
+        Ok(())
+    }
+}
+
 /// What a request has besides its body.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Envelope<'a> {
     pub tenant: &'a str,
     pub source: Source,
@@ -70,6 +84,7 @@ pub struct Envelope<'a> {
     pub now: Timestamp,
     /// Those that there are.
     pub categories: &'a Categories,
+    pub contents: &'a dyn ContentCheck,
 }
 
 /// The `defaults` of a batch: fields that stand in where an item has none. A field is replaced as a whole; an item's
@@ -127,7 +142,9 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
         problems.line("/user_id", user_id, limits::USER_ID_BYTES_MAX);
     }
     let aggregate = aggregate::read(wire.aggregate, &mut problems);
-    let category = category(wire.category.as_deref(), envelope.categories, &mut problems);
+    let category_name = wire.category.or_else(|| template_category(wire.template.as_deref(), envelope));
+    let category = category(category_name.as_deref(), envelope.categories, &mut problems);
+    let locale = wire.locale.and_then(|tag| locale(&tag, &mut problems));
     if let Some(key) = &wire.dedup_key {
         problems.line("/dedup_key", key, limits::DEDUP_KEY_BYTES_MAX);
     }
@@ -155,7 +172,8 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
             to,
             content,
             data,
-            category: wire.category,
+            category: category_name,
+            locale,
             priority: wire.priority.map_or(category.priority, |priority| priority.0),
             channels,
             routing: wire.routing.map(|routing| routing.0).unwrap_or_default(),
@@ -172,6 +190,20 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
         }),
         _ => Err(problems.0),
     }
+}
+
+/// What the template says where the request says nothing; a category that this configuration has not counts as nothing.
+fn template_category(code: Option<&str>, envelope: &Envelope<'_>) -> Option<Box<str>> {
+    let name = envelope.contents.category(envelope.tenant, code?)?;
+    envelope.categories.get(&name).map(|_| name)
+}
+
+fn locale(tag: &str, problems: &mut Problems) -> Option<Box<str>> {
+    let locale = canonical_locale(tag);
+    if locale.is_none() {
+        problems.add("/locale", "is no language tag: write it as en, pt-BR or zh-Hans");
+    }
+    locale.map(Into::into)
 }
 
 /// The category's rules; where it is wrong, those of the default one together with a problem.

@@ -9,6 +9,7 @@
 //! order (`in_turn`).
 
 mod budgets;
+mod experiments;
 mod groups;
 mod in_turn;
 mod people;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use budgets::Budgets;
+pub use experiments::Experiments;
 pub use groups::ShardGroups;
 pub use people::People;
 pub use second_look::{SecondLook, look_again};
@@ -26,7 +28,7 @@ pub use second_look::{SecondLook, look_again};
 use super::gates::{self, Case};
 use super::{OpenGroups, Policy, claim_keys, routing};
 use crate::coordination::{Claims, Wanted};
-use crate::domain::{BrakeSet, ClaimKey, NotificationRequest, Position, ShardId, Timestamp, User};
+use crate::domain::{Assignment, BrakeSet, ClaimKey, NotificationRequest, Position, ShardId, Timestamp, User};
 use crate::store::{ClaimRows, Groups, ReceivedRows, StoreError, TaskLog};
 use received::Counts;
 
@@ -66,6 +68,8 @@ pub struct CandidateFacts {
     pub group_key: Option<ClaimKey>,
     /// The leader under which it stands already: it was about to be planned before, and its plan was not written.
     pub joined: Option<Position>,
+    /// What the experiment of its template has for its user; `None`: there is none.
+    pub assigned: Option<Assignment>,
     /// Others stand under it already, for the same reason: it led a group before, and leads it again.
     pub leads: bool,
 }
@@ -113,6 +117,7 @@ pub struct Shelves<'a> {
     pub stories: &'a dyn TaskLog,
     pub groups: &'a dyn Groups,
     pub people: &'a People,
+    pub experiments: &'a dyn Experiments,
     pub brakes: &'a Arc<BrakeSet>,
 }
 
@@ -138,6 +143,7 @@ pub async fn gather(
     let mut facts =
         Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new(), groups: OpenGroups::default() };
     let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
+    experiments::assign(sources.shelves.experiments, &requests, &mut facts.candidates);
     people::read(sources.shelves.people, &requests, policy, now, &mut facts.candidates).await?;
     groups::read(batch, policy, sources, &mut facts).await?;
     match claim_all(batch, policy, sources, now, &mut facts).await {
@@ -158,6 +164,7 @@ pub async fn peek(
     shelves: &Shelves<'_>,
 ) -> Result<Peeked, StoreError> {
     let mut facts = CandidateFacts { brakes: on(shelves.brakes), ..CandidateFacts::default() };
+    experiments::assign(shelves.experiments, &[request], std::slice::from_mut(&mut facts));
     people::read(shelves.people, &[request], policy, request.accepted_at, std::slice::from_mut(&mut facts)).await?;
     if let Some(key) = claim_keys::business_key(request, policy, &mut Vec::new()) {
         let row = shelves.rows.claims(&[key]).await?.pop().flatten();

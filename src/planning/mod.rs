@@ -25,15 +25,15 @@ use std::sync::Arc;
 
 pub use aggregation::OpenGroups;
 pub use facts::{
-    BudgetFact, Budgets, CandidateFacts, Facts, Peeked, People, Received, SecondLook, ShardGroups, Shelves, Sources,
-    gather, look_again, peek,
+    BudgetFact, Budgets, CandidateFacts, Experiments, Facts, Peeked, People, Received, SecondLook, ShardGroups,
+    Shelves, Sources, gather, look_again, peek,
 };
 pub use policy::{Policy, RoutingPolicy};
 pub use received::received_row;
 
 use crate::domain::{
-    Decision, Disposition, NotificationRequest, Plan, PlanClaim, Position, ShardId, SkipReason, TaskSpec, Timestamp,
-    Verdict,
+    Assignment, Decision, Disposition, NotificationRequest, Plan, PlanClaim, Position, Presentation, ShardId,
+    SkipReason, TaskSpec, Timestamp, Verdict,
 };
 use gates::{Case, GATES};
 
@@ -76,8 +76,8 @@ fn plan(
     policy: &Policy,
     now: Timestamp,
 ) -> Plan {
-    // Four gates, four for each of two channels, and three for the time of sending.
-    let mut decisions = Vec::with_capacity(15);
+    // Five gates, four for each of two channels, and three for the time of sending.
+    let mut decisions = Vec::with_capacity(16);
     let case = Case::new(&request, facts, policy, now);
     let (disposition, group) = match decide(&case, &mut decisions) {
         Ok(tasks) => aggregation::settle(aggregation::place(&case, position, groups), tasks, &mut decisions),
@@ -85,6 +85,7 @@ fn plan(
     };
     let leads = group.as_ref().filter(|group| !group.is_first).map(|group| group.until);
     let expires_at = Some(case.expires_at(leads));
+    let presentation = presentation(&case);
     let mut claims = held_claims(&request, facts, policy, !matches!(disposition, Disposition::Skipped(_)));
     if let (Some(group), Disposition::Tasks(_)) = (&group, &disposition) {
         // By which the group is found again.
@@ -106,6 +107,21 @@ fn plan(
         disposition,
         claims,
         group,
+        presentation,
+    }
+}
+
+/// What the message's text depends on besides template and data: as the request says, or as the user is known now.
+fn presentation(case: &Case<'_>) -> Presentation {
+    let user = case.user();
+    let variant = match &case.facts.assigned {
+        Some(Assignment::Variant(name)) => Some(name.clone()),
+        Some(Assignment::HeldBack) | None => None,
+    };
+    Presentation {
+        locale: case.request.locale.clone().or_else(|| user.and_then(|user| user.locale.clone())),
+        zone: user.and_then(|user| user.timezone.clone()),
+        variant,
     }
 }
 

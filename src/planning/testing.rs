@@ -123,6 +123,7 @@ pub(super) fn request() -> NotificationRequest {
         to: Recipient { email: Some("alice@example.com".into()), ..Recipient::default() },
         content: Content::Template { code: "order_confirm".into() },
         data: "{}".into(),
+        locale: None,
         category: None,
         priority: Priority::Normal,
         channels: Vec::new(),

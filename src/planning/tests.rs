@@ -75,7 +75,7 @@ impl World {
 
     fn shelves(&self) -> Shelves<'_> {
         let Self { rows, people, brakes, .. } = self;
-        Shelves { rows, received: rows, stories: rows, groups: rows, people, brakes }
+        Shelves { rows, received: rows, stories: rows, groups: rows, people, experiments: &(), brakes }
     }
 
     /// Plans a batch and makes it durable.

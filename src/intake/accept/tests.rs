@@ -27,6 +27,7 @@ fn request(key: Option<(u128, u64)>) -> NotificationRequest {
     let categories = crate::config::defaults().categories().expect("the default is there");
     let envelope = Envelope {
         categories: &categories,
+        contents: &(),
         tenant: "default",
         source: Source::Http,
         idempotency: key.map(|(key, body_hash)| Idempotency { key: ClaimKey(key), body_hash, batch: None }),

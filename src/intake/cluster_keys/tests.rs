@@ -72,6 +72,7 @@ impl Cluster {
         let categories = crate::config::defaults().categories().expect("the default is there");
         let envelope = Envelope {
             categories: &categories,
+            contents: &(),
             tenant: "default",
             source: Source::Http,
             idempotency: Some(Idempotency { key: ClaimKey(key), body_hash, batch: None }),

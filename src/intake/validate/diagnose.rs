@@ -47,6 +47,7 @@ const REQUEST: &[Field] = &[
     field("content", Kind::Object(CONTENT)),
     field("data", Kind::Any),
     field("category", Kind::Text),
+    field("locale", Kind::Text),
     field("priority", Kind::Priority),
     field("channels", Kind::Channels),
     field("routing", Kind::Routing),

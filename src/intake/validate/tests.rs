@@ -14,7 +14,7 @@ fn shipped() -> &'static Categories {
 
 fn envelope() -> Envelope<'static> {
     let now = Timestamp::parse("2026-11-21T12:00:00Z").expect("a time");
-    Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories: shipped() }
+    Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories: shipped(), contents: &() }
 }
 
 fn read(text: &str) -> Result<NotificationRequest, Vec<FieldProblem>> {

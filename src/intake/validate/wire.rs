@@ -26,6 +26,8 @@ pub(super) struct WireRequest<'a> {
     #[serde(default)]
     pub(super) category: Option<Box<str>>,
     #[serde(default)]
+    pub(super) locale: Option<Box<str>>,
+    #[serde(default)]
     pub(super) priority: Option<Named<Priority>>,
     #[serde(default)]
     pub(super) channels: Option<Vec<Named<Channel>>>,
@@ -98,6 +100,7 @@ impl<'a> WireRequest<'a> {
             content,
             data: Some(serde_json::from_str(&request.data)?),
             category: request.category.clone(),
+            locale: request.locale.clone(),
             channels: Some(request.channels.iter().copied().map(Named).collect()),
             routing: Some(Named(request.routing)),
             deliver_at: request.deliver_at.map(Named),
@@ -130,6 +133,7 @@ impl<'a> WireRequest<'a> {
             to: self.to.or_else(|| defaults.to.clone()),
             data: self.data.or(defaults.data),
             category: self.category.or_else(|| defaults.category.clone()),
+            locale: self.locale.or_else(|| defaults.locale.clone()),
             priority: self.priority.or(defaults.priority),
             channels: self.channels.or_else(|| defaults.channels.clone()),
             routing: self.routing.or(defaults.routing),

@@ -53,6 +53,7 @@ fn plan(routing: Routing, channels: &[Channel]) -> Arc<Plan> {
         disposition: Disposition::Tasks(channels.iter().map(spec).collect()),
         claims: Vec::new(),
         group: None,
+        presentation: Default::default(),
     })
 }
 

@@ -79,6 +79,7 @@ fn request_of(plan: &Plan, spec: Option<&TaskSpec>) -> NotificationRequest {
         content: Content::Template { code: "".into() },
         data: "".into(),
         category: plan.category.clone(),
+        locale: None,
         priority: plan.priority(),
         channels: vec![spec.map_or(Channel::Email, |spec| spec.channel)],
         routing: Routing::All,

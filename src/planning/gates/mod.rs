@@ -7,6 +7,7 @@ mod expiry;
 mod idempotency;
 mod erased;
 mod dedup;
+mod experiment;
 mod provider;
 mod consent;
 mod address;
@@ -90,13 +91,14 @@ pub(super) struct HoldGate {
 }
 
 /// The gates in the order in which they are asked; the first to skip has the word.
-pub(super) const GATES: [Gate; 9] = [
+pub(super) const GATES: [Gate; 10] = [
     Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
     Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: leads_nobody, needs_claims: true },
     Gate { step: Step::Erased, judge: erased::judge, is_asked: erased::is_asked, needs_claims: false },
     Gate { step: Step::Brakes, judge: brakes::judge, is_asked: brakes::is_asked, needs_claims: false },
     Gate { step: Step::Dedup, judge: dedup::judge, is_asked: leads_nobody, needs_claims: true },
+    Gate { step: Step::Experiment, judge: experiment::judge, is_asked: experiment::is_asked, needs_claims: false },
     Gate { step: Step::Fatigue, judge: fatigue::judge, is_asked: fatigue::is_asked, needs_claims: false },
     Gate { step: Step::Caps, judge: caps::judge, is_asked: caps::is_asked, needs_claims: false },
     Gate { step: Step::Budget, judge: budget::judge, is_asked: budget::is_asked, needs_claims: false },
