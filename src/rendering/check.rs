@@ -28,7 +28,7 @@ impl Renderer {
         }
         let alone = request.aggregate.as_ref().map(|aggregate| merged::alone(data, aggregate.actor.as_deref()));
         let rendered = match alone.transpose() {
-            Ok(alone) => self.parts(&request.content, alone.as_deref().unwrap_or(data), None),
+            Ok(alone) => self.try_request(request, alone.as_deref().unwrap_or(data)),
             Err(error) => Err(error),
         };
         match rendered {
@@ -42,13 +42,18 @@ impl Renderer {
 fn locate(error: &RenderError, content: &Content) -> ContentProblem {
     let is_inline = matches!(content, Content::Inline { .. });
     let pointer = match error {
-        RenderError::NoTemplate { .. } => "/template".to_owned(),
-        RenderError::MissingVariable { variable, .. } => variable_pointer(variable),
+        RenderError::NoTemplate { .. }
+        | RenderError::Inactive { .. }
+        | RenderError::NoMessage { .. }
+        | RenderError::Unusable { .. } => "/template".to_owned(),
+        RenderError::MissingVariable { variable, .. }
+        | RenderError::Required { variable }
+        | RenderError::WrongType { variable, .. } => variable_pointer(variable),
         RenderError::Data { .. } => "/data".to_owned(),
-        RenderError::TitleLines if is_inline => part_pointer(Part::Title),
         RenderError::Syntax { part, .. }
         | RenderError::TooLong { part, .. }
         | RenderError::TooMuchWork { part }
+        | RenderError::TitleLines { part }
         | RenderError::Failed { part, .. }
             if is_inline =>
         {

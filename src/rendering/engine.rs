@@ -1,12 +1,15 @@
 //! Runs programs over data.
 
-use handlebars::{Context, Handlebars, JsonRender, RenderContext, RenderErrorReason, Renderable, no_escape};
+use std::collections::BTreeMap;
+
+use handlebars::{Context, Handlebars, RenderContext, RenderErrorReason, Renderable, Template, html_escape, no_escape};
 use serde_json::Value;
 
 use super::error::{Part, RenderError};
-use super::helpers;
-use super::output::{Bounded, Full};
-use super::program::{Piece, Program};
+use super::helpers::{self, Refusal, TooDeep};
+use super::output::{self, Bounded, Full};
+use super::program::{self, Piece, Program};
+use super::scene::Scene;
 
 /// The template engine, once per way of escaping. Templates are not kept in it: they come with each call.
 pub(super) struct Engine {
@@ -25,16 +28,23 @@ impl Engine {
         html.set_strict_mode(true);
         helpers::register(&mut html);
         let mut text = html.clone();
-        text.register_escape_fn(no_escape);
+        html.register_escape_fn(|text| helpers::paid(html_escape(text)));
+        text.register_escape_fn(|text| helpers::paid(no_escape(text)));
         Self { text, html, bytes_max }
     }
 
     /// The text of one part. A title that is not one line is an error.
-    pub(super) fn run(&self, program: &Program, part: Part, data: &Context) -> Result<String, RenderError> {
+    pub(super) fn run(
+        &self,
+        program: &Program,
+        part: Part,
+        data: &Context,
+        scene: &Scene<'_>,
+    ) -> Result<String, RenderError> {
         let text = match program {
             Program::Literal(text) => self.literal(text, part)?,
-            Program::Plain(pieces) => self.fill(pieces, part, data.data())?,
-            Program::Full(template) => self.render(template, part, data)?,
+            Program::Plain(plain) => self.fill(&plain.pieces, part, data.data())?,
+            Program::Full(full) => self.render(program, &full.template, part, data, scene)?,
         };
         check_title(part, &text)?;
         Ok(text)
@@ -69,15 +79,41 @@ impl Engine {
         Ok(output.into_text())
     }
 
-    fn render(&self, template: &handlebars::Template, part: Part, data: &Context) -> Result<String, RenderError> {
+    fn render(
+        &self,
+        program: &Program,
+        template: &Template,
+        part: Part,
+        data: &Context,
+        scene: &Scene<'_>,
+    ) -> Result<String, RenderError> {
         let registry = if part == Part::Html { &self.html } else { &self.text };
+        let partials = reachable(program, scene);
+        let texts: BTreeMap<&str, Template> = partials
+            .iter()
+            .filter_map(|(name, partial)| match partial {
+                Program::Literal(text) => Some((*name, program::text_template(text))),
+                _ => None,
+            })
+            .collect();
         let mut output = Bounded::new(self.bytes_max, 256);
-        let render = || template.render(registry, data, &mut RenderContext::new(None), &mut output);
-        let (result, is_spent) = helpers::with_steps(render);
+        let mut context = RenderContext::new(None);
+        if program.is_localized() || partials.values().any(|partial| partial.is_localized()) {
+            helpers::localize(&mut context, scene.locale, scene.zone, part);
+        }
+        if let Some(block) = context.block_mut() {
+            for (name, partial) in &partials {
+                if let Some(template) = partial.template().or_else(|| texts.get(name)) {
+                    block.set_local_partial((*name).to_owned(), template);
+                }
+            }
+        }
+        let render = || template.render(registry, data, &mut context, &mut output);
+        let (result, is_spent) = helpers::with_budget(data.data(), !program.partials().is_empty(), render);
         match result {
-            Ok(()) => Ok(output.into_text()),
             Err(_) if output.is_full() => Err(self.too_long(part)),
-            Err(_) if is_spent => Err(RenderError::TooMuchWork { part }),
+            _ if is_spent => Err(RenderError::TooMuchWork { part }),
+            Ok(()) => Ok(output.into_text()),
             Err(error) => Err(failure(error.reason(), part)),
         }
     }
@@ -85,6 +121,22 @@ impl Engine {
     fn too_long(&self, part: Part) -> RenderError {
         RenderError::TooLong { part, limit: self.bytes_max }
     }
+}
+
+/// The partials that a program includes, and those that they include.
+fn reachable<'p, 'a: 'p>(program: &'p Program, scene: &Scene<'a>) -> BTreeMap<&'p str, &'p Program> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![program];
+    while let Some(program) = open.pop() {
+        for partial in program.partials() {
+            if let Some(included) = (scene.partials)(&partial.name)
+                && found.insert(&*partial.name, included).is_none()
+            {
+                open.push(included);
+            }
+        }
+    }
+    found
 }
 
 /// What stands at a path, as handlebars finds it.
@@ -108,21 +160,14 @@ fn find<'a>(data: &'a Value, path: &[Box<str>], part: Part) -> Result<Option<&'a
 }
 
 fn write_value(value: &Value, is_escaped: bool, output: &mut Bounded) -> Result<(), Full> {
-    let rendered;
-    let text = match value {
-        Value::String(text) => text,
-        other => {
-            rendered = other.render();
-            &rendered
-        }
-    };
-    if is_escaped { output.push_html(text) } else { output.push(text) }
+    let text = output::written(value);
+    if is_escaped { output.push_html(&text) } else { output.push(&text) }
 }
 
 /// A title becomes a header or a line on a screen: no line breaks, no control characters.
 fn check_title(part: Part, text: &str) -> Result<(), RenderError> {
     let breaks = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
-    if part == Part::Title && text.contains(breaks) { Err(RenderError::TitleLines) } else { Ok(()) }
+    if part.is_one_line() && text.contains(breaks) { Err(RenderError::TitleLines { part }) } else { Ok(()) }
 }
 
 /// Handlebars' words, of which none holds a value of the data.
@@ -140,6 +185,9 @@ fn failure(reason: &RenderErrorReason, part: Part) -> RenderError {
         RenderErrorReason::InvalidParamType(expected) => {
             format!("a helper was given a value that is not of type {expected}")
         }
+        RenderErrorReason::PartialNotFound(name) => format!("there is no partial `{name}`"),
+        RenderErrorReason::PartialBlockNotFound => "`@partial-block` is included where there is none".to_owned(),
+        RenderErrorReason::NestedError(own) if own.is::<Refusal>() || own.is::<TooDeep>() => own.to_string(),
         _ => "the template cannot be filled in with this data".to_owned(),
     };
     RenderError::Failed { part, detail: detail.into() }

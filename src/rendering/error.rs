@@ -9,13 +9,25 @@ pub enum Part {
     Body,
     Html,
     Sms,
+    Voice,
+    PushTitle,
+    PushBody,
+    /// One of the values that the application is handed with a push message.
+    PushData,
 }
 
 impl Part {
-    pub(super) const ALL: [Part; 4] = [Part::Title, Part::Body, Part::Html, Part::Sms];
+    #[cfg(test)]
+    pub(super) const ALL: [Part; 8] =
+        [Part::Title, Part::Body, Part::Html, Part::Sms, Part::Voice, Part::PushTitle, Part::PushBody, Part::PushData];
 
     pub fn name(self) -> &'static str {
-        ["title", "body", "html", "sms"][self as usize]
+        ["title", "body", "html", "sms", "voice", "push.title", "push.body", "push.data"][self as usize]
+    }
+
+    /// Whether it is one line wherever it is shown.
+    pub(super) fn is_one_line(self) -> bool {
+        matches!(self, Part::Title | Part::PushTitle)
     }
 }
 
@@ -30,6 +42,21 @@ impl fmt::Display for Part {
 pub enum RenderError {
     #[error("there is no template `{code}`")]
     NoTemplate { code: Box<str> },
+    #[error("the template `{code}` is switched off: activate it, or name another one")]
+    Inactive { code: Box<str> },
+    #[error("`{code}` is a partial, which others include: it is no message")]
+    NoMessage { code: Box<str> },
+    /// It was saved by another version of the program, or what it includes is gone.
+    #[error("the template `{code}` cannot be used: {why}")]
+    Unusable { code: Box<str>, why: Box<str> },
+    /// The template cannot do without it.
+    #[error("the template needs a value for `{variable}`")]
+    Required { variable: Box<str> },
+    /// The data has another kind of value than the template declares.
+    #[error("`{variable}` must be {expected}")]
+    WrongType { variable: Box<str>, expected: &'static str },
+    #[error("sms: {segments} segments, and the template allows {max}: shorten it, or the values in it")]
+    TooManySegments { segments: usize, max: u16 },
     /// The source is no template, or one that is not allowed.
     #[error("{part}: {problem}")]
     Syntax { part: Part, problem: SyntaxProblem },
@@ -42,10 +69,33 @@ pub enum RenderError {
     TooLong { part: Part, limit: usize },
     #[error("{part}: the template repeats too much: fewer or shorter lists are needed")]
     TooMuchWork { part: Part },
-    #[error("the title must be one line without control characters")]
-    TitleLines,
+    #[error("{part}: must be one line without control characters")]
+    TitleLines { part: Part },
     #[error("{part}: {detail}")]
     Failed { part: Part, detail: Box<str> },
+}
+
+impl RenderError {
+    /// The part that is wrong, where one is.
+    pub fn part(&self) -> Option<Part> {
+        match self {
+            Self::Syntax { part, .. }
+            | Self::MissingVariable { part, .. }
+            | Self::TooLong { part, .. }
+            | Self::TooMuchWork { part }
+            | Self::TitleLines { part }
+            | Self::Failed { part, .. } => Some(*part),
+            Self::TooManySegments { .. } => Some(Part::Sms),
+            _ => None,
+        }
+    }
+
+    /// In words, without the part it is about.
+    pub(super) fn in_part(&self) -> String {
+        let words = self.to_string();
+        let named = self.part().map(|part| format!("{part}: "));
+        named.and_then(|named| words.strip_prefix(&named).map(str::to_owned)).unwrap_or(words)
+    }
 }
 
 /// Where and why a source was refused. Lines and columns count from 1, within the source.

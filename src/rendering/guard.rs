@@ -3,10 +3,13 @@
 //! The parser goes down the stack for every level of nesting and looks at the whole source for every tag, so a source of
 //! nothing but `{{#if a}}` would end the process and one of nothing but `{{a}}` would keep a core busy. Here the tags
 //! are found in one pass and counted. The pass must see every tag exactly as the parser does, or it could be talked into
-//! counting too few; so the few notations that would need more than one pass are refused: partials, decorators, raw
-//! blocks, object literals, and brackets that hold quotes or brackets. None of them is needed for a message.
+//! counting too few; so the few notations that would need more than one pass are refused: decorators but `#*inline`, raw
+//! blocks, names of partials that are no plain words, object literals, and brackets that hold quotes or brackets. None of
+//! them is needed for a message.
 
 use super::error::SyntaxProblem;
+use super::helpers;
+use super::notation::{Edit, INVERSE, SECTION, Source};
 
 /// The longest source of one part with tags. Gmail shows no more than 102 KB of a message.
 const SOURCE_MAX: usize = 128 * 1024;
@@ -26,8 +29,19 @@ const BLOCKS_MAX: usize = 32;
 /// How deep helper calls may stand in each other.
 const CALLS_MAX: usize = 8;
 
-/// Refuses what must not be given to the parser. What passes may still be no template: that is the parser's to say.
-pub(super) fn inspect(source: &str) -> Result<(), SyntaxProblem> {
+/// Refuses what must not be given to the parser, and gives back what it is to get. What passes may still be no template:
+/// that is the parser's to say.
+pub(super) fn inspect(source: &str) -> Result<Source<'_>, SyntaxProblem> {
+    let edits = within_bounds(source)?;
+    let edited = Source::edit(source, &edits);
+    // What the parser gets is what must be within the bounds.
+    if !edits.is_empty() && !within_bounds(&edited.text).map_err(|problem| edited.problem(problem))?.is_empty() {
+        return Err(SyntaxProblem::at(source, edits[0].at, "an expression that cannot be read"));
+    }
+    Ok(edited)
+}
+
+fn within_bounds(source: &str) -> Result<Vec<Edit>, SyntaxProblem> {
     if source.len() > SOURCE_MAX {
         let detail = format!("longer than {SOURCE_MAX} bytes, which is the most for a part with expressions");
         return Err(SyntaxProblem::at(source, 0, detail));
@@ -38,13 +52,14 @@ pub(super) fn inspect(source: &str) -> Result<(), SyntaxProblem> {
     }
     match guard.blocks.last() {
         Some(block) => Err(SyntaxProblem::at(source, block.at, "a block that is not closed")),
-        None => Ok(()),
+        None => Ok(guard.edits),
     }
 }
 
 fn walk(source: &str) -> Result<Guard<'_>, SyntaxProblem> {
     let bytes = source.as_bytes();
-    let mut guard = Guard { source, bytes, tags: 0, inside: 0, depth: 0, deepest: 0, blocks: Vec::new() };
+    let (blocks, edits) = (Vec::new(), Vec::new());
+    let mut guard = Guard { source, bytes, tags: 0, inside: 0, depth: 0, deepest: 0, blocks, edits };
     let mut from = 0;
     while let Some(found) = source[from..].find("{{") {
         from = guard.tag(from, from + found).map_err(|(at, detail)| SyntaxProblem::at(source, at, detail))?;
@@ -61,17 +76,21 @@ struct Guard<'a> {
     inside: usize,
     depth: usize,
     deepest: usize,
-    blocks: Vec<Block>,
+    blocks: Vec<Block<'a>>,
+    /// What the parser is to get in other words.
+    edits: Vec<Edit>,
 }
 
-struct Block {
+struct Block<'a> {
     /// Where it was opened.
     at: usize,
     /// How much it adds to the depth.
     depth: usize,
+    /// The variable that it is a section of, and the helper that it becomes a call of.
+    section: Option<(&'a str, &'static str)>,
 }
 
-impl Guard<'_> {
+impl<'a> Guard<'a> {
     /// Looks at the tag whose braces stand at `at`, in text that began at `text_start`; returns where text goes on.
     fn tag(&mut self, text_start: usize, at: usize) -> Result<usize, Refusal> {
         let backslashes = self.bytes[text_start..at].iter().rev().take_while(|byte| **byte == b'\\').count();
@@ -96,17 +115,29 @@ impl Guard<'_> {
                 return Err((at, "raw blocks are not supported".into()));
             }
             Some(b'{') => start += 1,
-            Some(b'>') => return Err((at, "partials are not supported".into())),
-            Some(b'*') => return Err((at, "decorators are not supported".into())),
+            Some(b'>') => start = self.partial_name(at, start + 1)?,
+            Some(b'*') => return Err((at, "there is no decorator but `#*inline`".into())),
+            Some(b'#' | b'^') if let Some(section) = self.section(start) => {
+                start = self.open_section(at, start, section)?;
+            }
             Some(b'#') => {
                 start = self.skip_spaces(start + 1);
                 match self.byte(start) {
-                    Some(b'>') => return Err((at, "partials are not supported".into())),
-                    Some(b'*') => return Err((at, "decorators are not supported".into())),
+                    Some(b'>') => {
+                        start = self.partial_name(at, start + 1)?;
+                        self.open_block(at)?;
+                    }
+                    Some(b'*') => {
+                        start = self.skip_spaces(start + 1);
+                        if !self.source[start..].starts_with("inline") {
+                            return Err((at, "there is no decorator but `#*inline`".into()));
+                        }
+                        self.open_block(at)?;
+                    }
                     _ => self.open_block(at)?,
                 }
             }
-            Some(b'/') => self.close_block(at)?,
+            Some(b'/') => start = self.close_block(at, start)?,
             Some(b'^') => self.next_branch(at, start + 1)?,
             _ if self.source[start..].starts_with("else") => self.next_branch(at, start + 4)?,
             _ => {}
@@ -119,17 +150,66 @@ impl Guard<'_> {
         Ok(end)
     }
 
+    /// Where the name of a partial ends: a plain word, for a call or a text there would have braces of its own.
+    fn partial_name(&self, at: usize, from: usize) -> Result<usize, Refusal> {
+        let start = self.skip_spaces(from);
+        let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'.' | b'-' | b'_' | b'@' | b'/');
+        let length = self.bytes[start..].iter().take_while(is_name).count();
+        match self.byte(start + length) {
+            Some(b' ' | b'\t' | b'\r' | b'\n' | b'}' | b'~') if length > 0 => Ok(start + length),
+            _ => Err((at, "a partial is named by a word of letters, digits, dots, dashes and underscores".into())),
+        }
+    }
+
     fn open_block(&mut self, at: usize) -> Result<(), Refusal> {
-        self.blocks.push(Block { at, depth: 0 });
+        self.blocks.push(Block { at, depth: 0, section: None });
         self.deepen(at)
     }
 
-    fn close_block(&mut self, at: usize) -> Result<(), Refusal> {
+    /// The variable that the block beginning with `#` or `^` at `sigil` is about, if it names nothing else and no helper.
+    fn section(&self, sigil: usize) -> Option<&'a str> {
+        let start = self.skip_spaces(sigil + 1);
+        let name = self.word(start);
+        let is_last = matches!(self.byte(self.skip_spaces(start + name.len())), Some(b'}' | b'~'));
+        let is_path = |byte: &u8| !b"\"'()[]{=|>*&!#^".contains(byte);
+        let is_literal =
+            matches!(name, "true" | "false" | "null") || name.starts_with(|first: char| first.is_ascii_digit());
+        let is_section = !name.is_empty() && !is_literal && is_last && name.as_bytes().iter().all(is_path);
+        (is_section && !helpers::NAMES.contains(&name)).then_some(name)
+    }
+
+    /// Returns where its name stands.
+    fn open_section(&mut self, at: usize, sigil: usize, name: &'a str) -> Result<usize, Refusal> {
+        let (helper, put) = match self.byte(sigil) {
+            Some(b'^') => (INVERSE, "#$inverse "),
+            _ => (SECTION, "#$section "),
+        };
+        self.edits.push(Edit { at: sigil, removed: 1, put });
+        self.blocks.push(Block { at, depth: 0, section: Some((name, helper)) });
+        self.deepen(at)?;
+        Ok(self.skip_spaces(sigil + 1))
+    }
+
+    /// Returns where the tag goes on.
+    fn close_block(&mut self, at: usize, sigil: usize) -> Result<usize, Refusal> {
         let Some(block) = self.blocks.pop() else {
             return Err((at, "the end of a block that was not opened".into()));
         };
         self.depth -= block.depth;
-        Ok(())
+        let Some((section, helper)) = block.section else { return Ok(sigil) };
+        let start = self.skip_spaces(sigil + 1);
+        if self.word(start) != section {
+            return Err((at, format!("the end of another block than the one about `{section}`")));
+        }
+        self.edits.push(Edit { at: start, removed: section.len(), put: helper });
+        Ok(start + section.len())
+    }
+
+    /// What stands at `start`, up to a space or the end of the tag.
+    fn word(&self, start: usize) -> &'a str {
+        let is_word = |byte: &&u8| !byte.is_ascii_whitespace() && !matches!(**byte, b'}' | b'~');
+        let length = self.bytes[start..].iter().take_while(is_word).count();
+        &self.source[start..start + length]
     }
 
     /// An `else` with a condition is a block within the block; a plain one, whose tag ends at `after`, is not.
@@ -164,7 +244,7 @@ impl Guard<'_> {
     }
 
     /// Where the tag at `at` ends, whose inside starts at `from`.
-    fn body_end(&self, at: usize, mut from: usize) -> Result<usize, Refusal> {
+    fn body_end(&mut self, at: usize, mut from: usize) -> Result<usize, Refusal> {
         let mut calls = 0usize;
         while let Some(byte) = self.byte(from) {
             match byte {
@@ -174,6 +254,7 @@ impl Guard<'_> {
                 b')' => calls = calls.saturating_sub(1),
                 b'"' | b'\'' => from = self.quote_end(from, byte)?,
                 b'[' => from = self.bracket_end(from)?,
+                b'.' => self.dots(from),
                 _ => {}
             }
             if calls > CALLS_MAX {
@@ -182,6 +263,19 @@ impl Guard<'_> {
             from += 1;
         }
         Err((at, "an expression that is not closed".into()))
+    }
+
+    /// Dots that are a whole path: the parser wants a word behind them.
+    fn dots(&mut self, at: usize) {
+        let is_border = |byte: Option<u8>| byte.is_none_or(|byte| b" \t\r\n{}()~=&#^".contains(&byte));
+        if !is_border(self.byte(at - 1)) {
+            return;
+        }
+        if is_border(self.byte(at + 1)) {
+            self.edits.push(Edit { at, removed: 1, put: "this" });
+        } else if self.byte(at + 1) == Some(b'.') && is_border(self.byte(at + 2)) {
+            self.edits.push(Edit { at, removed: 2, put: "../this" });
+        }
     }
 
     fn quote_end(&self, start: usize, quote: u8) -> Result<usize, Refusal> {
@@ -219,162 +313,4 @@ impl Guard<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use handlebars::Template;
-    use handlebars::template::TemplateElement;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn check(source: &str, expected: &str) {
-        let refusal = inspect(source).err().map_or(String::new(), |problem| problem.detail.into());
-        let shown: String = source.chars().take(60).collect();
-        if expected.is_empty() {
-            assert_eq!(refusal, "", "{shown}");
-        } else {
-            assert!(refusal.contains(expected), "{shown}: {refusal}");
-        }
-    }
-
-    #[test]
-    fn ordinary_templates_pass() {
-        for source in [
-            "",
-            "no tags at all }} ]",
-            "Hello {{name}}, {{ user.name }} {{a.[0].b}} {{~ b ~}} {{{c}}} {{&d}} {{~{e}~}}",
-            "{{#if a}}x{{else if b}}y{{else}}z{{/if}}{{#each list}}{{@index}}{{this}}{{/each}}",
-            "{{default (upper (lower name)) \"}} and {{ in a text\"}}",
-            "{{! a comment {{#if a}} {{!-- another {{#if a}} }} --}} \\{{#if escaped",
-        ] {
-            check(source, "");
-        }
-    }
-
-    #[test]
-    fn blocks_may_stand_in_each_other_but_not_without_end() {
-        check(&format!("{}{}", "{{#if a}}".repeat(32), "{{/if}}".repeat(32)), "");
-        check(&"{{#if a}}{{/if}}".repeat(400), "");
-        check(&"{{#if a}}".repeat(33), "deep");
-        check(&"{{ ~ \n# if a}}".repeat(33), "deep");
-        check(&format!("{{{{#if a}}}}{}", "{{else if a}}".repeat(32)), "deep");
-        check(&format!("{{{{#if a}}}}{}", "{{^ if a}}".repeat(32)), "deep");
-    }
-
-    #[test]
-    fn what_only_looks_like_the_end_of_a_block_is_not_counted_as_one() {
-        for fake in ["{{!-- {{/if}} --}}", "{{! -- {{/if}} --}}", "\\{{/if}}", "{{a \"{{/if}}\"}}", "{{a '}}{{/if}}'}}"]
-        {
-            check(&format!("{{{{#if a}}}}{fake}").repeat(33), "deep");
-        }
-    }
-
-    #[test]
-    fn calls_may_stand_in_each_other_but_not_without_end() {
-        check("{{a (a (a (a (a (a (a (a (a b))))))))}}", "");
-        check(&format!("{{{{a {}", "(a ".repeat(10_000)), "deep");
-        check("{{a.[\"] \"}} ((((((((((((\" }}", "within brackets");
-    }
-
-    #[test]
-    fn notations_that_are_not_supported_are_named() {
-        check("{{> header}}", "partials");
-        check("{{~ > header}}", "partials");
-        check("{{#> layout}}{{/layout}}", "partials");
-        check("{{# > layout}}{{/layout}}", "partials");
-        check("{{#*inline \"a\"}}{{/inline}}", "decorators");
-        check("{{* a}}", "decorators");
-        check("{{{{raw}}}}{{a}}{{{{/raw}}}}", "raw blocks");
-        check("{{a {\"b\": 1}}}", "brace");
-        check("{{a [[1]]}}", "within brackets");
-    }
-
-    #[test]
-    fn what_is_never_closed_is_refused() {
-        check("Hello {{name", "not closed");
-        check("{{a \"b}}", "not closed");
-        check("{{a.[b}}", "not closed");
-        check("{{", "not closed");
-        check("a {{#if a}} b", "a block that is not closed");
-        check("a {{/if}} b", "not opened");
-    }
-
-    #[test]
-    fn a_source_may_be_long_and_have_many_tags_but_not_without_end() {
-        check(&"{{a}}".repeat(1000), "");
-        check(&"{{a}}".repeat(1001), "more than 1000");
-        check(&" ".repeat(128 * 1024 + 1), "longer than");
-        check(&format!("{{{{a {}}}}}", "(b c) ".repeat(6000)), "bytes of expressions");
-        check(&format!("{}{}", " ".repeat(100 * 1024), "{{a}}".repeat(150)), "");
-        check(&format!("{}{}", " ".repeat(100 * 1024), "{{a}}".repeat(200)), "too many expressions");
-    }
-
-    #[test]
-    fn a_refusal_says_where() {
-        let problem = inspect("first line\nsécond {{> header}}").expect_err("a partial");
-        assert_eq!((problem.line, problem.column), (2, 8));
-    }
-
-    /// How deep the parser finds blocks in blocks.
-    fn parsed_depth(template: &Template) -> usize {
-        let depth = |element: &TemplateElement| match element {
-            TemplateElement::HelperBlock(call) => {
-                let branches = [&call.template, &call.inverse];
-                1 + branches.into_iter().flatten().map(parsed_depth).max().unwrap_or(0)
-            }
-            _ => 0,
-        };
-        template.elements.iter().map(depth).max().unwrap_or(0)
-    }
-
-    /// Sources that are templates more often than not, with everything in them that could be misread.
-    fn any_source() -> impl Strategy<Value = String> {
-        let tag = prop::sample::select(vec![
-            "{{a}}",
-            "{{{a}}}",
-            "{{~{a}~}}",
-            "{{a.[\"]}}",
-            "{{a.['] \" }}\"}}",
-            "{{a \"{{/if}}\"}}",
-            "{{a '\\'{{/if}}'}}",
-            "{{a [1, 2]}}",
-            "{{!-- {{/if}} --}}",
-            "{{! -- {{/if}} --}}",
-            "{{! }}",
-            "{{!--}} {{/if}} --}}",
-            "{{!-- }}",
-            "\\{{/if}}",
-            "\\\\{{a}}",
-            "\\{{{{/if}}",
-            "x\\",
-            "{{^}}",
-            "{{else}}",
-            "{{elsea}}",
-            "{{ else if b }}",
-            "{{~^if c}}",
-            "{{a (if b (if c d))}}",
-            "}}",
-            "}",
-            "{",
-            " ",
-            "\n",
-            "--",
-            "{{/if}}",
-            "{{#if a}}",
-            "{{a '}}{{/if}}'}}",
-        ]);
-        let leaf = prop::collection::vec(tag, 0..4).prop_map(|tags| tags.concat());
-        leaf.prop_recursive(4, 32, 4, |inner| {
-            (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("{a}{{{{#if a}}}}{b}{{{{ ~/if}}}}{c}"))
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn the_guard_never_counts_less_than_the_parser_finds(source in any_source()) {
-            if let (Ok(guard), Ok(template)) = (walk(&source), Template::compile(&source)) {
-                prop_assert!(guard.deepest >= parsed_depth(&template), "{}", source);
-                prop_assert!(guard.tags >= template.mapping.len() / 2, "{}", source);
-            }
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use crate::domain::{Message, Plan};
 pub fn message(plan: &Plan, ordinal: usize, attempt: u8, renderer: &Renderer) -> Result<Message, RenderError> {
     let task = &plan.tasks()[ordinal];
     let data = merged::data(plan)?;
-    let parts = renderer.parts(&plan.content, &data, Some(task.channel))?;
+    let parts = renderer.parts(&plan.tenant, &plan.content, &data, &plan.presentation, Some(task.channel))?;
     Ok(Message {
         task: plan.task_id(ordinal),
         attempt,

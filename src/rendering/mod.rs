@@ -11,21 +11,32 @@ mod renderer;
 mod merged;
 mod message;
 mod check;
+mod compiled;
 mod catalog;
-mod template_file;
+mod html;
+mod data;
 mod inline;
 mod program;
+mod needs;
+mod scene;
+mod locale;
 mod guard;
+mod notation;
 mod engine;
 mod helpers;
 mod output;
 mod error;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
-pub use catalog::{Catalog, CatalogError};
+pub use catalog::{CatalogError, FileProblem, locate, read_file};
 pub use check::ContentProblem;
 pub use error::{Part, RenderError, SyntaxProblem};
+pub use html::{compile_mjml, inline_css, text_of};
 pub use message::message;
 pub use renderer::Renderer;

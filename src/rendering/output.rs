@@ -1,8 +1,10 @@
 //! Where a part is written: bounded in bytes.
 
+use std::borrow::Cow;
 use std::io;
 
-use handlebars::Output;
+use handlebars::{JsonRender, Output};
+use serde_json::Value;
 
 /// The text of one part as it grows.
 pub(super) struct Bounded {
@@ -57,6 +59,25 @@ impl Bounded {
 
     pub(super) fn into_text(self) -> String {
         self.text
+    }
+}
+
+/// A value as it is written: lists and objects as JavaScript does it.
+pub(super) fn written(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Array(items) => {
+            let mut list = String::new();
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    list.push(',');
+                }
+                list.push_str(&written(item));
+            }
+            Cow::Owned(list)
+        }
+        Value::Object(_) => Cow::Borrowed("[object Object]"),
+        other => Cow::Owned(other.render()),
     }
 }
 
