@@ -18,6 +18,7 @@ pub mod providers;
 pub mod ownership;
 pub mod users;
 pub mod brakes;
+pub mod templates;
 pub mod intake;
 pub mod planning;
 pub mod rendering;

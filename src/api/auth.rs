@@ -16,6 +16,8 @@ use crate::config::{ApiKey, Scope};
 pub(super) struct Caller {
     pub(super) tenant: Arc<str>,
     pub(super) is_admin: bool,
+    /// That of the key, for the record of who did what.
+    pub(super) name: Arc<str>,
 }
 
 /// The keys that are known: their hashes only.
@@ -34,9 +36,13 @@ struct Key {
 impl Keys {
     pub(super) fn new(keys: &[ApiKey], clock: SharedClock) -> Self {
         let now = clock.now();
-        let keys = keys.iter().map(|key| Key {
+        let keys = keys.iter().enumerate().map(|(index, key)| Key {
             hash: hash(key.key.expose().as_bytes()),
-            caller: Caller { tenant: key.tenant.as_str().into(), is_admin: key.scopes.contains(&Scope::Admin) },
+            caller: Caller {
+                tenant: key.tenant.as_str().into(),
+                is_admin: key.scopes.contains(&Scope::Admin),
+                name: key.name.clone().unwrap_or_else(|| format!("key {}", index + 1)).into(),
+            },
             scopes: key.scopes.clone(),
             rate: key.rate_per_second.map(|per_second| RateLimit::new(per_second, now)),
         });

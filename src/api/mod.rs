@@ -15,12 +15,13 @@ mod rate;
 mod body;
 mod retry_key;
 mod paging;
+mod precondition;
 mod problem;
 mod profile;
 mod resources;
 
 pub use operations::{Cancelled, OperationError, Operations, Replayed};
-pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages, TemplateNames};
+pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
 pub use routes::router;
 pub use serve::serve;
 pub use state::ApiParts;

@@ -19,6 +19,17 @@ pub(super) struct Page<T> {
     pub(super) next_cursor: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// A page of what comes next, of which one more than `limit` was asked for; `name` is what a cursor after an entry is made of.
+    pub(super) fn of(next: impl IntoIterator<Item = T>, limit: usize, name: impl Fn(&T) -> String) -> Self {
+        let mut data: Vec<T> = next.into_iter().take(limit + 1).collect();
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        let next_cursor = data.last().filter(|_| has_more).map(|last| cursor(&name(last)));
+        Self { data, next_cursor }
+    }
+}
+
 pub(super) fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
     let limit = wanted.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) {

@@ -35,12 +35,6 @@ pub struct DryRunTask {
     pub rendered: Result<Parts, String>,
 }
 
-/// Which templates there are.
-pub trait TemplateNames: Send + Sync + 'static {
-    /// Their codes, in order.
-    fn codes(&self) -> Vec<Box<str>>;
-}
-
 /// What the sandbox providers keep.
 pub trait SandboxMessages: Send + Sync + 'static {
     /// The messages of a tenant, newest first, those before the one with the number `before`, at most `limit`.

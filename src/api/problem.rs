@@ -10,8 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::operations::OperationError;
+use super::resources::templates::ProblemView;
 use crate::intake::{AcceptError, FieldProblem};
 use crate::store::StoreError;
+use crate::templates::{TemplateError, TemplateProblem};
 use crate::users::DirectoryError;
 
 /// The kinds of problems. Each has a paragraph on the page at `/docs`, to which its `type` points.
@@ -29,11 +31,15 @@ pub(super) enum Kind {
     TooMany,
     Internal,
     Unavailable,
+    /// What is asked for does not go with the state of a thing.
+    State,
+    /// Another state than the one the caller has seen.
+    Precondition,
 }
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 12] = [
+    pub(super) const ALL: [Kind; 14] = [
         Kind::BadRequest,
         Kind::Unauthorized,
         Kind::Forbidden,
@@ -46,6 +52,8 @@ impl Kind {
         Kind::TooMany,
         Kind::Internal,
         Kind::Unavailable,
+        Kind::State,
+        Kind::Precondition,
     ];
 
     /// Status, the last part of the type, and the title.
@@ -64,6 +72,10 @@ impl Kind {
             Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/docs#media-type", "The body must be JSON"),
             Kind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "/docs#too-many", "Too many requests"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/docs#internal", "Something failed here"),
+            Kind::State => (StatusCode::CONFLICT, "/docs#state", "Not possible in the state that it is in"),
+            Kind::Precondition => {
+                (StatusCode::PRECONDITION_FAILED, "/docs#precondition-failed", "It was changed meanwhile")
+            }
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/docs#unavailable", "Not possible at the moment"),
         }
     }
@@ -80,6 +92,8 @@ pub(super) struct Problem {
     kind: Kind,
     detail: Cow<'static, str>,
     errors: Vec<FieldProblem>,
+    /// In the place of `errors`: of a template.
+    template_errors: Vec<ProblemView>,
     retry_after: Option<Duration>,
 }
 
@@ -89,8 +103,24 @@ struct Wire<'a> {
     title: &'static str,
     status: u16,
     detail: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<WireField<'a>>,
+    #[serde(skip_serializing_if = "Errors::is_empty")]
+    errors: Errors<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Errors<'a> {
+    Fields(Vec<WireField<'a>>),
+    Template(&'a [ProblemView]),
+}
+
+impl Errors<'_> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Errors::Fields(fields) => fields.is_empty(),
+            Errors::Template(problems) => problems.is_empty(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -101,7 +131,7 @@ struct WireField<'a> {
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), template_errors: Vec::new(), retry_after: None }
     }
 
     /// A body with fields that are wrong.
@@ -112,6 +142,19 @@ impl Problem {
             several => format!("{} fields are wrong; see `errors`", several.len()),
         };
         Self { errors, ..Self::new(Kind::BadRequest, detail) }
+    }
+
+    /// A template that is not valid; it stands at `below` in the body.
+    pub(super) fn templates(problems: &[TemplateProblem], below: &str) -> Self {
+        let detail = match problems {
+            [only] => match (&*only.pointer, below) {
+                ("", "") => format!("the template {}", only.detail),
+                (pointer, below) => format!("{below}{pointer}: {}", only.detail),
+            },
+            several => format!("{} things are wrong in the template; see `errors`", several.len()),
+        };
+        let template_errors = problems.iter().map(|problem| ProblemView::new(problem, below)).collect();
+        Self { template_errors, ..Self::new(Kind::BadRequest, detail) }
     }
 
     pub(super) fn not_found() -> Self {
@@ -130,8 +173,11 @@ impl Problem {
     /// The problem as the JSON object, for an item of a batch.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let (status, kind, title) = self.kind.facts();
-        let errors =
-            self.errors.iter().map(|error| WireField { pointer: &error.pointer, detail: &error.detail }).collect();
+        let fields = self.errors.iter().map(|error| WireField { pointer: &error.pointer, detail: &error.detail });
+        let errors = match &self.template_errors[..] {
+            [] => Errors::Fields(fields.collect()),
+            problems => Errors::Template(problems),
+        };
         let wire = Wire { r#type: kind, title, status: status.as_u16(), detail: &self.detail, errors };
         // Texts and numbers can always be written into memory.
         let _ = serde_json::to_writer(out, &wire);
@@ -194,6 +240,34 @@ impl From<DirectoryError> for Problem {
             DirectoryError::Announcement(_) | DirectoryError::TooLate => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a change could not be made");
                 Self::unavailable("the change cannot be made at the moment: make it again", Duration::from_secs(5))
+            }
+        }
+    }
+}
+
+impl From<TemplateError> for Problem {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Store(error) => error.into(),
+            TemplateError::NotFound => Self::not_found(),
+            TemplateError::OtherState { last_change } => {
+                let detail = format!("the template is in another state, with the tag \"{last_change}\": read it again");
+                Self::new(Kind::Precondition, detail)
+            }
+            TemplateError::Invalid(problems) => Self::templates(&problems, ""),
+            TemplateError::Busy | TemplateError::Overloaded | TemplateError::Behind(_) => {
+                Self::unavailable(error.to_string(), Duration::from_secs(1))
+            }
+            TemplateError::Exists
+            | TemplateError::Uncovers(_)
+            | TemplateError::BuiltIn
+            | TemplateError::InUse { .. }
+            | TemplateError::IsCurrent
+            | TemplateError::NoVariant => Self::new(Kind::State, error.to_string()),
+            TemplateError::Unreadable(_) => Self::new(Kind::Internal, error.to_string()),
+            TemplateError::Panicked(_) => {
+                tracing::error!(%error, "a template could not be judged");
+                Self::new(Kind::Internal, "the template could not be judged; the reason stands in the log")
             }
         }
     }

@@ -13,7 +13,7 @@ use super::around::{Around, around};
 use super::problem::{Kind, Problem};
 use super::resources::{
     accounting, batch, brakes, dead_letters, devices, docs, import, notifications, operations, preferences, sandbox,
-    suppressions, tasks, users,
+    suppressions, tasks, templates, users,
 };
 use super::state::{Api, ApiParts};
 use crate::config::Scope;
@@ -57,6 +57,23 @@ pub(super) fn table() -> Vec<Route> {
         delete("/v1/suppressions/{kind}/{address}", Admin, suppressions::lift),
         get("/v1/brakes", Some(Read), brakes::list),
         post("/v1/brakes", Admin, brakes::change),
+        get("/v1/templates", Some(Read), templates::list),
+        post("/v1/templates", Admin, templates::create),
+        post("/v1/templates/render", Read, templates::render_unsaved),
+        post("/v1/templates/validate", Read, templates::validate),
+        get("/v1/templates/{code}", Some(Read), templates::show),
+        put("/v1/templates/{code}", Admin, templates::put),
+        delete("/v1/templates/{code}", Admin, templates::delete),
+        get("/v1/templates/{code}/versions", Some(Read), templates::versions),
+        get("/v1/templates/{code}/versions/{version}", Some(Read), templates::show_version),
+        delete("/v1/templates/{code}/versions/{version}", Admin, templates::delete_version),
+        get("/v1/templates/{code}/changes", Some(Read), templates::changes),
+        post("/v1/templates/{code}/rollback", Admin, templates::roll_back),
+        post("/v1/templates/{code}/activate", Admin, templates::activate),
+        post("/v1/templates/{code}/deactivate", Admin, templates::deactivate),
+        post("/v1/templates/{code}/copy", Admin, templates::copy),
+        post("/v1/templates/{code}/promote", Admin, templates::promote),
+        post("/v1/templates/{code}/render", Read, templates::render),
         get("/v1/accounting", Some(Admin), accounting::show),
         get(sandbox::PATH, Some(Admin), sandbox::list),
         delete(sandbox::PATH, Admin, sandbox::clear),

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Operations;
 use super::auth::Keys;
-use super::ports::{DryRun, SandboxMessages, TemplateNames};
+use super::ports::{DryRun, SandboxMessages};
 use super::problem::Problem;
 use super::retry_key::Answers;
 use crate::brakes::Brakes;
@@ -18,6 +18,7 @@ use crate::intake::{Acceptor, ContentCheck, EndpointCheck, Envelope, refused_cou
 use crate::log::SharedLog;
 use crate::store::SharedStore;
 use crate::telemetry::{Counter, Health, MetricsPage};
+use crate::templates::Templates;
 use crate::users::Directory;
 
 /// What the API is made of.
@@ -30,7 +31,7 @@ pub struct ApiParts {
     pub store: SharedStore,
     pub users: Arc<Directory>,
     pub brakes: Arc<Brakes>,
-    pub templates: Arc<dyn TemplateNames>,
+    pub templates: Arc<Templates>,
     pub acceptor: Arc<Acceptor>,
     pub operations: Arc<dyn Operations>,
     pub dry_run: Arc<dyn DryRun>,
@@ -89,8 +90,9 @@ impl Api {
 
     /// What a request has besides its body.
     pub(super) fn envelope<'a>(&'a self, tenant: &'a str, idempotency: Option<Idempotency>) -> Envelope<'a> {
-        let (now, categories) = (self.parts.clock.now(), &*self.parts.categories);
-        Envelope { tenant, source: Source::Http, idempotency, now, categories }
+        let parts = &self.parts;
+        let (now, categories, contents) = (parts.clock.now(), &*parts.categories, &*parts.contents);
+        Envelope { tenant, source: Source::Http, idempotency, now, categories, contents }
     }
 
     /// A place among the requests that are not critical, held until they are durable; none for what is critical. The priority

@@ -4,6 +4,7 @@ mod world;
 mod accepting;
 mod bad_input;
 mod brakes;
+mod templates;
 mod keys;
 mod reading;
 mod dead_letters;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
 /// The longest a call may take.
@@ -46,6 +46,15 @@ impl Client {
 
     /// Sends the request; the answer's JSON, or an error that says what the server said.
     pub(super) async fn call(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+        let (status, json) = self.exchange(request).await?;
+        if status.is_success() {
+            return Ok(json);
+        }
+        bail!("{status}{}", explanation(&json));
+    }
+
+    /// Sends the request; the status, and the answer's JSON.
+    pub(super) async fn exchange(&self, request: RequestBuilder) -> anyhow::Result<(StatusCode, Value)> {
         let response = request
             .send()
             .await
@@ -54,22 +63,22 @@ impl Client {
             .with_context(|| format!("cannot reach the server at {}", self.url))?;
         let status = response.status();
         let body = response.text().await.context("the answer broke off")?;
-        let json: Value = serde_json::from_str(&body).unwrap_or_default();
-        if status.is_success() {
-            return Ok(json);
-        }
-        bail!("{status}{}", explanation(&json));
+        Ok((status, serde_json::from_str(&body).unwrap_or_default()))
     }
 }
 
 /// The words of a problem, fields and all.
-fn explanation(problem: &Value) -> String {
+pub(super) fn explanation(problem: &Value) -> String {
     let mut text = String::new();
     let errors = problem["errors"].as_array();
     for error in errors.into_iter().flatten() {
         let (pointer, detail) = (&error["pointer"], &error["detail"]);
         let separator = if text.is_empty() { ": " } else { "; " };
-        text += &format!("{separator}{} {}", pointer.as_str().unwrap_or(""), detail.as_str().unwrap_or(""));
+        let place = match (error["line"].as_u64(), error["column"].as_u64()) {
+            (Some(line), Some(column)) => format!("line {line}, column {column}: "),
+            _ => String::new(),
+        };
+        text += &format!("{separator}{} {place}{}", pointer.as_str().unwrap_or(""), detail.as_str().unwrap_or(""));
     }
     if text.is_empty()
         && let Some(detail) = problem["detail"].as_str()

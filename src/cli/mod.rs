@@ -8,6 +8,7 @@ mod serve;
 mod check;
 mod send;
 mod dlq;
+mod templates;
 mod schema;
 mod topics;
 mod publish;
@@ -39,6 +40,9 @@ enum Command {
     /// Dead letters: see them, send them again
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    /// Templates as files: pull them from a server, push them to it
+    #[command(subcommand)]
+    Templates(templates::Templates),
     /// The tables of the store `cql`: see them, create them
     #[command(subcommand)]
     Schema(schema::Schema),
@@ -85,6 +89,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Check(check) => check.run().await,
             Command::Send(send) => send.run().await,
             Command::Dlq(dlq) => dlq.run().await,
+            Command::Templates(templates) => templates.run().await,
             Command::Schema(schema) => schema.run().await,
             Command::Topics(topics) => topics.run().await,
             Command::Publish(publish) => publish.run().await,

@@ -243,7 +243,8 @@ mod tests {
         let request = line.send.fields.request().expect("valid").to_string();
         let now = Timestamp(0);
         let categories = &crate::config::defaults().categories().expect("the default is there");
-        let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories };
+        let envelope =
+            Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories, contents: &() };
         let read = read_request(&request, &envelope).expect("the API takes it");
         assert_eq!((read.channels.len(), read.deliver_at), (2, Some(now + Duration::from_secs(5))));
     }

@@ -46,6 +46,12 @@ fn http(http: &Http) -> Result<(), String> {
             !key.tenant.is_empty() && key.tenant.len() <= 64 && !key.tenant.chars().any(char::is_control),
             &format!("`http.keys.{index}.tenant` must have 1 to 64 bytes without control characters"),
         )?;
+        ensure(
+            key.name.as_ref().is_none_or(|name| {
+                (1..=64).contains(&name.len()) && !name.chars().any(char::is_control) && name != secret
+            }),
+            &format!("`http.keys.{index}.name` must have 1 to 64 bytes without control characters, and is not the key"),
+        )?;
         ensure(!key.scopes.is_empty(), &format!("`http.keys.{index}.scopes` is empty: the key could do nothing"))?;
         ensure(
             key.rate_per_second.is_none_or(|rate| rate.is_finite() && rate > 0.0),
@@ -72,6 +78,10 @@ fn log_and_store(config: &Config) -> Result<(), String> {
     ensure(
         config.intake.batch_bytes >= config.http.max_body,
         "`intake.batch_bytes` must be at least `http.max_body`: one record may be that large",
+    )?;
+    ensure(
+        crate::domain::canonical_locale(&config.templates.locale).is_some(),
+        "`templates.locale` is no language tag: write it as en, pt-BR or zh-Hans",
     )?;
     ensure(config.templates.max_output >= ByteSize(1024), "`templates.max_output` must be at least \"1 KiB\"")?;
     ensure(!config.compensation.interval.is_zero(), "`compensation.interval` must be above 0")?;

@@ -63,6 +63,9 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     pub key: Secret,
+    /// Who uses it, for the record of who did what; none: its place in the list.
+    #[serde(default)]
+    pub name: Option<String>,
     pub tenant: String,
     pub scopes: Vec<Scope>,
     /// Requests per second; none: unlimited.
@@ -222,6 +225,33 @@ pub struct Templates {
     pub dir: Option<PathBuf>,
     /// The most one rendered part may hold.
     pub max_output: ByteSize,
+    /// The language of messages for whom none is known, a language tag.
+    pub locale: String,
+    /// What every template sees where the data of the message has no such name.
+    #[serde(default)]
+    pub data: toml::Table,
+}
+
+impl Templates {
+    /// [`Templates::data`] as JSON has it. What TOML has and JSON has not (dates) is a text.
+    pub fn usual_data(&self) -> serde_json::Map<String, serde_json::Value> {
+        let fields = self.data.iter().map(|(name, value)| (name.clone(), as_json(value)));
+        fields.collect()
+    }
+}
+
+fn as_json(value: &toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => (*number).into(),
+        toml::Value::Boolean(is_true) => (*is_true).into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(items) => items.iter().map(as_json).collect(),
+        toml::Value::Table(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), as_json(value))).collect::<serde_json::Map<_, _>>().into()
+        }
+    }
 }
 
 /// Lanes and senders.

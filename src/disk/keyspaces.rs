@@ -24,6 +24,8 @@ pub(crate) struct Keyspaces {
     pub(crate) suppressions: Keyspace,
     /// A handful of rows, written by hand.
     pub(crate) brakes: Keyspace,
+    /// Written by hand as well: changes and bodies of templates.
+    pub(crate) templates: Keyspace,
 }
 
 /// Values of `claims` begin with the time they expire, for the filter that drops them.
@@ -81,6 +83,7 @@ impl Keyspaces {
             users: open("users", Table { share: 1, ..usual })?,
             suppressions: open("suppressions", Table { share: 1, point_reads: true, ..usual })?,
             brakes: open("brakes", usual)?,
+            templates: open("templates", Table { packed: true, ..usual })?,
         })
     }
 }

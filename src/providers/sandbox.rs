@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{BuildContext, Provider, SharedProvider};
 use crate::clock::SharedClock;
 use crate::config;
-use crate::domain::{Channel, Message, Outcome, Timestamp};
+use crate::domain::{Channel, Message, Outcome, PushPart, Timestamp};
 
 /// What sandbox providers were given, the newest last.
 pub struct Sandbox {
@@ -85,8 +85,16 @@ fn size(message: &Message) -> usize {
         + parts.body.len()
         + optional(&parts.html)
         + optional(&parts.sms)
+        + optional(&parts.voice)
+        + parts.push.as_ref().map_or(0, push_size)
         + message.data.len()
         + message.metadata.len()
+}
+
+fn push_size(push: &PushPart) -> usize {
+    let optional = |part: &Option<String>| part.as_ref().map_or(0, String::len);
+    let data = push.data.iter().map(|(name, value)| name.len() + value.len());
+    optional(&push.title) + optional(&push.body) + data.sum::<usize>()
 }
 
 /// One configured sandbox.
@@ -141,7 +149,7 @@ mod tests {
             priority: Priority::Normal,
             tenant: tenant.into(),
             address: Address::Email("a@example.com".into()),
-            parts: Parts { title: "T".into(), body: "B".into(), html: None, sms: None },
+            parts: Parts { title: "T".into(), body: "B".into(), ..Parts::default() },
             data: "{}".into(),
             metadata: "{}".into(),
             accepted_at: Timestamp(0),

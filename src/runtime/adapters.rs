@@ -4,24 +4,28 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages, TemplateNames};
+use crate::api::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
 use crate::brakes::Brakes;
-use crate::domain::{Disposition, NotificationId, NotificationRequest, ShardId};
+use crate::domain::{Disposition, Experiment, NotificationId, NotificationRequest, ShardId};
 use crate::intake::{ContentCheck, EndpointCheck, FieldProblem};
-use crate::planning::{self, People, Policy, Shelves};
+use crate::planning::{self, Experiments, People, Policy, Shelves};
 use crate::providers::{Guard, Sandbox};
 use crate::rendering::{self, Renderer};
 use crate::store::{SharedStore, StoreError};
 
 impl ContentCheck for Renderer {
+    fn category(&self, tenant: &str, code: &str) -> Option<Box<str>> {
+        Renderer::category(self, tenant, code)
+    }
+
     fn check(&self, request: &NotificationRequest) -> Result<(), FieldProblem> {
         Renderer::check(self, request).map_err(|problem| FieldProblem::new(problem.pointer, problem.detail))
     }
 }
 
-impl TemplateNames for Renderer {
-    fn codes(&self) -> Vec<Box<str>> {
-        Renderer::codes(self)
+impl Experiments for Renderer {
+    fn experiment(&self, tenant: &str, code: &str) -> Option<Arc<Experiment>> {
+        Renderer::experiment(self, tenant, code)
     }
 }
 
@@ -54,7 +58,9 @@ impl DryRun for DryRunner {
         // A node that only takes requests does not follow them.
         self.brakes.refresh().await?;
         let (store, people, brakes) = (&*self.store, &*self.people, &self.brakes.set());
-        let shelves = Shelves { rows: store, received: store, stories: store, groups: store, people, brakes };
+        let experiments = &*self.renderer;
+        let shelves =
+            Shelves { rows: store, received: store, stories: store, groups: store, people, experiments, brakes };
         let lane = request.priority;
         let shard = |partition| ShardId { generation: self.generation, lane, partition };
         let shards: Vec<ShardId> = (0..self.partitions).map(shard).collect();

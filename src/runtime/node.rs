@@ -27,6 +27,8 @@ use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
+use crate::templates::CompiledTemplates;
+use crate::templates::Templates;
 use crate::users::{Changes, Copies, Directory, LocalChanges, LogChanges};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
@@ -57,7 +59,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     let clock: SharedClock = Arc::new(SystemClock);
     let backends = Backends::open(&config, &clock).await?;
     let (log, store) = (backends.log.clone(), backends.store.clone());
-    let renderer = Arc::new(Renderer::new(&config.templates).context("cannot load the templates")?);
+    let renderer = Arc::new(renderer(&config)?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
     let context = || BuildContext { clock: clock.clone(), guard: guard(), sandbox: sandbox.clone() };
@@ -78,6 +80,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     let users = Arc::new(Directory::new(store.clone(), changes));
     let brakes =
         Brakes::open(store.clone(), brake_names(&policy, &providers[0])).await.context("cannot read the brakes")?;
+    let templates = Templates::open(store.clone(), renderer.clone(), clock.clone()).await;
+    let templates = templates.context("cannot read the templates")?;
     let accepted_keys = Arc::new(AcceptedKeys::default());
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -126,6 +130,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         renderer,
         acceptor: Arc::new(acceptor),
         brakes,
+        templates: templates.clone(),
         engine: engine.clone(),
         takes_requests: roles.api,
         sandbox: roles.engine.then_some(sandbox),
@@ -140,6 +145,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     health.resolve(Condition::Starting);
     tracing::info!(address = %config.http.listen, %roles, "ready");
     let keeping_up = tokio::spawn(metrics.keep_up(clock.clone()));
+    let following = tokio::spawn(templates.follow());
     let watching = tokio::spawn(watch(Watched {
         engine: engine.clone(),
         log,
@@ -168,6 +174,9 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     }
     watching.abort();
     keeping_up.abort();
+    following.abort();
+    // It holds the store, which somebody may open again.
+    let _ = following.await;
     if let Some(engine) = engine.filter(|_| ended.is_ok()) {
         engine.drain().await;
     }
@@ -256,4 +265,18 @@ fn costs(config: &Config, providers: &[SharedProvider]) -> [Option<f64>; 7] {
         }
     }
     costs
+}
+
+/// The templates that nobody saved. One of a category that is not configured is of the default one, and the log says so.
+fn renderer(config: &Config) -> anyhow::Result<Renderer> {
+    let zone = config.planning.timezone.0.clone();
+    let renderer = Renderer::new(&config.templates, zone).context("cannot load the templates")?;
+    let Some(categories) = config.categories() else { return Ok(renderer) };
+    for built_in in renderer.built_ins() {
+        let (code, category) = (&built_in.source.code, built_in.source.category.as_deref());
+        if let Some(category) = category.filter(|category| categories.get(category).is_none()) {
+            tracing::warn!(%code, category, "a template has a category that is not among `categories`: it counts as none");
+        }
+    }
+    Ok(renderer.among(categories))
 }

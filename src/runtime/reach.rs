@@ -43,7 +43,8 @@ pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
         let data_dir = &config.store.embedded.data_dir;
         reached.push((format!("the embedded log and store in `{}`", data_dir.display()), data_dir_is_usable(data_dir)));
     }
-    let templates = Renderer::new(&config.templates).map(drop).map_err(|error| chain(&error));
+    let templates =
+        Renderer::new(&config.templates, config.planning.timezone.0.clone()).map(drop).map_err(|error| chain(&error));
     reached.push(("the templates".to_owned(), templates));
     match build_providers(config) {
         Ok(providers) => {

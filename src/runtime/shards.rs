@@ -294,6 +294,7 @@ impl Shards {
             log: parts.log.clone(),
             policy: parts.policy.clone(),
             people: parts.people.clone(),
+            experiments: parts.renderer.clone(),
             brakes: parts.brakes.clone(),
             budgets: parts.budgets.clone(),
             clock: parts.clock.clone(),

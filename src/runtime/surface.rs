@@ -19,6 +19,7 @@ use crate::providers::{Guard, Sandbox};
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
 use crate::telemetry::{Health, MetricsPage};
+use crate::templates::Templates;
 use crate::users::Directory;
 
 /// What the API of a node is made of.
@@ -32,6 +33,7 @@ pub struct SurfaceParts {
     pub policy: Arc<Policy>,
     pub renderer: Arc<Renderer>,
     pub brakes: Arc<Brakes>,
+    pub templates: Arc<Templates>,
     pub acceptor: Arc<Acceptor>,
     /// `None`: this process only takes requests.
     pub engine: Option<Arc<Engine>>,
@@ -71,7 +73,7 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         operations: Arc::new(Everywhere { engine: parts.engine, peers }),
         dry_run: Arc::new(dry_run),
         brakes: parts.brakes,
-        templates: parts.renderer.clone(),
+        templates: parts.templates,
         sandbox: parts.sandbox.map(|sandbox| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
         endpoints: Arc::new(Endpoints(guard)),
         contents: parts.renderer,

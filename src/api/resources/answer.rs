@@ -75,14 +75,23 @@ pub(super) async fn answer_once(
     key: Option<RetryKey>,
     answer: impl AsyncFnOnce() -> Result<Bytes, Problem>,
 ) -> Answer {
+    Ok(raw_json(StatusCode::OK, once(api, key, answer).await?))
+}
+
+/// The body of such an answer.
+pub(super) async fn once(
+    api: &Api,
+    key: Option<RetryKey>,
+    answer: impl AsyncFnOnce() -> Result<Bytes, Problem>,
+) -> Result<Bytes, Problem> {
     if let Some(body) = key.map(|key| api.answers.find(key)).transpose()?.flatten() {
-        return Ok(raw_json(StatusCode::OK, body));
+        return Ok(body);
     }
     let body = answer().await?;
     if let Some(key) = key {
         api.answers.keep(key, body.clone());
     }
-    Ok(raw_json(StatusCode::OK, body))
+    Ok(body)
 }
 
 /// JSON of a value, to be kept.

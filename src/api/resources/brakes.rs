@@ -209,7 +209,7 @@ fn read_scope(
         let is_known = |text: &str| match action {
             Some(Action::Resume) if text.len() <= NAME_BYTES_MAX => Ok(Box::from(text)),
             Some(Action::Resume) => Err(format!("must have at most {NAME_BYTES_MAX} bytes")),
-            _ => known(api, kind, text),
+            _ => known(api, &caller.tenant, kind, text),
         };
         let said = inner.text(kind.name(), problems, is_known);
         named.extend(said.flatten().map(|name| (kind, name)));
@@ -235,11 +235,11 @@ fn read_scope(
 }
 
 /// A name that is there.
-fn known(api: &Api, kind: BrakeKind, name: &str) -> Result<Box<str>, String> {
+fn known(api: &Api, tenant: &str, kind: BrakeKind, name: &str) -> Result<Box<str>, String> {
     let names = api.parts.brakes.names();
     let all: Vec<Box<str>> = match kind {
         BrakeKind::Category => names.categories.clone(),
-        BrakeKind::Template => api.parts.templates.codes(),
+        BrakeKind::Template => api.parts.templates.codes(tenant),
         BrakeKind::Channel => Channel::ALL.iter().map(|channel| channel.name().into()).collect(),
         BrakeKind::Provider => names.providers.iter().flatten().cloned().collect(),
     };

@@ -9,6 +9,7 @@ pub(super) mod devices;
 pub(super) mod preferences;
 pub(super) mod suppressions;
 pub(super) mod brakes;
+pub(super) mod templates;
 pub(super) mod import;
 pub(super) mod accounting;
 pub(super) mod sandbox;

@@ -1,6 +1,6 @@
 //! `/v1/notifications`: hand one in, look at it, cancel it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -23,7 +23,9 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::codec;
-use crate::domain::{EventKind, Idempotency, NotificationId, NotificationRequest, Position, Source, Story, Timestamp};
+use crate::domain::{
+    EventKind, Idempotency, NotificationId, NotificationRequest, Parts, Position, Source, Story, Timestamp,
+};
 use crate::intake::{Envelope, FieldProblem, NOTIFY, read_request};
 use crate::store::{GroupEntry, HistoryEntry};
 
@@ -234,12 +236,28 @@ pub(super) struct MessageView {
     html: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sms: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voice: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<PushView>,
+}
+
+/// What of a push message differs from the rest, and what the application is handed.
+#[derive(Debug, Serialize)]
+struct PushView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    data: BTreeMap<Box<str>, String>,
 }
 
 impl MessageView {
-    pub(super) fn new(parts: &crate::domain::Parts) -> Self {
-        let parts = parts.clone();
-        Self { title: parts.title, body: parts.body, html: parts.html, sms: parts.sms }
+    pub(super) fn new(parts: &Parts) -> Self {
+        let Parts { title, body, html, sms, push, voice } = parts.clone();
+        let push =
+            push.map(|push| PushView { title: push.title, body: push.body, data: push.data.into_iter().collect() });
+        Self { title, body, html, sms, voice, push }
     }
 }
 

@@ -19,6 +19,12 @@ pub(super) struct NotificationView {
     created_at: String,
     user_id: Option<Box<str>>,
     template: Option<Box<str>>,
+    /// In which language it was asked for, or its user reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<Box<str>>,
+    /// Of the template's experiment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<Box<str>>,
     category: Option<Box<str>>,
     priority: &'static str,
     routing: &'static str,
@@ -90,6 +96,9 @@ pub(super) struct TaskView {
     id: String,
     notification_id: String,
     channel: &'static str,
+    /// Of the template's experiment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<Box<str>>,
     to: Box<str>,
     status: &'static str,
     /// The attempt that is to come or was the last.
@@ -144,6 +153,8 @@ impl NotificationView {
             created_at: plan.accepted_at.to_string(),
             user_id: plan.user_id.clone(),
             template: template(&plan.content),
+            locale: plan.presentation.locale.clone(),
+            variant: plan.presentation.variant.clone(),
             category: plan.category.clone(),
             priority: plan.priority().name(),
             routing: plan.routing.name(),
@@ -164,6 +175,8 @@ impl NotificationView {
             aggregate: None,
             created_at: request.accepted_at.to_string(),
             template: template(&request.content),
+            locale: request.locale,
+            variant: None,
             user_id: request.user_id,
             category: request.category,
             priority: request.priority.name(),
@@ -241,6 +254,7 @@ impl TaskView {
             id: id.to_string(),
             notification_id: id.notification().to_string(),
             channel: spec.channel.name(),
+            variant: story.plan.presentation.variant.clone(),
             to: spec.address.as_str().into(),
             status: if operations.is_sending(id) { "sending" } else { state.name() },
             attempt: attempt(state)

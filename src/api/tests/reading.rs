@@ -245,7 +245,7 @@ async fn what_the_sandbox_took_can_be_read_and_forgotten() {
         provider: "sandbox".into(),
         channel: Channel::Email,
         address: Address::Email("a@example.com".into()),
-        parts: Parts { title: format!("T{number}"), body: "B".into(), html: None, sms: None },
+        parts: Parts { title: format!("T{number}"), body: "B".into(), ..Parts::default() },
         data: r#"{"a":1}"#.into(),
         metadata: "{}".into(),
         at: now(),

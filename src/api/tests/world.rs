@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use crate::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, OperationError, Operations, Replayed, SandboxMessage,
-    SandboxMessages, TemplateNames, router,
+    SandboxMessages, router,
 };
 use crate::brakes::Brakes;
 use crate::config::{Http, defaults, load_from};
@@ -27,6 +27,8 @@ use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
 use crate::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
 use crate::store::{DeadLetterKey, StoreError};
 use crate::telemetry::{Health, install};
+use crate::templates::Templates;
+use crate::templates::fakes::FakeCompiled;
 use crate::users::{Directory, LocalChanges};
 
 pub(super) const NOW: &str = "2026-11-21T12:00:00Z";
@@ -134,6 +136,9 @@ impl World {
             providers,
         };
         let brakes = Brakes::with(store.clone(), names, Vec::new());
+        let welcome = r#"{"code": "welcome", "category": "transactional", "locales": {"en": {"body": "shipped"}}}"#;
+        let compiled = FakeCompiled::with_built_in(serde_json::from_str(welcome).expect("a template"));
+        let templates = Templates::unread(store.clone(), compiled, clock.clone());
         let mut parts = ApiParts {
             http,
             takes_requests: true,
@@ -142,7 +147,7 @@ impl World {
             store: store.clone(),
             users: users.clone(),
             brakes: brakes.clone(),
-            templates: engine.clone(),
+            templates: templates.clone(),
             acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
             operations: engine.clone(),
             dry_run: engine.clone(),
@@ -216,6 +221,7 @@ pub(super) fn plan(offset: u64) -> Plan {
         disposition: Disposition::Tasks(vec![spec(Channel::Email)]),
         claims: Vec::new(),
         group: None,
+        presentation: Default::default(),
     }
 }
 
@@ -281,7 +287,7 @@ impl Operations for FakeEngine {
 impl DryRun for FakeEngine {
     async fn dry_run(&self, request: NotificationRequest) -> Result<DryRunReport, StoreError> {
         let address = Address::Email(request.to.email.unwrap_or_default());
-        let parts = Parts { title: "Hi".into(), body: "Hello".into(), html: None, sms: None };
+        let parts = Parts { title: "Hi".into(), body: "Hello".into(), ..Parts::default() };
         let task = DryRunTask { channel: Channel::Email, address, due: request.deliver_at, rendered: Ok(parts) };
         Ok(DryRunReport { decisions: Vec::new(), skipped: None, merged_into: None, tasks: vec![task] })
     }
@@ -306,12 +312,6 @@ impl EndpointCheck for FakeEngine {
             true => Err("leads to a private address".to_owned()),
             false => Ok(()),
         }
-    }
-}
-
-impl TemplateNames for FakeEngine {
-    fn codes(&self) -> Vec<Box<str>> {
-        vec!["welcome".into()]
     }
 }
 

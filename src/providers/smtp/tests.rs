@@ -157,7 +157,7 @@ pub(super) fn message(to: &str, title: &str, body: &str) -> Message {
         priority: Priority::Normal,
         tenant: "default".into(),
         address: Address::Email(to.into()),
-        parts: Parts { title: title.into(), body: body.into(), html: None, sms: None },
+        parts: Parts { title: title.into(), body: body.into(), ..Parts::default() },
         data: "{}".into(),
         metadata: "{}".into(),
         accepted_at: Timestamp(0),

@@ -26,7 +26,7 @@ fn message(url: &str) -> Message {
         priority: Priority::Normal,
         tenant: "default".into(),
         address: Address::Url(url.into()),
-        parts: Parts { title: "A \"title\"".into(), body: "line\nline".into(), html: None, sms: None },
+        parts: Parts { title: "A \"title\"".into(), body: "line\nline".into(), ..Parts::default() },
         data: "{\"order\":1}".into(),
         metadata: "{}".into(),
         accepted_at: Timestamp(0),
