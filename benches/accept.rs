@@ -11,24 +11,27 @@ use axum::body::Body;
 use axum::http::Request;
 use fanfare::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, OperationError, Operations, Replayed, SandboxMessage, SandboxMessages,
-    TemplateNames, router,
+    router,
 };
 use fanfare::brakes::Brakes;
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
 use fanfare::domain::{
     Brake, BrakeNames, ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source,
-    Story, SuppressedAddress, Suppression, TaskId, Timestamp, User, UserKey,
+    Story, SuppressedAddress, Suppression, TaskId, TemplateChange, Timestamp, User, UserKey,
 };
 use fanfare::insight::Accounting;
 use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item};
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
+use fanfare::rendering::Renderer;
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
     GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange,
-    SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange,
+    Users, WriteBatch,
 };
+use fanfare::templates::Templates;
 use fanfare::users::{Directory, LocalChanges};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -40,7 +43,8 @@ const BATCH_ITEMS: usize = 1000;
 fn main() {
     let now = Timestamp::parse("2026-11-21T12:00:00Z").expect("a time");
     let categories = &fanfare::config::defaults().categories().expect("the default is there");
-    let envelope = Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories };
+    let envelope =
+        Envelope { tenant: "default", source: Source::Http, idempotency: None, now, categories, contents: &() };
     measure("read and check one item", 1, || {
         black_box(read_item(black_box(ITEM), None, &envelope).expect("valid"));
     });
@@ -99,13 +103,15 @@ fn parts() -> ApiParts {
     let keys = Arc::<AcceptedKeys>::default();
     let acceptor = Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys));
     let rest = Arc::new(Nothing);
+    let renderer =
+        Renderer::new(&fanfare::config::defaults().templates, fanfare::domain::Zone::UTC).expect("the templates load");
     ApiParts {
         takes_requests: true,
         http: fanfare::config::defaults().http,
-        clock,
+        clock: clock.clone(),
         log,
         brakes: Brakes::with(store.clone(), BrakeNames::default(), Vec::new()),
-        templates: rest.clone(),
+        templates: Templates::unread(store.clone(), Arc::new(renderer), clock.clone()),
         users: Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default()))),
         store,
         acceptor,
@@ -277,6 +283,33 @@ impl BrakeRows for EmptyStore {
     }
 }
 
+#[async_trait]
+impl TemplateRows for EmptyStore {
+    async fn template_tenants(&self) -> Result<Vec<Box<str>>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn append_template_change(&self, _: &str, _: &TemplateChange) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn template_changes(&self, _: &str, _: u64, _: usize) -> Result<Vec<TemplateChange>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn put_template_body(&self, _: &str, _: &TemplateBodyPlace, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn template_bodies(&self, _: &str, places: &[TemplateBodyPlace]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        Ok(vec![None; places.len()])
+    }
+
+    async fn delete_template_body(&self, _: &str, _: &TemplateBodyPlace) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 /// What accepting does not touch, and checks that pass.
 struct Nothing;
 
@@ -318,12 +351,6 @@ impl SandboxMessages for Nothing {
 impl EndpointCheck for Nothing {
     async fn check(&self, _: &str) -> Result<(), String> {
         Ok(())
-    }
-}
-
-impl TemplateNames for Nothing {
-    fn codes(&self) -> Vec<Box<str>> {
-        Vec::new()
     }
 }
 

@@ -5,18 +5,18 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fanfare::config::{ByteSize, Templates};
 use fanfare::domain::{
     Address, Channel, Content, Disposition, Plan, Position, Priority, Routing, ShardId, Source, TaskSpec, Timestamp,
+    Zone,
 };
-use fanfare::rendering::{Renderer, message};
+use fanfare::rendering::{Renderer, compile_mjml, inline_css, message, text_of};
 
 const DATA: &str =
     r#"{"order_id":"12345","total":"99.99","name":"Alice","items":[{"name":"a","price":1},{"name":"b","price":2}]}"#;
 
 fn main() {
-    let config = Templates { dir: None, max_output: ByteSize(256 << 10) };
-    let renderer = Renderer::new(&config).expect("the shipped templates are usable");
+    let renderer =
+        Renderer::new(&fanfare::config::defaults().templates, Zone::UTC).expect("the shipped templates are usable");
     let inline =
         |title: &str, body: &str| Content::Inline { title: title.into(), body: body.into(), html: None, sms: None };
     let shipped = |code: &str| Content::Template { code: code.into() };
@@ -37,7 +37,37 @@ fn main() {
         let cost = measure(|| drop(black_box(message(black_box(&plan), 0, 1, &renderer).expect("renders"))));
         println!("{name:<32} {:>8.2} µs", cost.as_secs_f64() * 1e6);
     }
+    html();
 }
+
+/// What is done to HTML: once for a template, but the plain text for each message that has none of its own.
+fn html() {
+    let mjml = format!("<mjml><mj-body>{}</mj-body></mjml>", MJML_SECTION.repeat(4));
+    let mail = format!("<html><head>{STYLE}</head><body>{}</body></html>", MAIL_SECTION.repeat(4));
+    html_case("MJML", &mjml, |source| compile_mjml(source).expect("MJML"));
+    html_case("style rules inlined", &mail, |source| inline_css(source, &|_| None).expect("HTML"));
+    html_case("plain text of HTML", &mail, text_of);
+}
+
+fn html_case(name: &str, source: &str, run: impl Fn(&str) -> String) {
+    let cost = measure(|| drop(black_box(run(black_box(source)))));
+    let name = format!("{name}, {:.1} KB", source.len() as f64 / 1e3);
+    println!("{name:<32} {:>8.2} µs", cost.as_secs_f64() * 1e6);
+}
+
+const MJML_SECTION: &str = r##"<mj-section background-color="#fff"><mj-column><mj-text font-size="20px">Hello {{name}}</mj-text>
+<mj-text>Thank you for your order &mdash; it is on its way.</mj-text>{{#each items}}<mj-text>{{this.name}}: {{this.price}}</mj-text>{{/each}}
+<mj-button href="{{url}}">See it</mj-button></mj-column></mj-section>"##;
+
+const STYLE: &str = "<style>body{margin:0;background:#f4f5f7} .wrap{max-width:560px;padding:32px} h1{margin:0 0 16px;font-size:20px}
+p{margin:0 0 16px;line-height:1.5} a{color:#2563eb} a:hover{color:red} .items{width:100%;border-collapse:collapse} .items td{padding:8px 0}
+td.price{text-align:right} .note{font-size:13px;color:#616e7c} @media (max-width:600px){.wrap{padding:8px !important}}</style>";
+
+const MAIL_SECTION: &str = r#"<div class="wrap"><h1>Thank you, {{name}}</h1><p>We have received your payment of <strong>{{amount}}</strong>.</p>
+<table role="presentation" class="items">{{#each items}}<tr><td>{{this.name}}</td><td class="price">&euro;&nbsp;{{this.price}}</td></tr>{{/each}}
+<tr><td>Total</td><td class="price">&euro;&nbsp;99.99</td></tr></table><p><a href="https://example.com/receipts/1?a=b&amp;c=d">See your receipt</a></p>
+<p class="note">You get this since you have an account. <a href="https://example.com/u">Unsubscribe</a> or write to <a href="mailto:help@example.com">help@example.com</a>.</p></div>
+"#;
 
 /// The best mean of several rounds: the machine's other work only ever adds.
 fn measure(run: impl Fn()) -> Duration {
@@ -69,5 +99,6 @@ fn plan(content: Content, channel: Channel) -> Plan {
         disposition: Disposition::Tasks(vec![TaskSpec { channel, address, due: None, endpoint: 1 }]),
         claims: Vec::new(),
         group: None,
+        presentation: Default::default(),
     }
 }

@@ -162,6 +162,7 @@ fn request(index: u64) -> NotificationRequest {
             sms: None,
         },
         data: order.into(),
+        locale: None,
         category: Some("orders".into()),
         priority: Priority::Normal,
         channels: vec![Channel::Webhook],
@@ -202,6 +203,7 @@ fn plan(position: Position, request: NotificationRequest) -> Plan {
             body_hash: 0,
         }],
         group: None,
+        presentation: Default::default(),
     }
 }
 

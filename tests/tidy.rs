@@ -30,6 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("users", &["domain", "clock", "log", "store"]),
     // What was stopped by hand: read from the store, and asked about by whoever hands something on.
     ("brakes", &["domain", "clock", "store"]),
+    // What was saved, and how its bodies are written down. Rendering is handed in.
+    ("templates", &["domain", "codec", "clock", "store"]),
     (
         "intake",
         &[
@@ -48,7 +50,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("planning", &["domain", "clock", "store", "coordination", "users"]),
-    ("rendering", &["domain"]),
+    // What those who save templates ask of it is the port in the face of `templates`.
+    ("rendering", &["domain", "templates"]),
     (
         "dispatch",
         &[
@@ -85,9 +88,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "insight",
             "users",
             "brakes",
+            "templates",
         ],
     ),
-    ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "runtime"]),
+    ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "templates", "runtime"]),
     // Plain structs and names: configuration reads channels; the metrics page keeps itself small by the clock.
     ("config", &["domain"]),
     ("telemetry", &["domain", "clock"]),

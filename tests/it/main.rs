@@ -25,6 +25,7 @@ mod topics;
 mod processes;
 mod crashes;
 mod users;
+mod templates;
 mod people;
 mod cases;
 mod gates;

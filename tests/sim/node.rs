@@ -52,7 +52,7 @@ impl Kit {
             ))
         };
         config.providers = vec![provider("mail")?, provider("text")?];
-        let renderer = Arc::new(Renderer::new(&config.templates)?);
+        let renderer = Arc::new(Renderer::new(&config.templates, config.planning.timezone.0.clone())?);
         Ok(Self { config, renderer })
     }
 

@@ -137,6 +137,7 @@ pub fn request(rng: &mut Rng, number: usize, shard: ShardId, now: Timestamp) -> 
         content: Content::Inline { title: "Hello".into(), body: "World".into(), html: None, sms: None },
         data: "{}".into(),
         category: None,
+        locale: None,
         priority: shard.lane,
         channels,
         routing: if is_fallback { Routing::Fallback } else { Routing::All },

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fanfare::domain::{
-    BLOCK_OFFSETS, Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, Timestamp, User,
-    UserKey,
+    BLOCK_OFFSETS, Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, TemplateChange,
+    Timestamp, User, UserKey,
 };
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
     GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange,
-    SuppressionPlace, Suppressions, TaskLog, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
+    SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange,
+    Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -382,5 +383,33 @@ impl BrakeRows for SimStore {
             }
             Fate::Fails(_) => Err(StoreError::Failed("as the simulation wants it: a brake".to_owned())),
         }
+    }
+}
+
+/// Nobody saves templates here.
+#[async_trait]
+impl TemplateRows for SimStore {
+    async fn template_tenants(&self) -> Result<Vec<Box<str>>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn append_template_change(&self, _: &str, _: &TemplateChange) -> Result<bool, StoreError> {
+        Err(StoreError::Failed("this store keeps no templates".to_owned()))
+    }
+
+    async fn template_changes(&self, _: &str, _: u64, _: usize) -> Result<Vec<TemplateChange>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn put_template_body(&self, _: &str, _: &TemplateBodyPlace, _: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError::Failed("this store keeps no templates".to_owned()))
+    }
+
+    async fn template_bodies(&self, _: &str, places: &[TemplateBodyPlace]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        Ok(vec![None; places.len()])
+    }
+
+    async fn delete_template_body(&self, _: &str, _: &TemplateBodyPlace) -> Result<(), StoreError> {
+        Ok(())
     }
 }

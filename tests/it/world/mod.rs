@@ -30,6 +30,7 @@ use fanfare::rendering::Renderer;
 use fanfare::runtime::{Engine, EngineParts, SurfaceParts, brake_names, surface};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use fanfare::telemetry::{self, Health};
+use fanfare::templates::Templates;
 use fanfare::users::{Copies, Directory, LocalChanges};
 use tokio::runtime::Handle;
 
@@ -76,6 +77,8 @@ pub struct World {
     pub users: Arc<Directory>,
     /// What was stopped by hand, as this node knows it.
     pub brakes: Arc<Brakes>,
+    /// What was saved of templates, as this node knows it; nobody follows them unless a test does.
+    pub templates: Arc<Templates>,
     /// The programs that share the log, if there are any.
     pub others: Option<Arc<Others>>,
     pub place: Place,
@@ -151,10 +154,13 @@ impl World {
         let accepted_keys = Arc::new(AcceptedKeys::default());
         let as_shared: Vec<SharedProvider> =
             providers.iter().cloned().map(|provider| provider as SharedProvider).collect();
-        let renderer = Arc::new(Renderer::new(&config.templates).expect("the templates load"));
+        let renderer =
+            Arc::new(Renderer::new(&config.templates, config.planning.timezone.0.clone()).expect("the templates load"));
         let policy = Arc::new(Policy::new(&config, costs));
         let people = Arc::new(People::new(store.clone(), store.clone(), copies));
         let brakes = Brakes::open(store.clone(), brake_names(&policy, &as_shared)).await.expect("the store reads");
+        let templates =
+            Templates::open(store.clone(), renderer.clone(), shared.clone()).await.expect("the store reads");
         let engine = Engine::start(EngineParts {
             clock: shared.clone(),
             log: log.clone(),
@@ -186,6 +192,7 @@ impl World {
             policy,
             renderer,
             brakes: brakes.clone(),
+            templates: templates.clone(),
             acceptor: acceptor.clone(),
             engine: Some(engine.clone()),
             takes_requests: true,
@@ -193,7 +200,22 @@ impl World {
             health: Health::default(),
             metrics: telemetry::install(),
         });
-        Self { clock, store, log, engine, acceptor, space, users, brakes, others, place, router, providers, config }
+        Self {
+            clock,
+            store,
+            log,
+            engine,
+            acceptor,
+            space,
+            users,
+            brakes,
+            templates,
+            others,
+            place,
+            router,
+            providers,
+            config,
+        }
     }
 
     /// Another node at the same place and by the same clock, which need not have any shard yet.
@@ -241,6 +263,7 @@ impl World {
             space: _,
             users,
             brakes,
+            templates,
             others,
             place,
             router,
@@ -249,7 +272,7 @@ impl World {
         } = self;
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor, users, brakes, router));
+        drop((engine, store, log, acceptor, users, brakes, templates, router));
         clock.advance(pause);
         Self::open(config, providers, clock, place, others).await
     }
@@ -370,6 +393,7 @@ pub fn mail() -> NotificationRequest {
         content: Content::Inline { title: "Hello".into(), body: "World".into(), html: None, sms: None },
         data: "{}".into(),
         category: None,
+        locale: None,
         priority: Priority::Normal,
         channels: vec![Channel::Email],
         routing: Routing::All,

@@ -82,6 +82,11 @@ impl Process {
         assert!(in_time.is_ok(), "the node is not ready; its log:\n{}", self.log());
     }
 
+    /// Where its API is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// What it wrote to its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).expect("readable")
