@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::error::{Part, RenderError};
 use super::helpers::{self, Refusal, TooDeep};
+use super::links::has_script;
 use super::output::{self, Bounded, Full};
 use super::program::{self, Piece, Program};
 use super::scene::Scene;
@@ -47,6 +48,12 @@ impl Engine {
             Program::Full(full) => self.render(program, &full.template, part, data, scene)?,
         };
         check_title(part, &text)?;
+        if part == Part::Html && has_script(&text) {
+            return Err(RenderError::Failed {
+                part,
+                detail: "a link would run a script: `javascript:` is no address".into(),
+            });
+        }
         Ok(text)
     }
 

@@ -25,6 +25,7 @@ mod notation;
 mod engine;
 mod helpers;
 mod output;
+mod links;
 mod error;
 
 #[cfg(test)]

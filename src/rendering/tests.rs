@@ -140,6 +140,17 @@ fn a_missing_variable_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_link_that_would_run_a_script_fails_its_message() {
+    let link = "<a href=\"{{x}}\">{{x}}</a>";
+    assert!(html(link, r#"{"x":"https://example.com/"}"#).contains("href"));
+    for value in ["javascript:alert(1)", " JAVA\\tSCRIPT:alert(1)"] {
+        let error = html(link, &format!("{{\"x\":\"{value}\"}}"));
+        assert_eq!(error, "html: a link would run a script: `javascript:` is no address");
+    }
+    assert!(html("<p>{{x}}</p>", r#"{"x":"\"javascript:alert(1)\""}"#).contains("javascript"));
+}
+
+#[test]
 fn what_goes_into_html_is_escaped_and_what_goes_into_text_is_not() {
     let data = r#"{"name":"<script>alert('x')</script> & \"co\""}"#;
     let escaped = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;co&quot;";
