@@ -198,7 +198,7 @@ impl Catalog {
         let entry = Arc::new(Entry::new(current, TemplateOrigin::Saved));
         let view = View { tried: Some((&source.code, &entry)), ..self.view(tenant) };
         let template = self.tried(&view, &entry).map_err(|problem| vec![problem])?;
-        let warnings = entry.parsed().map(|parsed| warnings::warnings(source, parsed, &view)).unwrap_or_default();
+        let warnings = entry.with_parsed(|_, parsed| warnings::warnings(source, parsed, &view)).unwrap_or_default();
         Ok(Tried { template, warnings, entry })
     }
 
@@ -237,13 +237,10 @@ impl Catalog {
     }
 
     fn tried(&self, view: &View<'_>, entry: &Entry) -> Result<Template, TemplateProblem> {
-        match (&entry.current, entry.parsed()) {
-            (Some(current), Ok(parsed)) => {
-                link(current, parsed, view).map_err(|problem| problem.of_template(&current.source))
-            }
-            (_, Err(why)) => Err(TemplateProblem::new("", why)),
-            (None, Ok(_)) => Err(TemplateProblem::new("", "it cannot be read")),
-        }
+        let linked = entry.with_parsed(|current, parsed| {
+            link(current, parsed, view).map_err(|problem| problem.of_template(&current.source))
+        });
+        linked.unwrap_or_else(|why| Err(TemplateProblem::new("", why)))
     }
 
     fn view(&self, tenant: &str) -> View<'_> {
@@ -261,12 +258,9 @@ pub(super) struct Tried {
 
 fn link_or_explain(view: &View<'_>, code: &str) -> Linked {
     let Some(entry) = view.entry(code) else { return Err("it is not there".into()) };
-    match (&entry.current, entry.parsed()) {
-        (Some(current), Ok(parsed)) => {
-            let problem = |problem: LinkProblem| in_words(&[problem.of_template(&current.source)]);
-            link(current, parsed, view).map(Arc::new).map_err(|error| Arc::from(problem(error)))
-        }
-        (_, Err(why)) => Err(Arc::from(why)),
-        (None, Ok(_)) => Err("it cannot be read".into()),
-    }
+    let linked = entry.with_parsed(|current, parsed| {
+        let problem = |problem: LinkProblem| in_words(&[problem.of_template(&current.source)]);
+        link(current, parsed, view).map(Arc::new).map_err(|error| Arc::from(problem(error)))
+    });
+    linked.unwrap_or_else(|why| Err(Arc::from(why)))
 }

@@ -40,13 +40,26 @@ impl Entry {
         self.parsed.get()?.as_ref().err().map(|why| &**why)
     }
 
-    /// Its texts, or why it cannot be used.
-    pub(super) fn parsed(&self) -> Result<&Parsed, &str> {
-        let read = || match &self.current {
-            Some(current) => parse(&current.source).map_err(|problems| in_words(&problems)),
-            None => Err("it cannot be read".into()),
+    /// The texts of a partial, or why it cannot be used. Kept: all that include it are linked with them.
+    fn parsed(&self) -> Result<&Parsed, &str> {
+        self.parsed.get_or_init(|| self.read()).as_ref().map_err(|why| &**why)
+    }
+
+    /// Does something with its texts, or says why it cannot be used. Those of a message are not kept: they take as much memory as what
+    /// is linked of them, and are asked for once.
+    pub(super) fn with_parsed<T>(&self, act: impl FnOnce(&CurrentTemplate, &Parsed) -> T) -> Result<T, Box<str>> {
+        let Some(current) = &self.current else {
+            return Err(self.known_problem().unwrap_or("it cannot be read").into());
         };
-        self.parsed.get_or_init(read).as_ref().map_err(|why| &**why)
+        if current.source.kind.is_message() {
+            return Ok(act(current, &self.read()?));
+        }
+        Ok(act(current, self.parsed()?))
+    }
+
+    fn read(&self) -> Result<Parsed, Box<str>> {
+        let current = self.current.as_ref().ok_or("it cannot be read")?;
+        parse(&current.source).map_err(|problems| in_words(&problems))
     }
 }
 
@@ -103,11 +116,14 @@ impl<'a> View<'a> {
     /// What may be included under a code, and its default language.
     pub(super) fn partial(&self, code: &str) -> Result<(&'a Parsed, &'a str), String> {
         let entry = self.entry(code).ok_or_else(|| format!("there is no partial `{code}`"))?;
-        let current = entry.current.as_ref().filter(|current| !current.source.kind.is_message());
-        match (current, entry.parsed()) {
+        let is_message = entry.current.as_ref().is_some_and(|current| current.source.kind.is_message());
+        if is_message {
+            return Err(format!("`{code}` is a message: only what has the kind `partial` can be included"));
+        }
+        match (&entry.current, entry.parsed()) {
             (Some(current), Ok(parsed)) => Ok((parsed, &current.source.default_locale)),
+            (None, Ok(_)) => Err(format!("the partial `{code}` cannot be read")),
             (_, Err(why)) => Err(format!("the partial `{code}` cannot be used: {why}")),
-            (None, Ok(_)) => Err(format!("`{code}` is a message: only what has the kind `partial` can be included")),
         }
     }
 
