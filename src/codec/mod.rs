@@ -2,11 +2,13 @@
 //!
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
 //! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand,
-//! `groups_v1` about what is merged, `presentation_v1` about how a message reads and `template_v1` about changes of templates.
+//! `groups_v1` about what is merged, `presentation_v1` about how a message reads,
+//! `delivery_v1` about what goes along with it and `template_v1` about changes of templates.
 //! What a released binary wrote stays readable: a new shape gets a new version and a file of its
 //! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod brakes_v1;
+mod delivery_v1;
 mod groups_v1;
 mod plan_v2;
 mod presentation_v1;
@@ -42,8 +44,12 @@ const REQUEST_OF_BATCH: u8 = 2;
 const REQUEST_FOR_LOCAL_TIME: u8 = 3;
 /// The version of requests that are merged with others.
 const REQUEST_IN_GROUP: u8 = 4;
+/// The version of requests with attachments, a chat or a key that collapses.
+const REQUEST_WITH_DELIVERY: u8 = 6;
 /// The version of requests that say in which language.
 const REQUEST_IN_LOCALE: u8 = 5;
+/// The version of plans with attachments or a key that collapses.
+const PLAN_WITH_DELIVERY: u8 = 5;
 /// The version of plans that do not read as usual.
 const PLAN_WITH_PRESENTATION: u8 = 4;
 /// The version of plans that belong to a group.
@@ -72,6 +78,10 @@ pub enum CodecError {
 /// A record of the log.
 pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
+    if request.to.chat.is_some() || !request.attachments.is_empty() || request.collapse_key.is_some() {
+        encode_as(REQUEST_WITH_DELIVERY, &delivery_v1::RequestOut::from(request), &mut bytes);
+        return bytes;
+    }
     if let Some(locale) = &request.locale {
         encode_as(REQUEST_IN_LOCALE, &presentation_v1::RequestOut::new(request, locale), &mut bytes);
         return bytes;
@@ -91,6 +101,7 @@ pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
 /// Reads what [`encode_request`] wrote.
 pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
     match bytes.first() {
+        Some(&REQUEST_WITH_DELIVERY) => decode_as::<delivery_v1::Request>(REQUEST_WITH_DELIVERY, bytes)?.into_domain(),
         Some(&REQUEST_IN_LOCALE) => decode_as::<presentation_v1::Request>(REQUEST_IN_LOCALE, bytes)?.into_domain(),
         Some(&REQUEST_IN_GROUP) => decode_as::<groups_v1::Request>(REQUEST_IN_GROUP, bytes)?.into_domain(),
         Some(&REQUEST_FOR_LOCAL_TIME) => decode_as::<request_v3::Request>(REQUEST_FOR_LOCAL_TIME, bytes)?.into_domain(),
@@ -102,6 +113,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
 /// Appends a plan; its position is the row's key and not in the bytes.
 pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
     match &plan.group {
+        _ if !plan.delivery.is_usual() => encode_as(PLAN_WITH_DELIVERY, &delivery_v1::PlanOut::from(plan), bytes),
         _ if !plan.presentation.is_usual() => {
             encode_as(PLAN_WITH_PRESENTATION, &presentation_v1::PlanOut::from(plan), bytes);
         }
@@ -113,6 +125,7 @@ pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
 /// Reads what [`encode_plan`] wrote at `position`.
 pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
     match bytes.first() {
+        Some(&PLAN_WITH_DELIVERY) => decode_as::<delivery_v1::Plan>(PLAN_WITH_DELIVERY, bytes)?.into_domain(position),
         Some(&PLAN_WITH_PRESENTATION) => {
             decode_as::<presentation_v1::Plan>(PLAN_WITH_PRESENTATION, bytes)?.into_domain(position)
         }

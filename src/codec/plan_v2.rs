@@ -102,6 +102,9 @@ enum AddressOut<'a> {
     Url(&'a str),
     User(&'a str),
     Provider,
+    // Added later, behind the others: what was written before reads as it did.
+    Device(u8, &'a str),
+    Chat(&'a str),
 }
 
 impl<'a> From<&'a Address> for AddressOut<'a> {
@@ -113,6 +116,8 @@ impl<'a> From<&'a Address> for AddressOut<'a> {
             Address::Url(text) => Self::Url(text),
             Address::User(text) => Self::User(text),
             Address::Provider => Self::Provider,
+            Address::Device(platform, token) => Self::Device(*platform as u8, token),
+            Address::Chat(text) => Self::Chat(text),
         }
     }
 }
@@ -239,6 +244,7 @@ impl Plan {
             claims: self.claims.into_iter().map(claim).collect(),
             group: None,
             presentation: domain::Presentation::default(),
+            delivery: domain::Delivery::default(),
         })
     }
 }

@@ -54,7 +54,16 @@ impl Request {
 }
 
 /// Locale, zone, variant.
-type PresentationRow<T> = (Option<T>, Option<T>, Option<T>);
+pub(super) type PresentationRow<T> = (Option<T>, Option<T>, Option<T>);
+
+pub(super) fn presentation_row(presentation: &Presentation) -> PresentationRow<&str> {
+    let Presentation { locale, zone, variant } = presentation;
+    (locale.as_deref(), zone.as_deref(), variant.as_deref())
+}
+
+pub(super) fn presentation_in((locale, zone, variant): PresentationRow<Text>) -> Presentation {
+    Presentation { locale, zone, variant }
+}
 
 #[derive(Encode)]
 pub(super) struct PlanOut<'a> {
@@ -65,11 +74,10 @@ pub(super) struct PlanOut<'a> {
 
 impl<'a> From<&'a domain::Plan> for PlanOut<'a> {
     fn from(plan: &'a domain::Plan) -> Self {
-        let Presentation { locale, zone, variant } = &plan.presentation;
         Self {
             plan: plan.into(),
             group: plan.group.as_ref().map(group_row),
-            presentation: (locale.as_deref(), zone.as_deref(), variant.as_deref()),
+            presentation: presentation_row(&plan.presentation),
         }
     }
 }
@@ -83,8 +91,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn into_domain(self, position: Position) -> Result<domain::Plan, CodecError> {
-        let (locale, zone, variant) = self.presentation;
-        let presentation = Presentation { locale, zone, variant };
+        let presentation = presentation_in(self.presentation);
         Ok(domain::Plan { group: self.group.map(group_in), presentation, ..self.plan.into_domain(position)? })
     }
 }

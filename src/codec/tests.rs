@@ -1,3 +1,5 @@
+mod delivery;
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -24,6 +26,7 @@ fn request() -> NotificationRequest {
             phone: Some("+4915112345678".into()),
             push_token: None,
             url: Some("https://hooks.example.com/a".into()),
+            chat: None,
         },
         content: Content::Inline {
             title: "Order {{order_id}}".into(),
@@ -43,6 +46,8 @@ fn request() -> NotificationRequest {
         dedup_key: Some("order-12345".into()),
         dedup_window_seconds: Some(300),
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: Some(Idempotency { key: ClaimKey(1 << 100 | 7), body_hash: 42, batch: None }),
         metadata: r#"{"trace":"1"}"#.into(),
         source: Source::Http,
@@ -82,6 +87,7 @@ fn plan() -> Plan {
         claims: vec![PlanClaim { key: ClaimKey(9), expires_at: Timestamp(1_800_000_300_000), body_hash: 42 }],
         group: None,
         presentation: Presentation::default(),
+        delivery: Default::default(),
     }
 }
 
@@ -445,7 +451,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
                 body_hash,
                 batch: batch.map(ClaimKey),
             });
-            let to = Recipient { email, phone, push_token, url };
+            let to = Recipient { email, phone, push_token, chat: None, url };
             NotificationRequest {
                 tenant,
                 user_id,
@@ -463,6 +469,8 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
                 dedup_key,
                 dedup_window_seconds,
                 aggregate: None,
+                attachments: Vec::new(),
+                collapse_key: None,
                 idempotency,
                 metadata,
                 source,
@@ -510,6 +518,9 @@ fn any_task() -> impl Strategy<Value = TaskSpec> {
         text().prop_map(Address::PushToken),
         text().prop_map(Address::Url),
         text().prop_map(Address::User),
+        (prop::sample::select(Platform::ALL.to_vec()), text())
+            .prop_map(|(platform, token)| Address::Device(platform, token)),
+        text().prop_map(Address::Chat),
         Just(Address::Provider),
     ];
     (any_channel(), address, maybe_time(), any::<u32>()).prop_map(|(channel, address, due, endpoint)| TaskSpec {
@@ -541,6 +552,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             data: request.data,
             metadata: request.metadata,
             presentation: Presentation { locale: request.locale, ..Presentation::default() },
+            delivery: Default::default(),
             decisions,
             disposition,
             claims: claims

@@ -7,7 +7,8 @@ use bincode::{Decode, Encode};
 use super::CodecError;
 use crate::domain::{
     self, Address, Channel, ClaimKey, Content, Decision, Disposition, EventKind, Idempotency, NotificationId,
-    PlanClaim, Position, Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskSpec, Timestamp, Verdict,
+    PlanClaim, Platform, Position, Priority, Recipient, Routing, ShardId, SkipReason, Source, Step, TaskSpec,
+    Timestamp, Verdict,
 };
 use crate::store::{self, BookColumn, ClaimRow, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
@@ -163,7 +164,13 @@ impl Request {
         Ok(domain::NotificationRequest {
             tenant: self.tenant,
             user_id: self.user_id,
-            to: Recipient { email: self.email, phone: self.phone, push_token: self.push_token, url: self.url },
+            to: Recipient {
+                email: self.email,
+                phone: self.phone,
+                push_token: self.push_token,
+                url: self.url,
+                chat: None,
+            },
             content: self.content.into(),
             data: self.data,
             category: self.category,
@@ -177,6 +184,8 @@ impl Request {
             dedup_key: self.dedup_key,
             dedup_window_seconds: self.dedup_window_seconds,
             aggregate: None,
+            attachments: Vec::new(),
+            collapse_key: None,
             idempotency: self.idempotency.map(|(key, body_hash)| Idempotency {
                 key: ClaimKey(key),
                 body_hash,
@@ -246,18 +255,27 @@ pub(super) enum AddressIn {
     Url(Text),
     User(Text),
     Provider,
+    Device(u8, Text),
+    Chat(Text),
 }
 
-impl From<AddressIn> for Address {
-    fn from(address: AddressIn) -> Self {
-        match address {
+impl TryFrom<AddressIn> for Address {
+    type Error = CodecError;
+
+    fn try_from(address: AddressIn) -> Result<Self, CodecError> {
+        Ok(match address {
             AddressIn::Email(text) => Self::Email(text),
             AddressIn::Phone(text) => Self::Phone(text),
             AddressIn::PushToken(text) => Self::PushToken(text),
             AddressIn::Url(text) => Self::Url(text),
             AddressIn::User(text) => Self::User(text),
             AddressIn::Provider => Self::Provider,
-        }
+            AddressIn::Device(platform, text) => {
+                let platform = Platform::from_index(usize::from(platform)).ok_or_else(|| damaged("platform"))?;
+                Self::Device(platform, text)
+            }
+            AddressIn::Chat(text) => Self::Chat(text),
+        })
     }
 }
 
@@ -273,7 +291,7 @@ impl TaskIn {
     pub(super) fn into_domain(self) -> Result<TaskSpec, CodecError> {
         Ok(TaskSpec {
             channel: channel(self.channel)?,
-            address: self.address.into(),
+            address: self.address.try_into()?,
             due: self.due.map(Timestamp),
             endpoint: self.endpoint,
         })
@@ -333,6 +351,7 @@ impl Plan {
             claims: self.claims.into_iter().map(claim).collect(),
             group: None,
             presentation: domain::Presentation::default(),
+            delivery: domain::Delivery::default(),
         })
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::planning;
-use super::{ByteSize, Config, CoordinationBackend, Http, LogBackend, Provider, StoreBackend};
-use crate::domain::Priority;
+use super::{Attachments, ByteSize, Config, CoordinationBackend, Http, LogBackend, Provider, StoreBackend};
+use crate::domain::{Channel, Priority};
 use crate::telemetry;
 
 /// The key of the default configuration, which everybody knows.
@@ -21,6 +21,7 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     cluster(config)?;
     planning::refuse(config)?;
     dispatch(config)?;
+    attachments(&config.attachments)?;
     telemetry::check_log_filter(&config.telemetry.log_filter)?;
     providers(&config.providers)
 }
@@ -176,6 +177,15 @@ fn dispatch(config: &Config) -> Result<(), String> {
     ensure(config.retry.delays.len() <= 100, "`retry.delays` must have at most 100 entries")
 }
 
+fn attachments(attachments: &Attachments) -> Result<(), String> {
+    ensure(!attachments.timeout.is_zero(), "`attachments.timeout` must be above 0")?;
+    ensure(attachments.max_size.bytes() > 0, "`attachments.max_size` must be above 0")?;
+    ensure(
+        attachments.memory.bytes() / 2 >= attachments.max_size.bytes(),
+        "`attachments.memory` must be at least twice `attachments.max_size`: a file is there as it came and within its mail",
+    )
+}
+
 fn providers(providers: &[Provider]) -> Result<(), String> {
     let mut seen = HashSet::new();
     for provider in providers {
@@ -198,6 +208,30 @@ fn providers(providers: &[Provider]) -> Result<(), String> {
             provider.cost.is_finite() && provider.cost >= 0.0,
             &format!("provider `{name}`: `cost` must be 0 or more"),
         )?;
+        around_trouble(provider).map_err(|reason| format!("provider `{name}`: {reason}"))?;
+    }
+    Ok(())
+}
+
+/// The settings by which a provider gets more, or less, than its weight.
+fn around_trouble(provider: &Provider) -> Result<(), String> {
+    ensure(
+        provider.canary.is_none_or(|share| share > 0.0 && share <= 0.5),
+        "`canary` must be above 0 and at most 0.5: it is the share of the channel that a new provider gets",
+    )?;
+    if let Some(warm_up) = provider.warm_up {
+        ensure(warm_up.per_day.is_finite() && warm_up.per_day > 0.0, "`warm_up.per_day` must be above 0")?;
+        ensure(
+            (1.0..=10.0).contains(&warm_up.growth),
+            "`warm_up.growth` must be 1 to 10: so many times as much may go on each day as on the day before",
+        )?;
+    }
+    if let Some(late) = provider.late_receipts {
+        ensure(!late.within.is_zero(), "`late_receipts.within` must be above 0")?;
+        ensure(
+            late.share > 0.0 && late.share < 1.0,
+            "`late_receipts.share` must be above 0 and below 1: that of messages without a receipt in time",
+        )?;
     }
     Ok(())
 }
@@ -218,6 +252,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     warn(
         !config.http.listen.ip().is_loopback() && config.http.public_url.contains("//127.0.0.1"),
         "`http.public_url` still points at 127.0.0.1: links in messages will lead nowhere".to_owned(),
+    );
+    let sends_mail = config.providers.iter().any(is_mail);
+    warn(
+        sends_mail && config.http.public_url.starts_with("http://") && !is_loopback(&config.http.public_url),
+        "`http.public_url` begins with http://: mails can be unsubscribed with one click over https only, and large \
+         receivers ask for that"
+            .to_owned(),
     );
     warn(config.providers.is_empty(), "there are no providers: every notification will be skipped".to_owned());
     warn(
@@ -250,6 +291,16 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         + config.dispatch.payload_cache.bytes()
         + config.dispatch.backlog_max as u64 * 40;
     warn(memory > 1 << 30, format!("caches, buffers and backlog may take {} MiB of memory", memory >> 20));
+    let longest = config.providers.iter().map(|provider| provider.timeout).max();
+    let may_be_cut = |timeout: Duration| {
+        timeout <= config.dispatch.drain_timeout && config.attachments.timeout + timeout > config.dispatch.drain_timeout
+    };
+    warn(
+        longest.is_some_and(may_be_cut),
+        "`attachments.timeout` and the longest `timeout` of a provider together are longer than `dispatch.drain_timeout`: a stop \
+         may leave mails with attachments in doubt"
+            .to_owned(),
+    );
     for provider in &config.providers {
         warn(
             provider.timeout > config.dispatch.drain_timeout,
@@ -272,6 +323,23 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warn(true, format!("a key of tenant `{}` is shorter than 20 characters: it can be guessed", key.tenant));
     }
     warnings
+}
+
+fn is_mail(provider: &Provider) -> bool {
+    match provider.channels.as_slice() {
+        [] => ["smtp", "sendgrid", "ses", "mailgun"].contains(&&*provider.kind),
+        named => named.iter().any(|channel| channel.0 == Channel::Email),
+    }
+}
+
+/// Whether an address means this machine.
+fn is_loopback(url: &str) -> bool {
+    match url::Url::parse(url).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {

@@ -11,6 +11,7 @@ mod values;
 mod duration;
 mod load;
 mod environment;
+mod providers;
 mod reader;
 mod lines;
 mod check;
@@ -21,10 +22,11 @@ pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
 pub(crate) use planning::quiet_hours;
 pub use planning::{Calendar, Category, CategoryHours, Fatigue, FromName, Named, Planning, QuietHours, Routing};
+pub use providers::{ChannelName, Day, LateReceipts, OutcomeRule, OutcomeWord, PlatformName, Provider, WarmUp};
 pub use roles::Roles;
 pub use sections::{
-    Aggregation, ApiKey, ChannelName, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,
-    Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Promises, Provider, Redis,
-    Retry, Scope, Security, Store, StoreBackend, Telemetry, Templates,
+    Aggregation, ApiKey, Attachments, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,
+    Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Promises, Redis, Retry,
+    Scope, Security, Store, StoreBackend, Telemetry, Templates,
 };
 pub use values::{ByteSize, Secret};

@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::planning::{Calendar, Category, Fatigue, Planning, QuietHours, Routing};
+use super::providers::Provider;
 use super::{ByteSize, Secret, duration};
-use crate::domain::{Channel, Priority};
+use crate::domain::Priority;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +31,7 @@ pub struct Config {
     pub calendars: Vec<Calendar>,
     pub routing: Routing,
     pub templates: Templates,
+    pub attachments: Attachments,
     pub dispatch: Dispatch,
     pub retry: Retry,
     pub dedup: Dedup,
@@ -254,6 +256,18 @@ fn as_json(value: &toml::Value) -> serde_json::Value {
     }
 }
 
+/// Files that go with mails, which are fetched when they are sent.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachments {
+    /// The most that those of one mail may have together.
+    pub max_size: ByteSize,
+    /// For those of mails under way, and those kept for the next mail with the same; of each class.
+    pub memory: ByteSize,
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
 /// Lanes and senders.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -352,6 +366,12 @@ pub struct Compensation {
 #[serde(deny_unknown_fields)]
 pub struct Security {
     pub allow_private_addresses: bool,
+    /// What links in messages are signed with; none: a file beside the embedded store has one.
+    #[serde(default)]
+    pub link_secret: Option<Secret>,
+    /// What they were signed with before; such links are still taken.
+    #[serde(default)]
+    pub old_link_secrets: Vec<Secret>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -368,74 +388,4 @@ pub struct Telemetry {
 pub enum LogFormat {
     Text,
     Json,
-}
-
-/// One way to deliver.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Provider {
-    pub name: String,
-    pub kind: String,
-    /// Empty: the channels that the kind implies.
-    #[serde(default)]
-    pub channels: Vec<ChannelName>,
-    /// The provider's address; none: the kind's own.
-    #[serde(default)]
-    pub url: Option<String>,
-    #[serde(default)]
-    pub rate_per_second: Option<f64>,
-    /// None: one second's worth.
-    #[serde(default)]
-    pub burst: Option<f64>,
-    #[serde(default = "Provider::default_max_in_flight")]
-    pub max_in_flight: usize,
-    #[serde(default = "Provider::default_timeout", with = "duration")]
-    pub timeout: Duration,
-    #[serde(default = "Provider::default_weight")]
-    pub weight: u32,
-    #[serde(default)]
-    pub cost: f64,
-    /// Who it comes from, as `Name <address>` (smtp).
-    #[serde(default)]
-    pub from: Option<String>,
-    #[serde(default)]
-    pub username: Option<String>,
-    #[serde(default)]
-    pub password: Option<Secret>,
-    /// The key that webhooks are signed with, `whsec_…` (webhook).
-    #[serde(default)]
-    pub signing_secret: Option<Secret>,
-    /// Settings that only one kind knows; checked by the kind.
-    #[serde(default)]
-    pub options: BTreeMap<String, toml::Value>,
-}
-
-impl Provider {
-    fn default_max_in_flight() -> usize {
-        64
-    }
-
-    fn default_timeout() -> Duration {
-        Duration::from_secs(10)
-    }
-
-    fn default_weight() -> u32 {
-        1
-    }
-}
-
-/// A channel as configuration writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChannelName(pub Channel);
-
-impl<'de> Deserialize<'de> for ChannelName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Channel::parse(&text).map(ChannelName).ok_or_else(|| {
-            serde::de::Error::custom(format!(
-                "unknown channel `{text}`: use {}",
-                Channel::ALL.map(Channel::name).join(", ")
-            ))
-        })
-    }
 }

@@ -74,8 +74,39 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The usual message would show the value.
-        let text = String::deserialize(deserializer);
-        text.map(Self).map_err(|_| serde::de::Error::custom("a secret must be a text in quotes"))
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct InFile {
+            file: std::path::PathBuf,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct InVariable {
+            env: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Given {
+            Text(String),
+            File(InFile),
+            Variable(InVariable),
+        }
+        let error = <D::Error as serde::de::Error>::custom;
+        match Given::deserialize(deserializer) {
+            Ok(Given::Text(text)) => Ok(Self(text)),
+            Ok(Given::File(InFile { file })) => match std::fs::read_to_string(&file) {
+                // Editors end files with a line break, and no secret does.
+                Ok(text) => Ok(Self(text.trim_end().to_owned())),
+                Err(cause) => Err(error(format!("the secret in `{}` cannot be read: {cause}", file.display()))),
+            },
+            Ok(Given::Variable(InVariable { env })) => match std::env::var(&env) {
+                Ok(text) => Ok(Self(text)),
+                Err(_) => Err(error(format!("the secret's variable `{env}` is not set"))),
+            },
+            // The usual message would show the value.
+            Err(_) => Err(error(
+                "a secret must be a text in quotes, { file = \"/run/secrets/name\" } or { env = \"NAME\" }".to_owned(),
+            )),
+        }
     }
 }

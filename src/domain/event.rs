@@ -65,6 +65,21 @@ impl EventKind {
         Self::ALL.get(index).copied()
     }
 
+    /// Whether it is told of after the send, by the provider or by who got the message. It says what became of the message and
+    /// nothing of what the engine still has to do: the books and the timers go by the other kinds.
+    pub fn is_receipt(self) -> bool {
+        matches!(
+            self,
+            EventKind::Delivered
+                | EventKind::Opened
+                | EventKind::Clicked
+                | EventKind::Bounced
+                | EventKind::Complained
+                | EventKind::Unsubscribed
+                | EventKind::Read
+        )
+    }
+
     pub fn name(self) -> &'static str {
         [
             "accepted",
@@ -88,6 +103,10 @@ impl EventKind {
 }
 
 impl Event {
+    /// In the place of the attempt, where it is not known: a receipt names the task and not which of its attempts. So the same
+    /// receipt is the same row, however often and whenever it comes.
+    pub const NO_ATTEMPT: u8 = 0;
+
     /// An event with nothing but its key and time.
     pub fn new(task: TaskId, attempt: u8, kind: EventKind, at: Timestamp) -> Self {
         Self {

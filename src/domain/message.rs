@@ -1,18 +1,25 @@
 //! What rendering makes and a provider takes.
 
-use super::{Channel, Priority, TaskId, Timestamp};
+use bytes::Bytes;
+
+use super::{Channel, Platform, Priority, TaskId, Timestamp};
 
 /// Where a message goes. The variant fits the channel: planning saw to that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     Email(Box<str>),
     Phone(Box<str>),
+    /// A token that came with the request: what runs behind it is not known.
     PushToken(Box<str>),
+    /// A device of a user.
+    Device(Platform, Box<str>),
     Url(Box<str>),
     /// The user within the product itself (in-app).
     User(Box<str>),
     /// Where the provider's own configuration says (a chat room's robot).
     Provider,
+    /// With the chat provider of this name; behind a colon, to whom there: `ops-room`, `company:alice`.
+    Chat(Box<str>),
 }
 
 impl Address {
@@ -22,10 +29,26 @@ impl Address {
             Address::Email(text)
             | Address::Phone(text)
             | Address::PushToken(text)
+            | Address::Device(_, text)
             | Address::Url(text)
-            | Address::User(text) => text,
+            | Address::User(text)
+            | Address::Chat(text) => text,
             Address::Provider => "",
         }
+    }
+
+    /// What a push service knows the device by.
+    pub fn push_token(&self) -> Option<&str> {
+        match self {
+            Address::PushToken(token) | Address::Device(_, token) => Some(token),
+            _ => None,
+        }
+    }
+
+    /// The chat provider that it names, and to whom there.
+    pub fn chat(&self) -> Option<(&str, Option<&str>)> {
+        let Address::Chat(text) = self else { return None };
+        Some(text.split_once(':').map_or((&**text, None), |(provider, to)| (provider, Some(to))))
     }
 }
 
@@ -39,14 +62,35 @@ pub struct Message {
     pub channel: Channel,
     pub priority: Priority,
     pub tenant: Box<str>,
+    pub user_id: Option<Box<str>>,
+    /// The kind of message it is; `None`: the default one.
+    pub category: Option<Box<str>>,
     pub address: Address,
+    /// The code of the template that it was made of; `None`: the texts came with the request.
+    pub template: Option<Box<str>>,
     pub parts: Parts,
+    /// Fetched and within their bounds.
+    pub attachments: Vec<Attachment>,
+    /// The address that takes its recipient off the list, with one click (RFC 8058); `None`: such messages cannot be switched off.
+    pub unsubscribe: Option<Box<str>>,
+    /// A later message with the same key takes the place of an earlier one that is still shown or under way.
+    pub collapse_key: Option<Box<str>>,
     /// The request's `data` as JSON text; an object.
     pub data: Box<str>,
     /// The request's `metadata` as JSON text; an object.
     pub metadata: Box<str>,
     pub accepted_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+}
+
+/// A file that goes with a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Without directories and control characters.
+    pub name: Box<str>,
+    /// A media type as `application/pdf`.
+    pub media_type: Box<str>,
+    pub content: Bytes,
 }
 
 /// The rendered parts. `title` is one line; `body` is plain text.

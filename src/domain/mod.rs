@@ -43,14 +43,18 @@ pub use group::{Aggregate, Gathered, Group, Joined, OpenGroup, Told};
 pub use history::WHOLE;
 pub use ids::{BLOCK_OFFSETS, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
 pub use locale::canonical_locale;
-pub use message::{Address, Message, Parts, PushPart};
-pub use outcome::Outcome;
+pub use message::{Address, Attachment, Message, Parts, PushPart};
+pub use outcome::{Death, Outcome, Whose};
 pub use preference::{QuietChoice, QuietHours};
 pub use priority::Priority;
-pub use request::{ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source};
+pub use request::{
+    AttachmentReference, ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source,
+};
 pub use sms::{SmsEncoding, SmsSegments, sms_segments};
 pub use suppression::{AddressKind, SuppressedAddress, Suppression, SuppressionCause};
-pub use task::{Disposition, HELD_REASON, Plan, PlanClaim, Presentation, Story, TaskSpec, TaskState};
+pub use task::{
+    CONFIRMATION_REASON, Delivery, Disposition, HELD_REASON, Plan, PlanClaim, Presentation, Story, TaskSpec, TaskState,
+};
 pub use template::{
     CONTROL_VARIANT, CurrentTemplate, ExperimentSource, PartSources, PushSource, TEMPLATE_CODE_RULE, TemplateKey,
     TemplateKind, TemplateSource, Variable, VariableKind, VariantSource, is_template_code,

@@ -28,6 +28,10 @@ pub struct NotificationRequest {
     pub dedup_window_seconds: Option<u32>,
     /// Merged with others of its key; `None`: sent by itself, unless its category says otherwise.
     pub aggregate: Option<Aggregate>,
+    /// With mails.
+    pub attachments: Vec<AttachmentReference>,
+    /// A later message with the same key takes the place of an earlier one that is still shown or under way.
+    pub collapse_key: Option<Box<str>>,
     /// From the header `Idempotency-Key`.
     pub idempotency: Option<Idempotency>,
     /// JSON text of an object, handed on untouched.
@@ -43,6 +47,19 @@ pub struct Recipient {
     pub phone: Option<Box<str>>,
     pub push_token: Option<Box<str>>,
     pub url: Option<Box<str>>,
+    /// A chat provider of the configuration, and behind a colon to whom there.
+    pub chat: Option<Box<str>>,
+}
+
+/// A file that is fetched when the mail it goes with is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentReference {
+    /// An http or https address.
+    pub url: Box<str>,
+    /// What the recipient sees; without directories.
+    pub name: Box<str>,
+    /// A media type; `None`: what the address answers.
+    pub media_type: Option<Box<str>>,
 }
 
 /// What the message says.

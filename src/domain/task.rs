@@ -1,8 +1,10 @@
 //! A plan, its tasks, and the one table of a task's life.
 
+use std::time::Duration;
+
 use super::{
-    Address, Channel, ClaimKey, Content, Decision, Event, EventKind, Group, NotificationId, Position, Priority,
-    Routing, SkipReason, Source, Step, TaskId, Timestamp, Verdict,
+    Address, AttachmentReference, Channel, ClaimKey, Content, Decision, Event, EventKind, Group, NotificationId,
+    Position, Priority, Routing, SkipReason, Source, Step, TaskId, Timestamp, Verdict,
 };
 
 /// What planning made of one request; frozen when it is written, so that a replay never decides anew.
@@ -28,6 +30,21 @@ pub struct Plan {
     /// Where it has to do with a group.
     pub group: Option<Group>,
     pub presentation: Presentation,
+    pub delivery: Delivery,
+}
+
+/// What goes along with a message, besides what it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivery {
+    pub attachments: Vec<AttachmentReference>,
+    /// As in [`super::NotificationRequest::collapse_key`].
+    pub collapse_key: Option<Box<str>>,
+}
+
+impl Delivery {
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How a message is to read, as far as it was settled when it was planned.
@@ -118,6 +135,12 @@ impl Plan {
 /// What the reason of a `scheduled` event begins with whose task a brake holds.
 pub const HELD_REASON: &str = "brakes: ";
 
+/// The reason of the `scheduled` event of a channel that waits for the one before it to be confirmed.
+pub const CONFIRMATION_REASON: &str = "unless the channel before it is confirmed by then";
+
+/// How far the clocks of two nodes may be apart that are kept in time.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5);
+
 /// Where a task is in its life. [`TaskState::name`] is the word the API shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
@@ -182,18 +205,76 @@ pub struct Story {
 }
 
 impl Story {
-    /// The state of one task; `None` if the plan has no such task.
+    /// The state of one task, as people see it; `None` if the plan has no such task.
     pub fn state(&self, ordinal: usize) -> Option<TaskState> {
+        self.in_turn(ordinal, self.fold(ordinal, |_| true)?)
+    }
+
+    /// The state of one task as the engine's own rows have it, without what was told later: what the books, the timers and the
+    /// senders go by. A receipt is written by whichever node gets it, and must not change what the shard's owner counts.
+    pub fn booked(&self, ordinal: usize) -> Option<TaskState> {
+        self.in_turn(ordinal, self.fold(ordinal, |kind| !kind.is_receipt())?)
+    }
+
+    /// Folds the events of the kinds that count.
+    fn fold(&self, ordinal: usize, counts: impl Fn(EventKind) -> bool) -> Option<TaskState> {
         let spec = self.plan.tasks().get(ordinal)?;
-        let own = self.events.iter().filter(|event| usize::from(event.task.ordinal) == ordinal);
-        let fallback = self.plan.routing == Routing::Fallback;
+        let is_own = |event: &&Event| usize::from(event.task.ordinal) == ordinal && counts(event.kind);
         // The time asked for is that of the first channel; those after it go as soon as they have their turn.
-        let due = spec.due.filter(|_| !fallback || ordinal == 0);
-        let state = fold(due, own);
-        let waits = fallback
+        let due = spec.due.filter(|_| self.plan.routing != Routing::Fallback || ordinal == 0);
+        Some(fold(due, self.events.iter().filter(is_own)))
+    }
+
+    /// Of a fallback, a task that would have its turn waits for those before it.
+    fn in_turn(&self, ordinal: usize, state: TaskState) -> Option<TaskState> {
+        let is_open = |before| self.fold(before, |kind| !kind.is_receipt()).is_some_and(TaskState::is_open);
+        let waits = self.plan.routing == Routing::Fallback
             && matches!(state, TaskState::Pending { .. } | TaskState::Scheduled { .. })
-            && (0..ordinal).any(|before| self.state(before).is_some_and(TaskState::is_open));
+            && (0..ordinal).any(is_open);
         Some(if waits { TaskState::Waiting } else { state })
+    }
+
+    /// Whether a receipt says that the provider took the task, which the engine's own rows have as still to be sent: it was in doubt,
+    /// or the node crashed before it could write what was answered. It must not be sent again, and is to be settled as sent. Of what
+    /// cannot have gone no receipt is written down: see [`Story::may_be_under_way`].
+    pub fn is_taken_after_all(&self, ordinal: usize) -> bool {
+        let is_to_be_sent =
+            matches!(self.booked(ordinal), Some(TaskState::Pending { .. } | TaskState::Scheduled { .. }));
+        is_to_be_sent && self.state(ordinal).is_some_and(TaskState::is_taken)
+    }
+
+    /// Whether the task may be with a provider right now, for all that its rows say: it is its turn, or a receipt has given it one
+    /// early. Nodes' clocks differ a little, and the row of what was sent may come after what is told of it.
+    pub fn may_be_under_way(&self, ordinal: usize, now: Timestamp) -> bool {
+        match self.booked(ordinal) {
+            Some(TaskState::Pending { .. }) => true,
+            Some(TaskState::Scheduled { due, .. }) => due <= now + CLOCKS_APART_MAX || self.is_answered(ordinal),
+            _ => false,
+        }
+    }
+
+    /// Whether the provider told that the task's message did not arrive, and nobody saw it all the same.
+    pub fn has_bounced(&self, ordinal: usize) -> bool {
+        let is_bounce = |event: &Event| usize::from(event.task.ordinal) == ordinal && event.kind == EventKind::Bounced;
+        self.events.iter().any(is_bounce) && self.state(ordinal) != Some(TaskState::Delivered)
+    }
+
+    /// Whether what a channel of a fallback waits for is known before its time: the one before it is confirmed, or did not arrive.
+    pub fn is_answered(&self, ordinal: usize) -> bool {
+        self.awaits_confirmation(ordinal)
+            && (self.is_confirmed_before(ordinal)
+                || ordinal.checked_sub(1).is_some_and(|before| self.has_bounced(before)))
+    }
+
+    /// Whether the task waits for the channel before it to be confirmed, and for nothing else.
+    fn awaits_confirmation(&self, ordinal: usize) -> bool {
+        matches!(self.booked(ordinal), Some(TaskState::Scheduled { .. }))
+            && self.last_scheduled(ordinal).is_some_and(|event| event.reason.as_deref() == Some(CONFIRMATION_REASON))
+    }
+
+    fn last_scheduled(&self, ordinal: usize) -> Option<&Event> {
+        let is_own = |event: &&Event| usize::from(event.task.ordinal) == ordinal && event.kind == EventKind::Scheduled;
+        self.events.iter().filter(is_own).max_by_key(|event| event.attempt)
     }
 
     /// Whether a channel before the task in its fallback is known to have reached its user.
@@ -204,11 +285,10 @@ impl Story {
 
     /// Whether a brake holds the task, as far as its rows say: what it waits for is the end of that hold.
     pub fn is_held(&self, ordinal: usize) -> bool {
-        if !matches!(self.state(ordinal), Some(TaskState::Scheduled { .. })) {
+        if !matches!(self.booked(ordinal), Some(TaskState::Scheduled { .. })) {
             return false;
         }
-        let is_own = |event: &&Event| usize::from(event.task.ordinal) == ordinal && event.kind == EventKind::Scheduled;
-        match self.events.iter().filter(is_own).max_by_key(|event| event.attempt) {
+        match self.last_scheduled(ordinal) {
             Some(event) => event.reason.as_deref().is_some_and(|reason| reason.starts_with(HELD_REASON)),
             None => self.plan.is_held(ordinal),
         }
@@ -220,9 +300,14 @@ impl Story {
             && self.events.iter().any(|event| event.kind == EventKind::Cancelled)
     }
 
-    /// The states of all tasks, in order.
+    /// The states of all tasks, in order, as people see them.
     pub fn states(&self) -> Vec<TaskState> {
         (0..self.plan.tasks().len()).filter_map(|ordinal| self.state(ordinal)).collect()
+    }
+
+    /// The same as the engine's own rows have them: see [`Story::booked`].
+    pub fn booked_states(&self) -> Vec<TaskState> {
+        (0..self.plan.tasks().len()).filter_map(|ordinal| self.booked(ordinal)).collect()
     }
 }
 
@@ -236,10 +321,15 @@ pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a 
     let mut rank = (0, 0, 0);
     for event in events {
         let (next, next_rank) = match event.kind {
-            EventKind::Delivered | EventKind::Opened | EventKind::Clicked | EventKind::Read => {
-                (TaskState::Delivered, (3, 1, 0))
-            }
-            EventKind::Sent => (TaskState::Sent, (3, 0, 0)),
+            // Who reports it or takes themselves off the list has seen it.
+            EventKind::Delivered
+            | EventKind::Opened
+            | EventKind::Clicked
+            | EventKind::Read
+            | EventKind::Complained
+            | EventKind::Unsubscribed => (TaskState::Delivered, (3, 1, 0)),
+            // What did not arrive was sent; that it did not is said by its event.
+            EventKind::Sent | EventKind::Bounced => (TaskState::Sent, (3, 0, 0)),
             EventKind::Cancelled => (TaskState::Cancelled, (2, 3, 0)),
             EventKind::Expired => (TaskState::Expired, (2, 2, 0)),
             EventKind::Merged => (TaskState::Merged, (2, 1, 0)),
@@ -250,7 +340,7 @@ pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a 
             ),
             EventKind::Unknown => (TaskState::Unknown { attempt: event.attempt }, (1, event.attempt, 2)),
             EventKind::Failed => (TaskState::Failed { attempt: event.attempt }, (1, event.attempt, 3)),
-            EventKind::Accepted | EventKind::Bounced | EventKind::Complained | EventKind::Unsubscribed => continue,
+            EventKind::Accepted => continue,
         };
         if next_rank > rank {
             state = next;
@@ -261,108 +351,4 @@ pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ShardId;
-    use proptest::prelude::*;
-
-    fn task() -> TaskId {
-        let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
-        TaskId { position: Position::new(shard, 1), ordinal: 0 }
-    }
-
-    fn event(attempt: u8, kind: EventKind) -> Event {
-        Event::new(task(), attempt, kind, Timestamp(u64::from(attempt)))
-    }
-
-    fn any_event() -> impl Strategy<Value = Event> {
-        (1u8..5, 0usize..16).prop_map(|(attempt, kind)| event(attempt, EventKind::from_index(kind).expect("below 16")))
-    }
-
-    #[test]
-    fn the_state_is_that_of_the_latest_attempt_unless_something_ended_it() {
-        use EventKind::*;
-        let check = |events: &[(u8, EventKind)], expected: &str| {
-            let events: Vec<Event> = events.iter().map(|(attempt, kind)| event(*attempt, *kind)).collect();
-            assert_eq!(fold(None, events.iter()).name(), expected, "{events:?}");
-        };
-        check(&[], "pending");
-        check(&[(2, Scheduled)], "scheduled");
-        check(&[(2, Scheduled), (2, Failed)], "failed");
-        check(&[(2, Failed), (3, Scheduled)], "scheduled");
-        check(&[(1, Unknown), (2, Scheduled)], "scheduled");
-        check(&[(1, Unknown), (2, Scheduled), (2, Sent)], "sent");
-        check(&[(1, Sent), (1, Failed), (1, Cancelled)], "sent");
-        check(&[(2, Scheduled), (1, Cancelled)], "cancelled");
-        check(&[(1, Sent), (1, Opened)], "delivered");
-    }
-
-    #[test]
-    fn the_time_asked_for_is_that_of_the_first_channel_of_a_fallback() {
-        let spec = |channel| TaskSpec { channel, address: Address::Provider, due: Some(Timestamp(90)), endpoint: 0 };
-        let plan = |routing| Plan {
-            position: task().position,
-            tenant: "default".into(),
-            user_id: None,
-            category: None,
-            source: Source::Http,
-            routing,
-            accepted_at: Timestamp(0),
-            expires_at: None,
-            content: Content::Template { code: "x".into() },
-            data: "{}".into(),
-            metadata: "{}".into(),
-            decisions: Vec::new(),
-            disposition: Disposition::Tasks(vec![spec(Channel::Email), spec(Channel::Sms)]),
-            claims: Vec::new(),
-            group: None,
-            presentation: Default::default(),
-        };
-        let states = |routing| Story { plan: plan(routing), events: vec![event(1, EventKind::Failed)] }.states();
-        assert_eq!(states(Routing::Fallback)[1], TaskState::Pending { attempt: 1 });
-        assert_eq!(states(Routing::All)[1], TaskState::Scheduled { attempt: 1, due: Timestamp(90) });
-    }
-
-    #[test]
-    fn the_message_of_a_group_waits_for_the_groups_time_and_not_for_a_brake() {
-        let hold = Decision { step: Step::Brakes, channel: None, verdict: Verdict::Hold { until: Timestamp(500) } };
-        let held = |group: Option<Group>, due| {
-            let spec = TaskSpec { channel: Channel::Email, address: Address::Provider, due, endpoint: 0 };
-            let mut plan = crate::store::conformance::plan(task().position);
-            plan.decisions.push(hold.clone());
-            plan.disposition = Disposition::Tasks(vec![spec]);
-            plan.group = group;
-            plan.is_held(0)
-        };
-        let group = |is_first| {
-            let (key, until) = (ClaimKey(1), Timestamp(90));
-            Some(Group { key, actor: None, until, is_first, gathered: None })
-        };
-        assert!(held(None, Some(Timestamp(90))) && !held(None, None));
-        assert!(!held(group(false), Some(Timestamp(90))));
-        assert!(held(group(true), Some(Timestamp(90))), "it is sent by itself");
-    }
-
-    proptest! {
-        #[test]
-        fn the_fold_does_not_depend_on_order_or_repetition(
-            events in prop::collection::vec(any_event(), 0..12),
-            seed in any::<u64>(),
-        ) {
-            let once = fold(None, events.iter());
-            let mut shuffled: Vec<&Event> = events.iter().chain(events.iter()).collect();
-            let length = shuffled.len().max(1);
-            for index in 0..shuffled.len() {
-                shuffled.swap(index, (seed as usize).wrapping_mul(index + 1) % length);
-            }
-            prop_assert_eq!(fold(None, shuffled.into_iter()), once);
-        }
-
-        #[test]
-        fn what_the_provider_took_stays_taken(events in prop::collection::vec(any_event(), 0..12)) {
-            let mut events = events;
-            events.push(event(1, EventKind::Sent));
-            prop_assert!(fold(None, events.iter()).is_taken());
-        }
-    }
-}
+mod tests;

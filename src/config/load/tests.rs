@@ -120,6 +120,9 @@ fn what_does_not_fit_together_is_refused() {
     check("[telemetry]\nlog_filter = \"fanfare=loud\"\n", "telemetry.log_filter");
     check("[log.kafka]\ngeneration = 254\n", "0 to 253");
     check("[log.kafka.options]\nacks = \"1\"\n", "`log.kafka.options` sets `acks`");
+    check("[attachments]\ntimeout = \"0s\"\n", "`attachments.timeout`");
+    check("[attachments]\nmax_size = \"0 B\"\n", "`attachments.max_size`");
+    check("[attachments]\nmemory = \"19 MiB\"\n", "twice `attachments.max_size`");
     check("providers = [{ name = \"a\", kind = \"sandbox\" }, { name = \"a\", kind = \"sandbox\" }]\n", "called `a`");
 }
 
@@ -134,7 +137,17 @@ fn what_is_risky_is_warned_of() {
     check("providers = [{ name = \"hooks\", kind = \"webhook\" }]\n", "provider `hooks`: without `signing_secret`");
     let signed = "providers = [{ name = \"hooks\", kind = \"webhook\", signing_secret = \"whsec_x\" }]\n";
     assert_eq!(with_file(signed).expect("legal").warnings, [""; 0]);
+    let mail = |url: &str| {
+        format!(
+            "providers = [{{ name = \"mail\", kind = \"smtp\", url = \"smtp://localhost\" }}]\n[http]\npublic_url = \"{url}\"\n"
+        )
+    };
+    check(&mail("http://n.example.com"), "one click over https only");
+    for url in ["https://n.example.com", "http://127.0.0.1:8080", "http://localhost:8080"] {
+        assert_eq!(with_file(&mail(url)).expect("legal").warnings, [""; 0], "{url}");
+    }
     check("[dispatch]\ndrain_timeout = \"1s\"\n", "sandbox");
+    check("[attachments]\ntimeout = \"11s\"\n", "may leave mails with attachments in doubt");
     check("[[http.keys]]\nkey = \"short\"\ntenant = \"t\"\nscopes = [\"send\"]\n", "guessed");
 }
 
@@ -211,4 +224,23 @@ fn rules_of_planning_that_cannot_be_are_refused() {
     check("[routing]\ncritical = []\ncheapest = []\notherwise = []\n", "no channel could be chosen");
     with_file("[routing]\ncritical = []\notherwise = []\n").expect("some may be empty");
     check("[routing]\ncritical = [\"chat\"]\n", "`routing.critical` has chat");
+}
+
+#[test]
+fn settings_around_trouble_that_cannot_work_are_refused() {
+    let provider = |line: &str| with_file(&format!("[[providers]]\nname = \"a\"\nkind = \"sandbox\"\n{line}\n"));
+    let check = |line: &str, part: &str| {
+        let message = message(provider(line));
+        assert!(message.contains(part), "{line}: {message}");
+    };
+    check("canary = 0.0", "`canary`");
+    check("canary = 0.6", "`canary`");
+    check("warm_up = { from = \"2027-01-31\", per_day = 0 }", "`warm_up.per_day`");
+    check("warm_up = { from = \"2027-01-31\", per_day = 10, growth = 0.5 }", "`warm_up.growth`");
+    check("late_receipts = { within = \"0s\", share = 0.5 }", "`late_receipts.within`");
+    check("late_receipts = { within = \"1m\", share = 1.0 }", "`late_receipts.share`");
+    let all = "canary = 0.05\nwarm_up = { from = \"2027-01-31\", per_day = 10 }\n\
+               late_receipts = { within = \"1m\", share = 0.5 }";
+    let loaded = provider(all).expect("valid");
+    assert_eq!(loaded.config.providers[0].warm_up.map(|warm_up| warm_up.growth), Some(2.0));
 }
