@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::SharedProvider;
+use super::aliyun::AliyunSms;
+use super::chat::{DingTalk, Feishu, Robot, Slack, WeCom, WeComApp};
 use super::guard::Guard;
 use super::sandbox::{Sandbox, SandboxProvider};
 use super::smtp::Smtp;
+use super::twilio::{TwilioSms, TwilioVoice};
 use super::webhook::Webhook;
+use super::{SharedProvider, apns, fcm, mailgun, sendgrid, ses, sns_sms, web_push};
 use crate::clock::SharedClock;
 use crate::config;
 use crate::domain::Channel;
@@ -16,6 +19,8 @@ use crate::domain::Channel;
 pub struct BuildContext {
     pub clock: SharedClock,
     pub guard: Guard,
+    /// What the outside knows us by, without a slash at its end: what receipts are posted to begins with it.
+    pub public_url: String,
     /// Shared by all sandbox providers.
     pub sandbox: Arc<Sandbox>,
 }
@@ -40,7 +45,42 @@ struct Kind {
 
 /// Every kind, in the order of the manual.
 const REGISTRY: &[Kind] = &[
-    Kind { name: "smtp", channels: &[Channel::Email], options: &["tls"], build: Smtp::build },
+    Kind { name: "smtp", channels: &[Channel::Email], options: Smtp::OPTIONS, build: Smtp::build },
+    Kind {
+        name: "sendgrid",
+        channels: &[Channel::Email],
+        options: sendgrid::OPTIONS,
+        build: sendgrid::SendGrid::build,
+    },
+    Kind { name: "ses", channels: &[Channel::Email], options: ses::OPTIONS, build: ses::Ses::build },
+    Kind { name: "mailgun", channels: &[Channel::Email], options: mailgun::OPTIONS, build: mailgun::Mailgun::build },
+    Kind { name: "sns_sms", channels: &[Channel::Sms], options: sns_sms::OPTIONS, build: sns_sms::SnsSms::build },
+    Kind {
+        name: "twilio_sms",
+        channels: &[Channel::Sms],
+        options: &["account_sid", "messaging_service_sid"],
+        build: TwilioSms::build,
+    },
+    Kind {
+        name: "twilio_voice",
+        channels: &[Channel::Voice],
+        options: &["account_sid", "language", "ring_seconds", "voice"],
+        build: TwilioVoice::build,
+    },
+    Kind { name: "aliyun_sms", channels: &[Channel::Sms], options: &["templates"], build: AliyunSms::build },
+    Kind { name: "dingtalk", channels: &[Channel::Chat], options: &["format"], build: Robot::<DingTalk>::build },
+    Kind { name: "wecom", channels: &[Channel::Chat], options: &["format"], build: Robot::<WeCom>::build },
+    Kind {
+        name: "wecom_app",
+        channels: &[Channel::Chat],
+        options: &["agent_id", "duplicate_check_seconds", "format"],
+        build: WeComApp::build,
+    },
+    Kind { name: "feishu", channels: &[Channel::Chat], options: &["format"], build: Robot::<Feishu>::build },
+    Kind { name: "slack", channels: &[Channel::Chat], options: &["format"], build: Slack::build },
+    Kind { name: "fcm", channels: &[Channel::Push], options: fcm::OPTIONS, build: fcm::Fcm::build },
+    Kind { name: "apns", channels: &[Channel::Push], options: apns::OPTIONS, build: apns::Apns::build },
+    Kind { name: "web_push", channels: &[Channel::Push], options: web_push::OPTIONS, build: web_push::WebPush::build },
     Kind { name: "webhook", channels: &[Channel::Webhook], options: &[], build: Webhook::build },
     Kind { name: "sandbox", channels: &Channel::ALL, options: &[], build: SandboxProvider::build },
 ];

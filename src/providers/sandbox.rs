@@ -87,6 +87,7 @@ fn size(message: &Message) -> usize {
         + optional(&parts.sms)
         + optional(&parts.voice)
         + parts.push.as_ref().map_or(0, push_size)
+        + message.attachments.iter().map(|file| file.content.len()).sum::<usize>()
         + message.data.len()
         + message.metadata.len()
 }
@@ -138,23 +139,14 @@ impl Provider for SandboxProvider {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::{Address, Parts, Position, Priority, ShardId, TaskId};
+    use crate::domain::Address;
+    use crate::providers::testing;
 
     fn message(offset: u64, tenant: &str) -> Message {
-        let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
-        Message {
-            task: TaskId { position: Position::new(shard, offset), ordinal: 0 },
-            attempt: 1,
-            channel: Channel::Email,
-            priority: Priority::Normal,
-            tenant: tenant.into(),
-            address: Address::Email("a@example.com".into()),
-            parts: Parts { title: "T".into(), body: "B".into(), ..Parts::default() },
-            data: "{}".into(),
-            metadata: "{}".into(),
-            accepted_at: Timestamp(0),
-            expires_at: None,
-        }
+        let mut message = testing::message(Channel::Email, Address::Email("a@example.com".into()));
+        message.task.position.offset = offset;
+        message.tenant = tenant.into();
+        message
     }
 
     #[test]

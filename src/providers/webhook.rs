@@ -1,27 +1,33 @@
 //! The provider `webhook`: a POST of the message as JSON, signed as the Standard Webhooks specification 1.0 says
 //! (<https://github.com/standard-webhooks/standard-webhooks>).
 
+mod receipts;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 
-use super::http::{HttpClient, HttpFailure};
-use super::outcome;
-use super::{BuildContext, Provider, SharedProvider};
+use self::receipts::Inbox;
+use super::http::{Answer, HttpClient};
+use super::outcome::{self, Said, Table};
+use super::tls::client_tls;
+use super::{BuildContext, Provider, ReceiptReader, SharedProvider};
 use crate::clock::SharedClock;
 use crate::config;
-use crate::domain::{Address, Channel, Message, Outcome};
+use crate::domain::{Address, Channel, Message, Outcome, Timestamp};
 
 pub(super) struct Webhook {
     name: String,
     channels: Vec<Channel>,
     client: HttpClient,
     clock: SharedClock,
+    table: Table,
+    inbox: Option<Inbox>,
     /// Several while a secret is being changed: the receiver may check any of them.
     keys: Vec<hmac::Key>,
 }
@@ -30,7 +36,6 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("fanfare/", env!("CARGO_PKG_VERSION")));
 /// "24 to 64 bytes" (Standard Webhooks, symmetric signatures).
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
@@ -40,18 +45,32 @@ impl Webhook {
         channels: Vec<Channel>,
         context: &BuildContext,
     ) -> Result<SharedProvider, String> {
-        let secrets = settings.signing_secret.as_ref().map_or("", |secret| secret.expose());
-        let keys = secrets.split_whitespace().map(read_secret).collect::<Result<_, _>>()?;
-        let client = HttpClient::new(context.guard.clone(), context.clock.clone(), settings.max_in_flight);
+        let keys = read_secrets("signing_secret", settings.signing_secret.as_ref())?;
+        // Not `signing_secret`: whoever receives our messages has it, and could write receipts of them with it.
+        let keys_of_receipts = read_secrets("receipt_secret", settings.receipt_secret.as_ref())?;
+        let table = Table::new("webhook", &settings.outcomes);
+        let inbox = (!keys_of_receipts.is_empty()).then(|| Inbox::new(keys_of_receipts, table.clone()));
+        let client = HttpClient::new(
+            context.guard.clone(),
+            context.clock.clone(),
+            client_tls(settings.ca_file.as_deref(), None, &[])?,
+            settings.max_in_flight,
+        )
+        .within(settings.timeout);
         let name = settings.name.clone();
-        Ok(Arc::new(Self { name, channels, client, clock: context.clock.clone(), keys }))
+        Ok(Arc::new(Self { name, channels, client, clock: context.clock.clone(), table, inbox, keys }))
+    }
+
+    /// The status decides, and nothing of what the endpoint says besides.
+    fn judge(&self, answer: &Answer, now: Timestamp) -> Outcome {
+        let retry_after = outcome::retry_after(&answer.headers, now);
+        self.table.judge(&Said { codes: &[], status: answer.status, retry_after, message_id: None })
     }
 
     fn headers(&self, id: &str, seconds: u64, body: &[u8]) -> Result<HeaderMap, String> {
         let text = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(USER_AGENT, AGENT);
         headers.insert(ID, text(id)?);
         let timestamp = seconds.to_string();
         if !self.keys.is_empty() {
@@ -79,11 +98,17 @@ impl Webhook {
     }
 }
 
-fn read_secret(text: &str) -> Result<hmac::Key, String> {
+/// One, or several with spaces between them.
+fn read_secrets(name: &str, secrets: Option<&config::Secret>) -> Result<Vec<hmac::Key>, String> {
+    let secrets = secrets.map_or("", |secrets| secrets.expose());
+    secrets.split_whitespace().map(|secret| read_secret(name, secret)).collect()
+}
+
+fn read_secret(name: &str, text: &str) -> Result<hmac::Key, String> {
     let secret = text.strip_prefix("whsec_").unwrap_or(text);
-    let bytes = STANDARD.decode(secret).map_err(|_| "`signing_secret` is not `whsec_` and base64".to_owned())?;
+    let bytes = STANDARD.decode(secret).map_err(|_| format!("`{name}` is not `whsec_` and base64"))?;
     if !SECRET_BYTES.contains(&bytes.len()) {
-        return Err(format!("`signing_secret` has {} bytes: take 24 to 64", bytes.len()));
+        return Err(format!("`{name}` has {} bytes: take 24 to 64", bytes.len()));
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
@@ -104,7 +129,7 @@ impl Provider for Webhook {
         };
         let target = match self.client.target(url) {
             Ok(target) => target,
-            Err(failure) => return from_failure(failure),
+            Err(failure) => return outcome::no_answer(failure),
         };
         let id = message.task.to_string();
         let body = body(message, &id);
@@ -114,24 +139,18 @@ impl Provider for Webhook {
             Err(reason) => return Outcome::BadRequest { reason: reason.into() },
         };
         match self.client.post(&target, headers, body).await {
-            Ok(answer) => outcome::webhook(answer.status, &answer.headers, now),
-            Err(failure) => from_failure(failure),
+            Ok(answer) => self.judge(&answer, now),
+            Err(failure) => outcome::no_answer(failure),
         }
+    }
+
+    fn receipts(&self) -> Option<&dyn ReceiptReader> {
+        self.inbox.as_ref().map(|inbox| inbox as &dyn ReceiptReader)
     }
 
     async fn check(&self) -> Result<(), String> {
         // Each message brings its own address; there is nothing to reach beforehand.
         Ok(())
-    }
-}
-
-fn from_failure(failure: HttpFailure) -> Outcome {
-    match failure {
-        HttpFailure::Refused(reason) => Outcome::BadRequest { reason: reason.into() },
-        HttpFailure::Unreachable(reason) => {
-            Outcome::Transient { reason: reason.into(), retry_after: None, unreachable: true }
-        }
-        HttpFailure::InDoubt(reason) => Outcome::Unknown { reason: reason.into() },
     }
 }
 

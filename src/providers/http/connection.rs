@@ -20,16 +20,42 @@ use hyper_util::rt::TokioIo;
 
 use super::HttpFailure;
 
-/// What was answered; the body is of no interest.
+/// What was answered.
 pub(in crate::providers) struct Answer {
     pub(in crate::providers) status: StatusCode,
     pub(in crate::providers) headers: HeaderMap,
+    /// Empty where it was too long, or took too long.
+    pub(in crate::providers) body: Bytes,
+    /// Whether all of it is here.
+    pub(in crate::providers) is_whole: bool,
 }
 
-/// A body that is larger is not read to its end; the connection is closed instead.
-const BODY_MAX: usize = 64 << 10;
-/// Likewise one that takes longer than this: what was answered is known by then.
-const BODY_WAIT: Duration = Duration::from_secs(1);
+/// How much of an answer's body is read; the connection is closed instead of reading more.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::providers) struct BodyBound {
+    pub(in crate::providers) bytes: usize,
+    pub(in crate::providers) wait: Duration,
+}
+
+/// Decides how much of an answer's body is read once its head is there.
+pub(in crate::providers) trait BodyGate: Sync {
+    /// `size`: of the body, where the head says it. The connection stands still meanwhile, so it must not take long.
+    fn admit(&self, size: Option<u64>) -> impl Future<Output = BodyBound> + Send;
+}
+
+/// The same for all.
+impl BodyGate for BodyBound {
+    async fn admit(&self, _: Option<u64>) -> BodyBound {
+        *self
+    }
+}
+
+impl Default for BodyBound {
+    /// What a provider says of a message, which is known by its head already.
+    fn default() -> Self {
+        Self { bytes: 64 << 10, wait: Duration::from_secs(1) }
+    }
+}
 
 pub(super) struct Connection {
     requests: SendRequest<Full<Bytes>>,
@@ -64,15 +90,24 @@ impl Connection {
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
+        gate: &impl BodyGate,
     ) -> Result<Answer, TrySendError<Request<Full<Bytes>>>> {
         self.is_read = false;
         let answered = self.requests.try_send_request(request);
         let (head, body) = self.wire.drive(answered).await?.into_parts();
+        let mut kept = Bytes::new();
         self.is_read = body.is_end_stream() || {
-            let reading = self.wire.drive(Limited::new(body, BODY_MAX).collect());
-            matches!(tokio::time::timeout(BODY_WAIT, reading).await, Ok(Ok(_)))
+            let bound = gate.admit(body.size_hint().exact()).await;
+            let reading = self.wire.drive(Limited::new(body, bound.bytes).collect());
+            match tokio::time::timeout(bound.wait, reading).await {
+                Ok(Ok(read)) => {
+                    kept = read.to_bytes();
+                    true
+                }
+                _ => false,
+            }
         };
-        Ok(Answer { status: head.status, headers: head.headers })
+        Ok(Answer { status: head.status, headers: head.headers, body: kept, is_whole: self.is_read })
     }
 }
 

@@ -16,9 +16,9 @@ use super::offers::Offers;
 use super::reply::{Inbox, NotAReply, Reply};
 use super::settings::{Settings, Tls};
 use crate::domain::Outcome;
-use crate::providers::http::client_tls;
 use crate::providers::names::Names;
-use crate::providers::outcome::{self, SmtpStep};
+use crate::providers::outcome::Table;
+use crate::providers::smtp::meaning::{Step, meaning};
 use transaction::Unsettled;
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
@@ -36,6 +36,7 @@ pub(super) struct Connection {
     unsettled: Option<Unsettled>,
     broken: bool,
     encrypted: bool,
+    table: Arc<Table>,
 }
 
 /// Why a transaction has no reply to show.
@@ -91,6 +92,7 @@ impl Connection {
             unsettled: None,
             broken: false,
             encrypted: settings.tls == Tls::Implicit,
+            table: settings.table.clone(),
         };
         let greeting = connection.reply().await?;
         if !greeting.is_positive() {
@@ -126,7 +128,7 @@ impl Connection {
         }
         let reply = self.command("STARTTLS\r\n").await?;
         if !reply.is_positive() {
-            return Err(Failure::NotSent(outcome::smtp(SmtpStep::Sender, reply.code, reply.enhanced)));
+            return Err(Failure::NotSent(meaning(&self.table, Step::Sender, reply)));
         }
         // What came before the encryption could be anybody's: RFC 3207 section 6.
         self.inbox.clear();
@@ -162,7 +164,7 @@ impl Connection {
         };
         match reply.code {
             200..300 => Ok(()),
-            400..500 => Err(Failure::NotSent(outcome::smtp(SmtpStep::Sender, reply.code, reply.enhanced))),
+            400..500 => Err(Failure::NotSent(meaning(&self.table, Step::Sender, reply))),
             code => {
                 let reason = format!("the server refused the credentials: {code}").into();
                 Err(Failure::NotSent(Outcome::Config { reason }))
@@ -222,7 +224,7 @@ fn refused_to_serve(reply: Reply) -> Outcome {
 
 async fn encrypt<S: Stream + 'static>(stream: S, settings: &Settings) -> Result<Box<dyn Stream>, Failure> {
     let name = ServerName::try_from(settings.host.clone()).map_err(|_| not_sent("the host is no name for TLS"))?;
-    let connector = TlsConnector::from(Arc::clone(&client_tls()));
+    let connector = TlsConnector::from(settings.tls_config.clone());
     let encrypted = connector.connect(name, stream).await;
     Ok(Box::new(encrypted.map_err(|error| not_sent(&format!("TLS with the server failed: {error}")))?))
 }

@@ -3,21 +3,34 @@
 //! lettre has every encoder (addresses, header values, bodies, boundaries) and none of the assembling: its builder reads each header
 //! that it has just written again, which takes four times as long as all the rest. A test holds both against each other.
 
-use std::borrow::Cow;
-use std::fmt::Write;
+mod parts;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::Address;
-use lettre::message::header::{Date, From, Header, HeaderName, HeaderValue, Headers, MessageId, Subject};
-use lettre::message::{Body, Mailbox, Mailboxes, MultiPart};
+use lettre::message::header::{Date, From, Header, HeaderName, HeaderValue, Headers, MessageId, ReplyTo, Subject};
+use lettre::message::{Mailbox, Mailboxes};
 
+use super::dkim::{Signer, ascii_host};
+use crate::config;
 use crate::domain::{Message, Timestamp};
+use crate::providers::mail_headers::extra_headers;
+use crate::providers::options;
+
+use parts::{add_content, has_neighbours};
 
 /// Composes mails from one sender.
 pub(super) struct Composer {
     sender: Address,
-    /// The header `From`, the same in every mail.
+    /// Who learns that a mail could not be delivered: the envelope's sender.
+    bounces_to: Address,
+    /// The headers `From` and, where there is one, `Reply-To`, the same in every mail.
     from: String,
+    /// The sender's host as the DNS knows it.
+    host: String,
+    /// Takes unsubscriptions by mail.
+    unsubscribe_mailto: Option<String>,
+    signer: Option<Signer>,
 }
 
 /// A mail, all of whose lines end with CR LF, and which has no other CR or LF: a lone one would let a text end the mail early
@@ -32,21 +45,66 @@ const FRAME: usize = 1 << 10;
 /// Longer lines are folded (RFC 5322 section 2.1.1), longer ones of a text encoded: lettre's bound for both.
 const LINE_MAX: usize = 76;
 
+/// More than this takes longer to encode, hash and sign than others should wait: SHA-256 alone takes about 8 ms for a megabyte.
+const AT_ONCE_MAX: usize = 64 << 10;
+
 impl Composer {
+    pub(super) fn read(settings: &config::Provider) -> Result<Self, String> {
+        let mut composer = Self::new(settings.from.as_deref())?;
+        if let Some(text) = options::text(settings, "bounce_address")? {
+            let no_address = || format!("`options.bounce_address` is no address: `{text}`");
+            composer.bounces_to = text.parse().map_err(|_| no_address())?;
+        }
+        if let Some(text) = options::text(settings, "reply_to")? {
+            let reply_to: Mailboxes =
+                text.parse().map_err(|_| format!("`options.reply_to` is no address: `{text}`"))?;
+            composer.from.push_str(&encoded(ReplyTo::from(reply_to).display()));
+        }
+        if let Some(text) = options::text(settings, "unsubscribe_mailto")? {
+            let address: Address =
+                text.parse().map_err(|_| format!("`options.unsubscribe_mailto` is no address: `{text}`"))?;
+            composer.unsubscribe_mailto = Some(address.to_string());
+        }
+        composer.signer = Signer::read(settings, composer.sender.domain())?;
+        Ok(composer)
+    }
+
+    /// Without options and signature.
     pub(super) fn new(from: Option<&str>) -> Result<Self, String> {
         let text = from.ok_or("`from` is missing: write it as \"Shop <shop@example.com>\"")?;
         let from: Mailbox = text.parse().map_err(|_| format!("`from` is no address: `{text}`"))?;
-        Ok(Self { sender: from.email.clone(), from: encoded(From::from(Mailboxes::from(from)).display()) })
+        let sender = from.email.clone();
+        Ok(Self {
+            bounces_to: sender.clone(),
+            from: encoded(From::from(Mailboxes::from(from)).display()),
+            host: ascii_host(sender.domain()).unwrap_or_else(|| sender.domain().to_owned()),
+            sender,
+            unsubscribe_mailto: None,
+            signer: None,
+        })
     }
 
     /// The envelope's sender.
-    pub(super) fn sender(&self) -> &str {
-        self.sender.as_ref()
+    pub(super) fn bounces_to(&self) -> &str {
+        self.bounces_to.as_ref()
     }
 
     /// The host of the sender's address; it names us to the server, and is the right side of each Message-ID.
     pub(super) fn host(&self) -> &str {
         self.sender.domain()
+    }
+
+    pub(super) fn ascii_host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    /// Whether composing it would hold others up.
+    pub(super) fn is_slow(&self, message: &Message) -> bool {
+        self.signer.as_ref().is_some_and(Signer::is_slow) || content_length(message) > AT_ONCE_MAX
     }
 
     pub(super) fn compose(&self, message: &Message, recipient: &str, now: Timestamp) -> Result<Mail, String> {
@@ -55,21 +113,25 @@ impl Composer {
             return Err("the subject has a control character".into());
         }
         let to: Address = recipient.parse().map_err(|_| "the recipient is no e-mail address".to_owned())?;
-        let (body, html) = (&parts.body, parts.html.as_deref());
-        let length = body.len() + html.map_or(0, str::len);
-        let mut mail = String::with_capacity(FRAME + length + length / 8);
+        let length = content_length(message);
+        let mut mail = String::with_capacity(FRAME + length + length / 2);
         mail.push_str(&self.from);
         mail.extend(["To: ", to.as_ref(), "\r\n"]);
         add_text(&mut mail, Subject::name(), &parts.title);
         mail.push_str(&encoded(Date::new(UNIX_EPOCH + Duration::from_millis(now.millis())).display()));
         // The same at each attempt, so that whoever gets it twice can tell.
         add_text(&mut mail, MessageId::name(), &format!("<{}@{}>", message.task, self.host()));
-        mail.push_str("MIME-Version: 1.0\r\n");
-        match html {
-            None => add_part(&mut mail, "text/plain", body),
-            Some(html) => add_alternatives(&mut mail, body, html),
+        for (name, value) in extra_headers(message, &self.host, self.unsubscribe_mailto.as_deref()) {
+            add_plain(&mut mail, name, &value);
         }
-        Ok(Mail::of(mail))
+        mail.push_str("MIME-Version: 1.0\r\n");
+        add_content(&mut mail, message);
+        let mut mail = Mail::of(mail);
+        if let Some(signer) = &self.signer {
+            let signature = signer.sign(&mail.0, now)?;
+            mail.0.insert_str(0, &signature);
+        }
+        Ok(mail)
     }
 }
 
@@ -111,6 +173,11 @@ impl Mail {
     }
 }
 
+fn content_length(message: &Message) -> usize {
+    let attached: usize = message.attachments.iter().map(|attachment| attachment.content.len()).sum();
+    message.parts.body.len() + message.parts.html.as_deref().map_or(0, str::len) + attached
+}
+
 /// The line, or the lines, of a header as lettre writes it.
 fn encoded(header: HeaderValue) -> String {
     let mut headers = Headers::with_capacity(1);
@@ -128,56 +195,20 @@ fn add_text(mail: &mut String, name: HeaderName, text: &str) {
     }
 }
 
-fn add_alternatives(mail: &mut String, body: &str, html: &str) {
-    let frame = MultiPart::alternative().build();
-    let boundary = frame.boundary();
-    let _ = write!(mail, "{}\r\n", frame.headers());
-    for (kind, text) in [("text/plain", body), ("text/html", html)] {
-        mail.extend(["--", &boundary, "\r\n"]);
-        add_part(mail, kind, text);
-    }
-    mail.extend(["--", &boundary, "--\r\n"]);
-}
-
-fn add_part(mail: &mut String, kind: &str, text: &str) {
-    mail.extend(["Content-Type: ", kind, "; charset=utf-8\r\nContent-Transfer-Encoding: "]);
-    // With whole line ends, which lettre would otherwise put in one by one.
-    let text = whole_lines(text);
-    if is_seven_bit(&text) {
-        mail.extend(["7bit\r\n\r\n", &*text, "\r\n"]);
-        return;
-    }
-    let body = Body::new(text.into_owned());
-    let _ = write!(mail, "{}\r\n\r\n", body.encoding());
-    mail.push_str(&String::from_utf8_lossy(body.as_ref()));
-    mail.push_str("\r\n");
-}
-
-/// Whether lettre would leave it as it is.
-fn is_seven_bit(text: &str) -> bool {
-    text.is_ascii() && text.split('\n').enumerate().all(|(index, line)| line.len() + usize::from(index > 0) < LINE_MAX)
-}
-
-/// Whether two bytes next to each other are like this. Looks at all of them, without a branch in between: many at a time.
-fn has_neighbours(text: &str, are: impl Fn(u8, u8) -> bool) -> bool {
-    let bytes = text.as_bytes();
-    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-    pairs.fold(false, |found, (byte, next)| found | are(*byte, *next))
-}
-
-fn whole_lines(text: &str) -> Cow<'_, str> {
-    let has_lone = has_neighbours(text, |byte, next| (byte != b'\r') & (next == b'\n'));
-    if !has_lone && !text.starts_with('\n') && !text.ends_with('\r') {
-        return Cow::Borrowed(text);
-    }
-    let mut whole = String::with_capacity(text.len() + text.len() / 16);
-    for (index, line) in text.split('\n').enumerate() {
+/// Adds a header of printable ASCII as it is, folded behind its commas: encoded, an address to unsubscribe at is none.
+fn add_plain(mail: &mut String, name: &str, value: &str) {
+    mail.extend([name, ": "]);
+    let mut length = name.len() + 2;
+    for (index, word) in value.split(", ").enumerate() {
         if index > 0 {
-            whole.push_str("\r\n");
+            let fits = length + word.len() + 2 <= LINE_MAX;
+            mail.push_str(if fits { ", " } else { ",\r\n " });
+            length = if fits { length + 2 } else { 1 };
         }
-        whole.push_str(line.strip_suffix('\r').unwrap_or(line));
+        mail.push_str(word);
+        length += word.len();
     }
-    Cow::Owned(whole)
+    mail.push_str("\r\n");
 }
 
 #[cfg(test)]

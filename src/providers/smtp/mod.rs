@@ -7,8 +7,10 @@
 
 mod connection;
 mod mail;
+mod dkim;
 mod offers;
 mod reply;
+mod meaning;
 mod settings;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ use crate::clock::SharedClock;
 use crate::config;
 use crate::domain::{Address, Channel, Message, Outcome, Timestamp};
 use connection::{Connection, Failure};
+pub use dkim::DkimIdentity;
 use mail::{Composer, Mail};
 use settings::Settings;
 
@@ -33,7 +36,7 @@ pub(super) struct Smtp {
     name: String,
     channels: Vec<Channel>,
     settings: Settings,
-    composer: Composer,
+    composer: Arc<Composer>,
     clock: SharedClock,
     /// Its own: what slow names of webhooks are waited for must hold no mail up.
     names: Names,
@@ -41,6 +44,8 @@ pub(super) struct Smtp {
     idle: Mutex<Vec<(Connection, Timestamp)>>,
     /// The server offered chunks, and did not know them when they came.
     chunks_failed: AtomicBool,
+    /// How long a connection may take to be set up: half of what a send may take at most, so that it is certain that nothing was sent.
+    open_max: Duration,
 }
 
 /// A connection that was idle this long is closed: servers close theirs after five minutes (RFC 5321 section 4.5.3.2.7), many
@@ -50,6 +55,9 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 const OPEN_MAX: Duration = Duration::from_secs(8);
 
 impl Smtp {
+    pub(super) const OPTIONS: &[&str] =
+        &["tls", "dkim_selector", "dkim_domain", "reply_to", "bounce_address", "unsubscribe_mailto"];
+
     pub(super) fn build(
         settings: &config::Provider,
         channels: Vec<Channel>,
@@ -58,12 +66,13 @@ impl Smtp {
         Ok(Arc::new(Self {
             name: settings.name.clone(),
             channels,
-            composer: Composer::new(settings.from.as_deref())?,
+            composer: Arc::new(Composer::read(settings)?),
             settings: Settings::read(settings)?,
             clock: context.clock.clone(),
             names: Names::of_system(context.clock.clone()),
             idle: Mutex::default(),
             chunks_failed: AtomicBool::new(false),
+            open_max: OPEN_MAX.min(settings.timeout / 2),
         }))
     }
 
@@ -97,11 +106,11 @@ impl Smtp {
 
     async fn open(&self) -> Result<Connection, Failure> {
         let opening = Connection::open(&self.settings, &self.names, self.composer.host());
-        match tokio::time::timeout(OPEN_MAX, opening).await {
+        match tokio::time::timeout(self.open_max, opening).await {
             Ok(Ok(connection)) if self.chunks_failed.load(Relaxed) => Ok(connection.without_chunking()),
             Ok(opened) => opened,
             Err(_) => Err(Failure::NotSent(Outcome::Transient {
-                reason: format!("no connection within {OPEN_MAX:?}").into(),
+                reason: format!("no connection within {:?}", self.open_max).into(),
                 retry_after: None,
                 unreachable: true,
             })),
@@ -111,7 +120,7 @@ impl Smtp {
     /// Sends over a kept connection, or a fresh one. A kept one that turns out closed while it is certain that nothing was
     /// accepted is replaced once.
     async fn deliver(&self, recipient: &str, mail: &Mail) -> Outcome {
-        let from = self.composer.sender();
+        let from = self.composer.bounces_to();
         if let Some(mut connection) = self.kept().await {
             match connection.transact(from, recipient, mail).await {
                 // Likely so are the others that waited as long.
@@ -126,6 +135,17 @@ impl Smtp {
             }
             Err(failure) => failure.into_outcome(),
         }
+    }
+
+    /// What takes its time (signing by RSA, encoding large files) is done where nobody else waits for it.
+    async fn compose(&self, message: &Message, recipient: &str) -> Result<Mail, String> {
+        let now = self.clock.now();
+        if !self.composer.is_slow(message) {
+            return self.composer.compose(message, recipient, now);
+        }
+        let (composer, message, recipient) = (self.composer.clone(), message.clone(), recipient.to_owned());
+        let composing = tokio::task::spawn_blocking(move || composer.compose(&message, &recipient, now));
+        composing.await.unwrap_or_else(|_| Err("the mail could not be composed".into()))
     }
 
     fn finish(&self, connection: Connection, result: Result<Outcome, Failure>) -> Outcome {
@@ -147,6 +167,31 @@ impl Smtp {
     }
 }
 
+/// Whom the mails of a provider are from, for who checks what is published of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailIdentity {
+    /// The host in `From`, as the DNS knows it.
+    pub from: String,
+    /// The host of the envelope's sender.
+    pub envelope: String,
+    /// `None`: its mails are not signed here.
+    pub dkim: Option<DkimIdentity>,
+}
+
+/// `None`: it is no provider of this kind.
+pub fn mail_identity(settings: &config::Provider) -> Result<Option<MailIdentity>, String> {
+    if settings.kind != "smtp" {
+        return Ok(None);
+    }
+    let composer = Composer::read(settings)?;
+    let envelope = composer.bounces_to().rsplit_once('@').map_or("", |(_, host)| host);
+    Ok(Some(MailIdentity {
+        from: composer.ascii_host().to_owned(),
+        envelope: dkim::ascii_host(envelope).unwrap_or_else(|| envelope.to_owned()),
+        dkim: composer.signer().map(dkim::Signer::identity),
+    }))
+}
+
 #[async_trait]
 impl Provider for Smtp {
     fn name(&self) -> &str {
@@ -161,7 +206,7 @@ impl Provider for Smtp {
         let Address::Email(recipient) = &message.address else {
             return Outcome::BadRequest { reason: "a mail needs an e-mail address".into() };
         };
-        match self.composer.compose(message, recipient, self.clock.now()) {
+        match self.compose(message, recipient).await {
             Ok(mail) => self.deliver(recipient, &mail).await,
             Err(reason) => Outcome::BadRequest { reason: reason.into() },
         }

@@ -1,9 +1,15 @@
 //! Where the server is, and how it is spoken to.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 use url::Url;
 
 use crate::config;
 use crate::config::Secret;
+use crate::providers::options;
+use crate::providers::outcome::Table;
+use crate::providers::tls::client_tls;
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -11,6 +17,10 @@ pub(super) struct Settings {
     pub(super) port: u16,
     pub(super) tls: Tls,
     pub(super) credentials: Option<(String, Secret)>,
+    /// How it is encrypted, where it is.
+    pub(super) tls_config: Arc<ClientConfig>,
+    /// What its replies mean.
+    pub(super) table: Arc<Table>,
 }
 
 /// When the connection is encrypted.
@@ -35,7 +45,7 @@ impl Settings {
             "smtps" => (Tls::Implicit, 465),
             scheme => return Err(format!("`url` begins with `{scheme}`: use smtp, smtp+starttls or smtps")),
         };
-        let tls = match settings.options.get("tls").and_then(toml::Value::as_str) {
+        let tls = match options::text(settings, "tls")? {
             None => tls,
             Some("none") if tls == Tls::Offered => Tls::Never,
             Some("required") if tls != Tls::Implicit => Tls::Required,
@@ -47,6 +57,8 @@ impl Settings {
             (None, None) => None,
             _ => return Err("`username` and `password` go together".into()),
         };
-        Ok(Self { host, port: url.port().unwrap_or(default_port), tls, credentials })
+        let tls_config = client_tls(settings.ca_file.as_deref(), None, &[])?;
+        let table = Arc::new(Table::new("smtp", &settings.outcomes));
+        Ok(Self { host, port: url.port().unwrap_or(default_port), tls, credentials, tls_config, table })
     }
 }

@@ -6,9 +6,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::domain::{Parts, Position, Priority, ShardId, TaskId};
-use crate::providers::{Guard, Sandbox};
+use crate::domain::Parts;
+use crate::providers::testing;
 
 /// How the scripted server answers.
 #[derive(Clone)]
@@ -137,31 +136,20 @@ async fn read_chunk(stream: &mut BufReader<TcpStream>, lines: &[String]) -> Stri
 }
 
 fn smtp(url: &str, more: &str) -> SharedProvider {
-    let clock = ManualClock::starting_at(Timestamp::parse("2026-11-21T12:00:00Z").expect("a time"));
-    let context = BuildContext {
-        clock: clock.clone(),
-        guard: Guard::new(true, clock.clone()),
-        sandbox: Arc::new(Sandbox::new(clock)),
-    };
-    let text = format!("name = \"mail\"\nkind = \"smtp\"\nurl = \"{url}\"\nfrom = \"Shop <shop@example.com>\"\n{more}");
-    let settings: config::Provider = toml::from_str(&text).expect("valid");
-    Smtp::build(&settings, vec![Channel::Email], &context).expect("it is built")
+    let text = format!(
+        "name = \"mail\"
+kind = \"smtp\"
+url = \"{url}\"
+from = \"Shop <shop@example.com>\"
+{more}"
+    );
+    testing::provider(&text, &testing::clock()).expect("it is built")
 }
 
 pub(super) fn message(to: &str, title: &str, body: &str) -> Message {
-    let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
     Message {
-        task: TaskId { position: Position::new(shard, 7), ordinal: 0 },
-        attempt: 1,
-        channel: Channel::Email,
-        priority: Priority::Normal,
-        tenant: "default".into(),
-        address: Address::Email(to.into()),
         parts: Parts { title: title.into(), body: body.into(), ..Parts::default() },
-        data: "{}".into(),
-        metadata: "{}".into(),
-        accepted_at: Timestamp(0),
-        expires_at: None,
+        ..testing::message(Channel::Email, Address::Email(to.into()))
     }
 }
 
@@ -355,4 +343,20 @@ async fn a_required_encryption_that_is_not_offered_is_a_matter_of_configuration(
     let (url, _serving) = good().start(1).await;
     let provider = smtp(&url, "options = { tls = \"required\" }");
     assert_eq!(provider.check().await, Err("the server offers no STARTTLS, and the configuration requires it".into()));
+}
+
+#[tokio::test]
+async fn a_mail_that_takes_long_to_sign_goes_out_signed_and_from_the_bounce_address() {
+    let pem = openssl::rsa::Rsa::generate(2048).and_then(|key| key.private_key_to_pem()).expect("a key");
+    let pem = String::from_utf8(pem).expect("text");
+    let (url, serving) = good().start(1).await;
+    let options = "options = { dkim_selector = \"s1\", bounce_address = \"bounces@mail.example.com\" }";
+    let provider = smtp(&url, &format!("private_key = '''{pem}'''\n{options}"));
+    assert_eq!(provider.send(&message("alice@example.com", "Hi", "x")).await.name(), "accepted");
+    drop(provider);
+    let lines = serving.await.expect("served");
+    assert!(lines.iter().any(|line| line.starts_with("MAIL FROM:<bounces@mail.example.com>")), "{lines:?}");
+    let signature = lines.iter().position(|line| line.starts_with("DKIM-Signature: ")).expect("it is signed");
+    let from = lines.iter().position(|line| line == "From: Shop <shop@example.com>").expect("it has a sender");
+    assert!(signature < from, "{lines:?}");
 }

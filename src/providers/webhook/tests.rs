@@ -1,36 +1,31 @@
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Parts, Position, Priority, ShardId, TaskId, Timestamp};
-use crate::providers::{Guard, Sandbox};
+use crate::domain::Parts;
+use crate::providers::{Guard, testing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 fn webhook(secret: Option<&str>) -> SharedProvider {
     let clock = ManualClock::starting_at(Timestamp(1_614_265_330_000));
-    let context = BuildContext {
-        clock: clock.clone(),
-        guard: Guard::new(true, clock.clone()),
-        sandbox: Arc::new(Sandbox::new(clock)),
-    };
-    let mut settings: config::Provider = toml::from_str("name = \"hooks\"\nkind = \"webhook\"").expect("valid");
+    let mut settings = testing::settings(
+        "name = \"hooks\"
+kind = \"webhook\"",
+    );
     settings.signing_secret = secret.map(config::Secret::new);
-    Webhook::build(&settings, vec![Channel::Webhook], &context).expect("it is built")
+    Webhook::build(&settings, vec![Channel::Webhook], &testing::context(&clock)).expect("it is built")
 }
 
 fn message(url: &str) -> Message {
-    let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
     Message {
-        task: TaskId { position: Position::new(shard, 7), ordinal: 0 },
-        attempt: 1,
-        channel: Channel::Webhook,
-        priority: Priority::Normal,
-        tenant: "default".into(),
-        address: Address::Url(url.into()),
-        parts: Parts { title: "A \"title\"".into(), body: "line\nline".into(), ..Parts::default() },
+        parts: Parts {
+            title: "A \"title\"".into(),
+            body: "line
+line"
+                .into(),
+            ..Parts::default()
+        },
         data: "{\"order\":1}".into(),
-        metadata: "{}".into(),
-        accepted_at: Timestamp(0),
-        expires_at: None,
+        ..testing::message(Channel::Webhook, Address::Url(url.into()))
     }
 }
 
@@ -72,13 +67,20 @@ async fn serve(answers: Vec<&'static str>) -> (String, tokio::task::JoinHandle<V
 
 #[test]
 fn the_signature_is_that_of_the_published_example() {
-    let key = read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("a secret");
+    let key = read_secret("signing_secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("a secret");
     let clock = ManualClock::starting_at(Timestamp(0));
     let webhook = Webhook {
         name: "hooks".into(),
         channels: Vec::new(),
-        client: HttpClient::new(Guard::new(true, clock.clone()), clock.clone(), 8),
+        client: HttpClient::new(
+            Guard::new(true, clock.clone()),
+            clock.clone(),
+            client_tls(None, None, &[]).expect("TLS"),
+            8,
+        ),
         clock,
+        table: Table::new("webhook", &Default::default()),
+        inbox: None,
         keys: vec![key],
     };
     let signature = webhook.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b"{\"test\": 2432232314}");
@@ -170,6 +172,27 @@ async fn an_answer_whose_body_does_not_come_is_an_answer() {
 #[test]
 fn a_secret_that_is_none_is_refused() {
     for secret in ["whsec_???", "whsec_c2hvcnQ=", "short"] {
-        assert!(read_secret(secret).is_err(), "{secret}");
+        assert!(read_secret("signing_secret", secret).is_err(), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoints_answer_means_what_the_table_says() {
+    const CASES: [(&str, &str); 9] = [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "accepted"),
+        ("HTTP/1.1 204 None\r\nconnection: close\r\n\r\n", "accepted"),
+        ("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "transient"),
+        ("HTTP/1.1 400 Bad\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "transient"),
+        ("HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "transient"),
+        ("HTTP/1.1 404 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "transient"),
+        ("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "dead_recipient"),
+        ("HTTP/1.1 429 Slow\r\ncontent-length: 0\r\nretry-after: 7\r\nconnection: close\r\n\r\n", "throttled"),
+        ("HTTP/1.1 503 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "transient"),
+    ];
+    let (url, serving) = serve(CASES.iter().map(|(answer, _)| *answer).collect()).await;
+    let webhook = webhook(None);
+    for (answer, expected) in CASES {
+        assert_eq!(webhook.send(&message(&url)).await.name(), expected, "{answer}");
+    }
+    serving.await.expect("served");
 }

@@ -11,12 +11,12 @@ use tokio::time::timeout;
 
 use super::{Connection, Failure, Stream, not_sent};
 use crate::domain::Outcome;
-use crate::providers::outcome::{self, SmtpStep};
 use crate::providers::smtp::mail::{END, Mail};
+use crate::providers::smtp::meaning::{Step, meaning};
 use crate::providers::smtp::reply::Reply;
 
 /// The replies that a mail brings, in their order.
-const STEPS: [SmtpStep; 3] = [SmtpStep::Sender, SmtpStep::Recipient, SmtpStep::Content];
+const STEPS: [Step; 3] = [Step::Sender, Step::Recipient, Step::Content];
 /// The longest the server may take for the envelope; so a server that hangs there is no doubt, and leaves time for the content.
 const ENVELOPE_MAX: Duration = Duration::from_secs(5);
 /// The longest a kept connection may take to forget a refused mail: after that a fresh one is quicker.
@@ -117,10 +117,10 @@ impl Connection {
             if is_kept && index == 0 && reply.code == 421 {
                 return Err(Failure::Stale);
             }
-            if step == SmtpStep::Content && matches!(reply.code, 500..=502 | 504) {
+            if step == Step::Content && matches!(reply.code, 500..=502 | 504) {
                 return Err(Failure::NoChunking);
             }
-            if step == SmtpStep::Content || !reply.is_positive() {
+            if step == Step::Content || !reply.is_positive() {
                 let unsettled = (!reply.is_positive()).then_some(Unsettled { owed: STEPS.len() - 1 - index });
                 self.keep_after(reply, written.is_ok(), unsettled);
                 return Ok(self.meaning(step, reply));
@@ -151,7 +151,7 @@ impl Connection {
             });
         };
         self.keep_after(reply, written.is_ok(), None);
-        Ok(self.meaning(SmtpStep::Content, reply))
+        Ok(self.meaning(Step::Content, reply))
     }
 
     /// Sends the envelope up to DATA; what it was refused with, or nothing if the server waits for the content.
@@ -166,7 +166,7 @@ impl Connection {
             if is_kept && index == 0 && reply.code == 421 {
                 return Err(Failure::Stale);
             }
-            let is_taken = if step == SmtpStep::Content { reply.code == 354 } else { reply.is_positive() };
+            let is_taken = if step == Step::Content { reply.code == 354 } else { reply.is_positive() };
             if is_taken {
                 continue;
             }
@@ -175,7 +175,7 @@ impl Connection {
             }
             let owed = if is_pipelined { STEPS.len() - 1 - index } else { 0 };
             self.keep_after(reply, true, Some(Unsettled { owed }));
-            return Ok(Some(outcome::smtp(step, reply.code, reply.enhanced)));
+            return Ok(Some(meaning(&self.table, step, reply)));
         }
         Ok(None)
     }
@@ -210,8 +210,8 @@ impl Connection {
         self.unsettled = unsettled;
     }
 
-    fn meaning(&self, step: SmtpStep, reply: Reply) -> Outcome {
-        match outcome::smtp(step, reply.code, reply.enhanced) {
+    fn meaning(&self, step: Step, reply: Reply) -> Outcome {
+        match meaning(&self.table, step, reply) {
             // The server's name for the mail, which its operator can look for.
             Outcome::Accepted { .. } => Outcome::Accepted { message_id: self.inbox.said().last().and_then(queue_id) },
             outcome => outcome,

@@ -1,9 +1,13 @@
-use lettre::message::SinglePart;
+use base64::Engine as _;
+use bytes::Bytes;
 use lettre::message::header::ContentType;
+use lettre::message::{MultiPart, SinglePart};
 use proptest::prelude::*;
 
 use super::super::tests::message;
+use super::parts::whole_lines;
 use super::*;
+use crate::domain::Attachment;
 
 const NOW: Timestamp = Timestamp(1_795_262_400_000);
 
@@ -30,8 +34,10 @@ fn built(from: &str, message: &Message, recipient: &str) -> Option<String> {
     String::from_utf8(mail.ok()?.formatted()).ok()
 }
 
-/// Boundaries are random.
+/// Boundaries are random, and the headers of automatic mails are ours.
 fn without_boundary(mail: &str) -> String {
+    let is_ours = |line: &&str| line.starts_with("Feedback-ID: ") || line.starts_with("Auto-Submitted: ");
+    let mail = &mail.split_inclusive("\r\n").filter(|line| !is_ours(line)).collect::<String>();
     let Some((_, rest)) = mail.split_once("boundary=\"") else { return mail.to_owned() };
     let (boundary, _) = rest.split_once('"').expect("it is quoted");
     mail.replace(boundary, "boundary")
@@ -102,4 +108,95 @@ proptest! {
         let whole = whole_lines(&text);
         prop_assert_eq!(whole.as_ref(), lines.collect::<Vec<_>>().join("\r\n"));
     }
+}
+
+fn attachment(name: &str, media_type: &str, content: &'static [u8]) -> Attachment {
+    Attachment { name: name.into(), media_type: media_type.into(), content: Bytes::from_static(content) }
+}
+
+fn composed(message: &Message) -> String {
+    let composer = Composer::new(Some("Shop <shop@example.com>")).expect("an address");
+    composer.compose(message, "alice@example.com", NOW).expect("composed").as_str().to_owned()
+}
+
+/// The parts of a mail between its outermost boundaries.
+fn outer_parts(mail: &str) -> Vec<String> {
+    let (_, rest) = mail.split_once("boundary=\"").expect("it has parts");
+    let (boundary, _) = rest.split_once('"').expect("it is quoted");
+    mail.split(&format!("--{boundary}")).map(str::to_owned).collect()
+}
+
+#[test]
+fn files_stand_behind_the_text_in_lines_of_base64() {
+    let content: &[u8] = &[7; 200];
+    let mut message = message("alice@example.com", "Hi", "text");
+    message.parts.html = Some("<p>text</p>".into());
+    message.attachments =
+        vec![attachment("a.pdf", "application/pdf", content), attachment("empty.txt", "text/plain", b"")];
+    let mail = composed(&message);
+    assert!(mail.contains("\r\nContent-Type: multipart/mixed;"), "{mail}");
+    let parts = outer_parts(&mail);
+    assert_eq!(parts.len(), 5, "{mail}");
+    assert!(parts[1].starts_with("\r\nContent-Type: multipart/alternative;"), "{mail}");
+    let (head, body) = parts[2].split_once("\r\n\r\n").expect("a head");
+    assert_eq!(
+        head,
+        "\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=\"a.pdf\"\r\n\
+         Content-Transfer-Encoding: base64"
+    );
+    assert!(body.split("\r\n").all(|line| line.len() <= 76), "{body}");
+    assert_eq!(body.split("\r\n").next().map(str::len), Some(76));
+    let decoded = base64::engine::general_purpose::STANDARD.decode(body.replace("\r\n", "")).expect("base64");
+    assert_eq!(decoded, content);
+    assert!(parts[4].starts_with("--\r\n"), "{mail}");
+}
+
+#[test]
+fn names_of_files_outside_ascii_are_encoded_by_rfc_2231() {
+    let mut message = message("alice@example.com", "Hi", "text");
+    message.attachments = vec![attachment("Größe \"1\".pdf", "application/pdf", b"x")];
+    let mail = composed(&message);
+    assert!(mail.contains("Content-Disposition: attachment;\r\n filename*0*=utf-8''Gr%C3%B6%C3%9Fe"), "{mail}");
+    message.attachments = vec![attachment("a \"b\\c\".pdf", "application/pdf", b"x")];
+    assert!(composed(&message).contains("filename=\"a \\\"b\\\\c\\\".pdf\""));
+}
+
+#[test]
+fn neither_name_nor_type_of_a_file_can_begin_a_header() {
+    let mut message = message("alice@example.com", "Hi", "text");
+    for (name, media_type) in [
+        ("a\r\nBcc: x@example.com", "text/plain\r\nBcc: x@example.com"),
+        ("a\"\r\n\r\nbody", "message/rfc822"),
+        ("\u{85}\u{2028}\u{0}", "Multipart/mixed; boundary=x"),
+        ("", ""),
+    ] {
+        message.attachments = vec![attachment(name, media_type, b"x")];
+        let mail = composed(&message);
+        assert!(!mail.lines().any(|line| line.starts_with("Bcc")), "{mail}");
+        assert!(mail.contains("\r\nContent-Type: application/octet-stream\r\n"), "{mail}");
+        assert_eq!(outer_parts(&mail).len(), 4, "{mail}");
+    }
+}
+
+#[test]
+fn what_can_be_switched_off_carries_its_link_unencoded() {
+    let link = format!("https://notify.example.com/u/{}", "x".repeat(200));
+    let mut settings = crate::providers::testing::settings(
+        "name = \"mail\"\nkind = \"smtp\"\nfrom = \"shop@example.com\"\n[options]
+reply_to = \"Hilfe für alle <help@example.com>\"\nbounce_address = \"bounces@mail.example.com\"
+unsubscribe_mailto = \"off@example.com\"",
+    );
+    let message = Message { unsubscribe: Some(link.clone().into()), ..message("alice@example.com", "Hi", "x") };
+    let composer = Composer::read(&settings).expect("valid");
+    let mail = composer.compose(&message, "alice@example.com", NOW).expect("composed");
+    let expected = format!(
+        "List-Unsubscribe: <{link}>,\r\n <mailto:off@example.com>\r\n\
+         List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nList-Id: <transactional.example.com>\r\n"
+    );
+    assert!(mail.as_str().contains(&expected), "{}", mail.as_str());
+    assert!(mail.as_str().contains("Reply-To: =?utf-8?b?"), "{}", mail.as_str());
+    assert_eq!(composer.bounces_to(), "bounces@mail.example.com");
+    settings.options.clear();
+    let plain = Composer::read(&settings).expect("valid").compose(&message, "alice@example.com", NOW);
+    assert!(!plain.expect("composed").as_str().contains("mailto"));
 }

@@ -4,6 +4,7 @@ use std::task::Context;
 use super::super::{Inbox, Offers};
 use super::*;
 use crate::domain::Timestamp;
+use crate::providers::outcome::Table;
 use crate::providers::smtp::mail::Composer;
 use crate::providers::smtp::tests::message;
 
@@ -58,6 +59,7 @@ async fn fare(script: Script, chunking: bool, encrypted: bool, sent: usize) -> &
         unsettled: None,
         broken: false,
         encrypted,
+        table: Arc::new(Table::new("smtp", &std::collections::BTreeMap::new())),
     };
     let composer = Composer::new(Some("shop@example.com")).expect("an address");
     let mail = composer.compose(&message("a@example.com", "Hi", "text"), "a@example.com", Timestamp(0));
