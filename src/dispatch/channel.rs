@@ -13,6 +13,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio::runtime::Handle;
 
 use self::choosing::Chosen;
+use super::aside::Aside;
 use super::breaker::BreakerRule;
 use super::endpoints::Endpoints;
 use super::lanes::{Lanes, Sharing};
@@ -20,15 +21,15 @@ use super::load::{LOAD_MAX, load};
 use super::metrics::ChannelMetrics;
 use super::promises::PromiseMetrics;
 use super::ready::{Class, Ready};
-use super::sender::{Finished, Job, Leftover, SenderActor, SenderContext, SenderMessage, Verdict};
+use super::sender::{Finished, Job, Leftover, Probe, SenderActor, SenderContext, SenderMessage, Verdict};
 use super::slots::{ProviderLimits, ProviderSlots};
-use super::stopped::sort;
+use super::stopped::{sort, unasked};
 use super::take_up::take_up;
 use crate::clock::Moment;
 use crate::config;
 use crate::coordination::SharedCoordination;
-use crate::domain::{Channel, Priority, Timestamp};
-use crate::outcomes::Answer;
+use crate::domain::{Channel, Outcome, Priority, Timestamp};
+use crate::outcomes::{Answer, AnswerKind};
 use crate::providers::SharedProvider;
 use crate::telemetry::InMailbox;
 
@@ -70,6 +71,10 @@ pub struct ChannelState {
     /// Tasks that a provider refused and that wait for room with another one, each with the answer that stands if there is none
     /// in the end. At most as many as there are slots.
     refused: VecDeque<(Ready, Answer)>,
+    /// Tasks whose providers have no room while others have.
+    aside: Aside,
+    /// Whether a task was met that only some of the providers take.
+    has_partial_takers: bool,
     sharing: Sharing,
     rule: BreakerRule,
     providers: Vec<ProviderSlots>,
@@ -115,7 +120,8 @@ impl Actor for ChannelActor {
             .providers
             .iter()
             .map(|(provider, limits)| {
-                ProviderSlots::new(provider.clone(), *limits, arguments.class, settings.critical_share)
+                let shared = arguments.context.dispatch.shared(provider.name());
+                ProviderSlots::new(provider.clone(), *limits, arguments.class, settings.critical_share, shared)
             })
             .collect();
         let slots: usize = providers.iter().map(ProviderSlots::slots).sum();
@@ -132,9 +138,11 @@ impl Actor for ChannelActor {
         Ok(ChannelState {
             lanes: Lanes::default(),
             refused: VecDeque::new(),
+            aside: Aside::default(),
+            has_partial_takers: false,
             sharing: Sharing { weights: settings.weights, ageing: settings.ageing },
             rule,
-            endpoints: Endpoints::new(settings.endpoint_in_flight, rule),
+            endpoints: Endpoints::new(endpoint_in_flight(arguments.channel, settings, slots), rule),
             providers,
             senders,
             next_sender: 0,
@@ -184,7 +192,7 @@ impl Actor for ChannelActor {
         }
         state.hand_out(&myself).await;
         state.answer_drain();
-        state.metrics.observe(&state.lanes, &state.in_flight, &state.providers);
+        state.metrics.observe(&state.lanes, &state.aside, &state.in_flight, &state.providers);
         Ok(())
     }
 
@@ -199,6 +207,14 @@ impl Actor for ChannelActor {
             SupervisionEvent::ActorTerminated(..) => Err("a sender ended".into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// What may be under way to one endpoint. Browsers have a handful of push services, so that one of them may take half of the slots.
+fn endpoint_in_flight(channel: Channel, settings: &config::Dispatch, slots: usize) -> usize {
+    match channel {
+        Channel::Push => settings.endpoint_in_flight.max(slots / 2),
+        _ => settings.endpoint_in_flight,
     }
 }
 
@@ -222,12 +238,14 @@ impl ChannelState {
         let mut jobs: Vec<Vec<Job>> = (0..self.senders.len()).map(|_| Vec::new()).collect();
         let brakes = self.arguments.context.brakes.set();
         if !self.refused.is_empty() {
-            self.hand_out_refused(moment, &brakes, &mut jobs).await;
+            self.hand_out_refused((moment, now), &brakes, &mut jobs).await;
         }
-        let (mut stopped, mut passed) = (Vec::new(), Vec::new());
+        self.bring_back((moment, now));
+        let (mut stopped, mut passed, mut set_aside) = (Vec::new(), Vec::new(), 0);
         while passed.len() < PASSED_MAX
+            && set_aside < PASSED_MAX
             && self.lanes.has_queued()
-            && self.providers.iter().any(|provider| provider.usable(moment))
+            && self.may_find_room(moment)
         {
             let Some(ready) = self.lanes.pop(now, &self.sharing) else { break };
             if !self.endpoints.allows(ready.endpoint, moment) {
@@ -250,12 +268,21 @@ impl ChannelState {
                     continue;
                 }
             };
-            match self.provider(moment, &brakes, &ready).await {
-                Chosen::Provider(index) => self.assign(ready, index, &mut jobs),
+            match self.provider((moment, now), &brakes, &ready).await {
+                Chosen::Provider(index) => self.assign(ready, index, moment, &mut jobs),
                 Chosen::NoToken => self.lanes.push_front(ready),
                 // Others, whose providers are not paused, are behind it.
                 Chosen::NotNow => passed.push(ready),
+                Chosen::Aside(takers) => {
+                    set_aside += 1;
+                    self.aside.push(takers, ready);
+                }
+                Chosen::Nobody => stopped.extend(self.untaken(&ready)),
             }
+        }
+        if set_aside >= PASSED_MAX {
+            // There may be others behind it; what is in the mailbox comes first.
+            let _ = myself.cast(ChannelMessage::Wake(moment));
         }
         for ready in passed.into_iter().rev() {
             self.lanes.push_front(ready);
@@ -285,11 +312,21 @@ impl ChannelState {
         });
     }
 
+    /// The answer that ends a task which nobody takes, if nobody else has it: the configuration changed since it was planned.
+    fn untaken(&self, ready: &Ready) -> Option<Answer> {
+        let plan = ready.payload.as_ref()?.plan.clone();
+        let reason = "no provider of the channel takes this address any more".into();
+        let kind = AnswerKind::Outcome(Outcome::BadRequest { reason });
+        let answer = unasked(&self.arguments.context, ready, plan, kind)?;
+        self.promises.observe(&answer, ready.since, &self.arguments.context);
+        Some(answer)
+    }
+
     /// A job for the next sender.
-    fn assign(&mut self, ready: Ready, index: usize, jobs: &mut [Vec<Job>]) {
+    fn assign(&mut self, ready: Ready, index: usize, began: Moment, jobs: &mut [Vec<Job>]) {
         let provider = &mut self.providers[index];
-        provider.begin();
-        self.endpoints.begin(ready.endpoint);
+        let of_provider = provider.begin(ready.endpoint);
+        let probe = Probe { of_provider, of_endpoint: self.endpoints.begin(ready.endpoint) };
         self.in_flight[ready.priority().index()] += 1;
         let job = Job {
             ready,
@@ -297,6 +334,8 @@ impl ChannelState {
             provider: provider.provider.clone(),
             provider_name: provider.name.clone(),
             timeout: provider.limits.timeout,
+            probe,
+            began,
         };
         jobs[self.next_sender].push(job);
         self.next_sender = (self.next_sender + 1) % self.senders.len();
@@ -307,28 +346,17 @@ impl ChannelState {
         let mut given_up = Vec::new();
         for done in finished {
             self.in_flight[done.priority.index()] -= 1;
-            let provider = &mut self.providers[done.provider_index];
-            provider.in_flight -= 1;
             let own_endpoint = done.endpoint != 0;
             let well = match done.verdict {
-                Verdict::Answered => Some(true),
-                Verdict::Silent => Some(false),
-                Verdict::Misconfigured | Verdict::Throttled(_) | Verdict::NotSent => None,
+                // An endpoint has messages of its own only: that it cannot now is between it and their schedule.
+                Verdict::Answered | Verdict::Failing => Some(true),
+                // Of an endpoint it is the endpoint that refuses us: a browser's push service our key, a chat its own hook.
+                Verdict::Silent | Verdict::Misconfigured => Some(false),
+                Verdict::Throttled(_) | Verdict::NotSent => None,
             };
+            let well = (well, done.probe.of_endpoint);
             self.endpoints.end(done.endpoint, well, now, |endpoint| self.lanes.has_parked(endpoint));
-            match done.verdict {
-                Verdict::Answered => provider.breaker.succeed(),
-                Verdict::Silent if own_endpoint => provider.breaker.abandon(now),
-                Verdict::Silent => provider.breaker.fail(&self.rule, now),
-                Verdict::Misconfigured => provider.breaker.trip(&self.rule, now),
-                Verdict::Throttled(pause) => {
-                    provider.breaker.abandon(now);
-                    if !own_endpoint {
-                        provider.pause(now + pause);
-                    }
-                }
-                Verdict::NotSent => provider.breaker.abandon(now),
-            }
+            self.providers[done.provider_index].end(&done, &self.rule, now);
             if own_endpoint {
                 self.unpark(done.endpoint, myself);
             }

@@ -1,4 +1,5 @@
-//! Webhook endpoints, each with its own limit and breaker, so that one that hangs does not hold the slots of all.
+//! The endpoints of webhooks and of browsers' push services, each with its own limit and breaker, so that one that hangs does not
+//! hold the slots of all.
 
 use rustc_hash::FxHashMap;
 
@@ -36,23 +37,30 @@ impl Endpoints {
                 .is_none_or(|state| state.in_flight < self.in_flight_max && state.breaker.allows(now))
     }
 
-    pub(super) fn begin(&mut self, endpoint: u32) {
+    /// Whether it is the probe of an open breaker.
+    pub(super) fn begin(&mut self, endpoint: u32) -> bool {
         if endpoint == 0 {
-            return;
+            return false;
         }
         let state = self.states.entry(endpoint).or_default();
         state.in_flight += 1;
-        state.breaker.begin();
+        state.breaker.begin()
     }
 
-    /// A job for the endpoint ended; `well`: it answered, did not answer, or (`None`) was not asked.
-    pub(super) fn end(&mut self, endpoint: u32, well: Option<bool>, now: Moment, is_awaited: impl Fn(u32) -> bool) {
+    /// A job for the endpoint ended; `well`: it answered, failed, or (`None`) was not asked or is to wait.
+    pub(super) fn end(
+        &mut self,
+        endpoint: u32,
+        (well, was_probe): (Option<bool>, bool),
+        now: Moment,
+        is_awaited: impl Fn(u32) -> bool,
+    ) {
         let Some(state) = self.states.get_mut(&endpoint) else { return };
         state.in_flight = state.in_flight.saturating_sub(1);
         match well {
-            Some(true) => state.breaker.succeed(),
-            Some(false) => state.breaker.fail(&self.rule, now),
-            None => state.breaker.abandon(now),
+            Some(true) => state.breaker.succeed(was_probe),
+            Some(false) => state.breaker.fail(was_probe, &self.rule, now),
+            None => state.breaker.abandon(was_probe, now),
         }
         if state.in_flight == 0 && state.breaker.is_pristine() {
             self.states.remove(&endpoint);
@@ -89,7 +97,7 @@ mod tests {
         let mut endpoints = Endpoints::new(8, rule);
         for endpoint in 1..=REMEMBERED_MAX as u32 + 1 {
             endpoints.begin(endpoint);
-            endpoints.end(endpoint, Some(false), Moment::default(), |endpoint| endpoint == 7);
+            endpoints.end(endpoint, (Some(false), false), Moment::default(), |endpoint| endpoint == 7);
         }
         let open: Vec<u32> = endpoints.open().map(|(endpoint, _)| endpoint).collect();
         assert_eq!(open, [7]);

@@ -69,7 +69,7 @@ impl Closing {
 pub(super) struct Stalled(Mutex<BTreeMap<ShardId, Vec<Ready>>>);
 
 impl Stalled {
-    fn is_stalled(&self, shard: ShardId) -> bool {
+    pub(super) fn has(&self, shard: ShardId) -> bool {
         self.shards().contains_key(&shard)
     }
 
@@ -125,7 +125,7 @@ pub(super) async fn gather(context: &SenderContext, leaders: Vec<&mut Plan>) -> 
     // Side by side: none is kept waiting by another one's batch.
     let closing = closing.map(|(shard, mut plans)| async move {
         let id = shard.id();
-        if context.dispatch.stalled().is_stalled(id) {
+        if context.dispatch.is_stalled(id) {
             return Some(Closing { shard: id, end: None });
         }
         let leaders = plans.iter().map(|plan| Plan::clone(plan)).collect();

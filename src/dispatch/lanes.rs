@@ -196,6 +196,7 @@ mod tests {
             claims: Vec::new(),
             group: None,
             presentation: Default::default(),
+            delivery: Default::default(),
         };
         let (plan, looked_at) = (std::sync::Arc::new(plan), Timestamp(0));
         Box::new(crate::dispatch::Payload { plan, looked_at, objection: None, _held: None })

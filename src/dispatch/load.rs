@@ -8,8 +8,8 @@ use super::groups;
 use super::ready::{Payload, Ready, STALE};
 use super::sender::SenderContext;
 use super::stopped::{stops, unasked};
-use crate::domain::{BrakeSet, BrakeVerdict, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
-use crate::outcomes::AnswerKind;
+use crate::domain::{BrakeSet, BrakeVerdict, Event, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
+use crate::outcomes::{Answer, AnswerKind};
 use crate::ownership::{Begin, Shard};
 use crate::planning::{self, SecondLook};
 use crate::store::{TimerKey, TimerRow};
@@ -39,7 +39,7 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
     for (mut ready, story) in handles.into_iter().zip(stories) {
         let course = course(story.as_ref(), &ready, &brakes, now);
         if let (Some(deliveries), Some(story)) = (&context.deliveries, &story)
-            && has_moved_on(&ready, story.state(usize::from(ready.task.ordinal)), now)
+            && has_moved_on(&ready, story.booked(usize::from(ready.task.ordinal)), now)
         {
             deliveries.tell_story(story);
         }
@@ -49,6 +49,10 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
                     held.insert(ready.task.position.shard);
                 }
                 context.ownership.return_to_timer(ready.task.position.shard, timer(&ready, attempt, due));
+            }
+            (Course::Taken { attempt, is_scheduled }, Some(story)) => {
+                (ready.attempt, ready.scheduled) = (attempt, is_scheduled);
+                answers.extend(taken(context, &ready, story));
             }
             (Course::Goes { attempt, is_scheduled }, Some(story)) => {
                 (ready.attempt, ready.scheduled) = (attempt, is_scheduled);
@@ -108,6 +112,11 @@ enum Course {
         attempt: u8,
         due: Timestamp,
     },
+    /// A receipt says that an attempt before was taken, which was in doubt.
+    Taken {
+        attempt: u8,
+        is_scheduled: bool,
+    },
     /// It ended, or waits for the channel before it.
     Over,
 }
@@ -120,14 +129,35 @@ impl Course {
 
 fn course(story: Option<&Story>, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Course {
     let Some(story) = story else { return Course::Over };
-    match story.state(usize::from(ready.task.ordinal)) {
-        Some(TaskState::Scheduled { attempt, due }) if due > now && waits(story, ready, brakes) => {
+    let ordinal = usize::from(ready.task.ordinal);
+    let is_taken = story.is_taken_after_all(ordinal);
+    match story.booked(ordinal) {
+        Some(TaskState::Scheduled { attempt, .. }) if is_taken => Course::Taken { attempt, is_scheduled: true },
+        Some(TaskState::Pending { attempt }) if is_taken => Course::Taken { attempt, is_scheduled: false },
+        Some(TaskState::Scheduled { attempt, due })
+            if due > now && waits(story, ready, brakes) && !story.is_answered(ordinal) =>
+        {
             Course::Waits { attempt, due }
         }
         Some(TaskState::Scheduled { attempt, .. }) => Course::Goes { attempt, is_scheduled: true },
         Some(TaskState::Pending { attempt }) => Course::Goes { attempt, is_scheduled: false },
         _ => Course::Over,
     }
+}
+
+/// The answer for a task whose attempt before was taken after all, as the receipt says: it is not sent again.
+fn taken(context: &SenderContext, ready: &Ready, story: Story) -> Option<Answer> {
+    let ordinal = usize::from(ready.task.ordinal);
+    let is_receipt = |event: &&Event| usize::from(event.task.ordinal) == ordinal && event.kind.is_receipt();
+    let receipt = story.events.iter().filter(is_receipt).min_by_key(|event| event.at);
+    let provider = receipt.and_then(|event| event.provider.clone());
+    let message_id = receipt.and_then(|event| event.provider_message_id.clone());
+    let kind = AnswerKind::TakenAfterAll { message_id, has_bounced: story.has_bounced(ordinal) };
+    let mut answer = unasked(context, ready, Arc::new(story.plan), kind)?;
+    // The attempt that it waits for was not made.
+    answer.attempt = ready.attempt.saturating_sub(1).max(1);
+    answer.provider = provider.map_or(answer.provider, Into::into);
+    Some(answer)
 }
 
 /// The answer for a leader that a brake holds.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::adaptive::Adaptive;
+use super::aside::Aside;
 use super::lanes::Lanes;
 use super::ready::Class;
 use super::slots::ProviderSlots;
@@ -22,7 +24,7 @@ const IN_FLIGHT: GaugeMetric<2> =
     GaugeMetric::new("fanfare_in_flight", "Sends under way, by channel and priority.", ["channel", "priority"]);
 /// Worry about any 1: the provider cannot be reached, does not answer, or refuses our credentials.
 const CIRCUIT_OPEN: GaugeMetric<1> =
-    GaugeMetric::new("fanfare_circuit_open", "1 while a breaker of the provider is open.", ["provider"]);
+    GaugeMetric::new("fanfare_circuit_open", "1 while a breaker of the provider is open or probing.", ["provider"]);
 /// Worry when `failed` or `retried` take a larger share than usual.
 const DELIVERIES: CounterMetric<3> = CounterMetric::new(
     "fanfare_deliveries_total",
@@ -47,6 +49,19 @@ const RATE_LIMIT_WAIT: HistogramMetric<2> = HistogramMetric::new(
     "fanfare_rate_limit_wait_seconds",
     "Pauses of a provider until its rate had tokens again.",
     ["channel", "provider"],
+);
+
+/// What a provider bears, as one channel and class of this node learned it.
+const RATE_LIMIT: GaugeMetric<3> = GaugeMetric::new(
+    "fanfare_provider_rate_limit",
+    "Sends a second that the provider's refusals allow this node; infinite while there are none.",
+    ["channel", "class", "provider"],
+);
+/// Worry when it stays far below the configured slots: the provider is slow, silent or refuses.
+const CONCURRENCY: GaugeMetric<3> = GaugeMetric::new(
+    "fanfare_provider_concurrency",
+    "Sends that may be under way to the provider at once, as its answers allow.",
+    ["channel", "class", "provider"],
 );
 
 /// How many breakers of each provider are open: one per channel and class stands for it, and the gauge for all of them.
@@ -89,11 +104,38 @@ impl Drop for Circuit {
     }
 }
 
+/// The gauges of one provider; set when something changed.
+struct Bears {
+    rate: Gauge,
+    concurrency: Gauge,
+    shown: Option<(Option<f64>, usize)>,
+}
+
+impl Bears {
+    /// Shown at once: a class that sends nothing for long is not held back to nothing.
+    fn new(channel: Channel, class: Class, provider: &ProviderSlots) -> Self {
+        let labels = [channel.name(), class.name(), &provider.name];
+        let mut bears = Self { rate: RATE_LIMIT.with(labels), concurrency: CONCURRENCY.with(labels), shown: None };
+        bears.observe(&provider.adaptive);
+        bears
+    }
+
+    fn observe(&mut self, adaptive: &Adaptive) {
+        let (rate, concurrency) = (adaptive.rate(), adaptive.concurrency());
+        if self.shown != Some((rate, concurrency)) {
+            self.shown = Some((rate, concurrency));
+            self.rate.set(rate.unwrap_or(f64::INFINITY));
+            self.concurrency.set(concurrency as f64);
+        }
+    }
+}
+
 /// Gauges of one channel actor. A class observes only its own lanes, so the two actors of a channel do not fight.
 pub(super) struct ChannelMetrics {
     lanes: Vec<(Priority, Gauge, Gauge)>,
     breakers: Vec<Circuit>,
     rate_waits: Vec<Histogram>,
+    bears: Vec<Bears>,
     pub(super) senders: Mailboxes,
 }
 
@@ -106,7 +148,14 @@ impl ChannelMetrics {
         });
         let breakers = providers.iter().map(|provider| Circuit::new(provider.name.clone(), circuits.clone())).collect();
         let rate_waits = providers.iter().map(|provider| RATE_LIMIT_WAIT.with([channel.name(), &provider.name]));
-        Self { lanes: lanes.collect(), breakers, rate_waits: rate_waits.collect(), senders: Mailboxes::of("sender") }
+        let bears = providers.iter().map(|provider| Bears::new(channel, class, provider));
+        Self {
+            lanes: lanes.collect(),
+            breakers,
+            rate_waits: rate_waits.collect(),
+            bears: bears.collect(),
+            senders: Mailboxes::of("sender"),
+        }
     }
 
     /// A provider pauses for want of tokens.
@@ -116,14 +165,23 @@ impl ChannelMetrics {
         }
     }
 
-    pub(super) fn observe(&mut self, lanes: &Lanes, in_flight: &[usize; 4], providers: &[ProviderSlots]) {
+    pub(super) fn observe(
+        &mut self,
+        lanes: &Lanes,
+        aside: &Aside,
+        in_flight: &[usize; 4],
+        providers: &[ProviderSlots],
+    ) {
         for (priority, depth, flying) in &self.lanes {
-            let waiting = lanes.depth(*priority);
+            let waiting = lanes.depth(*priority) + aside.depth(*priority);
             depth.set(waiting as f64);
             flying.set(in_flight[priority.index()] as f64);
         }
         for (circuit, provider) in self.breakers.iter_mut().zip(providers) {
             circuit.set(!provider.breaker.is_closed());
+        }
+        for (bears, provider) in self.bears.iter_mut().zip(providers) {
+            bears.observe(&provider.adaptive);
         }
     }
 }

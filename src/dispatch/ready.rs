@@ -10,9 +10,12 @@ use ractor::ActorRef;
 use super::backlog::{Backlog, BacklogPermit, PayloadBudget};
 use super::channel::ChannelMessage;
 use super::groups::Stalled;
+use super::late::ReceiptWatch;
 use super::metrics::Circuits;
-use super::slots::Tried;
-use crate::domain::{Channel, Plan, Priority, TaskId, Timestamp};
+use super::refusals::Refusals;
+use super::sharing::Tried;
+use super::slots::SharedState;
+use crate::domain::{AttachmentReference, Channel, Plan, Priority, ShardId, TaskId, Timestamp};
 use crate::outcomes::AnswerKind;
 use crate::telemetry::Mailboxes;
 
@@ -108,7 +111,15 @@ fn plan_bytes(plan: &Plan) -> usize {
                 + sms.as_ref().map_or(0, |text| text.len())
         }
     };
-    512 + content + plan.data.len() + plan.metadata.len()
+    let file = |file: &AttachmentReference| {
+        size_of::<AttachmentReference>()
+            + file.url.len()
+            + file.name.len()
+            + file.media_type.as_ref().map_or(0, |text| text.len())
+    };
+    let files: usize = plan.delivery.attachments.iter().map(file).sum();
+    let key = plan.delivery.collapse_key.as_ref().map_or(0, |key| key.len());
+    512 + content + plan.data.len() + plan.metadata.len() + files + key
 }
 
 /// The bounds that ready tasks live within.
@@ -145,6 +156,8 @@ pub struct DispatchHandle {
     mailboxes: Mailboxes,
     circuits: Arc<Circuits>,
     stalled: Stalled,
+    receipts: Arc<ReceiptWatch>,
+    refusals: Refusals,
 }
 
 impl DispatchHandle {
@@ -155,6 +168,8 @@ impl DispatchHandle {
             mailboxes: Mailboxes::of("channel"),
             circuits: Arc::default(),
             stalled: Stalled::default(),
+            receipts: Arc::default(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -190,7 +205,22 @@ impl DispatchHandle {
         &self.circuits
     }
 
+    /// Whose receipts stay away.
+    pub(super) fn receipts(&self) -> &Arc<ReceiptWatch> {
+        &self.receipts
+    }
+
+    /// What the classes and channels of a provider share.
+    pub(super) fn shared(&self, provider: &str) -> SharedState {
+        SharedState { suspect: self.receipts.suspect(provider), refusals: self.refusals.of(provider) }
+    }
+
     /// The shards whose groups take long to close.
+    /// Whether the groups of a shard take long to close: a batch of it is being planned.
+    pub fn is_stalled(&self, shard: ShardId) -> bool {
+        self.stalled.has(shard)
+    }
+
     pub(super) fn stalled(&self) -> &Stalled {
         &self.stalled
     }
@@ -204,5 +234,22 @@ impl DispatchHandle {
         let actors: Vec<_> = self.channels.iter().flatten().filter_map(ArcSwapOption::load_full).collect();
         // All at once: none must go on because another one waits for its provider. One that is gone has nothing in hand.
         join_all(actors.iter().map(|actor| actor.call(ChannelMessage::Drain, None))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Position, ShardId};
+
+    #[test]
+    fn what_goes_along_with_a_message_is_counted() {
+        let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+        let mut plan = crate::store::conformance::plan(Position::new(shard, 1));
+        let before = plan_bytes(&plan);
+        let file = AttachmentReference { url: "x".repeat(2000).into(), name: "a".into(), media_type: None };
+        plan.delivery.attachments = vec![file; 10];
+        plan.delivery.collapse_key = Some("x".repeat(100).into());
+        assert!(plan_bytes(&plan) > before + 20_000 + 100);
     }
 }

@@ -20,13 +20,14 @@ use super::promises::PromiseMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
 use super::stopped::stops;
 use crate::brakes::Brakes;
-use crate::clock::SharedClock;
+use crate::clock::{Moment, SharedClock};
 use crate::config::Promises;
-use crate::domain::{BrakeVerdict, Outcome, Priority, Timestamp};
+use crate::domain::{Address, BrakeVerdict, Channel, Outcome, Plan, Priority, Timestamp, Whose};
+use crate::links::{Links, Unsubscribe, Whom};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
 use crate::planning::{People, Policy};
-use crate::providers::SharedProvider;
+use crate::providers::{Attachments, Fetched, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
 use crate::telemetry::{InMailbox, Mailboxes};
@@ -38,6 +39,7 @@ pub struct SenderContext {
     pub store: SharedStore,
     pub ownership: Arc<Ownership>,
     pub renderer: Arc<Renderer>,
+    pub attachments: Arc<Attachments>,
     pub settler: SettlerHandle,
     pub dispatch: Arc<DispatchHandle>,
     pub brakes: Arc<Brakes>,
@@ -52,6 +54,8 @@ pub struct SenderContext {
     pub shown_items: usize,
     /// Whom others are told through, if there are any.
     pub deliveries: Option<Arc<Deliveries>>,
+    /// Who makes the links in messages; `None`: there are none.
+    pub links: Option<Arc<Links>>,
 }
 
 /// One task with the provider it goes to. It holds one of the provider's slots.
@@ -61,6 +65,16 @@ pub(super) struct Job {
     pub(super) provider: SharedProvider,
     pub(super) provider_name: Arc<str>,
     pub(super) timeout: Duration,
+    pub(super) probe: Probe,
+    /// When the provider was asked; until then, when it was handed out.
+    pub(super) began: Moment,
+}
+
+/// Whether a job probes an open breaker: of its provider, and of its endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Probe {
+    pub(super) of_provider: bool,
+    pub(super) of_endpoint: bool,
 }
 
 /// A job that ended, as its channel needs to know it.
@@ -71,6 +85,8 @@ pub struct Finished {
     /// Since when the task had been ready.
     pub(super) ready_since: Timestamp,
     pub(super) verdict: Verdict,
+    pub(super) probe: Probe,
+    pub(super) began: Moment,
     /// What is worth another provider.
     pub(super) leftover: Option<Leftover>,
 }
@@ -86,14 +102,16 @@ pub(super) enum Leftover {
 /// What a job says of its provider.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Verdict {
-    /// It is there, whatever it answered.
+    /// It is there, and took or refused the message.
     Answered,
+    /// It is there, and says that it cannot now.
+    Failing,
     /// It could not be reached, or did not answer in time.
     Silent,
     /// It does not accept our credentials or settings.
     Misconfigured,
-    /// It asks for a pause.
-    Throttled(Duration),
+    /// Its rate is exceeded: it asks for a pause, and may say how long.
+    Throttled(Option<Duration>),
     /// It was not asked.
     NotSent,
 }
@@ -255,6 +273,7 @@ impl Driver {
         let landing: Landing = *landing;
         if let Some((asked, answer)) = landing.asked() {
             self.metrics.observe(answer, asked);
+            self.context.dispatch.receipts().answered(answer);
         }
         // What was refused may still go to another provider.
         if let Some(answer) = &landing.answer {
@@ -287,6 +306,8 @@ async fn until_submitted(submitting: &mut Option<Submitting>) -> Vec<Finished> {
 /// One job from the last check to the answer.
 async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     let task = job.ready.task;
+    // Before anything is decided: it may take long. Held until the provider has them, since they have a bounded share of memory.
+    let fetched = files(&context, &job.ready).await;
     // Who is not sure to have its shards until the answer is written waits until it is.
     let room = job.timeout + WRITE_WAIT_MAX;
     context.ownership.standing().until_holds(&*context.clock, room).await;
@@ -320,18 +341,29 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
         Some(kind) => return landed(not_sent(&job), Some(answer(kind))),
         None => {}
     }
+    let mut fetched = match fetched {
+        Ok(fetched) => fetched,
+        // That is nothing the provider, or another one, can help.
+        Err(outcome) => return landed(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome)))),
+    };
     // A content that makes rendering panic costs its own notification: were it let through, each restart would meet it again.
     let rendered = catch_unwind(AssertUnwindSafe(|| {
         crate::rendering::message(&plan, usize::from(task.ordinal), job.ready.attempt, &context.renderer)
     }));
-    let message = match rendered.map(|rendered| rendered.map_err(|error| error.to_string())) {
-        Ok(Ok(message)) => message,
+    let mut message = match rendered.map(|rendered| rendered.map_err(|error| error.to_string())) {
+        Ok(Ok(mut message)) => {
+            message.unsubscribe = unsubscribe_link(&context, &plan, usize::from(task.ordinal));
+            message
+        }
         failed => {
             let error = failed.ok().and_then(Result::err).unwrap_or_else(|| "rendering failed on it".into());
             let outcome = Outcome::BadRequest { reason: format!("cannot render: {error}").into() };
             return landed(not_sent(&job), Some(answer(AnswerKind::Outcome(outcome))));
         }
     };
+    message.attachments = std::mem::take(&mut fetched.files);
+    // The time before is ours, and not the provider's.
+    job.began = context.clock.moment();
     let sending = AssertUnwindSafe(job.provider.send(&message)).catch_unwind();
     let outcome = match tokio::time::timeout(job.timeout, sending).await {
         Ok(Ok(outcome)) => outcome,
@@ -344,6 +376,30 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     landed
 }
 
+/// The files that go with a message; only mails have any.
+async fn files(context: &SenderContext, ready: &Ready) -> Result<Fetched, Outcome> {
+    match &ready.payload {
+        Some(payload) if ready.channel == Channel::Email => {
+            context.attachments.fetch(&payload.plan.delivery.attachments).await
+        }
+        _ => Ok(Fetched::default()),
+    }
+}
+
+/// The link that takes a mail's reader off its list; `None`: nobody can switch such messages off.
+fn unsubscribe_link(context: &SenderContext, plan: &Plan, ordinal: usize) -> Option<Box<str>> {
+    let links = context.links.as_ref()?;
+    let category = context.policy.categories.of(plan.category.as_deref());
+    let Address::Email(address) = &plan.tasks().get(ordinal)?.address else { return None };
+    if !category.opt_out {
+        return None;
+    }
+    let whom = plan.user_id.clone().map_or_else(|| Whom::Email(address.clone()), Whom::User);
+    let (tenant, category) = (plan.tenant.clone(), category.name.clone());
+    let said = Unsubscribe { tenant, whom, category, channel: Channel::Email, task: plan.task_id(ordinal) };
+    links.unsubscribe(&said).map(Into::into)
+}
+
 /// Sorts an answer: what another provider may still do goes back to the channel, the rest is settled.
 fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
     let AnswerKind::Outcome(outcome) = &answer.kind else { return landed(not_sent(&job), Some(answer)) };
@@ -353,11 +409,11 @@ fn land(mut job: Job, payload: Box<Payload>, answer: Answer) -> Landed {
         }
         Outcome::Unknown { .. } => (Verdict::Silent, false),
         Outcome::Transient { unreachable: true, .. } => (Verdict::Silent, true),
-        Outcome::Transient { .. } => (Verdict::Answered, true),
+        Outcome::Transient { .. } => (Verdict::Failing, true),
         Outcome::Config { .. } => (Verdict::Misconfigured, true),
-        Outcome::Throttled { retry_after, .. } => {
-            (Verdict::Throttled(crate::outcomes::throttle_pause(*retry_after)), true)
-        }
+        // The limit of one recipient says nothing of the provider, and another one may have another limit.
+        Outcome::Throttled { whose: Whose::Recipient, .. } => (Verdict::Answered, true),
+        Outcome::Throttled { retry_after, .. } => (Verdict::Throttled(*retry_after), true),
     };
     let mut finished = finished(&job, verdict);
     if !refused {
@@ -390,6 +446,8 @@ fn finished(job: &Job, verdict: Verdict) -> Finished {
         priority: job.ready.priority(),
         ready_since: job.ready.since,
         verdict,
+        probe: job.probe,
+        began: job.began,
         leftover: None,
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn take_up(context: &SenderContext, channel: Channel, class: Cl
                     continue;
                 }
                 shard.put_back(*task);
-                match story.state(usize::from(task.ordinal)) {
+                match story.booked(usize::from(task.ordinal)) {
                     Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }) => {
                         let room = &context.dispatch.room;
                         open.push(Ready::bare(*task, attempt, spec.channel, spec.endpoint, now, room));

@@ -46,7 +46,7 @@ impl ChannelState {
     /// Sees to it that this actor is woken when time alone makes something possible again.
     pub(super) fn arrange_wake(&mut self, myself: &ActorRef<ChannelMessage>, now: Moment) {
         let mut earliest: Option<Moment> = None;
-        if self.lanes.has_queued() || !self.refused.is_empty() {
+        if self.lanes.has_queued() || !self.refused.is_empty() || !self.aside.is_empty() {
             earliest = self.providers.iter().filter_map(|provider| provider.usable_at(now)).min();
         }
         let parked = self.endpoints.open().filter(|(endpoint, _)| self.lanes.has_parked(*endpoint));
