@@ -32,6 +32,8 @@ pub enum AnswerKind {
     PutOff { until: Timestamp },
     /// A brake holds it, at most until then; the brakes' number when that was decided.
     Held { by: BrakeKind, until: Timestamp, seen: u64 },
+    /// A receipt says that an attempt before, which was in doubt, was taken: by this id of the provider's, and whether it bounced.
+    TakenAfterAll { message_id: Option<Box<str>>, has_bounced: bool },
     /// A channel before it in its fallback was confirmed while it waited for that.
     DeliveredElsewhere,
     /// Somebody recalled it, by this.

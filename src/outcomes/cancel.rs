@@ -141,8 +141,9 @@ impl Cancellations {
         if story.plan.disposition == Disposition::Skipped(SkipReason::Cancelled) {
             return Ok(Cancellation::Cancelled { stopped: 0, too_late: 0 });
         }
-        let states = story.states();
-        let is_held = |ordinal: usize| held >> ordinal & 1 == 1;
+        let states = story.booked_states();
+        // What a receipt says was taken has been sent, though its rows do not say so yet: its timer settles it.
+        let is_held = |ordinal: usize| held >> ordinal & 1 == 1 || story.is_taken_after_all(ordinal);
         // What comes after a send under way in a fallback is that send's to decide, whose end is not known.
         let is_left = story.plan.routing == Routing::Fallback && (0..states.len()).any(is_held);
         let (batch, stopped) = if is_left { Default::default() } else { self.rows(story, &states, is_held) };
@@ -231,7 +232,7 @@ impl Cancellations {
     fn ready(&self, story: &Story, task: TaskId) -> Option<Ready> {
         let ordinal = usize::from(task.ordinal);
         let (Some(TaskState::Pending { attempt } | TaskState::Scheduled { attempt, .. }), Some(spec)) =
-            (story.state(ordinal), story.plan.tasks().get(ordinal))
+            (story.booked(ordinal), story.plan.tasks().get(ordinal))
         else {
             return None;
         };

@@ -80,7 +80,7 @@ impl Cancellations {
         };
         // Its tasks wait for the group to be closed, which waits for this.
         let (mut batch, stopped) =
-            if ends { self.rows(&leader, &leader.states(), |_| false) } else { Default::default() };
+            if ends { self.rows(&leader, &leader.booked_states(), |_| false) } else { Default::default() };
         batch.groups.push(left(&leader.plan, offset));
         let told_of_leader = batch.events.len();
         let task = TaskId { position: story.plan.position, ordinal: WHOLE };

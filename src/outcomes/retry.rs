@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config;
-use crate::domain::TaskId;
+use crate::domain::{Priority, TaskId, Whose};
 
 /// The schedule of retries.
 #[derive(Debug, Clone)]
@@ -19,9 +19,17 @@ const THROTTLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// How long a task waits after a provider said that our settings are wrong and no other could take it.
 pub(super) const MISCONFIGURED_PAUSE: Duration = Duration::from_secs(60);
 
+/// The pause before what is critical is sent again when nobody knows whether it was sent.
+const URGENT_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long to let a provider rest that throttles.
 pub fn throttle_pause(retry_after: Option<Duration>) -> Duration {
     retry_after.unwrap_or(THROTTLE_PAUSE).clamp(Duration::from_millis(100), THROTTLE_PAUSE_MAX)
+}
+
+/// The pause of a task whose recipient gets too many, where the answer names none: the limits of numbers and devices are per minute.
+pub(super) fn recipient_pause(whose: Whose) -> Option<Duration> {
+    (whose == Whose::Recipient).then_some(Duration::from_secs(60))
 }
 
 impl RetryPolicy {
@@ -46,12 +54,20 @@ impl RetryPolicy {
         let unit = (xxhash_rust::xxh3::xxh3_64(&seed) >> 11) as f64 / (1u64 << 53) as f64;
         Some(wanted.mul_f64(1.0 + self.jitter * (2.0 * unit - 1.0)))
     }
+
+    /// The same where nobody knows whether it was sent. A receipt may tell while it waits; but of what is critical twice is better
+    /// than late, so that its second attempt does not wait for one.
+    pub(super) fn delay_in_doubt(&self, task: TaskId, attempt: u8, priority: Priority) -> Option<Duration> {
+        let delay = self.delay(task, attempt, None)?;
+        let is_urgent = priority == Priority::Critical && attempt == 1;
+        Some(if is_urgent { delay.min(URGENT_PAUSE) } else { delay })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Position, Priority, ShardId};
+    use crate::domain::{Position, ShardId};
     use proptest::prelude::*;
 
     fn policy(jitter: f64) -> RetryPolicy {
@@ -70,6 +86,14 @@ mod tests {
         let delays: Vec<_> =
             (1..=4).map(|attempt| policy.delay(task(0), attempt, None).map(|delay| delay.as_secs())).collect();
         assert_eq!(delays, [Some(60), Some(120), Some(240), None]);
+    }
+
+    #[test]
+    fn what_is_critical_and_in_doubt_goes_again_at_once_and_then_by_the_schedule() {
+        let policy = policy(0.0);
+        let delay = |attempt, priority| policy.delay_in_doubt(task(0), attempt, priority).map(|delay| delay.as_secs());
+        assert_eq!([1, 2, 4].map(|attempt| delay(attempt, Priority::Critical)), [Some(1), Some(120), None]);
+        assert_eq!(delay(1, Priority::High), Some(60), "its receipt may come meanwhile");
     }
 
     #[test]

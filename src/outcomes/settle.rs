@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::answer::{Answer, AnswerKind};
-use super::retry::{MISCONFIGURED_PAUSE, RetryPolicy, throttle_pause};
+use super::retry::{MISCONFIGURED_PAUSE, RetryPolicy, recipient_pause, throttle_pause};
 use crate::domain::{
-    BrakeKind, Categories, Channel, Event, EventKind, HELD_REASON, Outcome, Routing, SkipReason, TaskId, Timestamp,
+    BrakeKind, CONFIRMATION_REASON, Categories, Channel, Event, EventKind, HELD_REASON, Outcome, Routing, SkipReason,
+    TaskId, Timestamp,
 };
 use crate::store::{BookColumn, BookDelta, DeadLetter, DeadLetterCause, DeadLetterKey, TimerKey, TimerRow};
 
@@ -38,6 +39,9 @@ pub(super) fn settle(
         AnswerKind::Skipped(reason) => return skip(answer, reason, books),
         AnswerKind::PutOff { until } => return put_off(answer, *until, books),
         AnswerKind::Held { by, until, .. } => return hold(answer, *by, *until, books),
+        AnswerKind::TakenAfterAll { message_id, has_bounced } => {
+            return taken_after_all(answer, message_id.clone(), *has_bounced, books);
+        }
         AnswerKind::Outcome(outcome) => outcome,
     };
     match outcome {
@@ -60,7 +64,8 @@ pub(super) fn settle(
             }
             None => give_up(answer, EventKind::Failed, outcome, books, &mut settlement),
         },
-        Outcome::Unknown { reason } => match policy.delay(answer.task, answer.attempt, None) {
+        Outcome::Unknown { reason } => match policy.delay_in_doubt(answer.task, answer.attempt, answer.plan.priority())
+        {
             Some(delay) => {
                 let mut event = event(answer, EventKind::Unknown);
                 event.reason = Some(reason.clone());
@@ -69,9 +74,12 @@ pub(super) fn settle(
             }
             None => give_up(answer, EventKind::Unknown, outcome, books, &mut settlement),
         },
-        Outcome::Throttled { retry_after, .. } => {
-            let due = answer.at + throttle_pause(*retry_after);
+        Outcome::Throttled { retry_after, whose, .. } => {
+            let due = answer.at + throttle_pause(retry_after.or_else(|| recipient_pause(*whose)));
             reschedule(answer, answer.attempt, due, why(outcome), books, &mut settlement);
+        }
+        Outcome::Config { .. } if is_given_up_for_another(answer) => {
+            give_up(answer, EventKind::Failed, outcome, books, &mut settlement);
         }
         Outcome::Config { .. } => {
             let due = answer.at + MISCONFIGURED_PAUSE;
@@ -79,6 +87,23 @@ pub(super) fn settle(
         }
     }
     settlement
+}
+
+/// So long a task waits for settings to be put right while another channel could have it.
+const MISCONFIGURED_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Whether a task has met wrong settings before, has waited long enough for them, and has a next channel. Without one it waits on.
+fn is_given_up_for_another(answer: &Answer) -> bool {
+    let plan = &answer.plan;
+    let Some(spec) = plan.tasks().get(usize::from(answer.task.ordinal)) else { return false };
+    let due = spec.due.map_or(plan.accepted_at, |due| due.max(plan.accepted_at));
+    answer.was_scheduled && answer.at.since(due) > MISCONFIGURED_WAIT_MAX && next_of_fallback(answer).is_some()
+}
+
+/// The ordinal of the channel that has its turn after this one.
+fn next_of_fallback(answer: &Answer) -> Option<usize> {
+    let next = usize::from(answer.task.ordinal) + 1;
+    (answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len()).then_some(next)
 }
 
 fn why(outcome: &Outcome) -> Box<str> {
@@ -142,13 +167,10 @@ fn give_up(answer: &Answer, kind: EventKind, outcome: &Outcome, books: &mut Book
 
 /// The next channel of a fallback has its turn, if there is one.
 fn give_turn(answer: &Answer, books: &mut BookDelta, settlement: &mut Settlement) -> bool {
-    let next = usize::from(answer.task.ordinal) + 1;
-    let is_there = answer.plan.routing == Routing::Fallback && next < answer.plan.tasks().len();
-    if is_there {
-        books.add(answer.plan.source, BookColumn::Waiting, -1);
-        settlement.timer = turn(answer, next);
-    }
-    is_there
+    let Some(next) = next_of_fallback(answer) else { return false };
+    books.add(answer.plan.source, BookColumn::Waiting, -1);
+    settlement.timer = turn(answer, next);
+    true
 }
 
 /// What the next channel's task is found by after a crash: its block may be done with, since the tasks before it waited for
@@ -186,11 +208,33 @@ fn await_confirmation(answer: &Answer, within: Duration, books: &mut BookDelta, 
     let mut event = Event::new(answer.plan.task_id(next), 1, EventKind::Scheduled, answer.at);
     event.channel = Some(spec.channel);
     event.due = Some(due);
-    event.reason = Some("unless the channel before it is confirmed by then".into());
+    event.reason = Some(CONFIRMATION_REASON.into());
     settlement.events.push(event);
     let key = TimerKey { due, offset: answer.task.position.offset, ordinal: next as u8, attempt: 1 };
     settlement.timer = Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint });
     books.shift(answer.plan.source, Some(BookColumn::Waiting), Some(BookColumn::Scheduled), 1);
+}
+
+/// It was in doubt, and a receipt says that it was sent: it is settled as if that had been the answer. What did not arrive gives
+/// the next channel of a fallback its turn; what did needs no other.
+fn taken_after_all(
+    answer: &Answer,
+    message_id: Option<Box<str>>,
+    has_bounced: bool,
+    books: &mut BookDelta,
+) -> Settlement {
+    let mut settlement = Settlement { counted: Some("sent"), ..Settlement::default() };
+    let mut event = event(answer, EventKind::Sent);
+    event.provider_message_id = message_id;
+    event.reason = Some("a receipt says that it was taken, which was in doubt".into());
+    settlement.events.push(event);
+    enter(answer, books, BookColumn::Sent);
+    if has_bounced {
+        give_turn(answer, books, &mut settlement);
+    } else {
+        end_the_rest(answer, books, &Rest::Skipped(SkipReason::DeliveredElsewhere), &mut settlement);
+    }
+    settlement
 }
 
 /// It is not to be sent on this channel any more. That is no failure: it is in no dead letter, and the next channel of a fallback has

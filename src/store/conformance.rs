@@ -94,6 +94,7 @@ pub(crate) fn plan(position: Position) -> Plan {
         claims: Vec::new(),
         group: None,
         presentation: Default::default(),
+        delivery: Default::default(),
     }
 }
 

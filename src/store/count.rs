@@ -36,7 +36,7 @@ impl BookDelta {
         if story.events.is_empty() || story.plan.tasks().is_empty() {
             return self.enter_plan(&story.plan);
         }
-        for (ordinal, state) in story.states().into_iter().enumerate() {
+        for (ordinal, state) in story.booked_states().into_iter().enumerate() {
             self.shift(story.plan.source, None, Some(BookColumn::In), 1);
             self.shift(story.plan.source, None, of_state(story, ordinal, state), 1);
         }

@@ -231,7 +231,7 @@ impl Left {
 /// Whether a task is to have its turn now, though its timer is not due.
 fn is_free(story: &Story, row: &TimerRow, brakes: &BrakeSet) -> bool {
     let ordinal = usize::from(row.key.ordinal);
-    if !matches!(story.state(ordinal), Some(TaskState::Scheduled { .. })) {
+    if !matches!(story.booked(ordinal), Some(TaskState::Scheduled { .. })) {
         return false;
     }
     match brakes.judge(&story.plan, row.channel, None) {

@@ -165,7 +165,7 @@ impl SweepState {
         let mut suspects = Vec::new();
         for story in stories.iter().filter(|story| story.plan.position.offset < planned) {
             seen.youngest = seen.youngest.max(Some(story.plan.accepted_at));
-            for (ordinal, state) in story.states().into_iter().enumerate() {
+            for (ordinal, state) in story.booked_states().into_iter().enumerate() {
                 if lost(state, fired_below).is_none() {
                     continue;
                 }
@@ -198,7 +198,7 @@ impl SweepState {
         let mut ready = Vec::new();
         for ((task, before), story) in suspects.iter().zip(stories) {
             let ordinal = usize::from(task.ordinal);
-            let Some(story) = story.filter(|story| story.state(ordinal) == Some(*before)) else { continue };
+            let Some(story) = story.filter(|story| story.booked(ordinal) == Some(*before)) else { continue };
             let Some((attempt, bucket)) = lost(*before, fired_below) else { continue };
             let Some(spec) = story.plan.tasks().get(ordinal) else { continue };
             if shard.track([*task].into_iter(), bucket) == [true] {

@@ -58,7 +58,7 @@ struct Data<'a> {
 }
 
 /// One event of one of the plan's tasks, or of all of it.
-pub(super) fn told(plan: &Plan, event: &Event) -> Told {
+pub(in crate::outcomes) fn told(plan: &Plan, event: &Event) -> Told {
     let notification_id = NotificationId(event.task.position).to_string();
     let task_id = (event.task.ordinal != WHOLE).then(|| event.task.to_string());
     let subject = task_id.as_deref().unwrap_or(&notification_id);

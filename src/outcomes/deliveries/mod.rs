@@ -21,6 +21,7 @@ use ractor::ActorRef;
 use tokio::sync::Notify;
 
 pub use actor::{DeliveriesActor, DeliveriesArguments, TellOthers};
+pub(super) use cloud_event::told;
 
 use self::queue::{Batch, Queue};
 use crate::domain::{Event, Plan, ShardId, Story};

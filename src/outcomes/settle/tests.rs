@@ -54,6 +54,7 @@ fn plan(routing: Routing, channels: &[Channel]) -> Arc<Plan> {
         claims: Vec::new(),
         group: None,
         presentation: Default::default(),
+        delivery: Default::default(),
     })
 }
 
@@ -112,11 +113,43 @@ fn a_task_that_keeps_failing_is_tried_four_times_and_then_a_dead_letter() {
 }
 
 #[test]
+fn what_was_in_doubt_and_was_taken_after_all_is_settled_as_sent_and_a_bounce_gives_the_next_channel_its_turn() {
+    let plan = plan(Routing::Fallback, &[Channel::Email, Channel::Sms]);
+    let check = |has_bounced, expected: [TaskState; 2], waiting: i64| {
+        let doubt = answer(&plan, 0, 1, Outcome::Unknown { reason: "no answer".into() });
+        let kind = AnswerKind::TakenAfterAll { message_id: Some("m".into()), has_bounced };
+        let taken = Answer { kind, was_scheduled: true, ..doubt.clone() };
+        let (states, books, last) = story(&plan, vec![doubt, taken]);
+        assert_eq!(states, expected);
+        assert_eq!(last.events[0].provider_message_id.as_deref(), Some("m"));
+        assert_eq!(last.timer.is_some_and(|row| row.key.is_turn()), has_bounced);
+        let column = |column| books.get(Source::Http, column);
+        assert_eq!((column(BookColumn::Sent), column(BookColumn::Scheduled)), (1, 0));
+        assert_eq!(column(BookColumn::SkippedDeliveredElsewhere), waiting);
+    };
+    check(false, [TaskState::Sent, TaskState::Skipped], 1);
+    check(true, [TaskState::Sent, TaskState::Pending { attempt: 1 }], 0);
+}
+
+#[test]
 fn a_throttled_task_waits_and_keeps_its_attempt() {
     let plan = plan(Routing::All, &[Channel::Email]);
-    let outcome = Outcome::Throttled { reason: "429".into(), retry_after: Some(Duration::from_secs(7)) };
+    let outcome = Outcome::throttled("429", Some(Duration::from_secs(7)));
     let (states, _, _) = story(&plan, vec![answer(&plan, 0, 1, outcome)]);
     assert_eq!(states, [TaskState::Scheduled { attempt: 1, due: Timestamp(8_000) }]);
+}
+
+#[test]
+fn a_task_whose_recipient_gets_too_many_waits_a_minute_unless_it_is_told_how_long() {
+    let plan = plan(Routing::All, &[Channel::Email]);
+    let check = |retry_after: Option<Duration>, due: u64| {
+        let outcome =
+            Outcome::Throttled { reason: "limit".into(), retry_after, whose: crate::domain::Whose::Recipient };
+        let (states, _, _) = story(&plan, vec![answer(&plan, 0, 1, outcome)]);
+        assert_eq!(states, [TaskState::Scheduled { attempt: 1, due: Timestamp(due) }]);
+    };
+    check(None, 61_000);
+    check(Some(Duration::from_secs(7)), 8_000);
 }
 
 #[test]
@@ -141,7 +174,7 @@ fn a_fallback_moves_on_when_a_channel_fails_and_stops_when_one_takes_it() {
     let plan = plan(Routing::Fallback, &[Channel::Push, Channel::Email, Channel::Sms]);
     let mut books = BookDelta::default();
     books.add(Source::Http, BookColumn::Waiting, 2);
-    let refused = answer(&plan, 0, 1, Outcome::DeadRecipient { reason: "gone".into() });
+    let refused = answer(&plan, 0, 1, Outcome::dead("gone"));
     let first = settle(&refused, &policy(), &categories(None), &mut books);
     let turn = first.timer.expect("the next channel is found again after a crash").key;
     assert!(turn.is_turn() && turn.ordinal == 1 && turn.due == Timestamp(1_000));
@@ -343,4 +376,32 @@ fn what_is_recalled_by_its_way_ends_alone_and_the_next_channel_has_its_turn() {
         let column = |column| books.get(plan.source, column);
         assert_eq!((column(BookColumn::Cancelled), column(BookColumn::Waiting)), (1, 0));
     }
+}
+
+#[test]
+fn wrong_settings_give_the_next_channel_its_turn_after_five_minutes_and_without_one_the_task_waits_on() {
+    let check = |routing, at: u64, was_scheduled: bool, gives_turn: bool| {
+        let plan = plan(routing, &[Channel::Email, Channel::Sms]);
+        let first = answer(&plan, 0, 1, Outcome::Config { reason: "535".into() });
+        let again = Answer { at: Timestamp(at), was_scheduled, ..first.clone() };
+        let answers = if was_scheduled { vec![first, again] } else { vec![again] };
+        let (states, books, last) = story(&plan, answers);
+        let what = format!("{routing:?} at {at}");
+        assert_eq!(last.timer.as_ref().is_some_and(|row| row.key.is_turn()), gives_turn, "{what}");
+        assert!(last.dead_letter.is_none());
+        if gives_turn {
+            assert_eq!(states, [TaskState::Failed { attempt: 1 }, TaskState::Pending { attempt: 1 }], "{what}");
+            assert!(last.events[0].reason.as_deref().is_some_and(|reason| reason.starts_with("config")));
+            assert_eq!(books.get(Source::Http, BookColumn::Failed), 1);
+        } else {
+            assert!(matches!(states[0], TaskState::Scheduled { attempt: 1, .. }), "{what}: {states:?}");
+            assert_eq!(last.timer.map(|row| row.key.due), Some(Timestamp(at + 60_000)), "{what}");
+        }
+    };
+    check(Routing::Fallback, 61_000, true, false);
+    check(Routing::Fallback, 300_000, true, false);
+    check(Routing::Fallback, 301_000, true, true);
+    // Its turn came late: it waits a minute at least.
+    check(Routing::Fallback, 301_000, false, false);
+    check(Routing::All, 301_000, true, false);
 }
