@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::problem::{Kind, Problem};
+use super::routes::Access;
 use super::state::Api;
-use crate::config::Scope;
 use crate::telemetry::{Histogram, HistogramMetric};
 
 /// The longest an answer may take after the body is there; the log and the store are much faster, or they are broken.
@@ -33,13 +33,13 @@ pub(super) struct Around {
     api: Arc<Api>,
     route: &'static str,
     method: Method,
-    scope: Option<Scope>,
+    access: Access,
     durations: [OnceLock<Histogram>; STATUSES.len() + 1],
 }
 
 impl Around {
-    pub(super) fn new(api: Arc<Api>, route: &'static str, method: Method, scope: Option<Scope>) -> Self {
-        Self { api, route, method, scope, durations: Default::default() }
+    pub(super) fn new(api: Arc<Api>, route: &'static str, method: Method, access: Access) -> Self {
+        Self { api, route, method, access, durations: Default::default() }
     }
 
     fn observe(&self, status: StatusCode, took: Duration) {
@@ -64,13 +64,20 @@ pub(super) async fn around(State(route): State<Arc<Around>>, request: Request, n
 }
 
 async fn answer(route: &Around, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let mut _in_flight = None;
-    if let Some(scope) = route.scope {
-        let api = &route.api;
-        let busy = |_| Problem::unavailable("too many requests are being answered", Duration::from_secs(1));
-        _in_flight = Some(api.in_flight.try_acquire().map_err(busy)?);
-        let caller = api.keys.authorize(request.headers(), scope)?;
-        request.extensions_mut().insert(caller);
+    let (mut _in_flight, mut _stranger) = (None, None);
+    let api = &route.api;
+    let busy = |_| Problem::unavailable("too many requests are being answered", Duration::from_secs(1));
+    match route.access {
+        Access::Always => {}
+        Access::Stranger => {
+            _stranger = Some(api.strangers.try_acquire().map_err(busy)?);
+            _in_flight = Some(api.in_flight.try_acquire().map_err(busy)?);
+        }
+        Access::Key(scope) => {
+            _in_flight = Some(api.in_flight.try_acquire().map_err(busy)?);
+            let caller = api.keys.authorize(request.headers(), scope)?;
+            request.extensions_mut().insert(caller);
+        }
     }
     let limit = route.api.parts.http.request_timeout + ANSWER_WAIT_MAX;
     match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Kind, Problem};
-use super::state::{Api, BODY_MEMORY_KIB};
+use super::state::{Api, BODY_MEMORY_KIB, STRANGER_MEMORY_KIB};
 use crate::intake::FieldProblem;
 
 /// Bodies up to this size are bounded by the number of requests alone.
@@ -41,10 +41,28 @@ pub(super) async fn read(api: &Api, request: Request, limit: usize) -> Result<(r
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let memory = reserve(&api.body_memory, announced.unwrap_or(limit)).await;
+    let memory = reserve(&api.body_memory, announced.unwrap_or(limit), BODY_MEMORY_KIB).await;
     let reading = tokio::time::timeout(api.parts.http.request_timeout, collect(body, limit));
     let bytes = reading.await.map_err(|_| Problem::new(Kind::Timeout, "the body did not come in time"))??;
     Ok((head, JsonBody { bytes, _memory: memory }))
+}
+
+/// Reads the whole body of a stranger, of whatever type and at most `limit` bytes. What strangers send takes no memory from what
+/// callers with a key do.
+pub(super) async fn read_of_stranger(
+    api: &Api,
+    request: Request,
+    limit: usize,
+) -> Result<(request::Parts, Bytes, Option<OwnedSemaphorePermit>), Problem> {
+    let (head, body) = request.into_parts();
+    let announced = content_length(&head.headers);
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    let memory = reserve(&api.stranger_memory, announced.unwrap_or(limit), STRANGER_MEMORY_KIB).await;
+    let reading = tokio::time::timeout(api.parts.http.request_timeout, collect(body, limit));
+    let bytes = reading.await.map_err(|_| Problem::new(Kind::Timeout, "the body did not come in time"))??;
+    Ok((head, bytes, memory))
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
@@ -58,11 +76,11 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
     })
 }
 
-async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+async fn reserve(memory: &Arc<Semaphore>, bytes: usize, most: usize) -> Option<OwnedSemaphorePermit> {
     if bytes <= SMALL_BYTES {
         return None;
     }
-    let share = bytes.div_ceil(1024).min(BODY_MEMORY_KIB);
+    let share = bytes.div_ceil(1024).min(most);
     // Never closed; the wait is bounded by that of the whole request.
     memory.clone().acquire_many_owned(u32::try_from(share).unwrap_or(u32::MAX)).await.ok()
 }

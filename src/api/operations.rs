@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::domain::{NotificationId, TaskId};
 use crate::insight::Accounting;
+use crate::outcomes::Early;
 use crate::store::{DeadLetterKey, StoreError};
 
 /// The engine as the API sees it.
@@ -14,6 +15,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// Sends a dead letter again, as a further attempt of the same task; durable on return.
     async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError>;
+
+    /// Has these tasks looked at before their time, by whose they are. Where nobody hears it they go on at their time.
+    async fn look_early(&self, early: Vec<Early>);
 
     /// Whether a sender has the task in its hands now.
     fn is_sending(&self, task: TaskId) -> bool;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::domain::{
-    Address, Channel, Decision, NotificationId, NotificationRequest, Parts, SkipReason, TaskId, Timestamp,
+    Address, Attachment, Channel, Decision, NotificationId, NotificationRequest, Parts, SkipReason, TaskId, Timestamp,
 };
 use crate::store::StoreError;
 
@@ -55,6 +55,9 @@ pub struct SandboxMessage {
     pub channel: Channel,
     pub address: Address,
     pub parts: Parts,
+    pub attachments: Vec<Attachment>,
+    pub unsubscribe: Option<Box<str>>,
+    pub collapse_key: Option<Box<str>>,
     /// JSON text of an object.
     pub data: Box<str>,
     /// JSON text of an object.

@@ -60,7 +60,9 @@ impl Kind {
     fn facts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Kind::BadRequest => (StatusCode::BAD_REQUEST, "/docs#bad-request", "The request is not valid"),
-            Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "/docs#unauthorized", "A valid key is needed"),
+            Kind::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "/docs#unauthorized", "A valid key or signature is needed")
+            }
             Kind::Forbidden => (StatusCode::FORBIDDEN, "/docs#forbidden", "The key may not do this"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "/docs#not-found", "There is no such thing"),
             Kind::MethodNotAllowed => {

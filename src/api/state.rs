@@ -15,7 +15,10 @@ use crate::clock::SharedClock;
 use crate::config::Http;
 use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source};
 use crate::intake::{Acceptor, ContentCheck, EndpointCheck, Envelope, refused_counter, repeated_counter};
+use crate::links::Links;
 use crate::log::SharedLog;
+use crate::outcomes::ReceiptDesk;
+use crate::providers::SharedProvider;
 use crate::store::SharedStore;
 use crate::telemetry::{Counter, Health, MetricsPage};
 use crate::templates::Templates;
@@ -37,6 +40,11 @@ pub struct ApiParts {
     pub dry_run: Arc<dyn DryRun>,
     /// `None`: this node sends nothing.
     pub sandbox: Option<Arc<dyn SandboxMessages>>,
+    /// Whose receipts are taken.
+    pub providers: Vec<SharedProvider>,
+    pub receipts: Arc<ReceiptDesk>,
+    /// `None`: messages carry no links.
+    pub links: Option<Arc<Links>>,
     pub endpoints: Arc<dyn EndpointCheck>,
     pub contents: Arc<dyn ContentCheck>,
     pub categories: Arc<Categories>,
@@ -50,12 +58,18 @@ pub(super) struct Api {
     pub(super) keys: Keys,
     /// Requests being answered.
     pub(super) in_flight: Semaphore,
-    /// Of those, requests that wait for the log and are not critical: see [`Api::bulk_place`].
+    /// Of those, calls of strangers, who show no key: receipts and links. Whoever floods them takes no more than this.
+    pub(super) strangers: Semaphore,
+    /// Memory for their bodies, in KiB.
+    pub(super) stranger_memory: Arc<Semaphore>,
+    /// Of those in flight, requests that wait for the log and are not critical: see [`Api::bulk_place`].
     bulk: Semaphore,
     /// Memory for large bodies, in KiB.
     pub(super) body_memory: Arc<Semaphore>,
     /// Imports under way.
     pub(super) imports: Arc<Semaphore>,
+    /// Receipts by which tasks are being looked at early.
+    pub(super) early: Arc<Semaphore>,
     /// Answers of the calls whose retry key the store does not know.
     pub(super) answers: Answers,
     pub(super) refused: Counter,
@@ -66,8 +80,17 @@ pub(super) struct Api {
 /// its size for a moment.
 pub(super) const BODY_MEMORY_KIB: usize = 24 * 1024;
 
+/// Memory for the bodies of strangers: four receipts of the largest size at once.
+pub(super) const STRANGER_MEMORY_KIB: usize = 8 * 1024;
+
+/// Of the requests being answered, the part (one in so many) that strangers may take.
+const STRANGERS_PART: usize = 4;
+
 /// Imports at once: one after the other they are as fast, and the rest of the store's time is for others.
 const IMPORTS_MAX: usize = 2;
+
+/// Posts at once whose tasks are looked at early. Of those beyond, tasks have their turn at their time.
+const EARLY_MAX: usize = 8;
 
 /// Of the requests being answered, the part (one in so many) that only critical ones may take while they wait for the log.
 const CRITICAL_PART: usize = 5;
@@ -79,7 +102,10 @@ impl Api {
             keys: Keys::new(&parts.http.keys, parts.clock.clone()),
             in_flight: Semaphore::new(max_in_flight),
             bulk: Semaphore::new(max_in_flight - max_in_flight / CRITICAL_PART),
+            strangers: Semaphore::new((max_in_flight / STRANGERS_PART).max(1)),
+            stranger_memory: Arc::new(Semaphore::new(STRANGER_MEMORY_KIB)),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
+            early: Arc::new(Semaphore::new(EARLY_MAX)),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             answers: Answers::new(parts.clock.clone()),
             refused: refused_counter(Source::Http),

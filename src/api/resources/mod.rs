@@ -13,6 +13,8 @@ pub(super) mod templates;
 pub(super) mod import;
 pub(super) mod accounting;
 pub(super) mod sandbox;
+pub(super) mod receipts;
+pub(super) mod unsubscribe;
 pub(super) mod operations;
 pub(super) mod docs;
 

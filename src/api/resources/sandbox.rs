@@ -16,6 +16,7 @@ use crate::api::ports::{SandboxMessage, SandboxMessages};
 use crate::api::problem::{Kind, Problem};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
+use crate::domain::Attachment;
 
 pub(in crate::api) const PATH: &str = "/v1/sandbox/messages";
 
@@ -36,8 +37,19 @@ struct SandboxView {
     to: Box<str>,
     at: String,
     message: MessageView,
+    attachments: Vec<AttachmentView>,
+    /// Where one click takes its recipient off the list.
+    unsubscribe: Option<Box<str>>,
+    collapse_key: Option<Box<str>>,
     data: Option<Box<RawValue>>,
     metadata: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AttachmentView {
+    name: Box<str>,
+    media_type: Box<str>,
+    bytes: usize,
 }
 
 /// Where nodes share the work, each engine has the messages that it sent itself.
@@ -73,6 +85,13 @@ pub(in crate::api) async fn clear(State(api): State<Arc<Api>>, Extension(caller)
     json(&ClearView { status: "cleared" })
 }
 
+impl AttachmentView {
+    fn new(attachment: Attachment) -> Self {
+        let bytes = attachment.content.len();
+        Self { name: attachment.name, media_type: attachment.media_type, bytes }
+    }
+}
+
 impl SandboxView {
     fn new(message: SandboxMessage) -> Self {
         let raw = |text: Box<str>| RawValue::from_string(text.into_string()).ok();
@@ -85,6 +104,9 @@ impl SandboxView {
             to: message.address.as_str().into(),
             at: message.at.to_string(),
             message: MessageView::new(&message.parts),
+            attachments: message.attachments.into_iter().map(AttachmentView::new).collect(),
+            unsubscribe: message.unsubscribe,
+            collapse_key: message.collapse_key,
             data: raw(message.data),
             metadata: raw(message.metadata),
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::world::World;
 use crate::api::problem::Kind;
 use crate::api::resources::docs::{OPENAPI, PAGE};
-use crate::api::routes::table;
+use crate::api::routes::{Access, table};
 use crate::config::Scope;
 use crate::intake::fakes::FakeLog;
 use crate::telemetry::Condition;
@@ -104,12 +104,12 @@ fn the_openapi_document_has_every_route_and_no_other() {
         for (method, call) in methods.as_object().expect("methods") {
             described.insert((method.to_uppercase(), path.clone()));
             let scope = table().into_iter().find(|route| route.path == path && route.method == *method.to_uppercase());
-            let scope = scope.unwrap_or_else(|| panic!("there is no {method} {path}")).scope;
-            let expected = scope.map(|scope| match scope {
-                Scope::Send => "Needs the scope `send`.",
-                Scope::Read => "Needs the scope `read`.",
-                Scope::Admin => "Needs the scope `admin`.",
-            });
+            let expected = match scope.unwrap_or_else(|| panic!("there is no {method} {path}")).access {
+                Access::Key(Scope::Send) => Some("Needs the scope `send`."),
+                Access::Key(Scope::Read) => Some("Needs the scope `read`."),
+                Access::Key(Scope::Admin) => Some("Needs the scope `admin`."),
+                Access::Stranger | Access::Always => None,
+            };
             let description = call["description"].as_str().unwrap_or_default();
             assert!(description.ends_with(expected.unwrap_or_default()), "{method} {path}: {description}");
             assert_eq!(call["security"].is_array(), expected.is_none(), "{method} {path}");
@@ -137,4 +137,37 @@ fn the_openapi_document_follows_only_references_that_exist() {
     }
     let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
     walk(&document, &document);
+}
+
+#[tokio::test]
+async fn strangers_take_no_more_than_their_part_of_the_places() {
+    let world = World::with(FakeLog::open(), |http| http.max_in_flight = 4);
+    let never = || Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let path = "/v1/providers/nobody/receipts";
+    world.send("POST", path, "none", Body::empty()).await.assert_problem(404);
+    let world = World::of(
+        FakeLog::open(),
+        |http| http.max_in_flight = 4,
+        |parts| {
+            let secret = crate::config::Secret::new("0123456789abcdef0123456789abcdef");
+            let links = crate::links::Links::new("https://example.com", &secret, &[]).expect("long enough");
+            parts.links = Some(std::sync::Arc::new(links));
+        },
+    );
+    let secret = crate::config::Secret::new("0123456789abcdef0123456789abcdef");
+    let links = crate::links::Links::new("", &secret, &[]).expect("long enough");
+    let said = crate::links::Unsubscribe {
+        tenant: "default".into(),
+        whom: crate::links::Whom::User("alice".into()),
+        category: "marketing".into(),
+        channel: crate::domain::Channel::Email,
+        task: super::world::plan(1).task_id(0),
+    };
+    let link = links.unsubscribe(&said).expect("short enough");
+    let mut waiting = Box::pin(world.send("POST", &link, "none", never()));
+    assert!(futures_util::poll!(&mut waiting).is_pending(), "its body does not end");
+    world.send("POST", &link, "none", Body::empty()).await.assert_problem(503);
+    assert_eq!(world.get("/v1/accounting").await.status, 200, "others are let in");
+    drop(waiting);
+    assert_eq!(world.send("POST", &link, "none", Body::empty()).await.status, 200);
 }

@@ -25,6 +25,7 @@ use crate::domain::{
 use crate::insight::{Accounting, AccountingLine};
 use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
 use crate::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
+use crate::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
 use crate::store::{DeadLetterKey, StoreError};
 use crate::telemetry::{Health, install};
 use crate::templates::Templates;
@@ -139,6 +140,14 @@ impl World {
         let welcome = r#"{"code": "welcome", "category": "transactional", "locales": {"en": {"body": "shipped"}}}"#;
         let compiled = FakeCompiled::with_built_in(serde_json::from_str(welcome).expect("a template"));
         let templates = Templates::unread(store.clone(), compiled, clock.clone());
+        let categories = Arc::new(defaults().categories().expect("the default is there"));
+        let receipts = Arc::new(ReceiptDesk::new(ReceiptDeskParts {
+            store: store.clone(),
+            log: log.clone(),
+            clock: clock.clone(),
+            users: users.clone(),
+            categories: categories.clone(),
+        }));
         let mut parts = ApiParts {
             http,
             takes_requests: true,
@@ -152,9 +161,12 @@ impl World {
             operations: engine.clone(),
             dry_run: engine.clone(),
             sandbox: Some(engine.clone()),
+            providers: Vec::new(),
+            receipts,
+            links: None,
             endpoints: engine.clone(),
             contents: engine.clone(),
-            categories: Arc::new(defaults().categories().expect("the default is there")),
+            categories,
             health: health.clone(),
             metrics: install(),
         };
@@ -222,6 +234,7 @@ pub(super) fn plan(offset: u64) -> Plan {
         claims: Vec::new(),
         group: None,
         presentation: Default::default(),
+        delivery: Default::default(),
     }
 }
 
@@ -257,6 +270,8 @@ impl Operations for FakeEngine {
         self.replayed.lock().expect("not poisoned").push(key.clone());
         Ok(Replayed::Requeued)
     }
+
+    async fn look_early(&self, _: Vec<Early>) {}
 
     fn is_sending(&self, task: TaskId) -> bool {
         self.sending.lock().expect("not poisoned").contains(&task)

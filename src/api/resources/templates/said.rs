@@ -6,8 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::api::problem::Problem;
 use crate::api::profile::{Fields, Problems};
-use crate::domain::TEMPLATE_CODE_RULE;
-use crate::domain::TemplateSource;
+use crate::domain::{TEMPLATE_CODE_RULE, TemplateSource};
 use crate::templates::{TemplateProblem, is_code};
 
 /// Where the template stands in a body.

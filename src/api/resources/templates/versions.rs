@@ -1,5 +1,6 @@
 //! What a template was before, and who changed it.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -26,6 +27,12 @@ pub(in crate::api) struct PageQuery {
     cursor: Option<String>,
 }
 
+/// How many are wanted, and before which number.
+fn page<N: FromStr>(parameters: Result<Query<PageQuery>, QueryRejection>) -> Result<(usize, Option<N>), Problem> {
+    let PageQuery { limit, cursor } = query(parameters)?;
+    Ok((paging::limit(limit)?, paging::read_cursor(cursor.as_deref(), |text| text.parse().ok())?))
+}
+
 /// Those that can be read, newest first.
 pub(in crate::api) async fn versions(
     State(api): State<Arc<Api>>,
@@ -34,9 +41,7 @@ pub(in crate::api) async fn versions(
     parameters: Result<Query<PageQuery>, QueryRejection>,
 ) -> Answer {
     let code = code(path)?;
-    let PageQuery { limit, cursor } = query(parameters)?;
-    let limit = paging::limit(limit)?;
-    let before: Option<u32> = paging::read_cursor(cursor.as_deref(), |text| text.parse().ok())?;
+    let (limit, before) = page::<u32>(parameters)?;
     let entry = api.parts.templates.entry(&caller.tenant, &code).ok_or_else(Problem::not_found)?;
     // A built-in template has none but itself.
     let held = entry.held.filter(|held| held.history.current.is_some());
@@ -84,9 +89,7 @@ pub(in crate::api) async fn changes(
     parameters: Result<Query<PageQuery>, QueryRejection>,
 ) -> Answer {
     let code = code(path)?;
-    let PageQuery { limit, cursor } = query(parameters)?;
-    let limit = paging::limit(limit)?;
-    let before: Option<u64> = paging::read_cursor(cursor.as_deref(), |text| text.parse().ok())?;
+    let (limit, before) = page::<u64>(parameters)?;
     let templates = &api.parts.templates;
     if templates.held(&caller.tenant, &code).is_none() && templates.built_in_origin(&code).is_some() {
         return json(&Page::<ChangeView> { data: Vec::new(), next_cursor: None });
