@@ -24,6 +24,7 @@ pub mod planning;
 pub mod rendering;
 pub mod dispatch;
 pub mod outcomes;
+pub mod links;
 pub mod timers;
 
 // What reads the results.

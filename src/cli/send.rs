@@ -55,6 +55,12 @@ struct Fields {
     /// Where a webhook goes
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
+    /// A chat provider of the configuration by its name, or NAME:USER
+    #[arg(long, value_name = "NAME")]
+    chat: Option<String>,
+    /// A file that goes with the mail, fetched when it is sent; its name is the last part of the address
+    #[arg(long = "attach", value_name = "URL")]
+    attachments: Vec<String>,
     /// A template's code
     #[arg(long, value_name = "CODE")]
     template: Option<String>,
@@ -169,8 +175,12 @@ impl Fields {
                 ("phone", &self.phone),
                 ("push_token", &self.push_token),
                 ("url", &self.webhook),
+                ("chat", &self.chat),
             ]),
         );
+        let attachments: Vec<Value> =
+            self.attachments.iter().map(|url| json!({ "url": url, "name": file_name(url) })).collect();
+        set("attachments", (!attachments.is_empty()).then(|| json!(attachments)));
         set("template", text(&self.template));
         let mut content = object([("title", &self.title), ("body", &self.body), ("html", &self.html)]);
         if let Some(content) = &mut content
@@ -191,6 +201,15 @@ impl Fields {
         set("expires_at", text(&self.expires_at));
         set("dedup_key", text(&self.dedup_key));
         Ok(Value::Object(request))
+    }
+}
+
+/// What a file is called whose address is given alone.
+fn file_name(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    match path.rsplit_once('/') {
+        Some((_, name)) if !name.is_empty() => name,
+        _ => "attachment",
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod addresses;
 mod aggregate;
+mod attachments;
 mod diagnose;
 mod json;
 mod times;
@@ -21,8 +22,8 @@ pub use self::wire::Object as JsonObject;
 use self::wire::{Object, WireContent, WireRequest, WireTo};
 use crate::config::nearest;
 use crate::domain::{
-    Categories, Category, Content, Idempotency, NotificationRequest, Recipient, Source, Timestamp, canonical_locale,
-    cut,
+    Categories, Category, Content, Idempotency, NotificationRequest, Recipient, Source, TEMPLATE_CODE_RULE, Timestamp,
+    canonical_locale, cut, is_template_code,
 };
 
 /// Something wrong with one field of a request.
@@ -160,6 +161,13 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
     } else if let Some(index) = (1..channels.len()).find(|index| channels[..*index].contains(&channels[*index])) {
         problems.add(format!("/channels/{index}"), format!("`{}` is there twice", channels[index]));
     }
+    let attachments = attachments::read(wire.attachments.unwrap_or_default(), &mut problems);
+    if !attachments.is_empty() && (aggregate.is_some() || category.is_digest) {
+        problems.add("/attachments", attachments::NOT_MERGED);
+    }
+    if let Some(key) = &wire.collapse_key {
+        problems.line("/collapse_key", key, limits::COLLAPSE_KEY_BYTES_MAX);
+    }
     let content = content(wire.template, wire.content, &mut problems);
     let deliver_at = times::deliver_at(wire.deliver_at, wire.delay_seconds, envelope.now, &mut problems);
     times::expiry(wire.expires_at.map(|at| at.0), deliver_at, envelope.now, &mut problems);
@@ -183,6 +191,8 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
             dedup_key: wire.dedup_key,
             dedup_window_seconds: wire.dedup_window_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
             aggregate: aggregate.or_else(|| category.is_digest.then(aggregate::of_digest)),
+            attachments,
+            collapse_key: wire.collapse_key,
             idempotency: envelope.idempotency,
             metadata,
             source: envelope.source,
@@ -231,7 +241,10 @@ fn recipient(to: WireTo, problems: &mut Problems) -> Recipient {
     if let Some(url) = &to.url {
         problems.check("/to/url", addresses::url(url));
     }
-    Recipient { email: to.email, phone: to.phone, push_token: to.push_token, url: to.url }
+    if let Some(chat) = &to.chat {
+        problems.line("/to/chat", chat, limits::CHAT_BYTES_MAX);
+    }
+    Recipient { email: to.email, phone: to.phone, push_token: to.push_token, url: to.url, chat: to.chat }
 }
 
 /// `None` only together with a problem.
@@ -250,10 +263,8 @@ fn content(
             None
         }
         (Some(code), None) => {
-            let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
-            if code.is_empty() || code.len() > limits::TEMPLATE_CODE_BYTES_MAX || !code.chars().all(plain) {
-                let detail = format!("must have 1 to {} letters, digits, _, - or .", limits::TEMPLATE_CODE_BYTES_MAX);
-                problems.add("/template", detail);
+            if !is_template_code(&code) {
+                problems.add("/template", TEMPLATE_CODE_RULE);
             }
             Some(Content::Template { code })
         }
@@ -292,24 +303,25 @@ impl Problems {
         self.0.push(FieldProblem::new(pointer, detail));
     }
 
-    fn check(&mut self, pointer: &'static str, outcome: Result<(), &'static str>) {
+    fn check(&mut self, pointer: impl Into<Cow<'static, str>>, outcome: Result<(), &'static str>) {
         if let Err(detail) = outcome {
             self.add(pointer, detail);
         }
     }
 
-    fn bounded(&mut self, pointer: &'static str, text: &str, bytes_max: usize) {
+    fn bounded(&mut self, pointer: impl Into<Cow<'static, str>>, text: &str, bytes_max: usize) {
         if text.len() > bytes_max {
             self.add(pointer, format!("is too long: {} bytes, at most {bytes_max} are taken", text.len()));
         }
     }
 
     /// A name: one line, not empty, bounded.
-    fn line(&mut self, pointer: &'static str, text: &str, bytes_max: usize) {
+    fn line(&mut self, pointer: impl Into<Cow<'static, str>>, text: &str, bytes_max: usize) {
+        let pointer = pointer.into();
         if text.is_empty() {
-            self.add(pointer, "must not be empty");
+            self.add(pointer.clone(), "must not be empty");
         }
-        self.bounded(pointer, text, bytes_max);
+        self.bounded(pointer.clone(), text, bytes_max);
         if let Some(detail) = not_one_line(text) {
             self.add(pointer, detail);
         }

@@ -28,11 +28,11 @@ pub use facts::{
     BudgetFact, Budgets, CandidateFacts, Experiments, Facts, Peeked, People, Received, SecondLook, ShardGroups,
     Shelves, Sources, gather, look_again, peek,
 };
-pub use policy::{Policy, RoutingPolicy};
+pub use policy::{Policy, RoutingPolicy, Takers};
 pub use received::received_row;
 
 use crate::domain::{
-    Assignment, Decision, Disposition, NotificationRequest, Plan, PlanClaim, Position, Presentation, ShardId,
+    Assignment, Decision, Delivery, Disposition, NotificationRequest, Plan, PlanClaim, Position, Presentation, ShardId,
     SkipReason, TaskSpec, Timestamp, Verdict,
 };
 use gates::{Case, GATES};
@@ -108,6 +108,7 @@ fn plan(
         claims,
         group,
         presentation,
+        delivery: Delivery { attachments: request.attachments, collapse_key: request.collapse_key },
     }
 }
 

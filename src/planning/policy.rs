@@ -1,9 +1,13 @@
 //! What the configuration says about planning.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::domain::{Calendar, Categories, Category, Channel, NotificationRequest, QuietHours, User, Zone, millionths};
+use crate::domain::{
+    Address, Calendar, Categories, Category, Channel, NotificationRequest, QuietHours, User, Zone, millionths,
+};
 
 /// Planning's share of the configuration; the same for every request.
 #[derive(Debug, Clone)]
@@ -16,6 +20,8 @@ pub struct Policy {
     pub has_provider: [bool; 7],
     /// By [`Channel::index`]: what a message costs with the cheapest provider of the channel, in millionths.
     pub costs: [u64; 7],
+    /// Of the addresses of those channels.
+    pub takers: Takers,
     pub categories: Categories,
     pub routing: RoutingPolicy,
     /// Of users without their own, in categories without their own; `None`: there are none.
@@ -37,6 +43,30 @@ pub struct Policy {
     pub items_max: Option<u32>,
     /// Of users who chose none: 0 to 23.
     pub digest_hour: u8,
+}
+
+/// Which addresses some provider takes, on the channels whose providers do not all take the same: devices and chats.
+#[derive(Clone, Default)]
+pub struct Takers(Option<Arc<Takes>>);
+
+type Takes = dyn Fn(Channel, &Address) -> bool + Send + Sync;
+
+impl Takers {
+    /// Those that `takes` says yes to; without it (the default) every address.
+    pub fn new(takes: impl Fn(Channel, &Address) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(takes)))
+    }
+
+    /// Whether a provider of the channel takes the address.
+    pub fn take(&self, channel: Channel, address: &Address) -> bool {
+        self.0.as_ref().is_none_or(|takes| takes(channel, address))
+    }
+}
+
+impl fmt::Debug for Takers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Takers(some)" } else { "Takers(all)" })
+    }
 }
 
 /// Which channels the engine chooses from where none is named.
@@ -79,6 +109,7 @@ impl Policy {
             retry_window: config.dedup.idempotency,
             has_provider: costs.map(|cost| cost.is_some()),
             costs: costs.map(|cost| millionths(cost.unwrap_or(0.0))),
+            takers: Takers::default(),
             categories: config.categories().expect("a configuration without its default category is refused"),
             routing: RoutingPolicy::new(&config.routing, &costs),
             quiet_hours: config.usual_quiet_hours(),
@@ -92,6 +123,11 @@ impl Policy {
             items_max: config.aggregation.max_items,
             digest_hour: config.aggregation.digest_hour,
         }
+    }
+
+    /// The same where the providers take only some of the addresses of their channels.
+    pub fn with_takers(self, takers: Takers) -> Self {
+        Self { takers, ..self }
     }
 
     pub(super) fn serves(&self, channel: Channel) -> bool {

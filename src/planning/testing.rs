@@ -134,6 +134,8 @@ pub(super) fn request() -> NotificationRequest {
         dedup_key: None,
         dedup_window_seconds: None,
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

@@ -267,6 +267,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
         phone: phone.then(|| "+15550100".into()),
         push_token: None,
         url: url.then(|| "https://hooks.example.com".into()),
+        chat: None,
     });
     let keys = (prop::option::of(0u8..3), prop::option::of(0u8..3), prop::option::of(0u128..4));
     let names = prop::sample::select(vec!["transactional", "security", "social", "marketing", "gone"]);
@@ -282,6 +283,8 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
             expires_at,
             dedup_key: dedup_key.map(|key| key.to_string().into()),
             user_id: user_id.map(|user| user.to_string().into()),
+            attachments: Vec::new(),
+            collapse_key: None,
             idempotency: retry_key.map(|key| Idempotency { key: ClaimKey(key), body_hash: 1, batch: None }),
             routing: Routing::Fallback,
             category: category.map(Into::into),

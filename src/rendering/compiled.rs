@@ -51,7 +51,7 @@ impl CompiledTemplates for Renderer {
             Some(data) => data.to_string(),
             None => catalog::examples(source, &self.usual).to_string(),
         };
-        let data = Data::new(&data, &self.usual);
+        let data = Data::new(&data, Some(&self.usual));
         let presentation = Presentation {
             locale: wish.locale.clone(),
             zone: wish.zone.as_ref().map(|zone| zone.name().into()),
@@ -94,7 +94,7 @@ impl Renderer {
             return Vec::new();
         }
         let examples = catalog::examples(source, &self.usual).to_string();
-        let data = Data::new(&examples, &self.usual);
+        let data = Data::new(&examples, Some(&self.usual));
         let mut problems = Vec::new();
         for (variant, locale) in template.all_texts() {
             let presentation = Presentation { locale: Some(locale.into()), zone: None, variant: Some(variant.into()) };

@@ -1,4 +1,4 @@
-//! What a message is filled from: the data of its request, over the values that every template sees.
+//! What a message is filled from: the data of its request, and of a template over the values that every template sees.
 
 use std::cell::OnceCell;
 
@@ -11,12 +11,12 @@ use super::RenderError;
 pub(super) struct Data<'a> {
     json: &'a str,
     /// Where the data has no such name.
-    usual: &'a Map<String, Value>,
+    usual: Option<&'a Map<String, Value>>,
     context: OnceCell<Context>,
 }
 
 impl<'a> Data<'a> {
-    pub(super) fn new(json: &'a str, usual: &'a Map<String, Value>) -> Self {
+    pub(super) fn new(json: &'a str, usual: Option<&'a Map<String, Value>>) -> Self {
         Self { json, usual, context: OnceCell::new() }
     }
 
@@ -27,7 +27,7 @@ impl<'a> Data<'a> {
         let refuse = |detail: &str| RenderError::Data { detail: detail.into() };
         let value: Value = serde_json::from_str(self.json).map_err(|_| refuse("it is no valid JSON"))?;
         let Value::Object(mut fields) = value else { return Err(refuse("it must be a JSON object")) };
-        for (name, value) in self.usual {
+        for (name, value) in self.usual.into_iter().flatten() {
             if !fields.contains_key(name) {
                 fields.insert(name.clone(), value.clone());
             }

@@ -43,17 +43,11 @@ impl Engine {
         scene: &Scene<'_>,
     ) -> Result<String, RenderError> {
         let text = match program {
-            Program::Literal(text) => self.literal(text, part)?,
+            Program::Literal(text) => return self.literal(text, part),
             Program::Plain(plain) => self.fill(&plain.pieces, part, data.data())?,
             Program::Full(full) => self.render(program, &full.template, part, data, scene)?,
         };
-        check_title(part, &text)?;
-        if part == Part::Html && has_script(&text) {
-            return Err(RenderError::Failed {
-                part,
-                detail: "a link would run a script: `javascript:` is no address".into(),
-            });
-        }
+        check_rendered(part, &text)?;
         Ok(text)
     }
 
@@ -62,7 +56,7 @@ impl Engine {
         if text.len() > self.bytes_max {
             return Err(self.too_long(part));
         }
-        check_title(part, text)?;
+        check_rendered(part, text)?;
         Ok(text.to_owned())
     }
 
@@ -171,10 +165,17 @@ fn write_value(value: &Value, is_escaped: bool, output: &mut Bounded) -> Result<
     if is_escaped { output.push_html(&text) } else { output.push(&text) }
 }
 
-/// A title becomes a header or a line on a screen: no line breaks, no control characters.
-fn check_title(part: Part, text: &str) -> Result<(), RenderError> {
+/// What no part may say, whoever wrote it. A title becomes a header or a line on a screen: no line breaks, no control characters.
+fn check_rendered(part: Part, text: &str) -> Result<(), RenderError> {
     let breaks = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
-    if part.is_one_line() && text.contains(breaks) { Err(RenderError::TitleLines { part }) } else { Ok(()) }
+    if part.is_one_line() && text.contains(breaks) {
+        return Err(RenderError::TitleLines { part });
+    }
+    if part == Part::Html && has_script(text) {
+        let detail = "a link would run a script: `javascript:` is no address".into();
+        return Err(RenderError::Failed { part, detail });
+    }
+    Ok(())
 }
 
 /// Handlebars' words, of which none holds a value of the data.

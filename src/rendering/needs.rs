@@ -25,10 +25,6 @@ pub(super) struct PartialUse {
     pub(super) column: usize,
     /// Whether something is shown where there is no such partial: it may be unknown.
     pub(super) has_fallback: bool,
-    /// The names that are put over the data for it.
-    pub(super) given: Vec<Box<str>>,
-    /// Whether it is rendered over the root of the data: what it needs there is needed here as well, but for `given`.
-    pub(super) is_over_root: bool,
 }
 
 /// A variable that is looked for at the root of the data; it may be missing where a condition asks for it.
@@ -154,21 +150,18 @@ impl Search {
 
     fn partial(&mut self, partial: &DecoratorTemplate) {
         partial.params.iter().chain(partial.hash.values()).for_each(|given| self.given(given));
-        let mut given: Vec<Box<str>> = partial.hash.keys().map(|name| name.as_str().into()).collect();
-        given.sort_unstable();
-        let mut is_over_root = false;
-        if let (true, Some(Level::Root(names))) = (partial.params.is_empty(), self.levels.last()) {
-            given.extend(names.iter().cloned());
-            is_over_root = true;
-        }
-        let level = if is_over_root { Level::Root(given.clone()) } else { Level::Other };
+        let given = || partial.hash.keys().map(|name| name.as_str().into());
+        let level = match self.levels.last() {
+            Some(Level::Root(names)) if partial.params.is_empty() => {
+                Level::Root(given().chain(names.iter().cloned()).collect())
+            }
+            _ => Level::Other,
+        };
         self.needs.partials.push(PartialUse {
             name: partial.name.as_name().unwrap_or_default().into(),
             line: self.at.0,
             column: self.at.1,
             has_fallback: partial.template.is_some(),
-            given,
-            is_over_root,
         });
         self.within(level, partial.template.as_ref());
     }
@@ -228,8 +221,7 @@ mod tests {
         let program = Program::compile(source).expect("a template");
         let found = program.partials().iter().map(|partial| {
             let fallback = if partial.has_fallback { "?" } else { "" };
-            let over = if partial.is_over_root { format!("({})", partial.given.join(",")) } else { String::new() };
-            format!("{}:{}:{}{over}{fallback}", partial.line, partial.column, partial.name)
+            format!("{}:{}:{}{fallback}", partial.line, partial.column, partial.name)
         });
         assert_eq!(found.collect::<Vec<_>>().join(" "), partials, "{source}");
         let found = program.roots().iter().map(|root| format!("{}:{}:{}", root.line, root.column, root.name));
@@ -260,14 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn partials_are_named_with_their_places_and_what_they_are_given() {
-        check("{{> a}} {{> b.c x=y}}{{> d e}}", "1:1:a() 1:9:b.c(x) 1:22:d", "1:9:y 1:22:e");
-        check(
-            "{{#> frame title=t}}{{title}} {{u}}\n{{> inner}}{{/frame}}",
-            "1:1:frame(title)? 2:1:inner(title)",
-            "1:1:t 1:31:u",
-        );
+    fn partials_are_named_with_their_places_and_what_is_given_to_one_is_not_needed_within() {
+        check("{{> a}} {{> b.c x=y}}{{> d e}}", "1:1:a 1:9:b.c 1:22:d", "1:9:y 1:22:e");
+        check("{{#> frame title=t}}{{title}} {{u}}\n{{> inner}}{{/frame}}", "1:1:frame? 2:1:inner", "1:1:t 1:31:u");
         check("{{#each l}}{{> a}}{{/each}}{{> @partial-block}}", "1:12:a", "1:1:l");
-        check("{{#*inline \"own\"}}{{x}}{{/inline}}{{> own}}{{> other}}", "1:44:other()", "");
+        check("{{#*inline \"own\"}}{{x}}{{/inline}}{{> own}}{{> other}}", "1:44:other", "");
     }
 }

@@ -285,7 +285,7 @@ fn counter(name: &str, number: u64) -> TemplateElement {
 fn steps(template: &Template) -> usize {
     let of_element = |element: &TemplateElement| match element {
         TemplateElement::Expression(call) | TemplateElement::HtmlExpression(call) => 1 + calls(call),
-        TemplateElement::HelperBlock(call) if call.name.as_name() == Some("each") => {
+        TemplateElement::HelperBlock(call) if matches!(call.name.as_name(), Some("each" | SECTION)) => {
             1 + calls(call) + call.inverse.as_ref().map_or(0, steps)
         }
         TemplateElement::HelperBlock(call) => {

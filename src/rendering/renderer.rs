@@ -28,8 +28,6 @@ pub struct Renderer {
     /// Held by whoever makes the next catalog of the one there is.
     replacing: Mutex<()>,
     inline: InlineCache,
-    /// What a content that comes with its request sees besides the data.
-    nothing: Map<String, Value>,
     /// What every template sees where the data has no such name.
     pub(super) usual: Map<String, Value>,
     /// Of messages for whom none is known.
@@ -47,7 +45,6 @@ impl Renderer {
             catalog: ArcSwap::default(),
             replacing: Mutex::default(),
             inline: InlineCache::default(),
-            nothing: Map::new(),
             usual: config.usual_data(),
             locale: Locale::get(&config.locale).unwrap_or_else(Locale::english),
             zone,
@@ -83,11 +80,6 @@ impl Renderer {
         self.catalog.store(Arc::new(catalog));
     }
 
-    /// The codes of a tenant's templates, in order.
-    pub fn codes(&self, tenant: &str) -> Vec<Box<str>> {
-        self.catalog.load().codes(tenant).into_iter().map(Into::into).collect()
-    }
-
     /// The category of a template; `None`: it has none, or there is no such template.
     pub fn category(&self, tenant: &str, code: &str) -> Option<Box<str>> {
         self.catalog.load().category(tenant, code).map(Into::into)
@@ -116,7 +108,7 @@ impl Renderer {
         if !template.kind.is_message() {
             return Err(RenderError::NoMessage { code: code.clone() });
         }
-        let data = Data::new(data, &self.usual);
+        let data = Data::new(data, Some(&self.usual));
         check_variables(&template.variables, data.fields()?)?;
         let parts = self.template_parts(&template, &data, &presentation, None)?;
         if request.channels.contains(&Channel::Sms) {
@@ -136,7 +128,7 @@ impl Renderer {
     ) -> Result<Parts, RenderError> {
         match content {
             Content::Inline { title, body, html, sms } => {
-                let data = Data::new(data, &self.nothing);
+                let data = Data::new(data, None);
                 let wish = presentation.locale.as_deref().and_then(Locale::get);
                 let zone = self.zone_of(presentation);
                 let scene = Scene { locale: wish.as_ref().unwrap_or(&self.locale), zone: &zone, partials: &|_| None };
@@ -154,7 +146,8 @@ impl Renderer {
             }
             Content::Template { code } => {
                 let template = self.template(tenant, code)?;
-                let parts = self.template_parts(&template, &Data::new(data, &self.usual), presentation, channel)?;
+                let parts =
+                    self.template_parts(&template, &Data::new(data, Some(&self.usual)), presentation, channel)?;
                 if channel == Some(Channel::Sms) {
                     check_segments(&template, parts.sms_text())?;
                 }

@@ -48,6 +48,7 @@ fn plan(content: Content, data: &str, channel: Channel) -> Plan {
         claims: Vec::new(),
         group: None,
         presentation: Default::default(),
+        delivery: Default::default(),
     }
 }
 
@@ -84,6 +85,8 @@ pub(super) fn request(tenant: &str, content: Content, data: &str) -> Notificatio
         dedup_key: None,
         dedup_window_seconds: None,
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

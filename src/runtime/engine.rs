@@ -5,10 +5,12 @@
 //!       ├─ channels ──── channel[channel, class] ── sender[i]
 //!       ├─ outcomes ──── settler[class], deliveries (where others read the log)
 //!       ├─ timers ────── timer[shard]
-//!       └─ sweeper ──── audit, brakes, held[lane]
+//!       └─ sweeper ──── audit, brakes, watch, held[lane]
 //! ```
 //! Everything of the critical class runs on a runtime of its own. Clock, ports, providers and the renderer are parameters, so
 //! that the whole engine can be built over others.
+
+mod sending;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +22,17 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::sending::attachments;
 use super::shards::{Shards, start_with};
 use super::supervisor::{Child, Fatal, Supervisor, SupervisorArguments, SupervisorMessage};
 use crate::brakes::{Brakes, FollowActor, FollowArguments};
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::coordination::{Rate, SharedCoordination};
-use crate::dispatch::{
-    Backlog, ChannelActor, ChannelArguments, Class, DispatchHandle, PayloadBudget, ProviderLimits, Room, SenderContext,
-    UnservedActor,
-};
-use crate::domain::{Channel, Priority};
+use crate::coordination::SharedCoordination;
+use crate::dispatch::{Backlog, Class, DispatchHandle, PayloadBudget, Room};
+use crate::domain::Priority;
 use crate::intake::{AcceptedKeys, Reading};
+use crate::links::Links;
 use crate::log::{Membership, SharedLog};
 use crate::outcomes::{
     Cancellations, DeadAddresses, Deliveries, DeliveriesActor, DeliveriesArguments, ReadAgain, Replays, RetryPolicy,
@@ -39,7 +40,7 @@ use crate::outcomes::{
 };
 use crate::ownership::{BeatActor, BeatArguments, LeaseKeeper, Ownership, Standing};
 use crate::planning::{Budgets, People, Policy};
-use crate::providers::SharedProvider;
+use crate::providers::{Attachments, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
 use crate::timers::{HeldActor, HeldArguments, SweepActor, SweepArguments, TimersHandle};
@@ -74,6 +75,8 @@ pub struct EngineParts {
     pub critical: Handle,
     /// Where nodes share the log: what keeps this node's shards its own.
     pub leases: Option<Arc<LeaseKeeper>>,
+    /// Who makes the links in messages; `None`: there are none.
+    pub links: Option<Arc<Links>>,
 }
 
 /// A running engine.
@@ -87,7 +90,8 @@ pub struct Engine {
     pub log: SharedLog,
     clock: SharedClock,
     settlers: [SettlerHandle; 2],
-    deliveries: Option<Arc<Deliveries>>,
+    pub(super) timers: Arc<TimersHandle>,
+    pub(super) deliveries: Option<Arc<Deliveries>>,
     dead_addresses: Arc<DeadAddresses>,
     stop: CancellationToken,
     drain_timeout: Duration,
@@ -101,7 +105,7 @@ impl Engine {
     /// Starts everything. On return every partition of a log that is this node's alone is being worked on; those of one that nodes
     /// share come when they are assigned.
     pub async fn start(parts: EngineParts) -> anyhow::Result<Self> {
-        Builder::new(parts).start().await
+        Builder::new(parts)?.start().await
     }
 
     /// Stops in the order of the data: intake, then sends in flight, then their outcomes, then cursors. What cannot end in
@@ -171,12 +175,14 @@ struct Builder {
     reading: Arc<Reading>,
     /// None where nobody else reads the log.
     deliveries: Option<Arc<Deliveries>>,
+    /// Of each class its own.
+    attachments: [Arc<Attachments>; 2],
     fatal: Arc<Fatal>,
     stop: CancellationToken,
 }
 
 impl Builder {
-    fn new(parts: EngineParts) -> Self {
+    fn new(parts: EngineParts) -> anyhow::Result<Self> {
         let settings = &parts.config.dispatch;
         let room = Room {
             backlog: Backlog::new(settings.backlog_max),
@@ -199,8 +205,10 @@ impl Builder {
             deliveries.clone(),
         );
         let dead_addresses = DeadAddresses::start(parts.users.clone());
-        Self {
+        let attachments = [attachments(&parts)?, attachments(&parts)?];
+        Ok(Self {
             parts,
+            attachments,
             dead_addresses,
             ownership,
             dispatch,
@@ -211,7 +219,7 @@ impl Builder {
             deliveries,
             fatal: Arc::default(),
             stop: CancellationToken::new(),
-        }
+        })
     }
 
     /// Starts in the reverse order of the data, so that whoever hands something on finds somebody there.
@@ -220,7 +228,7 @@ impl Builder {
         let channels = self.supervise("channels", self.channels()).await?;
         let timers = self.supervise("timers", Vec::new()).await?;
         let watchers = Priority::ALL.into_iter().map(|lane| self.held(lane));
-        let watchers = [self.sweeper(), self.brakes()].into_iter().chain(watchers).collect();
+        let watchers = [self.sweeper(), self.brakes(), self.watch()].into_iter().chain(watchers).collect();
         let sweeper = self.supervise("sweeper", watchers).await?;
         let partitions = self.supervise("partitions", Vec::new()).await?;
         let mut supervisors = vec![partitions.clone(), channels, outcomes, timers.clone(), sweeper];
@@ -246,7 +254,7 @@ impl Builder {
             parts: self.parts,
             ownership: self.ownership.clone(),
             dispatch: self.dispatch.clone(),
-            timers: self.timers,
+            timers: self.timers.clone(),
             reading: self.reading,
             deliveries: self.deliveries.clone(),
             fatal: self.fatal.clone(),
@@ -275,6 +283,7 @@ impl Builder {
             log,
             clock,
             settlers: self.settlers,
+            timers: self.timers,
             deliveries: self.deliveries,
             dead_addresses: self.dead_addresses,
             stop: self.stop,
@@ -354,76 +363,6 @@ impl Builder {
             start: start_with::<SettlerActor>(move |_| arguments.clone()),
             runtime: self.runtime(class),
             stop: self.stop.child_token(),
-        }
-    }
-
-    /// Two actors for each channel. Where no provider serves it there may still be tasks that were planned when one did.
-    fn channels(&self) -> Vec<Child> {
-        let mut children = Vec::new();
-        for class in Class::ALL {
-            for channel in Channel::ALL {
-                let providers = self.providers_of(channel, class);
-                let is_served = !providers.is_empty();
-                let arguments = ChannelArguments {
-                    channel,
-                    class,
-                    providers,
-                    settings: self.parts.config.dispatch.clone(),
-                    coordination: self.parts.coordination.clone(),
-                    context: self.sender_context(class),
-                    reborn: false,
-                };
-                let arguments = move |reborn| ChannelArguments { reborn, ..arguments.clone() };
-                children.push(Child {
-                    kind: "channel",
-                    name: format!("{channel} {}", class.name()),
-                    start: match is_served {
-                        true => start_with::<ChannelActor>(arguments),
-                        false => start_with::<UnservedActor>(arguments),
-                    },
-                    runtime: self.runtime(class),
-                    stop: self.stop.child_token(),
-                });
-            }
-        }
-        children
-    }
-
-    fn providers_of(&self, channel: Channel, class: Class) -> Vec<(SharedProvider, ProviderLimits)> {
-        let providers = self.parts.providers[class as usize].iter();
-        providers
-            .filter(|provider| provider.channels().contains(&channel))
-            .filter_map(|provider| {
-                let settings = self.parts.config.providers.iter().find(|settings| settings.name == provider.name())?;
-                let rate = settings
-                    .rate_per_second
-                    .map(|per_second| Rate { per_second, burst: settings.burst.unwrap_or(per_second).max(1.0) });
-                let limits = ProviderLimits {
-                    max_in_flight: settings.max_in_flight.max(2),
-                    timeout: settings.timeout,
-                    weight: settings.weight,
-                    rate,
-                };
-                Some((provider.clone(), limits))
-            })
-            .collect()
-    }
-
-    fn sender_context(&self, class: Class) -> SenderContext {
-        SenderContext {
-            clock: self.parts.clock.clone(),
-            store: self.parts.store.clone(),
-            ownership: self.ownership.clone(),
-            renderer: self.parts.renderer.clone(),
-            policy: self.parts.policy.clone(),
-            people: self.parts.people.clone(),
-            settler: self.settlers[class as usize].clone(),
-            dispatch: self.dispatch.clone(),
-            brakes: self.parts.brakes.clone(),
-            promises: self.parts.config.promises,
-            retries: self.parts.config.retry.delays.len(),
-            shown_items: self.parts.policy.shown_items,
-            deliveries: self.deliveries.clone(),
         }
     }
 

@@ -11,8 +11,12 @@ mod adapters;
 mod surface;
 mod watch;
 mod brakes;
+mod takers;
+mod credentials;
+mod links;
 mod node;
 mod reach;
+mod mail_domain;
 mod schema;
 
 #[cfg(test)]
@@ -21,8 +25,10 @@ mod tests;
 pub use brakes::brake_names;
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
+pub use mail_domain::{Finding, Verdict, check_mail_domain};
 pub use node::run;
-pub use reach::reach;
+pub use reach::{reach, warnings};
 pub use schema::{apply_schema, print_schema};
 pub use supervisor::Fatal;
 pub use surface::{SurfaceParts, surface};
+pub use takers::takers;

@@ -12,9 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::backends::Backends;
 use super::brakes::brake_names;
 use super::clock::SystemClock;
+use super::credentials::{ending, without_receipts};
 use super::engine::{Engine, EngineParts};
+use super::links::links;
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::surface::{SurfaceParts, surface_among};
+use super::takers::takers;
 use super::watch::{Watched, watch};
 use crate::api;
 use crate::brakes::Brakes;
@@ -27,8 +30,7 @@ use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
-use crate::templates::CompiledTemplates;
-use crate::templates::Templates;
+use crate::templates::{CompiledTemplates, Templates};
 use crate::users::{Changes, Copies, Directory, LocalChanges, LogChanges};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
@@ -62,13 +64,22 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     let renderer = Arc::new(renderer(&config)?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
-    let context = || BuildContext { clock: clock.clone(), guard: guard(), sandbox: sandbox.clone() };
+    let context = || BuildContext {
+        clock: clock.clone(),
+        guard: guard(),
+        public_url: config.http.public_url.trim_end_matches('/').to_owned(),
+        sandbox: sandbox.clone(),
+    };
     // One set for each class: they share no connection, and no queue for the name service.
     let providers: [Vec<SharedProvider>; 2] = [
         providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
         providers::build_all(&config.providers, &context()).context("cannot set up the providers")?,
     ];
-    let policy = Arc::new(Policy::new(&config, costs(&config, &providers[0])));
+    for warning in ending(&config, &providers[0], clock.now()).iter().chain(&without_receipts(&config, &providers[0])) {
+        tracing::warn!("{warning}");
+    }
+    let policy = Policy::new(&config, costs(&config, &providers[0])).with_takers(takers(&providers[0]));
+    let policy = Arc::new(policy);
     let changes: Arc<dyn Changes> = match log.is_shared() {
         // Only an engine keeps copies.
         true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
@@ -88,6 +99,9 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         .with_context(|| format!("cannot listen on {}: is another process there?", config.http.listen))?;
     let (cluster, secret) = Cluster::of(&config, &backends, &clock, roles)?;
     let critical = CriticalRuntime::start()?;
+    let links = links(&config, log.is_shared())?;
+    // Receipts come to whoever takes requests, engine or not.
+    let receipts_of = providers[0].clone();
     let engine = match roles.engine {
         true => Some(Arc::new(
             Engine::start(EngineParts {
@@ -105,6 +119,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
                 providers,
                 critical: critical.handle(),
                 leases: cluster.keeper.clone(),
+                links: links.clone(),
                 config: config.clone(),
             })
             .await?,
@@ -131,6 +146,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         acceptor: Arc::new(acceptor),
         brakes,
         templates: templates.clone(),
+        providers: receipts_of,
+        links,
         engine: engine.clone(),
         takes_requests: roles.api,
         sandbox: roles.engine.then_some(sandbox),

@@ -9,13 +9,29 @@ use super::peers::Peers;
 use crate::api::{Cancelled, OperationError, Operations, Replayed};
 use crate::domain::{NotificationId, ShardId, TaskId};
 use crate::insight::{self, Accounting};
-use crate::outcomes::{Cancellation, Replay};
-use crate::store::{DeadLetterKey, StoreError};
+use crate::outcomes::{Cancellation, Early, Replay};
+use crate::store::{DeadLetterKey, StoreError, TimerKey, TimerRow};
 
 impl Engine {
     /// Whether the shard is this node's.
     pub(super) fn has(&self, shard: ShardId) -> bool {
         self.ownership.shard(shard).is_some()
+    }
+
+    /// Has those of these tasks looked at now whose timers are this node's.
+    pub(super) fn look_early(&self, early: &[Early]) {
+        let now = self.clock().now();
+        for of_shard in early.chunk_by(|a, b| a.task.position.shard == b.task.position.shard) {
+            let row = |early: &Early| {
+                let (offset, ordinal) = (early.task.position.offset, early.task.ordinal);
+                let key = TimerKey { due: now, offset, ordinal, attempt: early.attempt };
+                TimerRow { key, channel: early.channel, endpoint: early.endpoint }
+            };
+            let mut rows: Vec<TimerRow> = of_shard.iter().map(row).collect();
+            let shard = of_shard[0].task.position.shard;
+            let _expected = self.timers.expect(shard, &mut rows);
+            self.timers.add(shard, rows);
+        }
     }
 
     /// The books of this node's shards.
@@ -59,6 +75,17 @@ impl Operations for Everywhere {
             Replay::Requeued => Replayed::Requeued,
             Replay::NotReplayable => Replayed::NotReplayable,
         })
+    }
+
+    async fn look_early(&self, early: Vec<Early>) {
+        let is_here = |early: &Early| self.having(early.task.position.shard).is_some();
+        let (here, elsewhere): (Vec<Early>, Vec<Early>) = early.into_iter().partition(is_here);
+        if let Some(engine) = &self.engine {
+            engine.look_early(&here);
+        }
+        if let Some(peers) = self.peers.as_ref().filter(|_| !elsewhere.is_empty()) {
+            peers.look_early(&elsewhere).await;
+        }
     }
 
     fn is_sending(&self, task: TaskId) -> bool {

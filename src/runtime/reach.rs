@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 
 use super::clock::SystemClock;
-use crate::clock::SharedClock;
+use super::credentials::{ending, without_receipts};
+use super::links;
+use crate::clock::{Clock, SharedClock};
 use crate::config::{Config, CoordinationBackend, LogBackend, StoreBackend};
 use crate::coordination::RedisCoordination;
 use crate::log::KafkaAdmin;
@@ -46,6 +48,9 @@ pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
     let templates =
         Renderer::new(&config.templates, config.planning.timezone.0.clone()).map(drop).map_err(|error| chain(&error));
     reached.push(("the templates".to_owned(), templates));
+    if let Some(outcome) = links::check(config) {
+        reached.push(("the secrets of links in messages".to_owned(), outcome.map_err(|error| chain(&error))));
+    }
     match build_providers(config) {
         Ok(providers) => {
             for provider in providers {
@@ -59,11 +64,20 @@ pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
     reached
 }
 
+/// What works now and will not for long, or does nothing; what cannot be set up is an error of [`reach`].
+pub fn warnings(config: &Config) -> Vec<String> {
+    let providers = build_providers(config).unwrap_or_default();
+    let mut warnings = ending(config, &providers, SystemClock.now());
+    warnings.extend(without_receipts(config, &providers));
+    warnings
+}
+
 fn build_providers(config: &Config) -> Result<Vec<SharedProvider>, String> {
     let clock: SharedClock = Arc::new(SystemClock);
     let context = BuildContext {
         clock: clock.clone(),
         guard: Guard::new(config.security.allow_private_addresses, clock.clone()),
+        public_url: config.http.public_url.clone(),
         sandbox: Arc::new(Sandbox::new(clock)),
     };
     providers::build_all(&config.providers, &context).map_err(|error| chain(&error))
@@ -96,6 +110,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
 
     #[tokio::test]
     async fn what_can_be_reached_is_told_from_what_cannot() {
@@ -105,5 +120,15 @@ mod tests {
         assert!(reached[0].1.as_ref().is_err_and(|reason| reason.contains("/dev/null")), "{reached:?}");
         assert!(reached[1..].iter().all(|(_, outcome)| outcome.is_ok()), "{reached:?}");
         assert_eq!(reached.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_no_link_could_be_signed_with_is_found_before_it_is_served_with() {
+        let mut config = crate::config::defaults();
+        config.security.link_secret = Some(Secret::new("short"));
+        let reached = reach(&config).await;
+        let found = reached.iter().find(|(what, _)| what.contains("links"));
+        let reason = found.and_then(|(_, outcome)| outcome.as_ref().err()).expect("it is refused");
+        assert!(!reason.contains("short\""), "{reason}");
     }
 }

@@ -13,9 +13,11 @@ use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::intake::Acceptor;
+use crate::links::Links;
 use crate::log::SharedLog;
+use crate::outcomes::{ReceiptDesk, ReceiptDeskParts};
 use crate::planning::{People, Policy};
-use crate::providers::{Guard, Sandbox};
+use crate::providers::{Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::store::SharedStore;
 use crate::telemetry::{Health, MetricsPage};
@@ -35,6 +37,10 @@ pub struct SurfaceParts {
     pub brakes: Arc<Brakes>,
     pub templates: Arc<Templates>,
     pub acceptor: Arc<Acceptor>,
+    /// Whose receipts are taken here.
+    pub providers: Vec<SharedProvider>,
+    /// `None`: messages carry no links.
+    pub links: Option<Arc<Links>>,
     /// `None`: this process only takes requests.
     pub engine: Option<Arc<Engine>>,
     /// Whether requests are taken here; if not, only operators' questions are answered.
@@ -62,7 +68,18 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         generation: if parts.log.is_shared() { parts.config.log.kafka.generation } else { 0 },
         partitions: parts.config.log.partitions,
     };
+    let categories = Arc::new(parts.policy.categories.clone());
+    let receipts = Arc::new(ReceiptDesk::new(ReceiptDeskParts {
+        store: parts.store.clone(),
+        log: parts.log.clone(),
+        clock: parts.clock.clone(),
+        users: parts.users.clone(),
+        categories: categories.clone(),
+    }));
     api::router(ApiParts {
+        providers: parts.providers,
+        receipts,
+        links: parts.links,
         http: parts.config.http,
         takes_requests: parts.takes_requests,
         clock: parts.clock,
@@ -77,7 +94,7 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         sandbox: parts.sandbox.map(|sandbox| Arc::new(SandboxShelf(sandbox)) as Arc<dyn SandboxMessages>),
         endpoints: Arc::new(Endpoints(guard)),
         contents: parts.renderer,
-        categories: Arc::new(parts.policy.categories.clone()),
+        categories,
         health: parts.health,
         metrics: parts.metrics,
     })

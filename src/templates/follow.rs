@@ -1,9 +1,10 @@
 //! Reads on in the log of changes, here and whenever somebody else may have written, and puts what it says in force.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 
 use super::known::{Held, Known, News, Summary, Trouble};
 use super::{IN_FORCE, RELOAD_ERRORS, SavedTemplate, Templates};
@@ -44,7 +45,11 @@ impl Templates {
         let mut was_well = true;
         loop {
             self.clock.sleep(INTERVAL).await;
-            let read = self.refresh().await;
+            // Whatever fails in it, the next reading begins anew: nobody else would notice that the following had ended.
+            let read = AssertUnwindSafe(self.refresh()).catch_unwind().await;
+            let read = read.unwrap_or_else(|_| {
+                Err(StoreError::Failed("the reading failed inside: please report this".to_owned()))
+            });
             // Once, and not three times a second for as long as it lasts.
             if let (Err(error), true) = (&read, was_well) {
                 tracing::warn!(%error, "cannot read the changes of templates: those that were known stay in force");

@@ -18,7 +18,7 @@ impl PartitionState {
         let now = arguments.clock.now();
         let mut open = Vec::new();
         for story in stories {
-            for (ordinal, state) in story.states().into_iter().enumerate() {
+            for (ordinal, state) in story.booked_states().into_iter().enumerate() {
                 let (TaskState::Pending { attempt }, Some(spec)) = (state, story.plan.tasks().get(ordinal)) else {
                     continue;
                 };
@@ -74,7 +74,7 @@ fn waiting(planned: &[Story]) -> Vec<TimerRow> {
             let key = TimerKey { due, offset, ordinal: ordinal as u8, attempt };
             Some(TimerRow { key, channel: spec.channel, endpoint: spec.endpoint })
         };
-        story.states().into_iter().enumerate().filter_map(row).collect::<Vec<_>>()
+        story.booked_states().into_iter().enumerate().filter_map(row).collect::<Vec<_>>()
     };
     planned.iter().flat_map(of).collect()
 }

@@ -22,6 +22,7 @@ enum Kind {
     /// Looked at where its value is used.
     Any,
     Object(&'static [Field]),
+    Objects(&'static [Field]),
 }
 
 #[derive(Clone, Copy)]
@@ -58,8 +59,13 @@ const REQUEST: &[Field] = &[
     field("dedup_key", Kind::Text),
     field("dedup_window_seconds", Kind::Whole),
     field("aggregate", Kind::Object(AGGREGATE)),
+    field("attachments", Kind::Objects(ATTACHMENT)),
+    field("collapse_key", Kind::Text),
     field("metadata", Kind::Any),
 ];
+
+const ATTACHMENT: &[Field] =
+    &[required("url", Kind::Text), required("name", Kind::Text), field("media_type", Kind::Text)];
 
 const AGGREGATE: &[Field] =
     &[required("key", Kind::Text), field("actor", Kind::Text), field("window_seconds", Kind::Whole)];
@@ -69,6 +75,7 @@ const TO: &[Field] = &[
     field("phone", Kind::Text),
     field("push_token", Kind::Text),
     field("url", Kind::Text),
+    field("chat", Kind::Text),
 ];
 
 const CONTENT: &[Field] =
@@ -153,6 +160,14 @@ fn check(pointer: String, value: &Value, kind: Kind, problems: &mut Problems) {
         Kind::Object(known) => match value {
             Value::Object(fields) => object(&pointer, fields, known, problems),
             other => problems.add(pointer, format!("must be an object, not {}", kind_of(other))),
+        },
+        Kind::Objects(known) => match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    check(format!("{pointer}/{index}"), item, Kind::Object(known), problems);
+                }
+            }
+            other => problems.add(pointer, format!("must be a list of objects, not {}", kind_of(other))),
         },
         Kind::Channels => match value {
             Value::Array(items) => {

@@ -13,8 +13,16 @@ pub const AGGREGATE_KEY_BYTES_MAX: usize = 256;
 pub const ACTOR_BYTES_MAX: usize = 256;
 /// A week, as of the window for duplicates.
 pub const AGGREGATE_WINDOW_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
-/// A template's code is a file name and a key.
-pub const TEMPLATE_CODE_BYTES_MAX: usize = 128;
+/// The name of a provider, at most 64, and a name within it.
+pub const CHAT_BYTES_MAX: usize = 256;
+/// What APNs takes in `apns-collapse-id`, the narrowest of them.
+pub const COLLAPSE_KEY_BYTES_MAX: usize = 64;
+/// More is a directory, which is better linked to.
+pub const ATTACHMENTS_MAX: usize = 10;
+/// What file systems take as a name.
+pub const ATTACHMENT_NAME_BYTES_MAX: usize = 255;
+/// RFC 6838, 4.2: two names of 127 characters, and what stands behind them.
+pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 /// One line of a mail's head may have 998 bytes (RFC 5322, 2.1.1); longer ones would be folded.
 pub const TITLE_BYTES_MAX: usize = 998;
 /// A body or its HTML; Gmail cuts a mail's HTML off at about 102 KB.

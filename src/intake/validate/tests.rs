@@ -340,3 +340,45 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn what_goes_along_with_a_message_is_read() {
+    let request = read(&with(
+        r#""to":{"chat":"ops:alice"},"collapse_key":"score:7",
+           "attachments":[{"url":"https://files.example.com/a?b","name":"Rechnung März.pdf","media_type":"application/pdf"},
+                          {"url":"http://files.example.com/","name":"b"}]"#,
+    ))
+    .expect("valid");
+    assert_eq!(request.to.chat.as_deref(), Some("ops:alice"));
+    assert_eq!(request.collapse_key.as_deref(), Some("score:7"));
+    let names: Vec<&str> = request.attachments.iter().map(|attachment| &*attachment.name).collect();
+    assert_eq!(names, ["Rechnung März.pdf", "b"]);
+    assert_eq!(request.attachments[0].media_type.as_deref(), Some("application/pdf"));
+}
+
+#[test]
+fn attachments_that_could_not_stand_in_a_mail_are_refused() {
+    let one = |url: &str, name: &str, media_type: &str| {
+        let attachment = serde_json::json!({ "url": url, "name": name, "media_type": media_type });
+        with(&format!(r#""attachments":[{attachment}]"#))
+    };
+    let url = "https://files.example.com/a";
+    check_refused(&one("ftp://files.example.com/a", "a", "a/b"), "/attachments/0/url", "http or https");
+    check_refused(&one(url, "", "a/b"), "/attachments/0/name", "empty");
+    check_refused(&one(url, "../a", "a/b"), "/attachments/0/name", "without directories");
+    check_refused(&one(url, "a\"; x=\"b", "a/b"), "/attachments/0/name", "quotation marks");
+    check_refused(&one(url, "a\r\nBcc: b", "a/b"), "/attachments/0/name", "line breaks");
+    check_refused(&one(url, "a", "text/html; charset=x"), "/attachments/0/media_type", "media type");
+    check_refused(&one(url, "a", "text"), "/attachments/0/media_type", "media type");
+    let many = vec![serde_json::json!({ "url": url, "name": "a" }); 11];
+    check_refused(&with(&format!(r#""attachments":{}"#, serde_json::json!(many))), "/attachments", "at most 10");
+    let merged = format!(r#""attachments":[{{"url":"{url}","name":"a"}}],"aggregate":{{"key":"k"}}"#);
+    check_refused(&with(&merged), "/attachments", "merged with others");
+    let digest = Category { is_digest: true, ..shipped().of(None).clone() };
+    let name = digest.name.clone();
+    let categories = Categories::new(vec![digest], &name).expect("the default is there");
+    let of_digest = with(&format!(r#""attachments":[{{"url":"{url}","name":"a"}}]"#));
+    let problems = read_request(&of_digest, &Envelope { categories: &categories, ..envelope() }).expect_err("refused");
+    assert_eq!(problems[0].pointer, "/attachments");
+    check_refused(&with(&format!(r#""collapse_key":"{}""#, "k".repeat(65))), "/collapse_key", "too long");
+}

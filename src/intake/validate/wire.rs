@@ -8,7 +8,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::{Channel, Content, NotificationRequest, Priority, Routing, TimeOfDay, Timestamp};
+use crate::domain::{
+    AttachmentReference, Channel, Content, NotificationRequest, Priority, Routing, TimeOfDay, Timestamp,
+};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +49,10 @@ pub(super) struct WireRequest<'a> {
     pub(super) dedup_window_seconds: Option<u64>,
     #[serde(default)]
     pub(super) aggregate: Option<Object<WireAggregate>>,
+    #[serde(default)]
+    pub(super) attachments: Option<Vec<Object<WireAttachment>>>,
+    #[serde(default)]
+    pub(super) collapse_key: Option<Box<str>>,
     #[serde(borrow, default)]
     pub(super) metadata: Option<&'a RawValue>,
 }
@@ -72,6 +78,17 @@ pub(super) struct WireTo {
     pub(super) push_token: Option<Box<str>>,
     #[serde(default)]
     pub(super) url: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) chat: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireAttachment {
+    pub(super) url: Box<str>,
+    pub(super) name: Box<str>,
+    #[serde(default)]
+    pub(super) media_type: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -85,6 +102,12 @@ pub(super) struct WireContent {
     pub(super) sms: Option<Box<str>>,
 }
 
+impl WireAttachment {
+    fn of(reference: AttachmentReference) -> Object<Self> {
+        Object(Self { url: reference.url, name: reference.name, media_type: reference.media_type })
+    }
+}
+
 impl<'a> WireRequest<'a> {
     /// A request that was not written as JSON, to be checked as if it were. Its lane is its topic's to say.
     pub(super) fn of(request: &'a NotificationRequest) -> Result<Self, serde_json::Error> {
@@ -95,7 +118,13 @@ impl<'a> WireRequest<'a> {
         let to = request.to.clone();
         Ok(Self {
             user_id: request.user_id.clone(),
-            to: Some(Object(WireTo { email: to.email, phone: to.phone, push_token: to.push_token, url: to.url })),
+            to: Some(Object(WireTo {
+                email: to.email,
+                phone: to.phone,
+                push_token: to.push_token,
+                url: to.url,
+                chat: to.chat,
+            })),
             template,
             content,
             data: Some(serde_json::from_str(&request.data)?),
@@ -115,6 +144,8 @@ impl<'a> WireRequest<'a> {
                     window_seconds: aggregate.window_seconds.map(u64::from),
                 })
             }),
+            attachments: Some(request.attachments.iter().cloned().map(WireAttachment::of).collect()),
+            collapse_key: request.collapse_key.clone(),
             metadata: Some(serde_json::from_str(&request.metadata)?),
             ..Self::default()
         })
@@ -142,6 +173,8 @@ impl<'a> WireRequest<'a> {
             dedup_key: self.dedup_key.or_else(|| defaults.dedup_key.clone()),
             dedup_window_seconds: self.dedup_window_seconds.or(defaults.dedup_window_seconds),
             aggregate: self.aggregate.or_else(|| defaults.aggregate.clone()),
+            attachments: self.attachments.or_else(|| defaults.attachments.clone()),
+            collapse_key: self.collapse_key.or_else(|| defaults.collapse_key.clone()),
             metadata: self.metadata.or(defaults.metadata),
         }
     }

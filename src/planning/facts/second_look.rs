@@ -68,8 +68,9 @@ fn request_of(plan: &Plan, spec: Option<&TaskSpec>) -> NotificationRequest {
     match spec.map(|spec| spec.address.clone()) {
         Some(Address::Email(text)) => to.email = Some(text),
         Some(Address::Phone(text)) => to.phone = Some(text),
-        Some(Address::PushToken(text)) => to.push_token = Some(text),
+        Some(Address::PushToken(text) | Address::Device(_, text)) => to.push_token = Some(text),
         Some(Address::Url(text)) => to.url = Some(text),
+        Some(Address::Chat(text)) => to.chat = Some(text),
         Some(Address::User(_) | Address::Provider) | None => {}
     }
     NotificationRequest {
@@ -88,6 +89,8 @@ fn request_of(plan: &Plan, spec: Option<&TaskSpec>) -> NotificationRequest {
         expires_at: plan.expires_at,
         dedup_key: None,
         dedup_window_seconds: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: None,
         aggregate: None,
         metadata: "".into(),

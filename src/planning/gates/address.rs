@@ -6,12 +6,24 @@ use super::Case;
 use crate::domain::{Address, Channel, Device, SkipReason, Verdict};
 
 pub(super) fn judge(case: &Case<'_>, channel: Channel) -> Verdict {
-    let exists = match channel {
-        Channel::Chat => true,
-        Channel::Push => case.request.to.push_token.is_some() || devices(case).next().is_some(),
-        _ => text(case, channel).is_some(),
-    };
-    if exists { Verdict::Pass } else { Verdict::Skip(SkipReason::NoAddress) }
+    let pass = |holds: bool, reason: SkipReason| if holds { Verdict::Pass } else { Verdict::Skip(reason) };
+    if goes_to_devices(case, channel) {
+        return match devices(case).next() {
+            Some(_) => pass(served_devices(case).next().is_some(), SkipReason::NoProvider),
+            None => Verdict::Skip(SkipReason::NoAddress),
+        };
+    }
+    match channel {
+        Channel::Push | Channel::Chat => match only(case, channel) {
+            None => Verdict::Skip(SkipReason::NoAddress),
+            Some(address) => {
+                let reason = if address == Address::Provider { SkipReason::NoAddress } else { SkipReason::NoProvider };
+                pass(case.policy.takers.take(channel, &address), reason)
+            }
+        },
+        // All providers of these take the same.
+        _ => pass(text(case, channel).is_some(), SkipReason::NoAddress),
+    }
 }
 
 /// Devices that one notification is pushed to, those used last; with the other channels they stay below
@@ -20,26 +32,34 @@ const DEVICES_MAX: usize = 16;
 
 /// Adds every address that the channel would use, each with it.
 pub(in crate::planning) fn add(case: &Case<'_>, channel: Channel, ways: &mut Vec<(Channel, Address)>) {
-    if channel == Channel::Push && case.request.to.push_token.is_none() {
-        let mut active: Vec<&Device> = devices(case).collect();
+    if goes_to_devices(case, channel) {
+        let mut active: Vec<(&Device, Address)> = served_devices(case).collect();
         // The sort keeps the order of their ids.
-        active.sort_by_key(|device| Reverse(device.seen_at));
-        let tokens = active.into_iter().take(DEVICES_MAX).map(|device| Address::PushToken(device.token.clone()));
-        ways.extend(tokens.map(|token| (channel, token)));
-        return;
+        active.sort_by_key(|(device, _)| Reverse(device.seen_at));
+        ways.extend(active.into_iter().take(DEVICES_MAX).map(|(_, address)| (channel, address)));
+    } else if judge(case, channel) == Verdict::Pass {
+        ways.extend(only(case, channel).map(|address| (channel, address)));
     }
+}
+
+/// Whether it is pushed to what the user has registered: no token came with the request.
+fn goes_to_devices(case: &Case<'_>, channel: Channel) -> bool {
+    channel == Channel::Push && case.request.to.push_token.is_none()
+}
+
+/// The one address of a channel besides devices, whoever takes it.
+fn only(case: &Case<'_>, channel: Channel) -> Option<Address> {
     let Some(text) = text(case, channel).map(Box::from) else {
-        ways.extend((channel == Channel::Chat).then_some((channel, Address::Provider)));
-        return;
+        return (channel == Channel::Chat).then_some(Address::Provider);
     };
-    let address = match channel {
+    Some(match channel {
         Channel::Email => Address::Email(text),
         Channel::Sms | Channel::Voice => Address::Phone(text),
         Channel::Push => Address::PushToken(text),
         Channel::InApp => Address::User(text),
+        Channel::Chat if case.request.to.chat.is_some() => Address::Chat(text),
         Channel::Chat | Channel::Webhook => Address::Url(text),
-    };
-    ways.push((channel, address));
+    })
 }
 
 /// The one address of a channel, where it has one besides devices.
@@ -50,8 +70,16 @@ pub(in crate::planning) fn text<'a>(case: &Case<'a>, channel: Channel) -> Option
         Channel::Sms | Channel::Voice => to.phone.as_deref().or_else(|| user?.phone.as_deref()),
         Channel::Push => to.push_token.as_deref(),
         Channel::InApp => case.request.user_id.as_deref(),
-        Channel::Chat | Channel::Webhook => to.url.as_deref(),
+        Channel::Chat => to.chat.as_deref().or(to.url.as_deref()),
+        Channel::Webhook => to.url.as_deref(),
     }
+}
+
+/// Those of them that somebody pushes to, with their addresses.
+fn served_devices<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a Device, Address)> {
+    let takers = &case.policy.takers;
+    let addressed = devices(case).map(|device| (device, Address::Device(device.platform, device.token.clone())));
+    addressed.filter(|(_, address)| takers.take(Channel::Push, address))
 }
 
 /// The user's devices that messages are pushed to.
@@ -67,8 +95,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{NotificationRequest, Platform, Recipient, Timestamp, UserEntry};
-    use crate::planning::CandidateFacts;
     use crate::planning::testing::{NOW, known, policy, request};
+    use crate::planning::{CandidateFacts, Takers};
 
     fn addresses(request: &NotificationRequest, facts: &CandidateFacts, channel: Channel) -> Vec<Address> {
         let policy = policy();
@@ -90,6 +118,7 @@ mod tests {
             phone: Some("+15550100".into()),
             push_token: Some("token".into()),
             url: Some("https://hooks.example.com".into()),
+            chat: None,
         };
         NotificationRequest { to, user_id: Some("alice".into()), ..request() }
     }
@@ -121,6 +150,62 @@ mod tests {
             let expected = if channel == Channel::Chat { vec![Address::Provider] } else { Vec::new() };
             assert_eq!(addresses(&nowhere(), &CandidateFacts::default(), channel), expected, "{channel}");
         }
+    }
+
+    #[test]
+    fn addresses_that_no_provider_takes_are_left_out() {
+        let takers = Takers::new(|channel, address| match address {
+            Address::Device(platform, _) => channel == Channel::Push && *platform == Platform::Ios,
+            Address::PushToken(token) => !token.starts_with('{'),
+            Address::Chat(chat) => **chat == *"ops-room" || chat.starts_with("company:"),
+            Address::Url(url) => channel == Channel::Chat && url.starts_with("https://rooms.example.com/"),
+            _ => false,
+        });
+        let policy = policy().with_takers(takers);
+        let on = |id: &str, platform| match device(id, Duration::ZERO) {
+            UserEntry::Device { id, device: Some(device) } => {
+                UserEntry::Device { id, device: Some(Device { platform, ..device }) }
+            }
+            other => other,
+        };
+        let check = |request: &NotificationRequest, facts: &CandidateFacts, channel, verdict, expected: &[&str]| {
+            let case = Case::new(request, facts, &policy, NOW);
+            let mut ways = Vec::new();
+            add(&case, channel, &mut ways);
+            assert_eq!(ways.iter().map(|(_, address)| address.as_str()).collect::<Vec<_>>(), expected);
+            assert_eq!(judge(&case, channel), verdict);
+        };
+        let no_provider = Verdict::Skip(SkipReason::NoProvider);
+        let both = known([on("a", Platform::Ios), on("b", Platform::Android)]);
+        check(&nowhere(), &both, Channel::Push, Verdict::Pass, &["token of a"]);
+        let android = known([on("b", Platform::Android)]);
+        check(&nowhere(), &android, Channel::Push, no_provider.clone(), &[]);
+        let none = CandidateFacts::default();
+        check(&nowhere(), &none, Channel::Push, Verdict::Skip(SkipReason::NoAddress), &[]);
+        check(&nowhere(), &none, Channel::Chat, Verdict::Skip(SkipReason::NoAddress), &[]);
+        let chat = |name: &str| {
+            let to = Recipient { chat: Some(name.into()), ..Recipient::default() };
+            NotificationRequest { to, ..nowhere() }
+        };
+        check(&chat("ops-room"), &none, Channel::Chat, Verdict::Pass, &["ops-room"]);
+        check(&chat("company:alice"), &none, Channel::Chat, Verdict::Pass, &["company:alice"]);
+        for nobodys in ["nobody:alice", "ops-room:alice", "company"] {
+            check(&chat(nobodys), &none, Channel::Chat, no_provider.clone(), &[]);
+        }
+        let url = |url: &str| {
+            let to = Recipient { url: Some(url.into()), ..Recipient::default() };
+            NotificationRequest { to, ..nowhere() }
+        };
+        let (room, other) = ("https://rooms.example.com/1", "https://hooks.example.com/1");
+        check(&url(room), &none, Channel::Chat, Verdict::Pass, &[room]);
+        check(&url(other), &none, Channel::Chat, no_provider.clone(), &[]);
+        check(&url(other), &none, Channel::Webhook, Verdict::Pass, &[other]);
+        let token = |token: &str| {
+            let to = Recipient { push_token: Some(token.into()), ..Recipient::default() };
+            NotificationRequest { to, ..nowhere() }
+        };
+        check(&token("of a phone"), &none, Channel::Push, Verdict::Pass, &["of a phone"]);
+        check(&token("{}"), &none, Channel::Push, no_provider, &[]);
     }
 
     #[test]

@@ -161,5 +161,5 @@ fn a_user_with_two_devices_gets_a_task_for_each() {
     let world = World::default().knows("a", [device("phone"), device("tablet")]);
     let plans = world.run(batch([to_user("a", "social")]));
     assert_eq!(ways(&plans[0]), [(Channel::Push, "phone"), (Channel::Push, "tablet")]);
-    assert!(plans[0].tasks().iter().all(|task| matches!(task.address, Address::PushToken(_))));
+    assert!(plans[0].tasks().iter().all(|task| matches!(task.address, Address::Device(Platform::Ios, _))));
 }

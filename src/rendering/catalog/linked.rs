@@ -151,14 +151,19 @@ pub(super) fn link(current: &CurrentTemplate, parsed: &Parsed, view: &View<'_>) 
     let source = &current.source;
     let own = parsed.variants.first().map(|own| &own.locales);
     let mut variants = Vec::with_capacity(parsed.variants.len());
+    // A text that a region or a variant leaves as it is, is linked once.
+    let mut known: HashMap<(*const Program, Box<str>), Text> = HashMap::new();
     for variant in &parsed.variants {
         let mut locales = HashMap::new();
         for locale in own.into_iter().flat_map(BTreeMap::keys) {
-            let texts = inherited(parsed, variant, locale);
-            let linked = texts
-                .into_iter()
-                .map(|(text, written_in)| link_text(&text, &written_in, &variant.name, view))
-                .collect::<Result<_, _>>()?;
+            let mut linked = Vec::new();
+            for (text, written_in) in inherited(parsed, variant, locale) {
+                let place = (Arc::as_ptr(&text.program), written_in);
+                if !known.contains_key(&place) {
+                    known.insert(place.clone(), link_text(text, &place.1, &variant.name, view)?);
+                }
+                linked.extend(known.get(&place).cloned());
+            }
             locales.insert(
                 locale.clone(),
                 Texts { locale: Locale::get(locale).unwrap_or_else(Locale::english), parts: linked },
@@ -178,14 +183,14 @@ pub(super) fn link(current: &CurrentTemplate, parsed: &Parsed, view: &View<'_>) 
 
 /// The texts of a language, each with the language it is written in: those of the variant before the template's own, those of
 /// the region before those of the language.
-fn inherited(parsed: &Parsed, variant: &ParsedVariant, locale: &str) -> Vec<(ParsedText, Box<str>)> {
+fn inherited<'p>(parsed: &'p Parsed, variant: &'p ParsedVariant, locale: &str) -> Vec<(&'p ParsedText, Box<str>)> {
     let own = parsed.variants.iter().find(|own| &*own.name == CONTROL);
-    let mut texts: Vec<(ParsedText, Box<str>)> = Vec::new();
+    let mut texts: Vec<(&ParsedText, Box<str>)> = Vec::new();
     for tag in fallback_chain(locale) {
         for from in [Some(variant), own].into_iter().flatten() {
             for text in from.locales.get(&tag).into_iter().flatten() {
                 if !texts.iter().any(|(before, _)| before.is_same_place(text)) {
-                    texts.push((text.clone(), tag.clone()));
+                    texts.push((text, tag.clone()));
                 }
             }
         }

@@ -18,17 +18,17 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-pub(super) use linked::{LinkProblem, Template, Text, Texts};
+pub(super) use linked::{Template, Text, Texts};
 pub use load::CatalogError;
 pub(super) use parsed::pointer;
 pub use template_file::{FileProblem, locate, read as read_file};
 pub(super) use variables::{check as check_variables, examples};
 
-use self::linked::link;
+use self::linked::{LinkProblem, link};
 use self::load::File;
 use self::view::{Entries, Entry, View, in_words};
 use crate::config;
-use crate::domain::{Experiment, TemplateKey, TemplateSource};
+use crate::domain::{CurrentTemplate, Experiment, TemplateKey, TemplateSource};
 use crate::templates::{BuiltIn, SavedTemplate, TemplateOrigin, TemplateProblem};
 
 /// How many of those that include a template are rendered when it is tried: each takes milliseconds.
@@ -119,11 +119,6 @@ impl Catalog {
         self.view(tenant).entry(code)?.experiment.as_ref()
     }
 
-    /// The codes of a tenant's templates, in order.
-    pub(super) fn codes(&self, tenant: &str) -> Vec<&str> {
-        self.view(tenant).codes()
-    }
-
     /// Those that include this one, directly or around corners, in order.
     pub(super) fn users_of(&self, tenant: &str, code: &str) -> Vec<&str> {
         self.view(tenant).users_of(code)
@@ -194,7 +189,7 @@ impl Catalog {
     /// Links a template that is only tried, with the rest as it is in force for the tenant.
     pub(super) fn try_one(&self, tenant: &str, source: &TemplateSource) -> Result<Tried, Vec<TemplateProblem>> {
         parsed::parse(source)?;
-        let current = crate::domain::CurrentTemplate { source: source.clone(), version: 0, is_active: true };
+        let current = CurrentTemplate { source: source.clone(), version: 0, is_active: true };
         let entry = Arc::new(Entry::new(current, TemplateOrigin::Saved));
         let view = View { tried: Some((&source.code, &entry)), ..self.view(tenant) };
         let template = self.tried(&view, &entry).map_err(|problem| vec![problem])?;

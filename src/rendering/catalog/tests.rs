@@ -212,7 +212,6 @@ fn a_tenants_templates_are_its_own_and_stand_over_the_built_in_ones() {
     assert_eq!(told(&renderer, "a", "framed", "en", "", data), "t|<Hello A>-B");
     save(&renderer, "a", HELLO);
     assert!(told(&renderer, "b", "hello", "en", "", data).contains("there is no template `hello`"));
-    assert!(renderer.codes("a").contains(&"hello".into()) && !renderer.codes("b").contains(&"hello".into()));
     assert_eq!(renderer.built_in("framed").map(|one| one.origin), Some(TemplateOrigin::File));
     assert_eq!(renderer.built_in("order_confirm").map(|one| one.origin), Some(TemplateOrigin::Shipped));
 }

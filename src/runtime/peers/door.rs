@@ -9,9 +9,9 @@ use axum::routing::post;
 use axum::{Json, Router};
 use subtle::ConstantTimeEq;
 
-use super::wire::{AccountingWire, CancelWire, CancelledWire, ReplayWire, ReplayedWire};
+use super::wire::{AccountingWire, CancelWire, CancelledWire, EarlyWire, ReplayWire, ReplayedWire};
 use crate::domain::NotificationId;
-use crate::outcomes::{Cancellation, Replay};
+use crate::outcomes::{Cancellation, Early, Replay};
 use crate::runtime::engine::Engine;
 use crate::store::StoreError;
 
@@ -26,6 +26,7 @@ pub(in crate::runtime) fn door(door: Door) -> Router {
     Router::new()
         .route("/internal/cancel", post(cancel))
         .route("/internal/replay", post(replay))
+        .route("/internal/early", post(early))
         .route("/internal/accounting", post(accounting))
         .with_state(Arc::new(door))
 }
@@ -67,6 +68,21 @@ async fn replay(State(door): State<Arc<Door>>, headers: HeaderMap, Json(asked): 
         Replay::Requeued => ReplayedWire::Requeued,
         Replay::NotReplayable => ReplayedWire::NotReplayable,
     }))
+}
+
+async fn early(State(door): State<Arc<Door>>, headers: HeaderMap, Json(asked): Json<Vec<EarlyWire>>) -> Response {
+    if let Err(refused) = door.opens(&headers) {
+        return refused.into_response();
+    }
+    // Of a shard that is another's by now nothing is known here, and nothing happens.
+    let early: Option<Vec<Early>> = asked.iter().map(EarlyWire::read).collect();
+    match early {
+        Some(early) => {
+            door.engine.look_early(&early);
+            Json(()).into_response()
+        }
+        None => StatusCode::BAD_REQUEST.into_response(),
+    }
 }
 
 async fn accounting(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {

@@ -23,9 +23,10 @@ pub(super) use door::{Door, door};
 use crate::api::{Cancelled, OperationError, Replayed};
 use crate::domain::NotificationId;
 use crate::insight::Accounting;
+use crate::outcomes::Early;
 use crate::ownership::LeaseKeeper;
 use crate::store::DeadLetterKey;
-use wire::{AccountingWire, CancelWire, CancelledWire, ReplayWire, ReplayedWire};
+use wire::{AccountingWire, CancelWire, CancelledWire, EarlyWire, ReplayWire, ReplayedWire};
 
 /// The longest that another node may take: a cancellation waits for a send under way.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -78,6 +79,22 @@ impl Peers {
             ReplayedWire::Requeued => Ok(Replayed::Requeued),
             ReplayedWire::NotReplayable => Ok(Replayed::NotReplayable),
             ReplayedWire::NotOurs => Err(between_owners()),
+        }
+    }
+
+    /// Asks those who have the tasks' shards, shard by shard. Who does not answer looks at their time.
+    pub(super) async fn look_early(&self, early: &[Early]) {
+        for of_shard in early.chunk_by(|a, b| a.task.position.shard == b.task.position.shard) {
+            let asking = async {
+                let _place = self.place()?;
+                let peer = self.owner_of(of_shard[0].task.notification()).await?;
+                let asked = peer.post(&self.http, "early").timeout(BOOKS_WAIT_MAX);
+                answer::<()>(asked.json(&of_shard.iter().map(EarlyWire::new).collect::<Vec<_>>())).await
+            };
+            let asked: Result<(), OperationError> = asking.await;
+            if let Err(error) = asked {
+                tracing::debug!(%error, "tasks that need not wait any more wait for their time");
+            }
         }
     }
 

@@ -88,3 +88,38 @@ async fn a_node_that_stands_still_keeps_so_many_questions_waiting_and_no_more() 
     assert!(refused.to_string().contains("too many questions"), "{refused}");
     waiting.into_iter().for_each(|waiting| waiting.abort());
 }
+
+#[test]
+fn a_task_that_need_not_wait_is_the_same_at_the_other_end() {
+    let early = Early {
+        task: crate::domain::TaskId { position: id().0, ordinal: 3 },
+        channel: crate::domain::Channel::InApp,
+        endpoint: 7,
+        attempt: 2,
+    };
+    let sent = serde_json::to_string(&[EarlyWire::new(&early)]).expect("it can be written");
+    let read: Vec<EarlyWire> = serde_json::from_str(&sent).expect("as it was written");
+    assert_eq!(read[0].read(), Some(early));
+}
+
+#[tokio::test]
+async fn the_node_that_has_the_shard_is_asked_to_look_early_and_shown_its_secret() {
+    let (told, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let hear = move |headers: axum::http::HeaderMap, axum::Json(asked): axum::Json<Vec<EarlyWire>>| {
+        let key = headers["authorization"].to_str().expect("text").to_owned();
+        let _ = told.send((key, asked.iter().filter_map(EarlyWire::read).collect::<Vec<Early>>()));
+        std::future::ready(axum::Json(()))
+    };
+    let router = axum::Router::new().route("/internal/early", axum::routing::post(hear));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let peers = peers(&listener.local_addr().expect("bound").to_string()).await;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let early = Early {
+        task: crate::domain::TaskId { position: id().0, ordinal: 1 },
+        channel: crate::domain::Channel::Sms,
+        endpoint: 0,
+        attempt: 1,
+    };
+    peers.look_early(&[early]).await;
+    assert_eq!(asked.try_recv().expect("it was asked"), (format!("Bearer {SECRET}"), vec![early]));
+}

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Priority, Source, Timestamp};
+use crate::domain::{Channel, Priority, Source, Timestamp};
 use crate::insight::{Accounting, AccountingLine, SKIP_REASONS};
+use crate::outcomes::Early;
 use crate::store::DeadLetterKey;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +48,27 @@ pub(super) enum ReplayedWire {
     Requeued,
     NotReplayable,
     NotOurs,
+}
+
+/// A task that need not wait for its time.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EarlyWire {
+    task: String,
+    channel: String,
+    endpoint: u32,
+    attempt: u8,
+}
+
+impl EarlyWire {
+    pub(super) fn new(early: &Early) -> Self {
+        let (task, channel) = (early.task.to_string(), early.channel.name().to_owned());
+        Self { task, channel, endpoint: early.endpoint, attempt: early.attempt }
+    }
+
+    pub(super) fn read(&self) -> Option<Early> {
+        let channel = Channel::ALL.into_iter().find(|channel| channel.name() == self.channel)?;
+        Some(Early { task: self.task.parse().ok()?, channel, endpoint: self.endpoint, attempt: self.attempt })
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
