@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 /// Reads `250us`, `5ms`, `30s`, `2m`, `1h` or `0`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let refusal = || format!("`{text}` is not a duration: write it as `5ms`, `30s` or `2m`");
@@ -36,6 +38,17 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads `key=value,key=value`; a value that is no JSON is a text.
+pub(crate) fn keys(text: &str) -> Result<Map<String, Value>, String> {
+    let mut keys = Map::new();
+    for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not of the form `key=value`"))?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        keys.insert(key.trim().to_owned(), value);
+    }
+    Ok(keys)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +71,13 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(duration(text).ok(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn keys_have_numbers_or_texts() {
+        let keys = keys("error_rate=0.1,dead_pattern=gone").expect("legal");
+        assert_eq!(Value::Object(keys), serde_json::json!({"error_rate": 0.1, "dead_pattern": "gone"}));
+        assert!(super::keys("error_rate").is_err());
     }
 
     #[test]

@@ -102,3 +102,36 @@ impl FakeEngine {
 fn text(status: u16, body: String) -> Response<Full<Bytes>> {
     Response::builder().status(status).body(Full::from(body)).expect("a legal status")
 }
+
+/// What was posted to it as receipts: their paths, in their order.
+pub(crate) struct ReceiptEngine {
+    pub(crate) url: Url,
+    posted: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl ReceiptEngine {
+    pub(crate) fn posted(&self) -> Vec<String> {
+        self.posted.lock().expect("no panic").clone()
+    }
+}
+
+/// Takes receipts; answers the first ones with these statuses, and 200 from then on.
+pub(crate) async fn receipts(statuses: Vec<u16>) -> ReceiptEngine {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let authority = listener.local_addr().expect("bound").to_string();
+    let posted = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let statuses = Arc::new(std::sync::Mutex::new(statuses.into_iter()));
+    let engine = ReceiptEngine { url: Url { authority, path: "/".into() }, posted: Arc::clone(&posted) };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (posted, statuses) = (Arc::clone(&posted), Arc::clone(&statuses));
+            let service = service_fn(move |request: Request<Incoming>| {
+                posted.lock().expect("no panic").push(request.uri().to_string());
+                let status = statuses.lock().expect("no panic").next().unwrap_or(200);
+                async move { Ok::<_, Infallible>(text(status, String::new())) }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    engine
+}

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http2;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -171,6 +172,18 @@ pub(crate) async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>>
     let stream = TcpStream::connect(authority).await.with_context(|| format!("cannot connect to `{authority}`"))?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        // Its errors reach the caller through the sender.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// The same with HTTP/2 by prior knowledge (RFC 9113 section 3.3). Clones of the sender share the connection.
+pub(crate) async fn connect_http2(authority: &str) -> Result<http2::SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(authority).await.with_context(|| format!("cannot connect to `{authority}`"))?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         // Its errors reach the caller through the sender.
         let _ = connection.await;

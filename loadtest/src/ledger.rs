@@ -88,6 +88,20 @@ impl Ledger {
     }
 }
 
+/// How many deliveries were taken of an id that had been taken before, by `id count` lines of one mock or of several together: an
+/// id that two of them took is repeated too.
+pub(crate) fn repeated(seen: &[u8]) -> u64 {
+    let mut known = HashSet::new();
+    let mut repeated = 0;
+    for line in seen.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let at = line.iter().rposition(|byte| *byte == b' ').unwrap_or(line.len());
+        let count = line.get(at + 1..).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(1);
+        let is_new = known.insert(&line[..at]);
+        repeated += count - u64::from(is_new && count > 0);
+    }
+    repeated
+}
+
 /// What a notification's id has in common with the ids of its tasks.
 fn stem(id: &ShortId) -> Option<ShortId> {
     ShortId::new(id.as_bytes().strip_prefix(b"ntf_")?)
@@ -126,6 +140,13 @@ mod tests {
     fn an_id_that_was_given_twice_is_missing_once() {
         let ledger = ledger(&["ntf_04g0", "ntf_04g1", "ntf_04g0"]);
         assert_eq!(names(&ledger.missing(b"tsk_04g000 2\ntsk_04g100 1\n")), ["ntf_04g0"]);
+    }
+
+    #[test]
+    fn what_two_mocks_took_is_repeated() {
+        assert_eq!(repeated(b""), 0);
+        assert_eq!(repeated(b"tsk_a 1\ntsk_b 1\n"), 0);
+        assert_eq!(repeated(b"tsk_a 3\ntsk_b 1\ntsk_a 1\n"), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod run;
 mod compare;
 mod crash;
 mod cluster;
+mod trouble;
 mod relay;
 mod certain;
 mod drain_check;
@@ -40,6 +41,7 @@ use drain_check::DrainCheckArgs;
 use mock::MockArgs;
 use relay::RelayArgs;
 use run::RunArgs;
+use trouble::TroubleArgs;
 
 // Both ends of a bare loop allocate per request; the engine is measured with the same allocator.
 #[global_allocator]
@@ -55,12 +57,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Mock(MockArgs),
+    Mock(Box<MockArgs>),
     Bare(BareArgs),
     Run(Box<RunArgs>),
     Compare(Box<CompareArgs>),
     Crash(Box<CrashArgs>),
     Cluster(Box<ClusterArgs>),
+    Trouble(Box<TroubleArgs>),
     Relay(Box<RelayArgs>),
     DrainCheck(DrainCheckArgs),
 }
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Compare(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Crash(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Cluster(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Trouble(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Relay(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),

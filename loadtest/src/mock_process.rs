@@ -3,8 +3,9 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
@@ -13,6 +14,13 @@ use crate::mock::Stats;
 
 /// How long a mock may take to listen.
 const START_MAX: Duration = Duration::from_secs(5);
+
+/// When a message should have been sent (microseconds since 1970), and how long after that it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lateness {
+    pub(crate) stamp_us: u64,
+    pub(crate) late_us: u64,
+}
 
 /// A running mock.
 pub(crate) struct MockHandle {
@@ -98,9 +106,47 @@ impl MockHandle {
         self.client.lock().await.fetch(&self.server, "/ids").await
     }
 
+    /// How late each stamped message came, in the order of arrival.
+    pub(crate) async fn latencies(&self) -> Result<Vec<Lateness>> {
+        let lines = self.client.lock().await.fetch(&self.server, "/latencies").await?;
+        let lines = std::str::from_utf8(&lines).context("the mock's latencies are no text")?;
+        lines.lines().map(|line| Lateness::parse(line).with_context(|| format!("`{line}` is no latency"))).collect()
+    }
+
+    /// Changes how all kinds behave: the keys of `POST /behaviour`.
+    pub(crate) async fn behave(&self, change: &Value) -> Result<()> {
+        let body = Bytes::from(change.to_string());
+        let answer = self.client.lock().await.call(self.server.post("/behaviour", body)).await?;
+        ensure!(
+            answer.status.is_success(),
+            "the mock does not change its behaviour: {}",
+            String::from_utf8_lossy(&answer.body).trim()
+        );
+        Ok(())
+    }
+
     /// Forgets all counts and ids.
     pub(crate) async fn reset(&self) -> Result<()> {
         self.client.lock().await.call(self.server.post("/reset", Bytes::new())).await?;
         Ok(())
+    }
+}
+
+impl Lateness {
+    fn parse(line: &str) -> Option<Self> {
+        let (stamp_us, late_us) = line.split_once(' ')?;
+        Some(Self { stamp_us: stamp_us.parse().ok()?, late_us: late_us.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_has_a_stamp_and_a_length() {
+        assert_eq!(Lateness::parse("17 4"), Some(Lateness { stamp_us: 17, late_us: 4 }));
+        assert_eq!(Lateness::parse("17"), None);
+        assert_eq!(Lateness::parse("17 -4"), None);
     }
 }

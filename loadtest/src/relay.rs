@@ -15,7 +15,7 @@ use crate::bare::BareLoop;
 use crate::channel::Channel;
 use crate::clock::now_us;
 use crate::cluster::{Place, Ready};
-use crate::engine::{Due, Item, Options, Shape};
+use crate::engine::{Due, Item, Options, Shape, Stamp};
 use crate::http_client::Url;
 use crate::mock_process::MockHandle;
 
@@ -79,7 +79,7 @@ impl RelayArgs {
             users: None,
             template: None,
             merge: None,
-            stamp_in_text: false,
+            stamp: Stamp::InData,
             run,
         });
         let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &self.place.kafka).create()?;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use bytes::{Bytes, BytesMut};
 
 use crate::ledger::{Ledger, Missing};
 use crate::mock::Stats;
@@ -55,26 +56,51 @@ pub(crate) async fn settle(
     wait_max: Duration,
     progress: &mut Progress,
 ) -> Result<Settlement> {
+    let missing = settle_together(&[mock], ledger, wait_max, progress).await?;
+    Ok(Settlement { missing, stats: mock.stats().await? })
+}
+
+/// The same with several mocks that share the deliveries.
+pub(crate) async fn settle_together(
+    mocks: &[&MockHandle],
+    ledger: &Ledger,
+    wait_max: Duration,
+    progress: &mut Progress,
+) -> Result<Missing> {
     let started = Instant::now();
     let mut compared = None::<Instant>;
     loop {
-        let stats = mock.stats().await?;
-        let arrived = stats.total().distinct;
+        let mut arrived = 0;
+        for mock in mocks {
+            arrived += mock.stats().await?.total().distinct;
+        }
         let over = started.elapsed() >= wait_max;
         let all_there = arrived >= ledger.len();
         if over || (all_there && compared.is_none_or(|at| at.elapsed() > COMPARE_EVERY)) {
             compared = Some(Instant::now());
-            let missing = ledger.missing(&mock.ids().await?);
+            let missing = ledger.missing(&ids(mocks).await?);
             if missing.count() == 0 {
                 tokio::time::sleep(LINGER).await;
             }
             if over || missing.count() == 0 {
                 progress.finish();
-                return Ok(Settlement { missing, stats: mock.stats().await? });
+                return Ok(missing);
             }
         }
         let share = arrived as f64 / ledger.len().max(1) as f64;
         progress.show(share, &format!("waiting for deliveries: {arrived} of {}", ledger.len()));
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// The ids that the mocks saw, one mock's after the other's.
+pub(crate) async fn ids(mocks: &[&MockHandle]) -> Result<Bytes> {
+    if let [mock] = mocks {
+        return mock.ids().await;
+    }
+    let mut ids = BytesMut::new();
+    for mock in mocks {
+        ids.extend_from_slice(&mock.ids().await?);
+    }
+    Ok(ids.freeze())
 }

@@ -1,6 +1,7 @@
 //! Bare loops: how fast this machine can deliver at all, with nothing between client and provider. An engine is
 //! measured against these figures, taken in the same run, because a machine's speed wanders.
 
+mod shape;
 mod http;
 mod kafka;
 mod smtp;
@@ -11,19 +12,26 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::http_client::Url;
+use crate::mock::Kind;
+pub(crate) use shape::Shape;
 
 /// What a bare loop sends.
 #[derive(Debug, Clone)]
 pub(crate) struct BareLoop {
     pub(crate) count: u64,
-    /// Connections kept open, each with one delivery under way.
+    /// Connections kept open, each with one delivery under way; over HTTP/2 deliveries under way on one connection.
     pub(crate) connections: usize,
 }
 
 impl BareLoop {
     /// POSTs webhooks to `target`; the time from the first to the last answer.
     pub(crate) async fn webhooks(&self, target: &Url) -> Result<Duration> {
-        http::run(self, target).await
+        http::run(self, Shape::webhook(&target.authority, &target.path)?).await
+    }
+
+    /// Sends messages to the mock at `authority` by the API of a provider.
+    pub(crate) async fn messages(&self, kind: Kind, authority: &str) -> Result<Duration> {
+        http::run(self, Shape::of(kind, authority)?).await
     }
 
     /// POSTs what stands in a topic of Kafka to `target`, each record as it is, until `count` were answered. When it began and ended

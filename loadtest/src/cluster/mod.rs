@@ -18,7 +18,7 @@ use crate::args;
 use crate::certain::{Load, RunningLoad};
 use crate::channel::Channel;
 use crate::clock::now_us;
-use crate::engine::{Merge, Options, Shape};
+use crate::engine::{Merge, Options, Shape, Stamp};
 use crate::merged::Merged;
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
@@ -143,7 +143,7 @@ impl ClusterArgs {
             users: self.merge,
             template: None,
             merge: self.merge.map(|keys| Merge { keys, window_seconds: self.window.as_secs() }),
-            stamp_in_text: false,
+            stamp: Stamp::InData,
             run,
         });
         let load = Load {

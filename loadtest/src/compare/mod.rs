@@ -7,15 +7,18 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::args;
 use crate::bare::BareLoop;
 use crate::channel::Channel;
 use crate::clock::now_us;
-use crate::engine::{EngineCommand, EngineProcess, Options, ResidentSampler, Shape, processor_time};
+use crate::engine::{
+    Account, EngineCommand, EngineProcess, Options, PROVIDER, ResidentSampler, Shape, Stamp, processor_time, target,
+};
 use crate::http_client::{Server, Url};
+use crate::mock::Kind;
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
 use crate::settle::settle;
@@ -45,13 +48,17 @@ pub(crate) struct CompareArgs {
     pub(crate) count: u64,
     #[arg(long, value_enum, default_value_t = Channel::Webhook)]
     pub(crate) channel: Channel,
+    /// By the API of a provider of this kind: a started engine gets one that ends at the mock. Another must have one named `load`
+    /// (chats are addressed by it) and no other of its channel.
+    #[arg(long, value_enum, conflicts_with = "channel")]
+    pub(crate) kind: Option<Kind>,
     /// Notifications in a request.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) batch: u16,
     /// Connections that requests are posted over.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) posters: u16,
-    /// Connections of the bare loops, each with one delivery under way.
+    /// Connections of the bare loops, each with one delivery under way; over HTTP/2 deliveries under way on one connection.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) connections: u16,
     #[arg(long, default_value = "normal")]
@@ -105,7 +112,11 @@ impl CompareArgs {
         progress.show(0.8, "bare loop, after");
         let bare_after = self.bare(&mock).await?;
         progress.finish();
-        Ok(Report::new(self.channel, self.count, bare_before, engine, bare_after))
+        Ok(Report::new(self.channel(), self.kind, self.count, bare_before, engine, bare_after))
+    }
+
+    fn channel(&self) -> Channel {
+        self.kind.map_or(self.channel, Channel::of)
     }
 
     /// The rate of a bare loop.
@@ -113,9 +124,11 @@ impl CompareArgs {
         mock.reset().await?;
         let listen = mock.stats().await?.listen;
         let bare = BareLoop { count: self.count, connections: usize::from(self.connections) };
-        let elapsed = match self.channel {
-            Channel::Webhook => bare.webhooks(&Url { authority: listen.http, path: "/hook".into() }).await?,
-            Channel::Email => bare.mails(&listen.smtp).await?,
+        let elapsed = match (self.kind, self.channel) {
+            (Some(kind), _) => bare.messages(kind, &listen.http).await?,
+            (None, Channel::Webhook) => bare.webhooks(&Url { authority: listen.http, path: "/hook".into() }).await?,
+            (None, Channel::Email) => bare.mails(&listen.smtp).await?,
+            (None, _) => bail!("`--channel` is webhook or email; for the others say which `--kind` of provider"),
         };
         Ok(self.count as f64 / elapsed.as_secs_f64())
     }
@@ -127,8 +140,12 @@ impl CompareArgs {
         mock: &MockHandle,
     ) -> Result<Option<EngineProcess>> {
         let Some(binary) = &self.engine else { return Ok(None) };
-        let smtp = mock.stats().await?.listen.smtp;
-        let command = EngineCommand::new(binary, self.config.as_deref(), directory, &self.url, server, &smtp)?;
+        let listen = mock.stats().await?.listen;
+        let mut command =
+            EngineCommand::new(binary, self.config.as_deref(), directory, &self.url, server, &listen.smtp)?;
+        if let (Some(kind), None) = (self.kind, &self.config) {
+            command = command.with_only(kind, &[Account { name: PROVIDER, mock: &listen.http }])?;
+        }
         let mut process = command.start()?;
         process.ready().await.with_context(|| format!("its log is `{}`", command.log().display()))?;
         Ok(Some(process))
@@ -144,13 +161,13 @@ impl CompareArgs {
         mock.reset().await?;
         let listen = mock.stats().await?.listen;
         let shape = Shape::new(&Options {
-            channel: self.channel,
-            target: format!("http://{}/hook", listen.http),
+            channel: self.channel(),
+            target: target(self.kind, &listen.http),
             priority: self.priority.clone(),
             users: None,
             template: None,
             merge: None,
-            stamp_in_text: false,
+            stamp: Stamp::InData,
             run: now_us(),
         });
         let burst = Burst {

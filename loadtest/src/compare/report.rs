@@ -6,12 +6,15 @@ use serde::Serialize;
 
 use crate::channel::Channel;
 use crate::engine::Resident;
+use crate::mock::Kind;
 use crate::text::Megabytes;
 
 /// Rates are deliveries per second.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) channel: Channel,
+    /// The provider's API, where it is not the channel's usual one.
+    pub(super) kind: Option<Kind>,
     pub(super) count: u64,
     pub(super) bare_before: f64,
     pub(super) engine: Engine,
@@ -50,16 +53,23 @@ pub(super) struct Processor {
 }
 
 impl Report {
-    pub(super) fn new(channel: Channel, count: u64, bare_before: f64, engine: Engine, bare_after: f64) -> Self {
+    pub(super) fn new(
+        channel: Channel,
+        kind: Option<Kind>,
+        count: u64,
+        bare_before: f64,
+        engine: Engine,
+        bare_after: f64,
+    ) -> Self {
         let ratio = engine.rate / ((bare_before + bare_after) / 2.0);
-        Self { channel, count, bare_before, engine, bare_after, ratio }
+        Self { channel, kind, count, bare_before, engine, bare_after, ratio }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let engine = &self.engine;
-        writeln!(f, "{} deliveries each, by {}", self.count, self.channel.name())?;
+        writeln!(f, "{} deliveries each, by {}", self.count, self.kind.map_or(self.channel.name(), Kind::name))?;
         writeln!(f, "bare before  {:.0}/s", self.bare_before)?;
         writeln!(f, "engine       {:.0}/s (accepted at {:.0}/s)", engine.rate, engine.accept_rate)?;
         writeln!(f, "bare after   {:.0}/s", self.bare_after)?;

@@ -17,7 +17,7 @@ use crate::args;
 use crate::certain::{Load, RunningLoad};
 use crate::channel::Channel;
 use crate::clock::now_us;
-use crate::engine::{EngineCommand, EngineProcess, Merge, Options, Shape};
+use crate::engine::{EngineCommand, EngineProcess, Merge, Options, Shape, Stamp};
 use crate::http_client::{Server, Url};
 use crate::merged::Merged;
 use crate::mock_process::MockHandle;
@@ -198,7 +198,7 @@ impl CrashArgs {
                 users: self.merge,
                 template: None,
                 merge: self.merge.map(|keys| Merge { keys, window_seconds: self.window.as_secs() }),
-                stamp_in_text: false,
+                stamp: Stamp::InData,
                 run,
             })
         };

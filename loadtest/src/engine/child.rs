@@ -1,16 +1,19 @@
 //! An engine in a child process, to be killed and started again.
 
 use std::fs::{File, OpenOptions};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::providers::{self, Account};
 use crate::http_client::{Client, Server, Url};
+use crate::mock::Kind;
 
 /// How long an engine may take until it is ready, its recovery included.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -74,6 +77,13 @@ impl EngineCommand {
         })
     }
 
+    /// With these providers of one kind in the configuration that is used when none is given.
+    pub(crate) fn with_only(self, kind: Kind, accounts: &[Account<'_>]) -> Result<Self> {
+        let context = || format!("cannot write `{}`", self.config.display());
+        std::fs::write(&self.config, providers::only(CONFIG, kind, accounts)?).with_context(context)?;
+        Ok(self)
+    }
+
     /// With further options of `fanfare serve`.
     pub(crate) fn with(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|option| (*option).to_owned()));
@@ -82,6 +92,8 @@ impl EngineCommand {
 
     /// Starts it; it is not ready yet.
     pub(crate) fn start(&self) -> Result<EngineProcess> {
+        // It would answer in the place of the engine, which ends at once, and be measured.
+        ensure!(TcpStream::connect(&self.listen).is_err(), "something listens on `{}` already", self.listen);
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let log: File = log.with_context(|| format!("cannot write `{}`", self.log.display()))?;
         let started = Instant::now();
@@ -162,5 +174,22 @@ impl EngineProcess {
             Ok(status) => Ok((status?, asked.elapsed())),
             Err(_) => bail!("the engine did not end within {max:?} after SIGTERM"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_engine_is_started_where_something_listens() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = Url { authority: taken.local_addr().expect("bound").to_string(), path: "/".into() };
+        let server = Server::new(&url, None).expect("legal");
+        let directory = std::env::temp_dir().join(format!("fanfare-child-{}", std::process::id()));
+        let command = EngineCommand::new(Path::new("/bin/false"), None, &directory, &url, &server, "127.0.0.1:1");
+        let refusal = command.and_then(|command| command.start()).err().map(|error| error.to_string());
+        assert_eq!(refusal, Some(format!("something listens on `{}` already", url.authority)));
+        std::fs::remove_dir_all(directory).expect("its own directory");
     }
 }

@@ -8,10 +8,12 @@ mod metrics;
 mod process;
 mod poster;
 mod child;
+mod providers;
 
 pub(crate) use accepted::notification;
 pub(crate) use child::{EngineCommand, EngineProcess};
 pub(crate) use metrics::{Latencies, Quantile, delivery_latencies};
 pub(crate) use poster::{Body, Outcome, Poster};
 pub(crate) use process::{Resident, ResidentSampler, processor_time};
-pub(crate) use request::{Due, Item, Merge, Options, Shape};
+pub(crate) use providers::{Account, NAME as PROVIDER, target};
+pub(crate) use request::{Due, Item, Merge, Options, Shape, Stamp};

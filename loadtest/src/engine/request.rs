@@ -17,19 +17,30 @@ pub(crate) const BATCH_PATH: &str = "/v1/notifications/batch";
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) channel: Channel,
-    /// Where webhooks go.
+    /// Where webhooks go; the subscription that pushes go to, else each goes to a token of its own, with this before its number if it ends in a
+    /// colon; the chat.
     pub(crate) target: String,
     pub(crate) priority: String,
     /// How many users take turns; `None`: everybody gets one notification.
     pub(crate) users: Option<u64>,
     /// The code of a template; `None`: content of the request's own, with two variables.
     pub(crate) template: Option<String>,
-    /// A webhook carries `data` and the stamp in it; a mail carries only what is written into its text.
-    pub(crate) stamp_in_text: bool,
+    pub(crate) stamp: Stamp,
     /// What each user's notifications are merged by.
     pub(crate) merge: Option<Merge>,
     /// Different in each run, so that no notification repeats one of an earlier run.
     pub(crate) run: u64,
+}
+
+/// Where a notification has its stamp. A webhook carries `data`, and some pushes do; a mail carries only what is written into its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stamp {
+    /// Nowhere: what arrives is not timed.
+    Nowhere,
+    /// In `data`.
+    InData,
+    /// In `data`, and from there in the text.
+    InText,
 }
 
 /// How notifications are to be merged.
@@ -44,11 +55,22 @@ pub(crate) struct Merge {
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     common: String,
-    /// The same address for all webhooks; a mail goes to an address of its own.
-    to_url: Option<String>,
+    to: To,
     users: Option<u64>,
     merge: Option<Merge>,
+    is_stamped: bool,
     run: u64,
+}
+
+/// Whom notifications are for, as JSON.
+#[derive(Debug, Clone)]
+enum To {
+    /// All the same.
+    Same(String),
+    /// An address of its own: what stands before and after its number.
+    Own(String, &'static str),
+    /// A token of its own, 64 digits long as those of APNs.
+    Token,
 }
 
 /// One notification of a run.
@@ -71,7 +93,7 @@ pub(crate) enum Due {
 impl Shape {
     pub(crate) fn new(options: &Options) -> Self {
         let mut text = "Hello {{name}}, your order {{order_id}} has left our house.".to_owned();
-        if options.stamp_in_text {
+        if options.stamp == Stamp::InText {
             text += &format!(" {STAMP}:{{{{{STAMP}}}}}");
         }
         if options.merge.is_some() {
@@ -89,11 +111,19 @@ impl Shape {
             // Its members, without the braces.
             &message[1..message.len() - 1],
         );
-        let to_url = match options.channel {
-            Channel::Webhook => Some(json!({ "url": options.target }).to_string()),
-            Channel::Email => None,
+        let to = match options.channel {
+            Channel::Webhook => To::Same(json!({ "url": options.target }).to_string()),
+            Channel::Email => To::Own(r#"{"email":"u"#.to_owned(), r#"@load.example"}"#),
+            Channel::Sms | Channel::Voice => To::Own(r#"{"phone":"+1555"#.to_owned(), r#""}"#),
+            Channel::Push if options.target.is_empty() => To::Token,
+            Channel::Push if options.target.ends_with(':') => {
+                To::Own(format!(r#"{{"push_token":"{}"#, options.target), r#""}"#)
+            }
+            Channel::Push => To::Same(json!({ "push_token": options.target }).to_string()),
+            Channel::Chat => To::Same(json!({ "chat": options.target }).to_string()),
         };
-        Self { common, to_url, users: options.users, merge: options.merge, run: options.run }
+        let is_stamped = options.stamp != Stamp::Nowhere;
+        Self { common, to, users: options.users, merge: options.merge, is_stamped, run: options.run }
     }
 
     /// The body of [`SINGLE_PATH`].
@@ -124,13 +154,17 @@ impl Shape {
             None => put(body, format_args!(r#""user_id":"u{run:x}-{number:010}","#)),
             Some(users) => put(body, format_args!(r#""user_id":"u{:010}","#, number % users)),
         }
-        match &self.to_url {
-            Some(to) => put(body, format_args!(r#""to":{to},"#)),
-            None => put(body, format_args!(r#""to":{{"email":"u{number:010}@load.example"}},"#)),
+        match &self.to {
+            To::Same(to) => put(body, format_args!(r#""to":{to},"#)),
+            To::Own(before, after) => put(body, format_args!(r#""to":{before}{number:010}{after},"#)),
+            To::Token => put(body, format_args!(r#""to":{{"push_token":"{number:064}"}},"#)),
         }
         let stamp_us = item.stamp_us;
-        put(body, format_args!(r#""data":{{"order_id":"{run:x}-{number:010}","name":"Customer {number:010}","#));
-        put(body, format_args!(r#""{STAMP}":{stamp_us}}}"#));
+        put(body, format_args!(r#""data":{{"order_id":"{run:x}-{number:010}","name":"Customer {number:010}""#));
+        if self.is_stamped {
+            put(body, format_args!(r#","{STAMP}":{stamp_us}"#));
+        }
+        body.extend_from_slice(b"}");
         if let Some(Merge { keys, window_seconds }) = self.merge {
             let key = number % keys;
             put(body, format_args!(r#","aggregate":{{"key":"{run:x}:{key}","actor":"Customer {number}","#));
@@ -143,6 +177,15 @@ impl Shape {
             body.extend_from_slice(b"\"");
         }
     }
+}
+
+/// The subscription of a browser to a push service at the mock, as JSON. The keys are those of RFC 8291 section 5.
+pub(crate) fn subscription(mock: &str) -> String {
+    let keys = json!({
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    });
+    json!({"endpoint": format!("http://{mock}/wp/load"), "keys": keys}).to_string()
 }
 
 fn put(body: &mut BytesMut, text: std::fmt::Arguments<'_>) {
@@ -163,7 +206,7 @@ mod tests {
             users: None,
             merge: None,
             template: None,
-            stamp_in_text: channel == Channel::Email,
+            stamp: if channel == Channel::Email { Stamp::InText } else { Stamp::InData },
             run: 0xabc,
         }
     }
@@ -207,6 +250,19 @@ mod tests {
     }
 
     #[test]
+    fn each_channel_has_addresses_of_its_own_form() {
+        let to = |channel, target: &str| {
+            let options = Options { target: target.into(), ..options(channel) };
+            parsed(&Shape::new(&options).single(&Item { number: 12, stamp_us: 1, due: Due::Now }))["to"].clone()
+        };
+        assert_eq!(to(Channel::Sms, ""), json!({"phone": "+15550000000012"}));
+        assert_eq!(to(Channel::Push, "")["push_token"].as_str().map(str::len), Some(64));
+        assert_eq!(to(Channel::Push, "load:"), json!({"push_token": "load:0000000012"}));
+        assert_eq!(to(Channel::Push, "{\"a\":1}"), json!({"push_token": "{\"a\":1}"}));
+        assert_eq!(to(Channel::Chat, "load"), json!({"chat": "load"}));
+    }
+
+    #[test]
     fn users_take_turns_and_a_template_replaces_the_content() {
         let options = Options { users: Some(5), template: Some("order".into()), ..options(Channel::Webhook) };
         let body = parsed(&Shape::new(&options).single(&Item { number: 12, stamp_us: 1, due: Due::Now }));
@@ -224,6 +280,13 @@ mod tests {
         assert_eq!((&body["user_id"], &body["aggregate"]), (&json!("u0000000005"), &expected));
         let text = body["content"]["body"].as_str().expect("a text");
         assert!(text.contains("merged_items:{{count}}"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_to_be_timed_has_no_stamp() {
+        let options = Options { stamp: Stamp::Nowhere, ..options(Channel::Push) };
+        let body = Shape::new(&options).single(&Item { number: 0, stamp_us: 1, due: Due::Now });
+        assert_eq!(parsed(&body)["data"].as_object().map(|data| data.contains_key(STAMP)), Some(false));
     }
 
     #[test]

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use serde_json::{Map, Value};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::receipts::ReceiptArgs;
+use super::tally::Lateness;
 use super::{Behaviour, Mock};
 use crate::args;
 
-/// Starts an HTTP endpoint and an SMTP server that count what they get.
+/// Starts an HTTP endpoint, which speaks the APIs of providers, and an SMTP server; they count what they get.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct MockArgs {
     /// Where webhooks and the control calls come in.
@@ -42,6 +45,17 @@ pub(crate) struct MockArgs {
     /// The share taken, but cut off without an answer.
     #[arg(long, default_value = "0", value_parser = args::share)]
     pub(crate) reset_rate: f64,
+    /// More of how a kind of provider behaves, as `kind:key=value,key=value` with the keys of `POST /behaviour`; the kind may be `all`.
+    #[arg(long, value_name = "KIND:KEYS", value_parser = Behave::parse)]
+    pub(crate) behave: Vec<Behave>,
+    /// Take messages too that the real server would refuse; what is wrong with them still stands in the statistics.
+    #[arg(long)]
+    pub(crate) lenient: bool,
+    /// What requests to AWS, Aliyun, DingTalk and Feishu are signed with: checks the values of signatures, not only their form.
+    #[arg(long)]
+    pub(crate) secret: Option<String>,
+    #[command(flatten)]
+    pub(crate) receipts: ReceiptArgs,
     /// The same seed gives the same errors, in the order of arrival.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -57,6 +71,9 @@ pub(crate) struct MockArgs {
     /// Keep a histogram of the time from the stamp in the message (`sent_at_us` in `data`) to its receipt.
     #[arg(long)]
     pub(crate) latency_from_body: bool,
+    /// Keep each of those times as well, a million at most, for `GET /latencies`.
+    #[arg(long, requires = "latency_from_body")]
+    pub(crate) list_latencies: bool,
     /// Add up how many notifications the webhooks say that they stand for (`run --merge`).
     #[arg(long)]
     pub(crate) count_items: bool,
@@ -66,6 +83,20 @@ pub(crate) struct MockArgs {
     /// End when standard input ends: how a mock ends with the process that started it.
     #[arg(long, hide = true)]
     pub(crate) until_stdin_closes: bool,
+}
+
+/// A change of behaviour on the command line.
+#[derive(Debug, Clone)]
+pub(crate) struct Behave {
+    pub(crate) kind: Option<String>,
+    pub(crate) keys: Map<String, Value>,
+}
+
+impl Behave {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (kind, keys) = text.split_once(':').ok_or("write it as `fcm:error_rate=0.1,limit_per_second=500`")?;
+        Ok(Self { kind: Some(kind.to_owned()), keys: args::keys(keys)? })
+    }
 }
 
 impl MockArgs {
@@ -78,14 +109,22 @@ impl MockArgs {
             reject_rate: self.reject_rate,
             hang_rate: self.hang_rate,
             reset_rate: self.reset_rate,
+            ..Behaviour::default()
         }
         .checked()
+    }
+
+    pub(super) fn lateness(&self) -> Result<Option<Lateness>> {
+        self.latency_from_body.then(|| Lateness::new(self.list_latencies)).transpose()
     }
 
     /// Serves until SIGINT or SIGTERM, then prints what was counted.
     pub(crate) async fn run(self) -> Result<()> {
         let mock = Mock::start(&self).await?;
         println!("mock providers: http on {}, smtp on {}", mock.listen().http, mock.listen().smtp);
+        if let Some(receipts) = &mock.receipts {
+            println!("public key of SendGrid's receipts: {}", receipts.sendgrid_public_key());
+        }
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
         tokio::select! {

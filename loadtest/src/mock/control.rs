@@ -1,4 +1,4 @@
-//! The control calls of the mock: `GET /stats`, `GET /ids?cursor=`, `POST /reset`, `POST /behaviour`.
+//! The control calls of the mock: `GET /stats`, `GET /latencies`, `GET /ids?cursor=`, `POST /reset`, `POST /behaviour?kind=`, `POST /expire`.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,9 +11,12 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
+use anyhow::Context as _;
+
 use super::Mock;
 use super::http::{Answer, text};
 use super::ids::SHARDS;
+use super::kinds::fields;
 
 /// More than any change of behaviour needs.
 const CHANGE_BYTES_MAX: usize = 64 << 10;
@@ -23,21 +26,28 @@ pub(super) async fn answer(mock: &Arc<Mock>, request: Request<Incoming>) -> Answ
     match (request.method(), uri.path()) {
         (&Method::GET, "/stats") => json(&mock.stats()),
         (&Method::GET, "/ids") => ids(mock, uri.query().unwrap_or_default()),
+        (&Method::GET, "/latencies") => text(StatusCode::OK, mock.latencies()),
         (&Method::POST, "/reset") => {
             mock.reset();
             json(&mock.stats())
         }
-        (&Method::POST, "/behaviour") => change(mock, request.into_body()).await,
-        _ => text(StatusCode::NOT_FOUND, "GET /stats or /ids, POST /reset or /behaviour\n"),
+        (&Method::POST, "/behaviour") => change(mock, uri.query().unwrap_or_default(), request.into_body()).await,
+        (&Method::POST, "/expire") => {
+            mock.providers.tokens.expire();
+            text(StatusCode::OK, "all tokens are stale\n")
+        }
+        _ => text(StatusCode::NOT_FOUND, "GET /stats, /latencies or /ids, POST /reset, /behaviour or /expire\n"),
     }
 }
 
-async fn change(mock: &Mock, body: Incoming) -> Answer {
+async fn change(mock: &Mock, query: &str, body: Incoming) -> Answer {
     let body = match Limited::new(body, CHANGE_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("cannot read the body: {error}\n")),
     };
-    match mock.temper.change(&body) {
+    let kind = fields(query).get("kind").map(str::to_owned);
+    let change = serde_json::from_slice(&body).context("the change is no JSON object");
+    match change.and_then(|change| mock.change(kind.as_deref(), &change)) {
         Ok(behaviour) => json(&behaviour),
         Err(error) => text(StatusCode::BAD_REQUEST, format!("{error:#}\n")),
     }
@@ -46,7 +56,7 @@ async fn change(mock: &Mock, body: Incoming) -> Answer {
 fn ids(mock: &Arc<Mock>, query: &str) -> Answer {
     let cursor = query.split('&').find_map(|pair| pair.strip_prefix("cursor=")).unwrap_or("0");
     match cursor.parse() {
-        Ok(next) => Response::new(Either::Right(IdStream { mock: Arc::clone(mock), next })),
+        Ok(next) => Response::new(Either::Right(Either::Left(IdStream { mock: Arc::clone(mock), next }))),
         Err(_) => text(StatusCode::BAD_REQUEST, format!("a cursor is a number from 0 to {}\n", 2 * SHARDS)),
     }
 }

@@ -1,5 +1,7 @@
 //! What a mock counted, as `GET /stats` answers it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::behaviour::Behaviour;
@@ -17,6 +19,15 @@ pub(crate) struct Stats {
     #[serde(default)]
     pub(crate) items_repeated: u64,
     pub(crate) behaviour: Behaviour,
+    /// By kind of provider, and by what became of its requests. What was taken is among `http` too, across all kinds.
+    #[serde(default)]
+    pub(crate) providers: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The last request that no real server would have taken, and why.
+    #[serde(default)]
+    pub(crate) refusal: Option<String>,
+    /// What became of receipts; only with `--receipts`.
+    #[serde(default)]
+    pub(crate) receipts: Option<BTreeMap<String, u64>>,
     pub(crate) listen: Listen,
 }
 

@@ -137,6 +137,8 @@ pub(super) struct Lateness {
 
 struct Figures {
     histogram: Histogram<u64>,
+    /// Each message's own stamp and lateness, in microseconds; none where nobody wants them.
+    list: Option<Vec<(u64, u64)>>,
     early: u64,
     early_max_us: u64,
 }
@@ -144,14 +146,19 @@ struct Figures {
 /// The key in `data` that holds the stamp, and how it is written into a mail: `sent_at_us:123`.
 pub(crate) const STAMP: &str = "sent_at_us";
 
+/// The most messages that are listed one by one, 16 bytes each; the histogram has all.
+const LISTED_MAX: usize = 1 << 20;
+
 /// Between the key and its digits there may stand a quote, a colon and blanks; no more than this.
 const STAMP_GAP_MAX: usize = 6;
 
 impl Lateness {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    /// `is_listed`: keeps the time of each message too.
+    pub(super) fn new(is_listed: bool) -> anyhow::Result<Self> {
         // Up to an hour, to three digits: 200 kB whatever is recorded.
         let histogram = Histogram::new_with_max(3_600_000_000, 3)?;
-        Ok(Self { finder: Finder::new(STAMP), figures: Mutex::new(Figures { histogram, early: 0, early_max_us: 0 }) })
+        let figures = Figures { histogram, list: is_listed.then(Vec::new), early: 0, early_max_us: 0 };
+        Ok(Self { finder: Finder::new(STAMP), figures: Mutex::new(figures) })
     }
 
     /// Records the message if it bears a stamp.
@@ -159,7 +166,11 @@ impl Lateness {
         let Some(stamp_us) = self.stamp(message) else { return };
         let now_us = now_us();
         let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        figures.histogram.saturating_record(now_us.saturating_sub(stamp_us));
+        let late_us = now_us.saturating_sub(stamp_us);
+        figures.histogram.saturating_record(late_us);
+        if let Some(list) = figures.list.as_mut().filter(|list| list.len() < LISTED_MAX) {
+            list.push((stamp_us, late_us));
+        }
         if now_us < stamp_us {
             figures.early += 1;
             figures.early_max_us = figures.early_max_us.max(stamp_us - now_us);
@@ -169,6 +180,8 @@ impl Lateness {
     fn stamp(&self, message: &[u8]) -> Option<u64> {
         for at in self.finder.find_iter(message) {
             let rest = &message[at + STAMP.len()..];
+            // A form writes the colon so; its digit is not one of the stamp.
+            let rest = rest.strip_prefix(b"%3A").unwrap_or(rest);
             let gap = rest.iter().take(STAMP_GAP_MAX).take_while(|byte| !byte.is_ascii_digit()).count();
             let digits = rest[gap..].iter().take_while(|byte| byte.is_ascii_digit());
             let stamp = digits.take(19).fold(0u64, |number, digit| number * 10 + u64::from(digit - b'0'));
@@ -195,9 +208,16 @@ impl Lateness {
         }
     }
 
+    /// One `stamp lateness` a line, in the order of arrival; empty where they are not listed.
+    pub(super) fn lines(&self) -> String {
+        let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.list.iter().flatten().map(|(stamp_us, late_us)| format!("{stamp_us} {late_us}\n")).collect()
+    }
+
     pub(super) fn clear(&self) {
         let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         figures.histogram.reset();
+        figures.list.iter_mut().for_each(Vec::clear);
         (figures.early, figures.early_max_us) = (0, 0);
     }
 }
@@ -222,14 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_found_in_json_and_in_a_mail() {
-        let lateness = Lateness::new().expect("constant bounds");
+    fn a_stamp_is_found_in_json_in_a_mail_and_in_a_form() {
+        let lateness = Lateness::new(false).expect("constant bounds");
         let cases = [
             (r#"{"data":{"sent_at_us":1700000000000000}}"#, Some(1_700_000_000_000_000)),
             (r#"{"sent_at_us" : "17","x":1}"#, Some(17)),
             ("Subject: x\r\n\r\nsent_at_us:42\r\n", Some(42)),
             ("{{sent_at_us}} then sent_at_us:7", Some(7)),
             ("sent_at_us", None),
+            ("To=%2B1555&Body=Hello+sent_at_us%3A42&From=x", Some(42)),
             ("nothing", None),
         ];
         for (message, expected) in cases {
@@ -238,8 +259,22 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_each_message_is_listed_only_where_it_is_wanted() {
+        for (is_listed, lines) in [(true, 2), (false, 0)] {
+            let lateness = Lateness::new(is_listed).expect("constant bounds");
+            lateness.record(b"sent_at_us:1");
+            lateness.record(b"nothing");
+            lateness.record(b"sent_at_us:17");
+            assert_eq!(lateness.lines().lines().count(), lines);
+            assert!(!is_listed || lateness.lines().starts_with("1 "));
+            lateness.clear();
+            assert_eq!(lateness.lines(), "");
+        }
+    }
+
+    #[test]
     fn what_arrives_before_its_time_is_early() {
-        let lateness = Lateness::new().expect("constant bounds");
+        let lateness = Lateness::new(false).expect("constant bounds");
         lateness.record(format!("sent_at_us:{}", now_us() + 5_000_000).as_bytes());
         lateness.record(format!("sent_at_us:{}", now_us() - 5_000_000).as_bytes());
         let stats = lateness.stats();

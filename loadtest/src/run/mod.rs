@@ -16,17 +16,17 @@ use clap::Args;
 use crate::args;
 use crate::channel::Channel;
 use crate::clock::now_us;
-use crate::engine::{Latencies, Merge, Options, ResidentSampler, Shape, delivery_latencies};
+use crate::engine::{Latencies, Merge, Options, PROVIDER, ResidentSampler, Shape, Stamp, delivery_latencies};
 use crate::http_client::{Server, Url, fetch};
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
 use crate::settle::{settle, settle_items};
-use load::{Load, Sent};
+pub(crate) use load::{Load, Sent};
 use report::{AcceptLatency, Deliveries, Report};
-use schedule::Schedule;
+pub(crate) use schedule::Schedule;
 
 /// The most notifications of one run: their ids are kept, 32 bytes each.
-const TOTAL_MAX: u64 = 20_000_000;
+pub(crate) const TOTAL_MAX: u64 = 20_000_000;
 
 /// Puts load on an engine at a set rate, and waits until everything has arrived.
 #[derive(Debug, Args)]
@@ -45,7 +45,9 @@ pub(crate) struct RunArgs {
     pub(crate) duration: Duration,
     #[arg(long, value_enum, default_value_t = Channel::Webhook)]
     pub(crate) channel: Channel,
-    /// Where webhooks go; the mock's `/hook` otherwise.
+    /// Where webhooks go, the mock's `/hook` otherwise; the subscription that pushes go to, else each has a token of its own (with
+    /// this before its number if it ends in a colon: FCM takes no token of digits alone); the chat
+    /// provider's name, `load` otherwise.
     #[arg(long)]
     pub(crate) target: Option<String>,
     /// Notifications in a request; above 1 they go to the batch call.
@@ -172,12 +174,19 @@ impl RunArgs {
         let stats = mock.stats().await?;
         let options = Options {
             channel: self.channel,
-            target: self.target.clone().unwrap_or_else(|| format!("http://{}/hook", stats.listen.http)),
+            target: self.target.clone().unwrap_or_else(|| match self.channel {
+                Channel::Webhook => format!("http://{}/hook", stats.listen.http),
+                Channel::Chat => PROVIDER.to_owned(),
+                _ => String::new(),
+            }),
             priority: self.priority.clone(),
             users: self.users,
             template: self.template.clone(),
             merge: self.merge.map(|keys| Merge { keys, window_seconds: self.window.as_secs() }),
-            stamp_in_text: self.channel == Channel::Email && stats.latency.is_some(),
+            stamp: match stats.latency {
+                Some(_) if self.channel != Channel::Webhook => Stamp::InText,
+                _ => Stamp::InData,
+            },
             run: now_us(),
         };
         Ok(Load {

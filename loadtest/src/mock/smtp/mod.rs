@@ -84,8 +84,8 @@ async fn converse(mut stream: TcpStream, mock: &Mock) -> std::io::Result<()> {
 async fn receive(mock: &Mock, wire: &[u8], is_stuffed: bool) -> Option<&'static [u8]> {
     let tally = &mock.smtp;
     tally.requests.fetch_add(1, Relaxed);
-    let (verdict, latency) = mock.temper.decide();
-    if matches!(verdict, Verdict::Accept | Verdict::Reset) {
+    let super::behaviour::Fate { verdict, latency, .. } = mock.temper.decide("");
+    if verdict.takes() {
         let mail = if is_stuffed { unstuff(wire) } else { Cow::Borrowed(wire) };
         if let Some(lateness) = &mock.lateness {
             lateness.record(&mail);
@@ -99,9 +99,14 @@ async fn receive(mock: &Mock, wire: &[u8], is_stuffed: bool) -> Option<&'static 
     }
     let (counter, reply): (_, &'static [u8]) = match verdict {
         Verdict::Accept => return Some(b"250 2.0.0 taken\r\n"),
+        // No reply of SMTP; there is no size to speak of.
+        Verdict::Garbage | Verdict::Huge => return Some(b"<html>It works!</html>\r\n"),
         Verdict::Fail => (&tally.errors_injected, b"451 4.3.0 try later\r\n"),
         Verdict::Throttle => (&tally.throttled, b"454 4.7.0 too fast, try later\r\n"),
         Verdict::Reject => (&tally.rejected, b"550 5.7.1 refused\r\n"),
+        Verdict::Dead => (&tally.rejected, b"550 5.1.1 no such user\r\n"),
+        Verdict::Redirect => (&tally.rejected, b"551 5.7.1 user not local\r\n"),
+        Verdict::Unauthorized => (&tally.rejected, b"535 5.7.8 authentication credentials invalid\r\n"),
         Verdict::Reset => {
             tally.resets.fetch_add(1, Relaxed);
             return None;
