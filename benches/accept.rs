@@ -23,6 +23,7 @@ use fanfare::domain::{
 use fanfare::insight::Accounting;
 use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item};
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
+use fanfare::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
 use fanfare::rendering::Renderer;
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
@@ -105,14 +106,26 @@ fn parts() -> ApiParts {
     let rest = Arc::new(Nothing);
     let renderer =
         Renderer::new(&fanfare::config::defaults().templates, fanfare::domain::Zone::UTC).expect("the templates load");
+    let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
+    let categories = Arc::new(fanfare::config::defaults().categories().expect("the default is there"));
+    let receipts = ReceiptDesk::new(ReceiptDeskParts {
+        store: store.clone(),
+        log: log.clone(),
+        clock: clock.clone(),
+        users: users.clone(),
+        categories: categories.clone(),
+    });
     ApiParts {
         takes_requests: true,
+        providers: Vec::new(),
+        receipts: Arc::new(receipts),
+        links: None,
         http: fanfare::config::defaults().http,
         clock: clock.clone(),
         log,
         brakes: Brakes::with(store.clone(), BrakeNames::default(), Vec::new()),
         templates: Templates::unread(store.clone(), Arc::new(renderer), clock.clone()),
-        users: Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default()))),
+        users,
         store,
         acceptor,
         operations: rest.clone(),
@@ -120,7 +133,7 @@ fn parts() -> ApiParts {
         sandbox: Some(rest.clone()),
         endpoints: rest.clone(),
         contents: rest,
-        categories: Arc::new(fanfare::config::defaults().categories().expect("the default is there")),
+        categories,
         health: fanfare::telemetry::Health::default(),
         metrics: fanfare::telemetry::install(),
     }
@@ -322,6 +335,8 @@ impl Operations for Nothing {
     async fn replay(&self, _: &DeadLetterKey) -> Result<Replayed, OperationError> {
         Ok(Replayed::NotReplayable)
     }
+
+    async fn look_early(&self, _: Vec<Early>) {}
 
     fn is_sending(&self, _: TaskId) -> bool {
         false

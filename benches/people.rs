@@ -228,6 +228,8 @@ fn request(number: u64) -> NotificationRequest {
         dedup_key: None,
         dedup_window_seconds: Some(0),
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

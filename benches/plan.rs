@@ -94,6 +94,8 @@ fn request(number: u64, category: &str) -> NotificationRequest {
         dedup_key: None,
         dedup_window_seconds: None,
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

@@ -100,5 +100,6 @@ fn plan(content: Content, channel: Channel) -> Plan {
         claims: Vec::new(),
         group: None,
         presentation: Default::default(),
+        delivery: Default::default(),
     }
 }

@@ -173,6 +173,8 @@ fn request(index: u64) -> NotificationRequest {
         dedup_key: Some(format!("order-{index}").into()),
         dedup_window_seconds: None,
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: None,
         metadata: r#"{"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}"#.into(),
         source: Source::Http,
@@ -204,6 +206,7 @@ fn plan(position: Position, request: NotificationRequest) -> Plan {
         }],
         group: None,
         presentation: Default::default(),
+        delivery: Default::default(),
     }
 }
 

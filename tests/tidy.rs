@@ -65,9 +65,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "outcomes",
             "brakes",
             "planning",
+            "links",
         ],
     ),
-    ("outcomes", &["domain", "clock", "store", "ownership", "timers", "brakes", "users"]),
+    // A receipt is a provider's answer that comes later, or a reader's, by a link.
+    ("outcomes", &["domain", "clock", "store", "ownership", "timers", "brakes", "users", "providers", "links"]),
+    // Signed by a secret of the configuration; where a link leads is the API's business.
+    ("links", &["domain"]),
     ("timers", &["domain", "clock", "store", "ownership", "brakes"]),
     // What reads the results.
     ("insight", &["domain", "clock", "log", "store", "ownership"]),
@@ -89,6 +93,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "users",
             "brakes",
             "templates",
+            "links",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "templates", "runtime"]),

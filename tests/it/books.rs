@@ -22,7 +22,7 @@ async fn every_item_is_in_one_place_whatever_the_provider_answers(place: Place) 
         Script::Answer(match index % 5 {
             0 => Outcome::Accepted { message_id: None },
             1 => Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false },
-            2 => Outcome::DeadRecipient { reason: "gone".into() },
+            2 => Outcome::dead("gone"),
             3 => Outcome::BadRequest { reason: "wrong".into() },
             _ => Outcome::Unknown { reason: "no answer".into() },
         })

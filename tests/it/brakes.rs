@@ -222,7 +222,7 @@ async fn what_expires_while_it_is_held_expires(place: Place) {
 
 async fn what_is_recalled_is_cancelled_and_what_comes_later_is_sent(place: Place) {
     let mails = mails();
-    let pause = Outcome::Throttled { reason: "quota".into(), retry_after: Some(Duration::from_secs(30)) };
+    let pause = Outcome::throttled("quota", Some(Duration::from_secs(30)));
     mails.script([Script::Answer(pause)]);
     let braked = Braked::start(place, vec![mails.clone()]).await;
     let first = braked.send("social").await;
@@ -378,7 +378,7 @@ async fn a_provider_that_one_tenant_paused_keeps_no_other_tenant_waiting(place: 
 
 async fn a_paused_channel_of_a_fallback_waits_and_goes_on_when_it_is_resumed(place: Place) {
     let (mails, texts) = (mails(), TestProvider::new("texts", &[Channel::Sms]));
-    mails.script([Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })]);
+    mails.script([Script::Answer(Outcome::dead("gone"))]);
     let braked = Braked::start(place, vec![mails, texts.clone()]).await;
     braked.pause(BrakeKind::Channel, "sms").await;
     let mut request = braked.mail("transactional");
@@ -399,7 +399,7 @@ async fn a_paused_channel_of_a_fallback_waits_and_goes_on_when_it_is_resumed(pla
 
 async fn a_recalled_channel_of_a_fallback_leaves_the_turn_to_the_next(place: Place) {
     let (mails, texts) = (mails(), TestProvider::new("texts", &[Channel::Sms]));
-    let pause = Outcome::Throttled { reason: "quota".into(), retry_after: Some(Duration::from_secs(30)) };
+    let pause = Outcome::throttled("quota", Some(Duration::from_secs(30)));
     mails.script([Script::Answer(pause)]);
     let braked = Braked::start(place, vec![mails.clone(), texts.clone()]).await;
     let mut request = braked.mail("transactional");

@@ -23,7 +23,7 @@ async fn with_a_retry_behind_a_pause(place: Place, seconds: u64) -> (World, Arc<
     let retry_after = Some(Duration::from_secs(seconds));
     provider.script([
         Script::Answer(Outcome::Transient { reason: "busy".into(), retry_after: None, unreachable: false }),
-        Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after }),
+        Script::Answer(Outcome::throttled("quota", retry_after)),
     ]);
     let world = World::start(place, vec![provider.clone()]).await;
     let retry = world.send(mail()).await;

@@ -41,7 +41,7 @@ async fn with_text_messages_paused(place: Place) -> (World, Arc<TestProvider>, A
     config.retry.jitter = 0.0;
     let (mails, texts) = (TestProvider::new("mails", &[Channel::Email]), TestProvider::new("texts", &[Channel::Sms]));
     let pause = Some(Duration::from_secs(3600));
-    texts.script([Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after: pause })]);
+    texts.script([Script::Answer(Outcome::throttled("quota", pause))]);
     let world = World::start_with(place, config, vec![mails.clone(), texts.clone()]).await;
     let mut request = fallback();
     request.channels = vec![Channel::Sms];
@@ -101,7 +101,7 @@ async fn the_books_balance_while_the_next_channel_waits_for_its_turn_before_and_
     let (world, texts, id) = first_channel_failed_when_due(place).await;
     world.balances().await;
     let pause = Some(Duration::from_secs(3600));
-    texts.script([Script::Answer(Outcome::Throttled { reason: "quota".into(), retry_after: pause })]);
+    texts.script([Script::Answer(Outcome::throttled("quota", pause))]);
     let world = world.restart().await;
     world.expect_states(id, &["failed", "scheduled"]).await;
     world.balances().await;

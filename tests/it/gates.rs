@@ -366,7 +366,7 @@ async fn a_token_that_is_dead_is_not_used_again(place: Place) {
     table.ask(name, Method::PUT, "/v1/users/$me", &mail()).await;
     let device = json!({"platform": "android", "token": format!("$me{}", "f".repeat(150))});
     table.ask(name, Method::PUT, "/v1/users/$me/devices/phone", &device).await;
-    table.providers[1].script([Script::Answer(Outcome::DeadRecipient { reason: "gone".into() })]);
+    table.providers[1].script([Script::Answer(Outcome::dead("gone"))]);
     let request =
         |body: &str| json!({"user_id": "$me", "category": "social", "content": {"title": "Hello", "body": body}});
     let id = |answer: &Value| answer["id"].as_str().expect("an id").to_owned();

@@ -5,6 +5,7 @@
 mod world;
 
 mod delivery;
+mod attachments;
 mod cancel;
 mod idempotency;
 mod lanes;
@@ -12,6 +13,7 @@ mod books;
 mod restarts;
 mod fallback;
 mod brakes;
+mod trouble;
 mod audit;
 mod clock_steps;
 mod full_disk;
@@ -33,3 +35,5 @@ mod caps;
 mod second_look;
 mod groups;
 mod held_groups;
+mod receipts;
+mod unsubscribe;

@@ -222,7 +222,7 @@ async fn a_dead_token_and_a_hard_bounce_are_remembered(place: Place) {
     };
     let address = format!("{}@example.com", world.place.own("bounces").to_lowercase());
     world.know("alice", [device("dead"), email(&address)]).await;
-    let dead = || Script::Answer(Outcome::DeadRecipient { reason: "gone".into() });
+    let dead = || Script::Answer(Outcome::dead("gone"));
     for (channel, provider) in [("push", &pushes), ("email", &mails)] {
         provider.script([dead()]);
         let id = world.send(to(&world, "alice", "social")).await;

@@ -124,6 +124,7 @@ impl Node {
             accepted_keys: Arc::new(AcceptedKeys::default()),
             providers: [providers.clone(), providers],
             critical: Handle::current(),
+            links: None,
             leases: (world.variant != Variant::NoLease).then(keeper),
             config,
         })

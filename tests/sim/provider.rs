@@ -46,8 +46,8 @@ impl SimProvider {
         let die = if world.is_rough() { die } else { 99 };
         let (is_taken, in_doubt, after, outcome) = match die {
             0..10 => (false, false, quick, refused()),
-            10..12 => (false, false, quick, Outcome::Throttled { reason: "slow down".into(), retry_after: Some(slow) }),
-            12..14 => (false, false, quick, Outcome::DeadRecipient { reason: "gone".into() }),
+            10..12 => (false, false, quick, Outcome::throttled("slow down", Some(slow))),
+            12..14 => (false, false, quick, Outcome::dead("gone")),
             14..18 => (true, true, quick, Outcome::Unknown { reason: "the connection broke".into() }),
             18..20 => (false, false, quick, Outcome::Unknown { reason: "the connection broke".into() }),
             20..22 => (true, true, TOO_LONG, accepted()),

@@ -147,6 +147,8 @@ pub fn request(rng: &mut Rng, number: usize, shard: ShardId, now: Timestamp) -> 
         dedup_key,
         dedup_window_seconds: None,
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: retry_key.map(|key| Idempotency { key: ClaimKey(key), body_hash: 1, batch: None }),
         metadata: "{}".into(),
         source: Source::Http,

@@ -1,7 +1,7 @@
 //! The API of a world's node, called without a network.
 
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -23,6 +23,24 @@ impl World {
         let status = answer.status();
         let bytes = answer.into_body().collect().await.expect("complete").to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Status, headers and text of a call without a key, with these headers.
+    pub async fn call_without_key(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (StatusCode, HeaderMap, String) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).expect("a legal request");
+        let (head, body) = self.router.clone().oneshot(request).await.expect("never fails").into_parts();
+        let bytes = body.collect().await.expect("complete").to_bytes();
+        (head.status, head.headers, String::from_utf8(bytes.to_vec()).expect("UTF-8"))
     }
 
     /// The body of a call that must succeed.

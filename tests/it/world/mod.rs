@@ -16,18 +16,19 @@ use std::time::Duration;
 use axum::Router;
 use fanfare::brakes::Brakes;
 use fanfare::clock::{Clock, ManualClock, SharedClock};
-use fanfare::config::{self, Config};
+use fanfare::config::{self, Config, Secret};
 use fanfare::disk::FreeSpace;
 use fanfare::domain::{
     Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
 };
 use fanfare::intake::{AcceptedKeys, Acceptor};
+use fanfare::links::Links;
 use fanfare::log::SharedLog;
 use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::{Budgets, People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{Engine, EngineParts, SurfaceParts, brake_names, surface};
+use fanfare::runtime::{Engine, EngineParts, SurfaceParts, brake_names, surface, takers};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use fanfare::telemetry::{self, Health};
 use fanfare::templates::Templates;
@@ -38,11 +39,14 @@ pub use others::{Others, Producer, Trouble};
 pub(crate) use place::on_both;
 pub use place::{Place, Ports, Spot};
 pub use process::{LEASE, Process};
-pub use provider::{Script, TestProvider};
+pub use provider::{SIGNATURE, Script, TestProvider};
 pub use services::skipped;
 
 /// Noon of a day in 2026.
 pub const NOON: Timestamp = Timestamp(1_795_262_400_000);
+
+/// What links begin with.
+pub const PUBLIC_URL: &str = "https://notify.example.com";
 
 /// The longest that anything may take in a test.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -156,11 +160,14 @@ impl World {
             providers.iter().cloned().map(|provider| provider as SharedProvider).collect();
         let renderer =
             Arc::new(Renderer::new(&config.templates, config.planning.timezone.0.clone()).expect("the templates load"));
-        let policy = Arc::new(Policy::new(&config, costs));
+        let policy = Arc::new(Policy::new(&config, costs).with_takers(takers(&as_shared)));
         let people = Arc::new(People::new(store.clone(), store.clone(), copies));
         let brakes = Brakes::open(store.clone(), brake_names(&policy, &as_shared)).await.expect("the store reads");
         let templates =
             Templates::open(store.clone(), renderer.clone(), shared.clone()).await.expect("the store reads");
+        let secret = Secret::new("of the tests, and long enough for links");
+        let links = Arc::new(Links::new(PUBLIC_URL, &secret, &[]).expect("long enough"));
+        let surface_providers = as_shared.clone();
         let engine = Engine::start(EngineParts {
             clock: shared.clone(),
             log: log.clone(),
@@ -176,6 +183,7 @@ impl World {
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
             leases,
+            links: Some(links.clone()),
             config: config.clone(),
         })
         .await
@@ -194,6 +202,8 @@ impl World {
             brakes: brakes.clone(),
             templates: templates.clone(),
             acceptor: acceptor.clone(),
+            providers: surface_providers,
+            links: Some(links),
             engine: Some(engine.clone()),
             takes_requests: true,
             sandbox: None,
@@ -403,6 +413,8 @@ pub fn mail() -> NotificationRequest {
         dedup_key: None,
         dedup_window_seconds: None,
         aggregate: None,
+        attachments: Vec::new(),
+        collapse_key: None,
         idempotency: None,
         metadata: "{}".into(),
         source: Source::Http,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use fanfare::config;
-use fanfare::domain::{Channel, Message, Outcome};
-use fanfare::providers::Provider;
+use fanfare::domain::{Address, Channel, Message, Outcome, Timestamp};
+use fanfare::providers::{Provider, Receipt, ReceiptError, ReceiptKind, ReceiptPost, ReceiptReader, Receipts};
 use tokio::sync::Notify;
 
 /// What the provider does with the next message; when the script is over it accepts.
@@ -34,6 +34,11 @@ pub struct TestProvider {
     rate_per_second: Option<f64>,
     /// Of each message.
     pub cost: f64,
+    /// Further settings, as TOML.
+    settings: String,
+    /// Which addresses it takes.
+    takes: fn(&Address) -> bool,
+    sends_receipts: bool,
     script: Mutex<VecDeque<Script>>,
     taken: Mutex<Vec<Message>>,
     release: Notify,
@@ -61,6 +66,31 @@ impl TestProvider {
         provider
     }
 
+    /// One with further settings, as TOML.
+    pub fn with_settings(name: &str, channels: &[Channel], settings: &str) -> Arc<Self> {
+        let mut provider = Self::build(name, channels, 64, None);
+        Arc::get_mut(&mut provider).expect("nobody else has it yet").settings = settings.to_owned();
+        provider
+    }
+
+    /// One that takes only some addresses.
+    pub fn that_takes(name: &str, channels: &[Channel], takes: fn(&Address) -> bool) -> Arc<Self> {
+        let mut provider = Self::build(name, channels, 64, None);
+        Arc::get_mut(&mut provider).expect("nobody else has it yet").takes = takes;
+        provider
+    }
+
+    /// The same, and it says later what became of its messages.
+    pub fn sending_receipts(mut self: Arc<Self>) -> Arc<Self> {
+        Arc::get_mut(&mut self).expect("nobody else has it yet").sends_receipts = true;
+        self
+    }
+
+    /// One that tells later what became of messages.
+    pub fn telling(name: &str, channels: &[Channel]) -> Arc<Self> {
+        Self::build(name, channels, 64, None).sending_receipts()
+    }
+
     fn build(name: &str, channels: &[Channel], max_in_flight: usize, rate_per_second: Option<f64>) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
@@ -68,6 +98,9 @@ impl TestProvider {
             max_in_flight,
             rate_per_second,
             cost: 0.0,
+            settings: String::new(),
+            takes: |_| true,
+            sends_receipts: false,
             script: Mutex::default(),
             taken: Mutex::default(),
             release: Notify::new(),
@@ -98,9 +131,11 @@ impl TestProvider {
     }
 
     pub fn settings(&self) -> config::Provider {
-        let text = format!("name = \"{}\"\nkind = \"test\"\nmax_in_flight = {}", self.name, self.max_in_flight);
+        let own = format!("name = \"{}\"\nkind = \"test\"\nmax_in_flight = {}", self.name, self.max_in_flight);
+        let text = format!("{own}\n{}", self.settings);
         let settings: config::Provider = toml::from_str(&text).expect("valid settings");
-        config::Provider { rate_per_second: self.rate_per_second, ..settings }
+        let rate_per_second = self.rate_per_second.or(settings.rate_per_second);
+        config::Provider { rate_per_second, ..settings }
     }
 }
 
@@ -134,7 +169,51 @@ impl Provider for TestProvider {
         }
     }
 
+    fn takes(&self, address: &Address) -> bool {
+        (self.takes)(address)
+    }
+
+    fn receipts(&self) -> Option<&dyn ReceiptReader> {
+        self.sends_receipts.then_some(self)
+    }
+
     async fn check(&self) -> Result<(), String> {
         Ok(())
+    }
+}
+
+/// What signs a post of the provider's.
+pub const SIGNATURE: (&str, &str) = ("x-signature", "genuine");
+
+/// Its posts are lists of `{"task", "kind", "at", "id"}`; the header says whether they are signed.
+#[async_trait]
+impl ReceiptReader for TestProvider {
+    async fn read(&self, post: &ReceiptPost) -> Result<Receipts, ReceiptError> {
+        match post.headers.get(SIGNATURE.0).and_then(|value| value.to_str().ok()) {
+            Some("genuine") => {}
+            Some("old") => return Err(ReceiptError::Replayed),
+            Some("unknown") => return Err(ReceiptError::Later("the certificate cannot be had")),
+            _ => return Err(ReceiptError::Forged),
+        }
+        let posted: Vec<serde_json::Value> =
+            serde_json::from_slice(&post.body).map_err(|_| ReceiptError::Unreadable("it is no list"))?;
+        let receipt = |said: &serde_json::Value| Receipt {
+            task: said["task"].as_str().and_then(|task| task.parse().ok()),
+            provider_message_id: Some(said["id"].as_str().unwrap_or("id").into()),
+            kind: match said["kind"].as_str().expect("a kind") {
+                "progress" => ReceiptKind::Progress,
+                "delivered" => ReceiptKind::Delivered,
+                "bounced" => ReceiptKind::Bounced { is_gone: false, is_opt_out: false },
+                "gone" => ReceiptKind::Bounced { is_gone: true, is_opt_out: false },
+                "stop" => ReceiptKind::Bounced { is_gone: false, is_opt_out: true },
+                "complained" => ReceiptKind::Complained,
+                "unsubscribed" => ReceiptKind::Unsubscribed,
+                "opened" => ReceiptKind::Opened,
+                other => panic!("{other}"),
+            },
+            at: said["at"].as_u64().map_or(post.now, Timestamp),
+            reason: None,
+        };
+        Ok(Receipts { receipts: posted.iter().map(receipt).collect(), answer: Some(r#"{"code":0}"#) })
     }
 }
