@@ -64,7 +64,7 @@ pub(super) fn plan_one_by_one(
         // Those that cannot be decoded were rejected before, and have no facts.
         let Ok(request) = request(record, reading, now) else { continue };
         let candidate = candidates.next().cloned().into_iter().collect();
-        let facts = Facts { candidates: candidate, claimed: Vec::new(), groups: facts.groups.clone() };
+        let facts = Facts { candidates: candidate, groups: facts.groups.clone(), ..Facts::default() };
         match catch_unwind(AssertUnwindSafe(|| plan((record.position, request), &facts))) {
             Ok(planned) => plans.extend(planned),
             Err(_) => rejected.push(Reject::new(record, "planning failed on it".to_owned(), now)),

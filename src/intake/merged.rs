@@ -47,10 +47,24 @@ impl Doubtful {
     }
 
     pub(super) fn add<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>) {
-        for plan in plans.filter(|plan| plan.position.offset < self.below && plan.is_leader()) {
+        let below = self.below;
+        for plan in plans.filter(|plan| plan.position.offset < below && plan.is_leader()) {
             if let Some(group) = &plan.group {
-                self.leaders.entry(group.key).or_default().push(plan.position);
+                self.remember(group.key, plan.position);
             }
+        }
+    }
+
+    /// Those that the claims of a batch led to. Another leader's claim may stand there for the next batch, of which somebody may have
+    /// joined the one before.
+    pub(super) fn add_claimed(&mut self, leaders: &[(ClaimKey, Position)]) {
+        leaders.iter().for_each(|(key, leader)| self.remember(*key, *leader));
+    }
+
+    fn remember(&mut self, key: ClaimKey, leader: Position) {
+        let leaders = self.leaders.entry(key).or_default();
+        if !leaders.contains(&leader) {
+            leaders.push(leader);
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct Facts {
     pub claimed: Vec<Wanted>,
     /// The groups that it may join.
     pub groups: OpenGroups,
+    /// Leaders that the claims of doubtful ones lead to: somebody after this batch may stand under one whose claim another leader has by
+    /// then.
+    pub doubtful: Vec<(ClaimKey, Position)>,
 }
 
 /// What is known of one request.
@@ -140,8 +143,7 @@ pub async fn gather(
     let brakes = on(sources.shelves.brakes);
     let of_one =
         |item| CandidateFacts { cancelled: is_cancelled(item), brakes: brakes.clone(), ..CandidateFacts::default() };
-    let mut facts =
-        Facts { candidates: batch.iter().map(of_one).collect(), claimed: Vec::new(), groups: OpenGroups::default() };
+    let mut facts = Facts { candidates: batch.iter().map(of_one).collect(), ..Facts::default() };
     let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
     experiments::assign(sources.shelves.experiments, &requests, &mut facts.candidates);
     people::read(sources.shelves.people, &requests, policy, now, &mut facts.candidates).await?;

@@ -71,6 +71,7 @@ async fn join_again(
     facts: &mut Facts,
 ) -> Result<(), StoreError> {
     let keys: HashSet<ClaimKey> = replayed.iter().map(|(_, key)| *key).collect();
+    facts.doubtful = keys.iter().filter_map(|key| Some((*key, found.get(key)?.0.plan.position))).collect();
     let leaders: Vec<Position> =
         keys.iter().filter_map(|key| sources.groups.doubtful?.get(key)).flatten().copied().collect();
     let read = if leaders.is_empty() { Vec::new() } else { sources.shelves.groups.groups(&leaders).await? };

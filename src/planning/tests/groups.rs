@@ -137,6 +137,9 @@ impl Shard {
         if written != Written::All {
             return plans;
         }
+        for (key, leader) in &facts.doubtful {
+            self.doubtful.entry(*key).or_default().push(*leader);
+        }
         let mut groups = facts.groups.clone();
         for plan in &plans {
             self.world.rows.write(plan, received_row(plan, &self.policy));
@@ -342,6 +345,17 @@ fn one_who_stands_under_a_leader_that_was_closed_unseen_leads_a_message_of_its_o
     shard.plan_again(batch, 1);
     let plans: Vec<_> = shard.log.plans().into_values().map(Arc::new).collect();
     assert_eq!(fates(&plans), ["sent", "merged into 0", "sent"]);
+}
+
+#[test]
+fn who_stands_under_a_leader_is_told_of_once_though_another_leader_has_its_claim_by_then() {
+    let mut shard = Shard::new(|_| ());
+    let free = |actor: &str| NotificationRequest { dedup_window_seconds: Some(0), ..like("a", actor) };
+    shard.plan(vec![free("x")]);
+    // The second one leads when it is planned again, and the last one stands under the first of all.
+    let batch = vec![like("a", "y"), like("a", "y"), like("a", "y"), free("x")];
+    shard.crash(batch, Written::Half, true, 2);
+    shard.check();
 }
 
 #[test]
