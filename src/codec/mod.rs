@@ -3,11 +3,12 @@
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
 //! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand,
 //! `groups_v1` about what is merged, `presentation_v1` about how a message reads,
-//! `delivery_v1` about what goes along with it and `template_v1` about changes of templates.
+//! `delivery_v1` about what goes along with it, `template_v1` about changes of templates and `definition_v1` about event types and rules.
 //! What a released binary wrote stays readable: a new shape gets a new version and a file of its
 //! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod brakes_v1;
+mod definition_v1;
 mod delivery_v1;
 mod groups_v1;
 mod plan_v2;
@@ -28,8 +29,8 @@ use bincode::{Decode, Encode};
 pub use received_v1::{decode_received, encode_received};
 
 use crate::domain::{
-    Brake, BrakeEffect, BrakeScope, Event, NotificationRequest, Plan, Position, Suppression, TemplateChange,
-    TemplateSource, Timestamp, UserEntry,
+    Brake, BrakeEffect, BrakeScope, Definition, DefinitionKind, Event, NotificationRequest, Plan, Position,
+    Suppression, TemplateChange, TemplateSource, Timestamp, UserEntry,
 };
 use crate::store::{
     Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, GroupEntry, TimerKey, TimerRow,
@@ -312,6 +313,26 @@ pub fn decode_template(bytes: &[u8]) -> Result<TemplateSource, CodecError> {
         Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|error| CodecError::Damaged(error.to_string())),
         Some((version, _)) => Err(CodecError::UnknownVersion(*version)),
     }
+}
+
+/// An event type or a rule; kind, name and version stand beside it in the row and not in the bytes.
+pub fn encode_definition(definition: &Definition) -> Vec<u8> {
+    let Definition { body, changed_at, .. } = definition;
+    let mut bytes = Vec::with_capacity(16 + body.as_ref().map_or(0, |body| body.len()));
+    let out = definition_v1::DefinitionOut { body: body.as_deref(), changed_at: changed_at.millis() };
+    encode(&out, &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_definition`] wrote.
+pub fn decode_definition(
+    kind: DefinitionKind,
+    name: &str,
+    version: u64,
+    bytes: &[u8],
+) -> Result<Definition, CodecError> {
+    let definition_v1::Definition { body, changed_at } = decode(bytes)?;
+    Ok(Definition { kind, name: name.into(), version, body, changed_at: Timestamp(changed_at) })
 }
 
 /// A number that is kept: an offset, a count.

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    Address, Aggregate, Channel, ClaimKey, Content, Decision, Device, Disposition, EventKind, Gathered, Group,
-    Idempotency, Joined, NotificationId, PlanClaim, Platform, Presentation, Priority, QuietChoice, QuietHours,
-    Recipient, Routing, ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec, TemplateAction,
-    TimeOfDay, Timestamp, Told, Verdict,
+    Address, Aggregate, Channel, ClaimKey, Content, Decision, Definition, DefinitionKind, Device, Disposition,
+    EventKind, Gathered, Group, Idempotency, Joined, NotificationId, PlanClaim, Platform, Presentation, Priority,
+    QuietChoice, QuietHours, Recipient, Routing, ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec,
+    TemplateAction, TimeOfDay, Timestamp, Told, Verdict,
 };
 use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
@@ -708,4 +708,23 @@ fn a_template_is_read_as_it_was_written_and_not_where_it_says_more_than_is_known
     assert!(matches!(decode_template(&newer), Err(CodecError::Damaged(_))));
     assert_eq!(decode_template(b"\x02{}"), Err(CodecError::UnknownVersion(2)));
     assert_eq!(decode_template(b""), Err(CodecError::Empty));
+}
+
+#[test]
+fn a_definition_is_read_as_it_was_written_also_a_deleted_one() {
+    let saved = Definition {
+        kind: DefinitionKind::Rule,
+        name: "welcome".into(),
+        version: 3,
+        body: Some(r#"{"event":"user.registered"}"#.into()),
+        changed_at: Timestamp(1_800_000_000_000),
+    };
+    let deleted = Definition { version: 4, body: None, ..saved.clone() };
+    for (name, definition) in [("definition_v1.bin", saved), ("definition_deleted_v1.bin", deleted)] {
+        let golden = check_golden(name, &encode_definition(&definition));
+        let read = decode_definition(DefinitionKind::Rule, "welcome", definition.version, &golden);
+        assert_eq!(read, Ok(definition));
+    }
+    let newer = decode_definition(DefinitionKind::Rule, "welcome", 1, b"\x02more");
+    assert_eq!(newer, Err(CodecError::UnknownVersion(2)));
 }

@@ -26,6 +26,8 @@ pub(crate) struct Keyspaces {
     pub(crate) brakes: Keyspace,
     /// Written by hand as well: changes and bodies of templates.
     pub(crate) templates: Keyspace,
+    /// By hand too: event types and rules.
+    pub(crate) definitions: Keyspace,
 }
 
 /// Values of `claims` begin with the time they expire, for the filter that drops them.
@@ -84,6 +86,7 @@ impl Keyspaces {
             suppressions: open("suppressions", Table { share: 1, point_reads: true, ..usual })?,
             brakes: open("brakes", usual)?,
             templates: open("templates", Table { packed: true, ..usual })?,
+            definitions: open("definitions", Table { packed: true, ..usual })?,
         })
     }
 }

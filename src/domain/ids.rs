@@ -21,6 +21,19 @@ impl ShardId {
     /// The generation of what was accepted into the store while the log could not be written; no topic has it.
     pub const SPILL: u8 = 255;
 
+    /// The generation of the topic of events, which is no lane: records of it are never notifications. No lane's topic has it.
+    pub const EVENTS: u8 = 254;
+
+    /// A partition of the topic of events.
+    pub fn of_events(partition: u16) -> Self {
+        Self { generation: Self::EVENTS, lane: Priority::Normal, partition }
+    }
+
+    /// Whether it is a partition of the topic of events.
+    pub fn is_events(self) -> bool {
+        self.generation == Self::EVENTS
+    }
+
     /// Whether it stands in the store and not in the log; its partition is then the slot of the process that wrote it.
     pub fn is_spill(self) -> bool {
         self.generation == Self::SPILL
@@ -40,6 +53,9 @@ impl ShardId {
 
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_events() {
+            return write!(f, "events/{}", self.partition);
+        }
         let spill = if self.is_spill() { "spill/" } else { "" };
         write!(f, "{spill}{}/{}", self.lane, self.partition)
     }

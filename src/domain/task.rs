@@ -313,14 +313,22 @@ impl Story {
 
 /// The only transition table. The order of the events does not matter, and the same event twice is the same as once:
 /// what the provider took stays taken, what was ended stays ended, and of the rest the latest attempt counts.
-pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a Event>) -> TaskState {
+///
+/// An owner that lost the shard while it stood still may write late what it was about to: its next attempt, of a task that the owner
+/// after it has seen fail meanwhile. That one is older than the failure, and a task that is sent again from the dead letters younger.
+pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a Event> + Clone) -> TaskState {
+    let is_outdated = |scheduled: &Event| {
+        let mut all = events.clone();
+        all.any(|event| event.kind == EventKind::Failed && event.attempt < scheduled.attempt && event.at > scheduled.at)
+    };
     let mut state = match due {
         Some(due) => TaskState::Scheduled { attempt: 1, due },
         None => TaskState::Pending { attempt: 1 },
     };
     let mut rank = (0, 0, 0);
-    for event in events {
+    for event in events.clone() {
         let (next, next_rank) = match event.kind {
+            EventKind::Scheduled if is_outdated(event) => continue,
             // Who reports it or takes themselves off the list has seen it.
             EventKind::Delivered
             | EventKind::Opened

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 
 use super::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows, SharedStore, StoreError,
-    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch,
+    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows,
+    SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace,
+    TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
-    Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, TemplateChange, Timestamp, User,
-    UserKey,
+    Brake, ClaimKey, Definition, DefinitionKind, Event, Position, ShardId, Story, SuppressedAddress, Suppression,
+    TemplateChange, Timestamp, User, UserKey,
 };
 use crate::telemetry::{Counter, CounterMetric, Histogram, HistogramMetric};
 
@@ -57,9 +57,13 @@ enum Operation {
     PutTemplateBody,
     TemplateBodies,
     DeleteTemplateBody,
+    DefinitionTenants,
+    Definitions,
+    Definition,
+    PutDefinition,
 }
 
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 33] = [
     "write",
     "stories",
     "block",
@@ -89,6 +93,10 @@ const NAMES: [&str; 29] = [
     "put_template_body",
     "template_bodies",
     "delete_template_body",
+    "definition_tenants",
+    "definitions",
+    "definition",
+    "put_definition",
 ];
 
 /// Any store, measured.
@@ -302,5 +310,29 @@ impl TemplateRows for Measured {
 
     async fn delete_template_body(&self, tenant: &str, place: &TemplateBodyPlace) -> Result<(), StoreError> {
         self.call(Operation::DeleteTemplateBody, self.store.delete_template_body(tenant, place)).await
+    }
+}
+
+#[async_trait]
+impl DefinitionRows for Measured {
+    async fn definition_tenants(&self) -> Result<Vec<(Box<str>, u64)>, StoreError> {
+        self.call(Operation::DefinitionTenants, self.store.definition_tenants()).await
+    }
+
+    async fn definitions(&self, tenant: &str) -> Result<Vec<Definition>, StoreError> {
+        self.call(Operation::Definitions, self.store.definitions(tenant)).await
+    }
+
+    async fn definition(
+        &self,
+        tenant: &str,
+        kind: DefinitionKind,
+        name: &str,
+    ) -> Result<Option<Definition>, StoreError> {
+        self.call(Operation::Definition, self.store.definition(tenant, kind, name)).await
+    }
+
+    async fn put_definition(&self, tenant: &str, definition: &Definition) -> Result<bool, StoreError> {
+        self.call(Operation::PutDefinition, self.store.put_definition(tenant, definition)).await
     }
 }

@@ -9,6 +9,7 @@ mod brakes;
 mod budgets;
 mod count;
 mod cql;
+mod definitions;
 mod embedded;
 mod groups;
 mod leases;
@@ -26,6 +27,8 @@ pub(crate) mod conformance;
 pub(crate) mod conformance_brakes;
 #[cfg(test)]
 pub(crate) mod conformance_budgets;
+#[cfg(test)]
+pub(crate) mod conformance_definitions;
 #[cfg(test)]
 pub(crate) mod conformance_leases;
 #[cfg(test)]
@@ -45,6 +48,7 @@ pub use count::{Counted, Uncounted};
 #[cfg(test)]
 pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
+pub use definitions::DefinitionRows;
 pub use embedded::EmbeddedStore;
 pub use groups::{GroupEntry, GroupRow, Groups, closed, members, tells_of};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
@@ -215,6 +219,7 @@ pub trait Store:
     + Suppressions
     + BrakeRows
     + TemplateRows
+    + DefinitionRows
 {
 }
 
@@ -231,6 +236,7 @@ impl<T> Store for T where
         + Suppressions
         + BrakeRows
         + TemplateRows
+        + DefinitionRows
 {
 }
 

@@ -172,3 +172,14 @@ proptest! {
         prop_assert!(fold(None, events.iter()).is_taken());
     }
 }
+
+#[test]
+fn what_an_owner_before_writes_late_opens_nothing_that_failed_since_and_a_replay_does() {
+    let at = |at: u64, attempt: u8, kind: EventKind| Event { at: Timestamp(at), ..event(attempt, kind) };
+    let failed = at(50, 1, EventKind::Failed);
+    let late = [failed.clone(), at(40, 2, EventKind::Scheduled)];
+    assert_eq!(fold(None, late.iter()), TaskState::Failed { attempt: 1 });
+    assert_eq!(fold(None, late.iter().rev()), TaskState::Failed { attempt: 1 });
+    let replayed = [failed, at(50, 2, EventKind::Scheduled)];
+    assert_eq!(fold(None, replayed.iter()), TaskState::Scheduled { attempt: 2, due: Timestamp(50) });
+}

@@ -6,7 +6,7 @@
 //! - Every row but those of users and templates is written once and expires; nothing is deleted, so no read wades through tombstones. Only the books and cursors of
 //!   a shard, a claim's holder, and what is known of users are written over, by the later cell.
 //! - Every statement names a whole partition key, may be sent twice, and is sent again a few times before its operation fails. Only
-//!   leases and the log of templates are changed by compare-and-set.
+//!   leases, the log of templates and definitions are changed by compare-and-set.
 //! - A batch is written table by table in the order of its fields. After a crash it may be there in part, and is written again by
 //!   whoever plans or settles again; what the books miss of it is found by who takes the shard over (see [`recount`]).
 
@@ -31,6 +31,7 @@ mod timers;
 mod users;
 mod brakes;
 mod templates;
+mod definitions;
 mod write;
 
 #[cfg(test)]

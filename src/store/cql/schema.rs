@@ -51,6 +51,8 @@ pub(super) const STEPS: &[Step] = steps! {
     19 "0019_template_changes"
     20 "0020_template_bodies"
     21 "0021_template_tenants"
+    22 "0022_definitions"
+    23 "0023_definition_tenants"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

@@ -7,7 +7,7 @@ use scylla::statement::{Consistency, SerialConsistency, Statement};
 use super::schema::Keyspaces;
 use crate::store::StoreError;
 
-/// Rows of a page of the task log: each has up to 32 KiB.
+/// Rows of a page of the task log or of definitions: each has up to 32 KiB, or 64.
 const LOG_PAGE: i32 = 64;
 /// Rows of other pages.
 const PAGE: i32 = 1000;
@@ -90,6 +90,15 @@ statements! {
     template_change: "SELECT body FROM {leases}.template_changes WHERE tenant = ? AND bucket = ? AND number = ?";
     put_template_body: "INSERT INTO {keyspace}.template_bodies (tenant, code, name, body) VALUES (?, ?, ?, ?)";
     template_body: "SELECT body FROM {keyspace}.template_bodies WHERE tenant = ? AND code = ? AND name = ?";
+    definition_tenants: "SELECT tenant, number FROM {leases}.definition_tenants WHERE part = ?";
+    definition_number: "SELECT number FROM {leases}.definition_tenants WHERE part = ? AND tenant = ?";
+    first_definition_number: "INSERT INTO {leases}.definition_tenants (part, tenant, number) VALUES (?, ?, ?) IF NOT EXISTS";
+    next_definition_number: "UPDATE {leases}.definition_tenants SET number = ? WHERE part = ? AND tenant = ? IF number = ?";
+    definitions: "SELECT kind, name, version, body FROM {leases}.definitions WHERE tenant = ?";
+    definition: "SELECT version, body FROM {leases}.definitions WHERE tenant = ? AND kind = ? AND name = ?";
+    first_definition: "INSERT INTO {leases}.definitions (tenant, kind, name, version, body) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";
+    next_definition: "UPDATE {leases}.definitions SET version = ?, body = ? WHERE tenant = ? AND kind = ? AND name = ? \
+                      IF version = ?";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }
@@ -97,7 +106,8 @@ statements! {
 impl Statements {
     pub(super) async fn prepare(session: &Session, keyspaces: &Keyspaces, is_local: bool) -> Result<Self, StoreError> {
         let mut statements = Self::prepare_all(session, keyspaces).await?;
-        for read in [&mut statements.window, &mut statements.kind, &mut statements.whole, &mut statements.spill] {
+        let Self { window, kind, whole, spill, definitions, .. } = &mut statements;
+        for read in [window, kind, whole, spill, definitions] {
             read.set_page_size(LOG_PAGE);
         }
         let (read, write) = serial(is_local);
@@ -105,14 +115,27 @@ impl Statements {
         statements.slots.set_consistency(read);
         // Of these only the answer to who appends must be agreed on: what is followed comes a moment later.
         statements.template_change.set_consistency(read);
-        let Self { first_lease, next_lease, take_slot, append_template_change, .. } = &mut statements;
-        for swap in [first_lease, next_lease, take_slot, append_template_change] {
-            // A second try would find what the first one left, and take it for another's.
-            swap.set_is_idempotent(false);
-            swap.set_serial_consistency(Some(write));
+        statements.definition.set_consistency(read);
+        statements.definition_number.set_consistency(read);
+        let Self {
+            first_lease, next_lease, take_slot, append_template_change, first_definition, next_definition, ..
+        } = &mut statements;
+        for swap in [first_lease, next_lease, take_slot, append_template_change, first_definition, next_definition] {
+            set_swap(swap, write);
+        }
+        let Self { first_definition_number, next_definition_number, .. } = &mut statements;
+        for swap in [first_definition_number, next_definition_number] {
+            set_swap(swap, write);
         }
         Ok(statements)
     }
+}
+
+/// A statement that compares and sets.
+fn set_swap(swap: &mut PreparedStatement, write: SerialConsistency) {
+    // A second try would find what the first one left, and take it for another's.
+    swap.set_is_idempotent(false);
+    swap.set_serial_consistency(Some(write));
 }
 
 /// How leases and slots are read and written: by agreement of the replicas of this data center, or of all.

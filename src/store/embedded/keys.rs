@@ -4,8 +4,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::codec::{self, CodecError};
 use crate::domain::{
-    BLOCK_OFFSETS, BrakeEffect, BrakeKind, BrakeScope, ClaimKey, NotificationId, Position, ShardId, TaskId, Timestamp,
-    UserKey,
+    BLOCK_OFFSETS, BrakeEffect, BrakeKind, BrakeScope, ClaimKey, DefinitionKind, NotificationId, Position, ShardId,
+    TaskId, Timestamp, UserKey,
 };
 use crate::store::received::user_hash;
 use crate::store::{BudgetKey, ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TemplateBodyPlace, TimerKey};
@@ -262,4 +262,36 @@ pub(super) fn read_template_change(bytes: &[u8]) -> Option<u64> {
 pub(super) fn template_body(tenant: &str, place: &TemplateBodyPlace) -> Vec<u8> {
     let start = Key(TEMPLATE_BODIES.to_vec()).with(&text(tenant).done());
     start.with(&text(&place.code).done()).with(&place.body.to_be_bytes()).done()
+}
+
+/// What is in `definitions`: the tenants that have some, and what they defined.
+const DEFINITION_TENANTS: &[u8] = b"t";
+const DEFINITIONS: &[u8] = b"d";
+
+/// Where the tenants that defined something start; the rest of a key is the tenant.
+pub(super) fn definition_tenants() -> Vec<u8> {
+    DEFINITION_TENANTS.to_vec()
+}
+
+pub(super) fn definition_tenant(tenant: &str) -> Vec<u8> {
+    Key(definition_tenants()).with(tenant.as_bytes()).done()
+}
+
+pub(super) fn read_definition_tenant(bytes: &[u8]) -> Option<Box<str>> {
+    std::str::from_utf8(bytes.get(1..)?).ok().map(Box::from)
+}
+
+/// Where a tenant's definitions start.
+pub(super) fn definitions_of(tenant: &str) -> Vec<u8> {
+    Key(DEFINITIONS.to_vec()).with(&text(tenant).done()).done()
+}
+
+pub(super) fn definition(tenant: &str, kind: DefinitionKind, name: &str) -> Vec<u8> {
+    Key(definitions_of(tenant)).with(&[kind.index() as u8]).with(name.as_bytes()).done()
+}
+
+pub(super) fn read_definition(tenant: &str, bytes: &[u8]) -> Option<(DefinitionKind, Box<str>)> {
+    let (kind, name) = bytes.get(1 + 4 + tenant.len()..)?.split_first()?;
+    let kind = DefinitionKind::from_index(usize::from(*kind))?;
+    std::str::from_utf8(name).ok().map(|name| (kind, name.into()))
 }

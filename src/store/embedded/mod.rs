@@ -25,6 +25,8 @@
 //! | templates | `t` · tenant | – |
 //! | templates | `c` · tenant · number | change |
 //! | templates | `b` · tenant · code · body | what was written |
+//! | definitions | `t` · tenant | how often it changed something |
+//! | definitions | `d` · tenant · kind · name | version, body |
 //!
 //! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
@@ -39,6 +41,7 @@ mod read;
 mod users;
 mod brakes;
 mod templates;
+mod definitions;
 mod received;
 mod budgets;
 
@@ -63,7 +66,7 @@ pub struct EmbeddedStore {
     index: Arc<Index>,
     /// Numbers the packed rows; above all that were given before.
     next_write: AtomicU64,
-    /// Held while a change of a template is appended: one looks whether its number is free, and then takes it.
+    /// Held while a change of a template is appended or a definition is put: one looks whether its number is free, and then takes it.
     appending: tokio::sync::Mutex<()>,
 }
 

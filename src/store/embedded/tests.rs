@@ -59,6 +59,13 @@ mod templates {
     template_conformance!(InDirectory::new());
 }
 
+mod definitions {
+    use super::*;
+    use crate::store::conformance_definitions::definition_conformance;
+
+    definition_conformance!(InDirectory::new());
+}
+
 mod received {
     use super::*;
     use crate::store::conformance_received::received_conformance;

@@ -153,6 +153,13 @@ mod templates {
     template_conformance!(place!());
 }
 
+mod definitions {
+    use super::*;
+    use crate::store::conformance_definitions::definition_conformance;
+
+    definition_conformance!(place!());
+}
+
 mod received {
     use super::*;
     use crate::store::conformance_received::received_conformance;
