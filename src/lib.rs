@@ -27,6 +27,9 @@ pub mod outcomes;
 pub mod links;
 pub mod timers;
 
+// What makes requests of what happened.
+pub mod audience;
+
 // What reads the results.
 pub mod insight;
 

@@ -18,15 +18,17 @@ mod check;
 mod explain;
 mod roles;
 
+pub use duration::parse as parse_duration;
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};
 pub(crate) use planning::quiet_hours;
 pub use planning::{Calendar, Category, CategoryHours, Fatigue, FromName, Named, Planning, QuietHours, Routing};
 pub use providers::{ChannelName, Day, LateReceipts, OutcomeRule, OutcomeWord, PlatformName, Provider, WarmUp};
 pub use roles::Roles;
+pub(crate) use sections::as_json;
 pub use sections::{
     Aggregation, ApiKey, Attachments, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,
     Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Promises, Redis, Retry,
-    Scope, Security, Store, StoreBackend, Telemetry, Templates,
+    Rules, Scope, Security, Store, StoreBackend, Telemetry, Templates,
 };
 pub use values::{ByteSize, Secret};

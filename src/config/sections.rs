@@ -31,6 +31,7 @@ pub struct Config {
     pub calendars: Vec<Calendar>,
     pub routing: Routing,
     pub templates: Templates,
+    pub rules: Rules,
     pub attachments: Attachments,
     pub dispatch: Dispatch,
     pub retry: Retry,
@@ -242,7 +243,8 @@ impl Templates {
     }
 }
 
-fn as_json(value: &toml::Value) -> serde_json::Value {
+/// The value as JSON has it. What TOML has and JSON has not (dates) is a text.
+pub(crate) fn as_json(value: &toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),
         toml::Value::Integer(number) => (*number).into(),
@@ -254,6 +256,14 @@ fn as_json(value: &toml::Value) -> serde_json::Value {
             fields.iter().map(|(name, value)| (name.clone(), as_json(value))).collect::<serde_json::Map<_, _>>().into()
         }
     }
+}
+
+/// Event types and rules that stand in files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// A folder with TOML or JSON files; empty: those that ship with the binary only.
+    pub dir: Option<PathBuf>,
 }
 
 /// Files that go with mails, which are fetched when they are sent.

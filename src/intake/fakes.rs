@@ -1,5 +1,6 @@
 //! A log, a store and a clock in memory, for tests of what stands before them.
 
+mod definitions;
 mod templates;
 mod users;
 
@@ -221,6 +222,7 @@ pub(crate) struct FakeStore {
     dead: Mutex<Vec<DeadLetter>>,
     kept: users::Kept,
     templates: templates::Kept,
+    definitions: definitions::Kept,
     groups: Mutex<HashMap<Position, Vec<GroupEntry>>>,
 }
 
@@ -262,8 +264,16 @@ impl FakeStore {
 
 #[async_trait]
 impl TaskLog for FakeStore {
-    async fn write(&self, _: ShardId, _: WriteBatch) -> Result<(), StoreError> {
-        Err(StoreError::Failed("this store is only read".to_owned()))
+    /// Takes dead letters, and nothing else.
+    async fn write(&self, _: ShardId, mut batch: WriteBatch) -> Result<(), StoreError> {
+        let (letters, revived) = (std::mem::take(&mut batch.dead_letters), std::mem::take(&mut batch.revived));
+        if !batch.is_empty() {
+            return Err(StoreError::Failed("this store is only read".to_owned()));
+        }
+        let mut dead = lock(&self.dead);
+        dead.extend(letters);
+        dead.retain(|letter| !revived.contains(&letter.key));
+        Ok(())
     }
 
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {

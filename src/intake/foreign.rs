@@ -42,7 +42,7 @@ impl Reading {
     /// counts as accepted now, or it would have expired at once.
     pub fn read_again(&self, letter: &ForeignLetter, lane: Priority, now: Timestamp) -> Option<NewRecord> {
         let ForeignLetter { content_type, idempotency_key, tenant, .. } = letter.clone();
-        let foreign = Foreign { content_type, idempotency_key, tenant, appended_at: now };
+        let foreign = Foreign { content_type, idempotency_key, tenant, cloud_event: Vec::new(), appended_at: now };
         let request = letter.is_whole.then(|| self.read(&letter.body, &foreign, lane, now))?;
         request.ok().map(|request| accept::record(&request))
     }
@@ -106,7 +106,8 @@ fn format(content_type: Option<&str>) -> Result<Format, String> {
     Err(format!("has the content type `{shown}`: use application/json or application/x-bincode"))
 }
 
-fn tenant(header: Option<&[u8]>) -> Result<&str, String> {
+/// The tenant that the header of a record names; the default one where there is none.
+pub fn tenant(header: Option<&[u8]>) -> Result<&str, String> {
     let Some(bytes) = header else { return Ok(TENANT) };
     let text = std::str::from_utf8(bytes).ok().filter(|text| (1..=TENANT_BYTES_MAX).contains(&text.len()));
     text.filter(|text| !text.chars().any(char::is_control)).ok_or_else(|| {
@@ -124,7 +125,7 @@ fn idempotency(header: Option<&[u8]>, tenant: &str, body: &[u8]) -> Result<Optio
 }
 
 /// All that is wrong, as one line.
-fn reason(problems: &[FieldProblem]) -> String {
+pub fn reason(problems: &[FieldProblem]) -> String {
     let lines = problems.iter().map(|problem| match &*problem.pointer {
         "" => problem.detail.clone(),
         pointer => format!("{pointer} {}", problem.detail),

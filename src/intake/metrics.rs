@@ -24,9 +24,14 @@ pub(super) const UNCHECKED_KEYS: CounterMetric<0> = CounterMetric::new(
 /// The verdicts of the gates.
 const DECISIONS: CounterMetric<2> =
     CounterMetric::new("fanfare_decisions_total", "Verdicts by gate and outcome.", ["step", "outcome"]);
-/// Records that wait to be planned. Worry when it grows for minutes.
+/// Records that wait to be planned, or taken in from the topic of events. Worry when it grows for minutes.
 const LAG: GaugeMetric<2> =
     GaugeMetric::new("fanfare_partition_lag", "Records of the log that wait to be planned.", ["topic", "partition"]);
+
+/// The lag of a partition of the topic of events.
+pub fn events_lag(topic: &str, partition: u16) -> Gauge {
+    LAG.with([topic, &partition.to_string()])
+}
 /// Worry when it falls where bursts are expected.
 const MERGED: CounterMetric<1> = CounterMetric::new(
     "fanfare_merged_total",
@@ -34,7 +39,7 @@ const MERGED: CounterMetric<1> = CounterMetric::new(
     ["priority"],
 );
 /// Records that could not be used. Worry about any.
-const REJECTED: CounterMetric<1> = CounterMetric::new(
+pub(super) const REJECTED: CounterMetric<1> = CounterMetric::new(
     "fanfare_dead_letters_total",
     "What could not be delivered or used, by channel (none: a record of the log).",
     ["channel"],

@@ -29,11 +29,13 @@ pub use accept::{AcceptError, Accepted, Acceptor};
 pub(crate) use accept::{refused_counter, repeated_counter};
 pub use accepted_keys::AcceptedKeys;
 pub use cluster_keys::ClusterKeys;
-pub use foreign::Reading;
+pub use foreign::{Reading, reason as reason_of, tenant as tenant_of};
+pub use metrics::events_lag;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
+pub use rejects::{Reject, bury};
 pub use retry_key::{NOTIFY, hashed_key};
 pub use unplanned::remember_unplanned;
 pub use validate::{
-    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, addresses, json_fields, json_value,
-    limits, read_item, read_request,
+    ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, addresses, delivery_time, json_fields,
+    json_fields_once, json_object, json_value, limits, read_item, read_request,
 };

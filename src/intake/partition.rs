@@ -365,6 +365,7 @@ impl PartitionState {
         // What waits for a time of its own may have been recalled meanwhile.
         let held = (!timers.is_empty()).then(|| brakes.number());
         self.hand_on(&plans, timers, now);
+        self.doubtful.add_claimed(&facts.doubtful);
         self.doubtful.add(plans.iter().map(|plan| &**plan));
         let arguments = &self.arguments;
         if let Some(deliveries) = &arguments.deliveries {

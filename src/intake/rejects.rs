@@ -1,14 +1,19 @@
 //! Records that could not be used: their rows, and the telling of them.
+//!
+//! Those of a lane are written with the plans of their batch. Those of the topic of events are put aside by [`bury`].
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::REJECTED;
 use crate::clock::SharedClock;
-use crate::domain::{NotificationId, TaskId, Timestamp};
+use crate::domain::{NotificationId, Position, TaskId, Timestamp};
 use crate::log::{Foreign, Outlet, Record, SharedLog, Told};
-use crate::store::{DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters, ForeignLetter, StoreError};
+use crate::store::{
+    DeadLetter, DeadLetterCause, DeadLetterKey, DeadLetters, ForeignLetter, SharedStore, StoreError, WriteBatch,
+};
 
 /// The ordinal of a dead letter about a record that was never planned.
 const RECORD: u8 = u8::MAX;
@@ -26,14 +31,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A record that could not be used.
 #[derive(Debug)]
-pub(super) struct Reject {
+pub struct Reject {
     pub(super) letter: DeadLetter,
     record: Record,
 }
 
 impl Reject {
-    /// Read again, a record of another program gives the same row.
-    pub(super) fn new(record: &Record, mut reason: String, now: Timestamp) -> Self {
+    /// Read again, a record of another program gives the same row. `reason` is for people.
+    pub fn new(record: &Record, mut reason: String, now: Timestamp) -> Self {
         let task = TaskId { position: record.position, ordinal: RECORD };
         let (at, cause) = match &record.foreign {
             None => (now, DeadLetterCause::Record { body: record.body.clone() }),
@@ -49,6 +54,11 @@ impl Reject {
         Self { letter, record: record.clone() }
     }
 
+    /// Where the record stands.
+    pub fn position(&self) -> Position {
+        self.record.position
+    }
+
     pub(super) fn is_foreign(&self) -> bool {
         self.record.foreign.is_some()
     }
@@ -57,18 +67,44 @@ impl Reject {
     fn told(&self, log: &SharedLog) -> Told {
         let position = self.record.position;
         let text = |text: String| Bytes::from(text);
+        let topic = if position.shard.is_events() { log.events_topic() } else { log.topic(position.shard.lane) };
+        let mut headers = vec![
+            ("error", text(self.letter.reason.to_string())),
+            ("source-topic", text(topic)),
+            ("source-partition", text(position.shard.partition.to_string())),
+            ("source-offset", text(position.offset.to_string())),
+        ];
+        // Half of such an event stands in its headers.
+        headers.extend(self.record.foreign.iter().flat_map(|foreign| foreign.cloud_event.iter().cloned()));
         Told {
             outlet: Outlet::DeadLetters,
             key: text(NotificationId(position).to_string()),
             body: self.record.body.clone(),
-            headers: vec![
-                ("error", text(self.letter.reason.to_string())),
-                ("source-topic", text(log.topic(position.shard.lane))),
-                ("source-partition", text(position.shard.partition.to_string())),
-                ("source-offset", text(position.offset.to_string())),
-            ],
+            headers,
         }
     }
+}
+
+/// Puts records of the topic of events aside: told to others, then durable in the list of dead letters, then counted. Those below
+/// `known_below` may have been before. `false`: the node stops, and it is not done; they may be put aside again.
+pub async fn bury(
+    mut rejects: Vec<Reject>,
+    known_below: u64,
+    log: &SharedLog,
+    store: &SharedStore,
+    clock: &SharedClock,
+    stop: &CancellationToken,
+) -> Result<bool, StoreError> {
+    leave_known(&mut rejects, known_below, &**store).await?;
+    let Some(shard) = rejects.first().map(|reject| reject.record.position.shard) else { return Ok(true) };
+    if !tell(&rejects, log, clock, stop).await {
+        return Ok(false);
+    }
+    let count = rejects.len() as u64;
+    let letters = rejects.into_iter().map(|reject| reject.letter).collect();
+    store.write(shard, WriteBatch { dead_letters: letters, ..WriteBatch::default() }).await?;
+    REJECTED.with(["none"]).increment(count);
+    Ok(true)
 }
 
 /// Dead letters are listed by their time, for thirty days. Producers stamp their records as they like, and what is copied from
@@ -81,7 +117,7 @@ fn listed_at(appended_at: Timestamp, now: Timestamp) -> Timestamp {
 }
 
 fn foreign_letter(body: &Bytes, foreign: &Foreign) -> ForeignLetter {
-    let Foreign { content_type, idempotency_key, tenant, appended_at: _ } = foreign;
+    let Foreign { content_type, idempotency_key, tenant, cloud_event, appended_at: _ } = foreign;
     let lengths = [
         content_type.as_ref().map(|text| text.len()),
         idempotency_key.as_ref().map(Bytes::len),
@@ -96,7 +132,8 @@ fn foreign_letter(body: &Bytes, foreign: &Foreign) -> ForeignLetter {
         content_type: content_type.clone().filter(|_| keeps_headers),
         idempotency_key: idempotency_key.clone().filter(|_| keeps_headers),
         tenant: tenant.clone().filter(|_| keeps_headers),
-        is_whole: keeps_headers && kept == body.len(),
+        // What the headers of a CloudEvent say is not kept here.
+        is_whole: keeps_headers && kept == body.len() && cloud_event.is_empty(),
     }
 }
 

@@ -9,6 +9,7 @@ mod aggregate;
 mod attachments;
 mod diagnose;
 mod json;
+mod shared;
 mod times;
 mod wire;
 pub mod limits;
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 
 pub use self::diagnose::{fields as json_fields, value as json_value};
+pub use self::shared::{delivery_time, json_fields_once, json_object};
 pub use self::wire::Object as JsonObject;
 use self::wire::{Object, WireContent, WireRequest, WireTo};
 use crate::config::nearest;
@@ -63,6 +65,11 @@ pub trait ContentCheck: Send + Sync + 'static {
     /// The category of a template, for requests that name none; `None`: it has none, or there is no such template.
     fn category(&self, tenant: &str, code: &str) -> Option<Box<str>> {
         let _ = (tenant, code);
+        None
+    }
+
+    /// The categories that there are, for those who judge what will be requested one day; `None`: not known here.
+    fn categories(&self) -> Option<&Categories> {
         None
     }
 
