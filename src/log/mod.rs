@@ -49,9 +49,24 @@ pub struct Foreign {
     pub idempotency_key: Option<Bytes>,
     /// The header `tenant`, as it came.
     pub tenant: Option<Bytes>,
+    /// Of a record in the topic of events: the headers of a CloudEvent in the binary mode, those among [`CLOUD_EVENT_HEADERS`].
+    pub cloud_event: Vec<(&'static str, Bytes)>,
     /// When the log took the record.
     pub appended_at: Timestamp,
 }
+
+/// Headers of a CloudEvent in the binary mode that are read, as the Kafka protocol binding 1.0.2 spells them.
+pub const CLOUD_EVENT_HEADERS: [&str; 9] = [
+    "ce_specversion",
+    "ce_id",
+    "ce_source",
+    "ce_type",
+    "ce_subject",
+    "ce_time",
+    "ce_datacontenttype",
+    "ce_dataschema",
+    "ce_userid",
+];
 
 /// Where the engine tells others of its work, on a log that others read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +137,17 @@ pub trait Log: Send + Sync + 'static {
     /// The name that others know a lane by: where a record of it stands.
     fn topic(&self, lane: Priority) -> String {
         format!("fanfare.notifications.{}", lane.name())
+    }
+
+    /// The name of the topic of events.
+    fn events_topic(&self) -> String {
+        "fanfare.events".to_owned()
+    }
+
+    /// Begins to take part in reading the topic of events; its partitions are the shards of [`ShardId::of_events`]. Only of a log
+    /// that is shared, and called once per node at a time.
+    async fn join_events(&self) -> Result<Box<dyn Membership>, LogError> {
+        Err(LogError::Failed("this log is one process's: it has no topic of events".to_owned()))
     }
 
     /// Tells others; durable on return. On an error none, some or all of them may have been told, and may be told again.

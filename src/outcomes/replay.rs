@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::deliveries::Deliveries;
 use super::finish::Finisher;
 use crate::clock::SharedClock;
-use crate::domain::{Event, EventKind, Priority, TaskState};
+use crate::domain::{Event, EventKind, Priority, TaskState, Timestamp};
 use crate::log::{NewRecord, SharedLog};
 use crate::ownership::Ownership;
 use crate::store::{
@@ -123,7 +123,9 @@ impl Replays {
             return Ok(Replay::NotReplayable);
         };
         let now = self.clock.now();
-        let mut event = Event::new(task, attempt, EventKind::Scheduled, now);
+        // By the clock of whoever saw it fail it may not be so late yet, and what is older than a failure does not count.
+        let at = story.events.iter().map(|event| event.at).fold(now, Timestamp::max);
+        let mut event = Event::new(task, attempt, EventKind::Scheduled, at);
         event.channel = Some(spec.channel);
         event.due = Some(now);
         event.reason = Some("sent again from the dead letters".into());

@@ -14,12 +14,14 @@ use super::brakes::brake_names;
 use super::clock::SystemClock;
 use super::credentials::{ending, without_receipts};
 use super::engine::{Engine, EngineParts};
+use super::events::{EventsParts, events, tenants};
 use super::links::links;
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::surface::{SurfaceParts, surface_among};
 use super::takers::takers;
 use super::watch::{Watched, watch};
 use crate::api;
+use crate::audience::{EventTopic, EventTopicParts, watch_silence};
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
@@ -134,6 +136,23 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         let window = config.dedup.idempotency;
         acceptor = acceptor.among(ClusterKeys::new(coordination, store.clone(), clock.clone(), window, process));
     }
+    let acceptor = Arc::new(acceptor);
+    let event_parts = EventsParts {
+        config: config.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        contents: renderer.clone(),
+        policy: policy.clone(),
+        acceptor: acceptor.clone(),
+    };
+    let (definitions, event_door) = events(event_parts).await?;
+    let topic_parts = EventTopicParts {
+        log: log.clone(),
+        store: store.clone(),
+        door: event_door.clone(),
+        clock: clock.clone(),
+        body_max: config.http.max_body.as_usize(),
+    };
     let parts = SurfaceParts {
         config: config.clone(),
         clock: clock.clone(),
@@ -143,7 +162,9 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         people,
         policy,
         renderer,
-        acceptor: Arc::new(acceptor),
+        acceptor,
+        definitions: definitions.clone(),
+        events: event_door.clone(),
         brakes,
         templates: templates.clone(),
         providers: receipts_of,
@@ -162,7 +183,13 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     health.resolve(Condition::Starting);
     tracing::info!(address = %config.http.listen, %roles, "ready");
     let keeping_up = tokio::spawn(metrics.keep_up(clock.clone()));
-    let following = tokio::spawn(templates.follow());
+    let following = [
+        tokio::spawn(templates.follow()),
+        tokio::spawn(definitions.clone().follow()),
+        tokio::spawn(watch_silence(definitions, event_door.heard(), tenants(&config))),
+    ];
+    // Only an engine reads topics.
+    let event_topic = (roles.engine && log.is_shared()).then(|| EventTopic::start(topic_parts));
     let watching = tokio::spawn(watch(Watched {
         engine: engine.clone(),
         log,
@@ -191,9 +218,15 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     }
     watching.abort();
     keeping_up.abort();
-    following.abort();
-    // It holds the store, which somebody may open again.
-    let _ = following.await;
+    for following in following {
+        following.abort();
+        // It holds the store, which somebody may open again.
+        let _ = following.await;
+    }
+    // While the log still takes what comes of the events in hand.
+    if let Some(event_topic) = event_topic {
+        event_topic.drain().await;
+    }
     if let Some(engine) = engine.filter(|_| ended.is_ok()) {
         engine.drain().await;
     }

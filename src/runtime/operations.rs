@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::engine::Engine;
 use super::peers::Peers;
 use crate::api::{Cancelled, OperationError, Operations, Replayed};
+use crate::audience::EventReplays;
 use crate::domain::{NotificationId, ShardId, TaskId};
 use crate::insight::{self, Accounting};
 use crate::outcomes::{Cancellation, Early, Replay};
@@ -46,6 +47,8 @@ pub(super) struct Everywhere {
     pub(super) engine: Option<Arc<Engine>>,
     /// `None`: there are no others.
     pub(super) peers: Option<Peers>,
+    /// Records of the topic of events are in nobody's shard: any node takes them in again.
+    pub(super) event_replays: EventReplays,
 }
 
 impl Everywhere {
@@ -70,7 +73,14 @@ impl Operations for Everywhere {
     }
 
     async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError> {
-        let Some(engine) = self.having(key.task.position.shard) else { return self.peers()?.replay(key).await };
+        let shard = key.task.position.shard;
+        if shard.is_events() {
+            return Ok(match self.event_replays.replay(key).await? {
+                true => Replayed::Requeued,
+                false => Replayed::NotReplayable,
+            });
+        }
+        let Some(engine) = self.having(shard) else { return self.peers()?.replay(key).await };
         Ok(match engine.replays.replay(key).await? {
             Replay::Requeued => Replayed::Requeued,
             Replay::NotReplayable => Replayed::NotReplayable,

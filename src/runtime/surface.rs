@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::operations::Everywhere;
 use super::peers::Peers;
 use crate::api::{self, ApiParts, SandboxMessages};
+use crate::audience::{Definitions, EventDoor, EventReplays};
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::Config;
@@ -37,6 +38,9 @@ pub struct SurfaceParts {
     pub brakes: Arc<Brakes>,
     pub templates: Arc<Templates>,
     pub acceptor: Arc<Acceptor>,
+    /// What is defined, and the door for events that goes by it: see [`super::events`].
+    pub definitions: Arc<Definitions>,
+    pub events: Arc<dyn EventDoor>,
     /// Whose receipts are taken here.
     pub providers: Vec<SharedProvider>,
     /// `None`: messages carry no links.
@@ -76,6 +80,13 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         users: parts.users.clone(),
         categories: categories.clone(),
     }));
+    let event_replays = EventReplays {
+        log: parts.log.clone(),
+        store: parts.store.clone(),
+        door: parts.events.clone(),
+        clock: parts.clock.clone(),
+        body_max: parts.config.http.max_body.as_usize(),
+    };
     api::router(ApiParts {
         providers: parts.providers,
         receipts,
@@ -87,7 +98,9 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         store: parts.store,
         users: parts.users,
         acceptor: parts.acceptor,
-        operations: Arc::new(Everywhere { engine: parts.engine, peers }),
+        events: parts.events,
+        definitions: parts.definitions,
+        operations: Arc::new(Everywhere { engine: parts.engine, peers, event_replays }),
         dry_run: Arc::new(dry_run),
         brakes: parts.brakes,
         templates: parts.templates,

@@ -243,7 +243,7 @@ impl KafkaTail {
 }
 
 fn missing(topic: &str) -> LogError {
-    LogError::Failed(format!("there is no topic `{topic}`: create it with `fanfare topics create`"))
+    LogError::Failed(format!("there is no topic `{topic}`: create it with `fanfare kafka-topics create`"))
 }
 
 fn all_of(topic: &str, partitions: u16) -> TopicPartitionList {

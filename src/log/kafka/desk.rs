@@ -128,6 +128,8 @@ impl Clerk {
             } else if Instant::now() >= ends_at {
                 ends_at = Instant::now() + ENDS_INTERVAL;
                 let _ = self.ends(&parts, parts.topics.shards());
+                // By itself: where somebody deleted the topic of events, the lanes' ends are still learnt.
+                let _ = self.ends(&parts, parts.topics.event_shards());
             }
             if Instant::now() >= topics_at {
                 topics_at = Instant::now() + TOPICS_INTERVAL;
@@ -165,8 +167,8 @@ impl Clerk {
     fn ends(&self, parts: &Parts, shards: impl Iterator<Item = ShardId>) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for shard in shards {
-            if list.find_partition(parts.topics.lane(shard.lane), i32::from(shard.partition)).is_none() {
-                list.add_partition(parts.topics.lane(shard.lane), i32::from(shard.partition));
+            if list.find_partition(parts.topics.of(shard), i32::from(shard.partition)).is_none() {
+                list.add_partition(parts.topics.of(shard), i32::from(shard.partition));
             }
         }
         let ask = || offsets(&self.onlooker, &parts.topics, &list, Offset::End, ANSWER_WAIT_MAX);

@@ -59,7 +59,9 @@ fn begin(parts: &Parts, outlet: Outlet) -> Result<Onlooker, LogError> {
     // Asked now: what is told while the assignment begins is not to be missed.
     let ends = offsets_of_any(&onlooker, &partitions, Offset::End, ANSWER_WAIT_MAX).map_err(unreachable)?;
     if ends.is_empty() {
-        return Err(LogError::Failed(format!("there is no topic `{topic}`: create it with `fanfare topics create`")));
+        return Err(LogError::Failed(format!(
+            "there is no topic `{topic}`: create it with `fanfare kafka-topics create`"
+        )));
     }
     let mut places = TopicPartitionList::new();
     for (topic, number, offset) in ends {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::Notify;
@@ -72,21 +73,50 @@ pub(super) fn join(parts: &Arc<Parts>, desk: &Arc<Desk>) -> Result<Member, LogEr
     let (alive, ended) = sync_channel(1);
     // Dropped on an error, so that a first thread does not stay without its second.
     let member = Member { inbox: inbox.clone(), stop: stop.clone(), ended: Mutex::new(ended) };
-    let config = settings::member(&parts.kafka, parts.topics.shards().count());
+    let group = settings::group(&parts.kafka);
+    let config = settings::member(&parts.kafka, group, parts.topics.shards().count());
     for lane in Priority::ALL {
-        let consumer = BaseConsumer::from_config_and_context(&config, Rebalances::new(parts, desk, &inbox))
-            .map_err(|error| settings::failed("set up a consumer", &error))?;
-        let consumer = Arc::new(consumer);
-        consumer.context().belongs_to(&consumer);
-        let topic = parts.topics.lane(lane);
-        consumer.subscribe(&[topic]).map_err(|error| settings::failed("subscribe to a topic", &error))?;
-        let (stop, alive) = (stop.clone(), alive.clone());
-        std::thread::Builder::new()
-            .name(format!("fanfare-log-{lane}"))
-            .spawn(move || poll(consumer, &stop, alive))
-            .map_err(|error| LogError::Failed(format!("cannot start a thread: {error}")))?;
+        let consumer = subscribe(&config, Rebalances::new(parts, desk, &inbox), parts.topics.lane(lane))?;
+        start(format!("fanfare-log-{lane}"), consumer, stop.clone(), alive.clone())?;
     }
     Ok(member)
+}
+
+/// What is prefetched of the topic of events is this part (one in so many) of what is prefetched of the lanes.
+const EVENTS_PART: usize = 4;
+
+/// Joins the group that reads the topic of events.
+pub(super) fn join_events(parts: &Arc<Parts>, desk: &Arc<Desk>) -> Result<Member, LogError> {
+    let (inbox, stop) = (Arc::<Inbox>::default(), Arc::<AtomicBool>::default());
+    let (alive, ended) = sync_channel(1);
+    let partitions = parts.topics.event_shards().count() * EVENTS_PART;
+    let config = settings::member(&parts.kafka, settings::events_group(&parts.kafka), partitions.max(EVENTS_PART));
+    let consumer = subscribe(&config, Rebalances::new(parts, desk, &inbox), parts.topics.events())?;
+    start("fanfare-log-events".to_owned(), consumer, stop.clone(), alive)?;
+    Ok(Member { inbox, stop, ended: Mutex::new(ended) })
+}
+
+fn subscribe(
+    config: &ClientConfig,
+    rebalances: Rebalances,
+    topic: &str,
+) -> Result<Arc<BaseConsumer<Rebalances>>, LogError> {
+    let consumer = BaseConsumer::from_config_and_context(config, rebalances)
+        .map_err(|error| settings::failed("set up a consumer", &error))?;
+    let consumer = Arc::new(consumer);
+    consumer.context().belongs_to(&consumer);
+    consumer.subscribe(&[topic]).map_err(|error| settings::failed("subscribe to a topic", &error))?;
+    Ok(consumer)
+}
+
+fn start(
+    name: String,
+    consumer: Arc<BaseConsumer<Rebalances>>,
+    stop: Arc<AtomicBool>,
+    alive: SyncSender<()>,
+) -> Result<(), LogError> {
+    let started = std::thread::Builder::new().name(name).spawn(move || poll(consumer, &stop, alive));
+    started.map(drop).map_err(|error| LogError::Failed(format!("cannot start a thread: {error}")))
 }
 
 /// Polls until the member is to leave.

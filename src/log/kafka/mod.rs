@@ -68,7 +68,15 @@ impl Parts {
     /// A record stands at `offset`, of which another was read or acknowledged before: offsets are parts of ids, and ids that
     /// exist would come again. From now on nothing is appended.
     fn went_back(&self, shard: ShardId, offset: u64, end: u64) -> LogError {
-        let (topic, number) = (self.topics.lane(shard.lane), shard.partition);
+        let (topic, number) = (self.topics.of(shard), shard.partition);
+        if shard.is_events() {
+            // No id is made of such an offset: whoever reads begins anew, and nothing else stops.
+            let reason = format!(
+                "the topic `{topic}` was deleted and made anew, or lost records: partition {number} has a record at {offset}, \
+                 and went up to {end} before: start the nodes again"
+            );
+            return LogError::Failed(reason);
+        }
         let reason = format!(
             "the topic `{topic}` was deleted and made anew, or lost records: partition {number} has a new record at {offset}, and \
              went up to {end} before: raise `log.kafka.generation` by one on all nodes, and start again"
@@ -147,6 +155,14 @@ impl Log for KafkaLog {
 
     fn topic(&self, lane: Priority) -> String {
         self.parts.topics.lane(lane).to_owned()
+    }
+
+    fn events_topic(&self) -> String {
+        self.parts.topics.events().to_owned()
+    }
+
+    async fn join_events(&self) -> Result<Box<dyn Membership>, LogError> {
+        Ok(Box::new(member::join_events(&self.parts, &self.desk)?))
     }
 
     async fn tell(&self, records: Vec<Told>) -> Result<(), LogError> {

@@ -171,7 +171,15 @@ impl Rebalances {
             };
             let (first, end) =
                 (firsts.get(&shard).copied().unwrap_or(0), ends.get(&shard).copied().unwrap_or(u64::MAX));
-            starts.push(((element.topic().to_owned(), element.partition()), start(committed, first, end)));
+            let start = match start(committed, first, end) {
+                Start::MadeAnew { committed, .. } if shard.is_events() => {
+                    // No id is made of its offsets, so that nothing has to stop: all that is there is new.
+                    tracing::warn!(%shard, committed, "the topic of events was made anew: reading it from its begin");
+                    Start::At(first)
+                }
+                start => start,
+            };
+            starts.push(((element.topic().to_owned(), element.partition()), start));
         }
         Ok(starts)
     }

@@ -6,7 +6,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 
 use super::producer::OWN_CONTENT_TYPE;
 use crate::domain::{Position, ShardId, Timestamp};
-use crate::log::{Foreign, Record};
+use crate::log::{CLOUD_EVENT_HEADERS, Foreign, Record};
 
 /// Takes a record out of the memory of librdkafka. Only what says of itself that an acceptor of ours wrote it, and nothing else,
 /// is ours. Names are compared as those of HTTP, by which some clients write them: one that is not known would mean another
@@ -27,6 +27,10 @@ pub(super) fn take(message: &BorrowedMessage<'_>, shard: ShardId) -> Record {
             foreign.idempotency_key = Some(Bytes::copy_from_slice(value));
         } else if is_named("tenant") {
             foreign.tenant = Some(Bytes::copy_from_slice(value));
+        } else if shard.is_events()
+            && let Some(name) = CLOUD_EVENT_HEADERS.into_iter().find(|name| is_named(name))
+        {
+            foreign.cloud_event.push((name, Bytes::copy_from_slice(value)));
         }
     }
     let position = Position::new(shard, offset);

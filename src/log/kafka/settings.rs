@@ -68,14 +68,14 @@ pub(super) fn producer(kafka: &Kafka, records_max: usize, kib_max: usize) -> Cli
     with_options(config, kafka)
 }
 
-/// A member of the group. What all members of a node prefetch is bounded for `partitions` partitions together.
-pub(super) fn member(kafka: &Kafka, partitions: usize) -> ClientConfig {
+/// A member of a group. What all members of a node prefetch is bounded for `partitions` partitions together.
+pub(super) fn member(kafka: &Kafka, group: String, partitions: usize) -> ClientConfig {
     // A partition holds up to the bound and one fetch more. Small records are bounded by their number: each costs librdkafka
     // some 300 bytes besides.
     let prefetch_kib = (PREFETCH_BYTES / 2 / 1024 / partitions.max(1)).clamp(128, 4096);
     let mut config = client(kafka);
     config
-        .set("group.id", group(kafka))
+        .set("group.id", group)
         .set("group.protocol", "classic")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", SESSION_MS.to_string())
@@ -123,9 +123,18 @@ pub(super) fn follower(kafka: &Kafka) -> ClientConfig {
 
 /// The group's name. Committed offsets mean nothing for topics that were made anew, so each generation has its own.
 pub(super) fn group(kafka: &Kafka) -> String {
+    of_generation(kafka, kafka.group.clone())
+}
+
+/// The name of the group that reads the topic of events.
+pub(super) fn events_group(kafka: &Kafka) -> String {
+    of_generation(kafka, format!("{}-events", kafka.group))
+}
+
+fn of_generation(kafka: &Kafka, group: String) -> String {
     match kafka.generation {
-        0 => kafka.group.clone(),
-        generation => format!("{}.g{generation}", kafka.group),
+        0 => group,
+        generation => format!("{group}.g{generation}"),
     }
 }
 

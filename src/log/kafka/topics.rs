@@ -33,6 +33,7 @@ pub(super) struct Topics {
     /// Partitions of each lane. They may grow; records of one key then go to another partition than before.
     partitions: [AtomicU16; 4],
     events: String,
+    event_partitions: AtomicU16,
     deliveries: String,
     dead_letters: String,
     changes: String,
@@ -67,6 +68,7 @@ impl Topics {
             lanes: Priority::ALL.map(|lane| settings::lane_topic(kafka, lane)),
             partitions: Default::default(),
             events: format!("{}.events", kafka.topic_prefix),
+            event_partitions: AtomicU16::default(),
             deliveries: format!("{}.deliveries", kafka.topic_prefix),
             dead_letters: format!("{}.dead-letters", kafka.topic_prefix),
             changes: format!("{}.changes", kafka.topic_prefix),
@@ -81,6 +83,15 @@ impl Topics {
 
     pub(super) fn lane(&self, lane: Priority) -> &str {
         &self.lanes[lane.index()]
+    }
+
+    pub(super) fn events(&self) -> &str {
+        &self.events
+    }
+
+    /// The topic that a shard is a partition of.
+    pub(super) fn of(&self, shard: ShardId) -> &str {
+        if shard.is_events() { &self.events } else { self.lane(shard.lane) }
     }
 
     pub(super) fn outlet(&self, outlet: Outlet) -> &str {
@@ -101,8 +112,11 @@ impl Topics {
         ShardId { generation: self.generation, lane, partition: (key % partitions) as u16 }
     }
 
-    /// The shard that a topic's partition is; none for a topic that is no lane.
+    /// The shard that a topic's partition is; none for a topic that is neither a lane nor that of events.
     pub(super) fn shard(&self, topic: &str, partition: i32) -> Option<ShardId> {
+        if topic == self.events {
+            return Some(ShardId::of_events(u16::try_from(partition).ok()?));
+        }
         let lane = Priority::ALL.into_iter().find(|lane| self.lane(*lane) == topic)?;
         Some(ShardId { generation: self.generation, lane, partition: u16::try_from(partition).ok()? })
     }
@@ -112,7 +126,12 @@ impl Topics {
         shard.generation == self.generation && shard.partition < self.partitions(shard.lane)
     }
 
-    /// Every shard.
+    /// The partitions of the topic of events.
+    pub(super) fn event_shards(&self) -> impl Iterator<Item = ShardId> + '_ {
+        (0..self.event_partitions.load(Ordering::Relaxed)).map(ShardId::of_events)
+    }
+
+    /// Every shard of a lane.
     pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
         let of = move |lane| {
             let shard = move |partition| ShardId { generation: self.generation, lane, partition };
@@ -128,6 +147,8 @@ impl Topics {
             // Fewer are seen for a moment while a topic is being created.
             self.partitions[lane.index()].fetch_max(found, Ordering::Relaxed);
         }
+        let found = count_partitions(onlooker, &self.events, wait)?;
+        self.event_partitions.fetch_max(found, Ordering::Relaxed);
         Ok(())
     }
 
@@ -141,7 +162,11 @@ impl Topics {
                 0 => missing.push(topic.to_owned()),
                 found => {
                     if let Some(shard) = self.shard(topic, 0) {
-                        self.partitions[shard.lane.index()].store(found, Ordering::Relaxed);
+                        let count = match shard.is_events() {
+                            true => &self.event_partitions,
+                            false => &self.partitions[shard.lane.index()],
+                        };
+                        count.store(found, Ordering::Relaxed);
                     }
                 }
             }
@@ -271,7 +296,7 @@ fn not_created(topic: &str, code: RDKafkaErrorCode, replication: u16) -> String 
             format!("the cluster has fewer than {replication} brokers: lower `log.kafka.replication`")
         }
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "the user may not: give it the right, or create the topics with `fanfare topics create` as one who may"
+            "the user may not: give it the right, or create the topics with `fanfare kafka-topics create` as one who may"
                 .into()
         }
         code => code.to_string(),

@@ -134,6 +134,14 @@ impl Log for SpillingLog {
         self.inner.topic(lane)
     }
 
+    fn events_topic(&self) -> String {
+        self.inner.events_topic()
+    }
+
+    async fn join_events(&self) -> Result<Box<dyn Membership>, LogError> {
+        self.inner.join_events().await
+    }
+
     async fn tell(&self, told: Vec<Told>) -> Result<(), LogError> {
         self.inner.tell(told).await
     }

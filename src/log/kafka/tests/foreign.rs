@@ -57,6 +57,7 @@ async fn what_other_programs_write_comes_as_it_was_written() {
         content_type: content_type.map(Into::into),
         idempotency_key: key.map(Bytes::from),
         tenant: tenant.map(Bytes::from),
+        cloud_event: Vec::new(),
         appended_at: Default::default(),
     };
     assert_eq!(foreign(0), expected(Some("application/json"), None, None));

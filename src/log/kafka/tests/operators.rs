@@ -53,7 +53,7 @@ async fn nothing_is_published_to_a_topic_that_is_not_there_and_none_is_made_up()
     let admin = KafkaAdmin::new(&broker.settings).expect("set up");
     let body = Bytes::from_static(b"{}");
     let written = admin.publish(Publication { lane: Priority::High, key: None, idempotency_key: None, body }).await;
-    assert!(written.is_err_and(|error| error.to_string().contains("fanfare topics create")));
+    assert!(written.is_err_and(|error| error.to_string().contains("fanfare kafka-topics create")));
     let listed = admin.list().await.expect("listed");
     assert!(listed.iter().all(|topic| topic.partitions.is_none()), "{listed:?}");
 }
