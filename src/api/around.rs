@@ -26,7 +26,7 @@ const DURATION: HistogramMetric<3> = HistogramMetric::new(
 );
 
 /// Every status that this API answers with; the rest would be counted as 500.
-const STATUSES: [u16; 16] = [200, 201, 202, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 429, 503];
+const STATUSES: [u16; 17] = [200, 201, 202, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 429, 503];
 
 /// One route with what surrounds it.
 pub(super) struct Around {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::operations::OperationError;
 use super::resources::templates::ProblemView;
+use crate::audience::DefinitionError;
 use crate::intake::{AcceptError, FieldProblem};
 use crate::store::StoreError;
 use crate::templates::{TemplateError, TemplateProblem};
@@ -28,6 +29,8 @@ pub(super) enum Kind {
     Conflict,
     TooLarge,
     MediaType,
+    /// An event that is well formed, and is none of those that are declared.
+    Unusable,
     TooMany,
     Internal,
     Unavailable,
@@ -39,7 +42,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 14] = [
+    pub(super) const ALL: [Kind; 15] = [
         Kind::BadRequest,
         Kind::Unauthorized,
         Kind::Forbidden,
@@ -49,6 +52,7 @@ impl Kind {
         Kind::Conflict,
         Kind::TooLarge,
         Kind::MediaType,
+        Kind::Unusable,
         Kind::TooMany,
         Kind::Internal,
         Kind::Unavailable,
@@ -72,6 +76,7 @@ impl Kind {
             Kind::Conflict => (StatusCode::CONFLICT, "/docs#conflict", "The retry key was used with another body"),
             Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "/docs#too-large", "The body is too large"),
             Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/docs#media-type", "The body must be JSON"),
+            Kind::Unusable => (StatusCode::UNPROCESSABLE_ENTITY, "/docs#unusable", "The event cannot be used"),
             Kind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "/docs#too-many", "Too many requests"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/docs#internal", "Something failed here"),
             Kind::State => (StatusCode::CONFLICT, "/docs#state", "Not possible in the state that it is in"),
@@ -112,7 +117,7 @@ struct Wire<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Errors<'a> {
-    Fields(Vec<WireField<'a>>),
+    Fields(Vec<FieldView<'a>>),
     Template(&'a [ProblemView]),
 }
 
@@ -125,10 +130,17 @@ impl Errors<'_> {
     }
 }
 
-#[derive(Serialize)]
-struct WireField<'a> {
+/// What is wrong with one field.
+#[derive(Debug, Serialize)]
+pub(super) struct FieldView<'a> {
     pointer: &'a str,
     detail: &'a str,
+}
+
+impl<'a> FieldView<'a> {
+    pub(super) fn all(problems: &'a [FieldProblem]) -> Vec<Self> {
+        problems.iter().map(|problem| Self { pointer: &problem.pointer, detail: &problem.detail }).collect()
+    }
 }
 
 impl Problem {
@@ -144,6 +156,11 @@ impl Problem {
             several => format!("{} fields are wrong; see `errors`", several.len()),
         };
         Self { errors, ..Self::new(Kind::BadRequest, detail) }
+    }
+
+    /// An event that is not as its type declares it.
+    pub(super) fn unusable(errors: Vec<FieldProblem>) -> Self {
+        Self { kind: Kind::Unusable, ..Self::fields(errors) }
     }
 
     /// A template that is not valid; it stands at `below` in the body.
@@ -175,9 +192,8 @@ impl Problem {
     /// The problem as the JSON object, for an item of a batch.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let (status, kind, title) = self.kind.facts();
-        let fields = self.errors.iter().map(|error| WireField { pointer: &error.pointer, detail: &error.detail });
         let errors = match &self.template_errors[..] {
-            [] => Errors::Fields(fields.collect()),
+            [] => Errors::Fields(FieldView::all(&self.errors)),
             problems => Errors::Template(problems),
         };
         let wire = Wire { r#type: kind, title, status: status.as_u16(), detail: &self.detail, errors };
@@ -271,6 +287,21 @@ impl From<TemplateError> for Problem {
                 tracing::error!(%error, "a template could not be judged");
                 Self::new(Kind::Internal, "the template could not be judged; the reason stands in the log")
             }
+        }
+    }
+}
+
+impl From<DefinitionError> for Problem {
+    fn from(error: DefinitionError) -> Self {
+        match error {
+            DefinitionError::Invalid(problems) => Self::fields(problems),
+            DefinitionError::Unknown => Self::not_found(),
+            DefinitionError::Changed(version) => {
+                let detail = format!("it is in another state, with the tag \"{version}\": read it again");
+                Self::new(Kind::Precondition, detail)
+            }
+            DefinitionError::Needed(_) | DefinitionError::TooMany(_) => Self::new(Kind::State, error.to_string()),
+            DefinitionError::Store(error) => error.into(),
         }
     }
 }

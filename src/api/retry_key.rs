@@ -48,6 +48,11 @@ impl RetryKey {
         self.at(self.base.wrapping_add(index as u128))
     }
 
+    /// A name for one thing of a batch, another one for each key and each place, and the same whenever the batch comes again.
+    pub(super) fn name(self, index: usize) -> String {
+        format!("{:032x}-{index}", self.base)
+    }
+
     /// The key of a batch as a whole.
     pub(super) fn batch(self) -> Idempotency {
         self.at(self.base.wrapping_sub(1))

@@ -11,9 +11,11 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::around::{Around, around};
 use super::problem::{Kind, Problem};
+use super::resources::event_types::EventTypes;
+use super::resources::rules::Rules;
 use super::resources::{
-    accounting, batch, brakes, dead_letters, devices, docs, import, notifications, operations, preferences, receipts,
-    sandbox, suppressions, tasks, templates, unsubscribe, users,
+    accounting, batch, brakes, dead_letters, definitions, devices, docs, events, import, notifications, operations,
+    preferences, receipts, rules, sandbox, suppressions, tasks, templates, unsubscribe, users,
 };
 use super::state::{Api, ApiParts};
 use crate::config::Scope;
@@ -87,6 +89,19 @@ pub(super) fn table() -> Vec<Route> {
         post("/v1/templates/{code}/copy", ADMIN, templates::copy),
         post("/v1/templates/{code}/promote", ADMIN, templates::promote),
         post("/v1/templates/{code}/render", READ, templates::render),
+        post("/v1/events", SEND, events::create),
+        get("/v1/event-types", READ, definitions::list::<EventTypes>),
+        post("/v1/event-types", ADMIN, definitions::create::<EventTypes>),
+        get("/v1/event-types/{name}", READ, definitions::show::<EventTypes>),
+        put("/v1/event-types/{name}", ADMIN, definitions::put::<EventTypes>),
+        delete("/v1/event-types/{name}", ADMIN, definitions::delete::<EventTypes>),
+        get("/v1/rules", READ, definitions::list::<Rules>),
+        post("/v1/rules", ADMIN, definitions::create::<Rules>),
+        post("/v1/rules/test", READ, rules::test_unsaved),
+        get("/v1/rules/{name}", READ, definitions::show::<Rules>),
+        put("/v1/rules/{name}", ADMIN, definitions::put::<Rules>),
+        delete("/v1/rules/{name}", ADMIN, definitions::delete::<Rules>),
+        post("/v1/rules/{name}/test", READ, rules::test),
         post("/v1/providers/{name}/receipts", Stranger, receipts::create),
         get(unsubscribe::PATH, Stranger, unsubscribe::show),
         post(unsubscribe::PATH, Stranger, unsubscribe::create),

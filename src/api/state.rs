@@ -10,6 +10,7 @@ use super::auth::Keys;
 use super::ports::{DryRun, SandboxMessages};
 use super::problem::Problem;
 use super::retry_key::Answers;
+use crate::audience::{Definitions, EventDoor};
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::config::Http;
@@ -36,6 +37,9 @@ pub struct ApiParts {
     pub brakes: Arc<Brakes>,
     pub templates: Arc<Templates>,
     pub acceptor: Arc<Acceptor>,
+    pub events: Arc<dyn EventDoor>,
+    /// Event types and rules.
+    pub definitions: Arc<Definitions>,
     pub operations: Arc<dyn Operations>,
     pub dry_run: Arc<dyn DryRun>,
     /// `None`: this node sends nothing.
@@ -128,7 +132,13 @@ impl Api {
         if requests.iter().all(|request| request.priority == Priority::Critical) {
             return Ok(None);
         }
+        self.event_place().map(Some)
+    }
+
+    /// The same for events. Only the rules know what comes of them, and so none is taken for critical: whoever floods the engine with
+    /// events leaves the places of critical notifications free.
+    pub(super) fn event_place(&self) -> Result<SemaphorePermit<'_>, Problem> {
         let busy = |_| Problem::unavailable("too many requests are being answered", Duration::from_secs(1));
-        self.bulk.try_acquire().map(Some).map_err(busy)
+        self.bulk.try_acquire().map_err(busy)
     }
 }

@@ -5,6 +5,8 @@ mod accepting;
 mod bad_input;
 mod brakes;
 mod templates;
+mod definitions;
+mod events;
 mod keys;
 mod reading;
 mod dead_letters;

@@ -11,6 +11,7 @@ mod dlq;
 mod templates;
 mod schema;
 mod topics;
+mod kafka_topics;
 mod publish;
 mod tail;
 mod client;
@@ -46,9 +47,12 @@ enum Command {
     /// The tables of the store `cql`: see them, create them
     #[command(subcommand)]
     Schema(schema::Schema),
-    /// The topics on Kafka: see, create and delete them
+    /// Event types: see, declare and delete them
     #[command(subcommand)]
     Topics(topics::Topics),
+    /// The engine's topics on Kafka: see, create and delete them
+    #[command(subcommand)]
+    KafkaTopics(kafka_topics::KafkaTopics),
     /// Write one notification request to Kafka, as another program would
     Publish(publish::Publish),
     /// Print what the engine tells of its work on Kafka, as it comes
@@ -92,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Templates(templates) => templates.run().await,
             Command::Schema(schema) => schema.run().await,
             Command::Topics(topics) => topics.run().await,
+            Command::KafkaTopics(topics) => topics.run().await,
             Command::Publish(publish) => publish.run().await,
             Command::Tail(tail) => tail.run().await,
         }

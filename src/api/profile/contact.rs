@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, Problems, Said, fields_once};
+use super::fields::{Fields, Problems, Said};
 use super::merge_patch::merged;
 use super::zone::timezone;
 use super::{address, name};
 use crate::domain::{User, UserEntry, canonical_locale};
-use crate::intake::{FieldProblem, json_value};
+use crate::intake::{FieldProblem, json_fields_once, json_value};
 
 /// Attributes of a user. Each is a row, and all of them are read with every notification to the user.
 const ATTRIBUTES_MAX: usize = 64;
@@ -130,7 +130,7 @@ fn attributes<'a>(fields: &mut Fields<'a>, problems: &mut Problems) -> Said<BTre
     if raw.get() == "null" {
         return Some(None);
     }
-    let read = fields_once(raw.get()).map_err(|problem| problems.push(problem.below(&at))).ok()?;
+    let read = json_fields_once(raw.get()).map_err(|problem| problems.push(problem.below(&at))).ok()?;
     for text in read.keys() {
         if let Err(problem) = name(text, "") {
             let detail = format!("its name {}", problem.detail);

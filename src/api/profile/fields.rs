@@ -1,14 +1,12 @@
 //! The fields of an object, taken one by one.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::nearest;
-use crate::intake::{FieldProblem, json_fields, json_value};
+use crate::intake::{FieldProblem, json_fields_once, json_value};
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
@@ -54,7 +52,7 @@ pub(in crate::api) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads an object that stands at `at`.
     pub(in crate::api) fn read(text: &'a str, at: &str) -> Result<Self, FieldProblem> {
-        let rest = fields_once(text).map_err(|problem| problem.below(at))?;
+        let rest = json_fields_once(text).map_err(|problem| problem.below(at))?;
         Ok(Self { at: at.to_owned(), rest, known: Vec::new() })
     }
 
@@ -115,49 +113,5 @@ impl<'a> Fields<'a> {
             let problem = FieldProblem::of_field(name, format!("is no field that is known here{hint}"));
             problems.push(problem.below(&self.at));
         }
-    }
-}
-
-/// An object's fields, each as its text. A name that is there twice is refused (RFC 8259, 4, leaves open which one counts):
-/// whoever wrote both did not mean to have one of them dropped.
-pub(in crate::api) fn fields_once(text: &str) -> Result<BTreeMap<String, &RawValue>, FieldProblem> {
-    match serde_json::from_str(text) {
-        Ok(Entries { fields, twice: None }) => Ok(fields),
-        Ok(Entries { twice: Some(name), .. }) => Err(FieldProblem::of_field(&name, "is there twice: give it once")),
-        // It finds the same, and the words for it.
-        Err(_) => json_fields(text),
-    }
-}
-
-struct Entries<'a> {
-    fields: BTreeMap<String, &'a RawValue>,
-    /// The first name that came again.
-    twice: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut read = Entries { fields: BTreeMap::new(), twice: None };
-                while let Some((name, raw)) = map.next_entry::<String, &'de RawValue>()? {
-                    if read.twice.is_none() && read.fields.contains_key(&name) {
-                        read.twice = Some(name.clone());
-                    }
-                    read.fields.insert(name, raw);
-                }
-                Ok(read)
-            }
-        }
-
-        deserializer.deserialize_map(Reader)
     }
 }

@@ -28,7 +28,7 @@ use crate::domain::{Idempotency, NotificationId, NotificationRequest, Source};
 use crate::intake::{Accepted, Defaults, FieldProblem, JsonObject, json_fields, limits, read_item};
 
 /// Bodies above this take longer to read than other tasks of the runtime should wait: they are read on a thread of their own.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Names that are resolved at once.
 const RESOLVING_MAX: usize = 32;
@@ -46,7 +46,7 @@ struct WireBatch<'a> {
 
 /// The items' texts. Of a list that is too long one more than is allowed is kept, to be told apart.
 #[derive(Debug)]
-struct Items<'a>(Vec<&'a RawValue>);
+pub(super) struct Items<'a>(pub(super) Vec<&'a RawValue>);
 
 /// What became of each item so far.
 type Outcomes = Vec<Result<NotificationRequest, Settled>>;
@@ -114,7 +114,7 @@ async fn known_items(api: &Api, key: RetryKey, body: &JsonBody) -> Result<Vec<Op
 }
 
 /// Runs it here, or on a thread of its own where it takes long.
-async fn beside<T: Send + 'static>(takes_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn beside<T: Send + 'static>(takes_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
     if !takes_long {
         return work();
     }

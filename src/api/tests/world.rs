@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -16,15 +17,16 @@ use crate::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, DryRunTask, OperationError, Operations, Replayed, SandboxMessage,
     SandboxMessages, router,
 };
+use crate::audience::{Applied, Definitions, EventDoor, Refusal, RuleOutcome, Taken};
 use crate::brakes::Brakes;
 use crate::config::{Http, defaults, load_from};
 use crate::domain::{
-    Address, BrakeNames, Channel, Content, Disposition, NotificationId, NotificationRequest, Parts, Plan, Position,
-    Priority, Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
+    Address, BrakeNames, Channel, Content, Definition, DefinitionKind, Disposition, DomainEvent, NotificationId,
+    NotificationRequest, Parts, Plan, Position, Priority, Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
 };
 use crate::insight::{Accounting, AccountingLine};
 use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
-use crate::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
+use crate::intake::{AcceptError, AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
 use crate::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
 use crate::store::{DeadLetterKey, StoreError};
 use crate::telemetry::{Health, install};
@@ -67,6 +69,7 @@ pub(super) struct World {
     pub(super) store: Arc<FakeStore>,
     pub(super) users: Arc<Directory>,
     pub(super) engine: Arc<FakeEngine>,
+    pub(super) door: Arc<FakeDoor>,
     pub(super) health: Health,
     pub(super) router: Router,
 }
@@ -148,6 +151,9 @@ impl World {
             users: users.clone(),
             categories: categories.clone(),
         }));
+        let opened = Definitions::open(store.clone(), shipped(), engine.clone(), clock.clone());
+        let definitions = opened.now_or_never().expect("a store in memory answers at once").expect("readable");
+        let door = Arc::new(FakeDoor::default());
         let mut parts = ApiParts {
             http,
             takes_requests: true,
@@ -158,6 +164,8 @@ impl World {
             brakes: brakes.clone(),
             templates: templates.clone(),
             acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
+            events: door.clone(),
+            definitions,
             operations: engine.clone(),
             dry_run: engine.clone(),
             sandbox: Some(engine.clone()),
@@ -172,7 +180,7 @@ impl World {
         };
         change_parts(&mut parts);
         let router = router(parts);
-        Self { clock, log, store, users, engine, health, router }
+        Self { clock, log, store, users, engine, door, health, router }
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {
@@ -240,6 +248,64 @@ pub(super) fn plan(offset: u64) -> Plan {
 
 pub(super) fn spec(channel: Channel) -> TaskSpec {
     TaskSpec { channel, address: Address::Email("alice@example.com".into()), due: None, endpoint: 0 }
+}
+
+/// An event type and a rule for it.
+fn shipped() -> Vec<Definition> {
+    let event_type = r#"{"description": "Somebody has an account", "schema": {"type": "object", "required": ["name"],
+        "properties": {"name": {"type": "string"}, "plan": {"enum": ["free", "paid"]}}}, "example": {"name": "Alice"}}"#;
+    let rule = r#"{"event": "user.registered", "send": {"template": "welcome"}}"#;
+    let definition = |kind, name: &str, body: &str| Definition {
+        kind,
+        name: name.into(),
+        version: 0,
+        body: Some(body.into()),
+        changed_at: Timestamp(0),
+    };
+    vec![
+        definition(DefinitionKind::EventType, "user.registered", event_type),
+        definition(DefinitionKind::Rule, "welcome", rule),
+    ]
+}
+
+/// A door that knows `user.registered` with a `name`: two rules for it, of which the condition of one fails, and which makes nothing
+/// without a user.
+#[derive(Default)]
+pub(super) struct FakeDoor {
+    pub(super) taken: Mutex<Vec<DomainEvent>>,
+    pub(super) is_shut: AtomicBool,
+}
+
+#[async_trait]
+impl EventDoor for FakeDoor {
+    async fn take(&self, events: Vec<DomainEvent>) -> Result<Vec<Taken>, AcceptError> {
+        if self.is_shut.load(Ordering::SeqCst) {
+            let retry_after = std::time::Duration::from_secs(3);
+            return Err(AcceptError::Unavailable { reason: "the disk is full".to_owned(), retry_after });
+        }
+        let mut taken = self.taken.lock().expect("not poisoned");
+        let applied = |rule: &str, outcome| Applied { rule: rule.into(), outcome };
+        let answers = events.into_iter().map(|event| {
+            if &*event.event_type != "user.registered" {
+                let near = Some("user.registered".into()).filter(|_| event.event_type.starts_with("user."));
+                return Taken::Refused(Refusal::UnknownType { event_type: event.event_type, near });
+            }
+            if !event.data.contains("name") {
+                return Taken::Refused(Refusal::Invalid(vec![FieldProblem::new("/data/name", "is required")]));
+            }
+            let outcome = match &event.user_id {
+                Some(_) => {
+                    let before = taken.iter().position(|before| before.id == event.id);
+                    let id = NotificationId(position(before.unwrap_or(taken.len()) as u64));
+                    RuleOutcome::Made { id, repeated: before.is_some() }
+                }
+                None => RuleOutcome::Impossible(vec![FieldProblem::new("/user_id", "is required")]),
+            };
+            taken.push(event);
+            Taken::Used(vec![applied("welcome", outcome), applied("vip", RuleOutcome::ConditionFails)])
+        });
+        Ok(answers.collect())
+    }
 }
 
 /// An engine that does as told, and checks that refuse what is named `missing` or leads to a private address.
