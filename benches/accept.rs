@@ -13,27 +13,32 @@ use fanfare::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, OperationError, Operations, Replayed, SandboxMessage, SandboxMessages,
     router,
 };
+use fanfare::audience::{Definitions, EventDoor, Taken};
 use fanfare::brakes::Brakes;
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
 use fanfare::domain::{
-    Brake, BrakeNames, ClaimKey, Event, NotificationId, NotificationRequest, Position, Priority, ShardId, Source,
-    Story, SuppressedAddress, Suppression, TaskId, TemplateChange, Timestamp, User, UserKey,
+    Brake, BrakeNames, ClaimKey, Definition, DefinitionKind, DomainEvent, Event, NotificationId, NotificationRequest,
+    Position, Priority, ShardId, Source, Story, SuppressedAddress, Suppression, TaskId, TemplateChange, Timestamp,
+    User, UserKey,
 };
 use fanfare::insight::Accounting;
-use fanfare::intake::{AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item};
+use fanfare::intake::{
+    AcceptError, AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item,
+};
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
 use fanfare::rendering::Renderer;
 use fanfare::runtime::SystemClock;
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange,
-    SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange,
-    Users, WriteBatch,
+    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError,
+    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow,
+    Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::templates::Templates;
 use fanfare::users::{Directory, LocalChanges};
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -115,6 +120,8 @@ fn parts() -> ApiParts {
         users: users.clone(),
         categories: categories.clone(),
     });
+    let opened = Definitions::open(store.clone(), Vec::new(), rest.clone(), clock.clone());
+    let definitions = opened.now_or_never().expect("an empty store answers at once").expect("readable");
     ApiParts {
         takes_requests: true,
         providers: Vec::new(),
@@ -126,8 +133,10 @@ fn parts() -> ApiParts {
         brakes: Brakes::with(store.clone(), BrakeNames::default(), Vec::new()),
         templates: Templates::unread(store.clone(), Arc::new(renderer), clock.clone()),
         users,
-        store,
+        store: store.clone(),
         acceptor,
+        events: rest.clone(),
+        definitions,
         operations: rest.clone(),
         dry_run: rest.clone(),
         sandbox: Some(rest.clone()),
@@ -323,8 +332,34 @@ impl TemplateRows for EmptyStore {
     }
 }
 
+#[async_trait]
+impl DefinitionRows for EmptyStore {
+    async fn definition_tenants(&self) -> Result<Vec<(Box<str>, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn definitions(&self, _: &str) -> Result<Vec<Definition>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn definition(&self, _: &str, _: DefinitionKind, _: &str) -> Result<Option<Definition>, StoreError> {
+        Ok(None)
+    }
+
+    async fn put_definition(&self, _: &str, _: &Definition) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
 /// What accepting does not touch, and checks that pass.
 struct Nothing;
+
+#[async_trait]
+impl EventDoor for Nothing {
+    async fn take(&self, _: Vec<DomainEvent>) -> Result<Vec<Taken>, AcceptError> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl Operations for Nothing {

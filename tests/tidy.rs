@@ -73,6 +73,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Signed by a secret of the configuration; where a link leads is the API's business.
     ("links", &["domain"]),
     ("timers", &["domain", "clock", "store", "ownership", "brakes"]),
+    // From what happened to requests, which end at the one door.
+    ("audience", &["domain", "clock", "log", "store", "intake"]),
     // What reads the results.
     ("insight", &["domain", "clock", "log", "store", "ownership"]),
     // The surfaces: domain, ports to read, and the faces of the stages. The command line starts the engine.
@@ -94,6 +96,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "brakes",
             "templates",
             "links",
+            "audience",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "templates", "runtime"]),

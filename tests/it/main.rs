@@ -20,6 +20,7 @@ mod full_disk;
 mod node;
 mod metrics;
 mod foreign;
+mod events;
 mod log_trouble;
 mod deliveries;
 mod nodes;

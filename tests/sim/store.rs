@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fanfare::domain::{
-    BLOCK_OFFSETS, Brake, ClaimKey, Event, Position, ShardId, Story, SuppressedAddress, Suppression, TemplateChange,
-    Timestamp, User, UserKey,
+    BLOCK_OFFSETS, Brake, ClaimKey, Definition, DefinitionKind, Event, Position, ShardId, Story, SuppressedAddress,
+    Suppression, TemplateChange, Timestamp, User, UserKey,
 };
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError, SuppressionChange,
-    SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange,
-    Users, WriteBatch, timer_bucket,
+    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError,
+    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow,
+    Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -411,5 +411,25 @@ impl TemplateRows for SimStore {
 
     async fn delete_template_body(&self, _: &str, _: &TemplateBodyPlace) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+/// Nor defines anything.
+#[async_trait]
+impl DefinitionRows for SimStore {
+    async fn definition_tenants(&self) -> Result<Vec<(Box<str>, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn definitions(&self, _: &str) -> Result<Vec<Definition>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn definition(&self, _: &str, _: DefinitionKind, _: &str) -> Result<Option<Definition>, StoreError> {
+        Ok(None)
+    }
+
+    async fn put_definition(&self, _: &str, _: &Definition) -> Result<bool, StoreError> {
+        Err(StoreError::Failed("this store keeps no definitions".to_owned()))
     }
 }

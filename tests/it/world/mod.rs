@@ -28,7 +28,7 @@ use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::{Budgets, People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{Engine, EngineParts, SurfaceParts, brake_names, surface, takers};
+use fanfare::runtime::{Engine, EngineParts, EventsParts, SurfaceParts, brake_names, events, surface, takers};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use fanfare::telemetry::{self, Health};
 use fanfare::templates::Templates;
@@ -190,6 +190,15 @@ impl World {
         .expect("the engine starts");
         let engine = Arc::new(engine);
         let acceptor = Arc::new(Acceptor::new(log.clone(), store.clone(), shared.clone(), accepted_keys));
+        let event_parts = EventsParts {
+            config: config.clone(),
+            store: store.clone(),
+            clock: shared.clone(),
+            contents: renderer.clone(),
+            policy: policy.clone(),
+            acceptor: acceptor.clone(),
+        };
+        let (definitions, event_door) = events(event_parts).await.expect("the store reads");
         let router = surface(SurfaceParts {
             config: config.clone(),
             clock: shared,
@@ -202,6 +211,8 @@ impl World {
             brakes: brakes.clone(),
             templates: templates.clone(),
             acceptor: acceptor.clone(),
+            definitions,
+            events: event_door,
             providers: surface_providers,
             links: Some(links),
             engine: Some(engine.clone()),

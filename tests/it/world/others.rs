@@ -79,6 +79,17 @@ impl Producer {
         Self { producer: config.create().expect("a producer"), spot: spot.clone() }
     }
 
+    /// Writes into the first partition of the topic of events.
+    pub async fn write_event(&self, body: &[u8], named: &[(&str, &[u8])]) {
+        let topic = format!("{}.events", self.spot.name);
+        let insert =
+            |headers: OwnedHeaders, (key, value): &(&str, &[u8])| headers.insert(Header { key, value: Some(*value) });
+        let headers = named.iter().fold(OwnedHeaders::new(), insert);
+        let at = i64::try_from(super::NOON.millis()).expect("a time");
+        let record = FutureRecord::<(), _>::to(&topic).partition(0).payload(body).timestamp(at).headers(headers);
+        self.producer.send(record, Duration::from_secs(20)).await.expect("the broker takes it");
+    }
+
     /// Writes into the first partition of a lane.
     pub async fn write(&self, lane: Priority, body: &[u8], foreign: &Foreign) -> Position {
         let topic = format!("{}.notifications.{lane}", self.spot.name);
