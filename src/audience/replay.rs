@@ -56,3 +56,29 @@ fn is_done(taken: &Taken) -> bool {
     let made = applied.iter().any(|applied| matches!(applied.outcome, RuleOutcome::Made { .. }));
     made && !applied.iter().any(|applied| matches!(applied.outcome, RuleOutcome::Impossible(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audience::{Applied, Refusal};
+    use crate::domain::{NotificationId, Position, Priority, ShardId};
+
+    #[test]
+    fn a_letter_leaves_the_list_only_when_something_came_of_it_and_nothing_is_missing() {
+        let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+        let made = || RuleOutcome::Made { id: NotificationId(Position::new(shard, 1)), repeated: true };
+        let used = |outcomes: Vec<RuleOutcome>| {
+            Taken::Used(outcomes.into_iter().map(|outcome| Applied { rule: "welcome".into(), outcome }).collect())
+        };
+        assert!(is_done(&used(vec![made()])));
+        assert!(is_done(&used(vec![RuleOutcome::ConditionFails, made()])));
+        for left in [
+            used(Vec::new()),
+            used(vec![RuleOutcome::ConditionFails]),
+            used(vec![made(), RuleOutcome::Impossible(Vec::new())]),
+            Taken::Refused(Refusal::Invalid(Vec::new())),
+        ] {
+            assert!(!is_done(&left), "{left:?}");
+        }
+    }
+}
