@@ -17,6 +17,7 @@ pub mod providers;
 // The stages.
 pub mod ownership;
 pub mod users;
+pub mod subscriptions;
 pub mod brakes;
 pub mod templates;
 pub mod intake;
@@ -26,9 +27,15 @@ pub mod dispatch;
 pub mod outcomes;
 pub mod links;
 pub mod timers;
+pub mod homes;
 
 // What makes requests of what happened.
 pub mod audience;
+pub mod campaigns;
+pub mod schedules;
+
+// What programs tell each other.
+pub mod topics;
 
 // What reads the results.
 pub mod insight;

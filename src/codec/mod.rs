@@ -3,11 +3,14 @@
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
 //! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand,
 //! `groups_v1` about what is merged, `presentation_v1` about how a message reads,
-//! `delivery_v1` about what goes along with it, `template_v1` about changes of templates and `definition_v1` about event types and rules.
+//! `delivery_v1` about what goes along with it, `campaign_v1` about campaigns, `template_v1` about changes of templates,
+//! `definition_v1` about event types and rules, `schedule_v1` about runs of schedules, `subscription_v1` about who follows what,
+//! and `topic_v1` about topics of programs.
 //! What a released binary wrote stays readable: a new shape gets a new version and a file of its
 //! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
 mod brakes_v1;
+mod campaign_v1;
 mod definition_v1;
 mod delivery_v1;
 mod groups_v1;
@@ -15,7 +18,10 @@ mod plan_v2;
 mod presentation_v1;
 mod received_v1;
 mod request_v3;
+mod schedule_v1;
+mod subscription_v1;
 mod template_v1;
+mod topic_v1;
 mod users_v1;
 mod v1;
 mod v2;
@@ -26,11 +32,17 @@ mod tests;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
+pub use campaign_v1::{
+    decode_campaign, decode_campaign_command, decode_campaign_progress, decode_chunk, decode_chunk_result,
+    decode_list_head, decode_list_member, decode_missed, encode_campaign, encode_campaign_command,
+    encode_campaign_progress, encode_chunk, encode_chunk_result, encode_list_head, encode_list_member, encode_missed,
+};
 pub use received_v1::{decode_received, encode_received};
 
 use crate::domain::{
-    Brake, BrakeEffect, BrakeScope, Definition, DefinitionKind, Event, NotificationRequest, Plan, Position,
-    Suppression, TemplateChange, TemplateSource, Timestamp, UserEntry,
+    Brake, BrakeEffect, BrakeScope, CampaignId, Definition, DefinitionKind, Event, NotificationRequest, Plan, Position,
+    ScheduleRun, Subscription, Suppression, TemplateChange, TemplateSource, Timestamp, Topic, TopicGroup, TopicMessage,
+    UserEntry,
 };
 use crate::store::{
     Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, GroupEntry, TimerKey, TimerRow,
@@ -49,6 +61,9 @@ const REQUEST_IN_GROUP: u8 = 4;
 const REQUEST_WITH_DELIVERY: u8 = 6;
 /// The version of requests that say in which language.
 const REQUEST_IN_LOCALE: u8 = 5;
+/// The version of what belongs to a campaign: its 16 bytes, and then what it is without it, in the version of that.
+const REQUEST_OF_CAMPAIGN: u8 = 7;
+const PLAN_OF_CAMPAIGN: u8 = 6;
 /// The version of plans with attachments or a key that collapses.
 const PLAN_WITH_DELIVERY: u8 = 5;
 /// The version of plans that do not read as usual.
@@ -79,6 +94,10 @@ pub enum CodecError {
 /// A record of the log.
 pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
+    if let Some(campaign) = request.campaign {
+        bytes.push(REQUEST_OF_CAMPAIGN);
+        bytes.extend(campaign.0.to_be_bytes());
+    }
     if request.to.chat.is_some() || !request.attachments.is_empty() || request.collapse_key.is_some() {
         encode_as(REQUEST_WITH_DELIVERY, &delivery_v1::RequestOut::from(request), &mut bytes);
         return bytes;
@@ -101,6 +120,12 @@ pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
 
 /// Reads what [`encode_request`] wrote.
 pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
+    let (campaign, bytes) = of_campaign(REQUEST_OF_CAMPAIGN, bytes)?;
+    let request = decode_lone_request(bytes)?;
+    Ok(NotificationRequest { campaign, ..request })
+}
+
+fn decode_lone_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
     match bytes.first() {
         Some(&REQUEST_WITH_DELIVERY) => decode_as::<delivery_v1::Request>(REQUEST_WITH_DELIVERY, bytes)?.into_domain(),
         Some(&REQUEST_IN_LOCALE) => decode_as::<presentation_v1::Request>(REQUEST_IN_LOCALE, bytes)?.into_domain(),
@@ -113,6 +138,10 @@ pub fn decode_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> {
 
 /// Appends a plan; its position is the row's key and not in the bytes.
 pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
+    if let Some(campaign) = plan.campaign {
+        bytes.push(PLAN_OF_CAMPAIGN);
+        bytes.extend(campaign.0.to_be_bytes());
+    }
     match &plan.group {
         _ if !plan.delivery.is_usual() => encode_as(PLAN_WITH_DELIVERY, &delivery_v1::PlanOut::from(plan), bytes),
         _ if !plan.presentation.is_usual() => {
@@ -125,6 +154,12 @@ pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
 
 /// Reads what [`encode_plan`] wrote at `position`.
 pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
+    let (campaign, bytes) = of_campaign(PLAN_OF_CAMPAIGN, bytes)?;
+    let plan = decode_lone_plan(position, bytes)?;
+    Ok(Plan { campaign, ..plan })
+}
+
+fn decode_lone_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
     match bytes.first() {
         Some(&PLAN_WITH_DELIVERY) => decode_as::<delivery_v1::Plan>(PLAN_WITH_DELIVERY, bytes)?.into_domain(position),
         Some(&PLAN_WITH_PRESENTATION) => {
@@ -134,6 +169,16 @@ pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError>
         Some(&PLAN_IN_NUMBERS) => decode_as::<plan_v2::Plan>(PLAN_IN_NUMBERS, bytes)?.into_domain(position),
         _ => decode::<v1::Plan>(bytes)?.into_domain(position),
     }
+}
+
+/// The campaign that something belongs to, and the rest of its bytes.
+fn of_campaign(version: u8, bytes: &[u8]) -> Result<(Option<CampaignId>, &[u8]), CodecError> {
+    let Some((first, rest)) = bytes.split_first().filter(|(first, _)| **first == version) else {
+        return Ok((None, bytes));
+    };
+    let cut = rest.split_first_chunk::<16>().filter(|(_, rest)| rest.first() != Some(first));
+    let (campaign, rest) = cut.ok_or_else(|| CodecError::Damaged("its campaign".to_owned()))?;
+    Ok((Some(CampaignId(u128::from_be_bytes(*campaign))), rest))
 }
 
 /// Appends an event; its position is the row's key and not in the bytes.
@@ -315,6 +360,18 @@ pub fn decode_template(bytes: &[u8]) -> Result<TemplateSource, CodecError> {
     }
 }
 
+/// A run of a schedule.
+pub fn encode_schedule_run(run: &ScheduleRun) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + 17 * run.campaigns.len());
+    encode(&schedule_v1::Run::of(run), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_schedule_run`] wrote.
+pub fn decode_schedule_run(bytes: &[u8]) -> Result<ScheduleRun, CodecError> {
+    decode::<schedule_v1::Run>(bytes)?.into_domain()
+}
+
 /// An event type or a rule; kind, name and version stand beside it in the row and not in the bytes.
 pub fn encode_definition(definition: &Definition) -> Vec<u8> {
     let Definition { body, changed_at, .. } = definition;
@@ -333,6 +390,71 @@ pub fn decode_definition(
 ) -> Result<Definition, CodecError> {
     let definition_v1::Definition { body, changed_at } = decode(bytes)?;
     Ok(Definition { kind, name: name.into(), version, body, changed_at: Timestamp(changed_at) })
+}
+
+/// Who follows a subject, and how; both stand beside it in the row and not in the bytes.
+pub fn encode_subscription(subscription: &Subscription) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16);
+    encode(&subscription_v1::SubscriptionRow::from(subscription), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_subscription`] wrote.
+pub fn decode_subscription(bytes: &[u8]) -> Result<Subscription, CodecError> {
+    decode::<subscription_v1::SubscriptionRow>(bytes)?.into_domain()
+}
+
+/// What an index holds of a user besides the name of the row: the JSON text of the value, or nothing.
+pub fn encode_index_entry(value: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + value.len());
+    bytes.push(VERSION);
+    bytes.extend_from_slice(value.as_bytes());
+    bytes
+}
+
+/// Reads what [`encode_index_entry`] wrote.
+pub fn decode_index_entry(bytes: &[u8]) -> Result<&str, CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((&VERSION, value)) => std::str::from_utf8(value).map_err(|error| CodecError::Damaged(error.to_string())),
+        Some((version, _)) => Err(CodecError::UnknownVersion(*version)),
+    }
+}
+
+/// A topic; its name is the row's.
+pub fn encode_topic(topic: &Topic) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(48);
+    encode(&topic_v1::Topic::from(topic), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_topic`] wrote.
+pub fn decode_topic(bytes: &[u8]) -> Result<Topic, CodecError> {
+    Ok(decode::<topic_v1::Topic>(bytes)?.into_domain())
+}
+
+/// A message of a topic; its number is the row's name.
+pub fn encode_topic_message(message: &TopicMessage) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + message.data.len());
+    encode(&topic_v1::MessageOut::from(message), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_topic_message`] wrote.
+pub fn decode_topic_message(bytes: &[u8]) -> Result<TopicMessage, CodecError> {
+    Ok(decode::<topic_v1::Message>(bytes)?.into_domain())
+}
+
+/// How far a group of a topic is; its name is the row's.
+pub fn encode_topic_group(group: &TopicGroup) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(24 + 4 * group.pending.len());
+    encode(&topic_v1::GroupOut::from(group), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_topic_group`] wrote.
+pub fn decode_topic_group(bytes: &[u8]) -> Result<TopicGroup, CodecError> {
+    Ok(decode::<topic_v1::Group>(bytes)?.into_domain())
 }
 
 /// A number that is kept: an offset, a count.

@@ -245,6 +245,7 @@ impl Plan {
             group: None,
             presentation: domain::Presentation::default(),
             delivery: domain::Delivery::default(),
+            campaign: None,
         })
     }
 }

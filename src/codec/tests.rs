@@ -1,3 +1,4 @@
+mod campaigns;
 mod delivery;
 
 use std::path::{Path, PathBuf};
@@ -7,9 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     Address, Aggregate, Channel, ClaimKey, Content, Decision, Definition, DefinitionKind, Device, Disposition,
-    EventKind, Gathered, Group, Idempotency, Joined, NotificationId, PlanClaim, Platform, Presentation, Priority,
-    QuietChoice, QuietHours, Recipient, Routing, ShardId, SkipReason, Source, Step, SuppressionCause, TaskId, TaskSpec,
-    TemplateAction, TimeOfDay, Timestamp, Told, Verdict,
+    EventKind, Gathered, Group, Idempotency, Joined, MessageId, NotificationId, PlanClaim, Platform, Presentation,
+    Priority, QuietChoice, QuietHours, Recipient, Routing, RunKind, RunState, ShardId, SkipReason, Source, Step,
+    SubscriptionChannel, SuppressionCause, TaskId, TaskSpec, TemplateAction, TimeOfDay, Timestamp, Told, Verdict,
 };
 use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
@@ -19,6 +20,7 @@ fn place() -> Position {
 
 fn request() -> NotificationRequest {
     NotificationRequest {
+        campaign: None,
         tenant: "acme".into(),
         user_id: Some("alice".into()),
         to: Recipient {
@@ -88,6 +90,7 @@ fn plan() -> Plan {
         group: None,
         presentation: Presentation::default(),
         delivery: Default::default(),
+        campaign: None,
     }
 }
 
@@ -453,6 +456,7 @@ fn any_request() -> impl Strategy<Value = NotificationRequest> {
             });
             let to = Recipient { email, phone, push_token, chat: None, url };
             NotificationRequest {
+                campaign: None,
                 tenant,
                 user_id,
                 to,
@@ -553,6 +557,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             metadata: request.metadata,
             presentation: Presentation { locale: request.locale, ..Presentation::default() },
             delivery: Default::default(),
+            campaign: None,
             decisions,
             disposition,
             claims: claims
@@ -711,6 +716,27 @@ fn a_template_is_read_as_it_was_written_and_not_where_it_says_more_than_is_known
 }
 
 #[test]
+fn a_run_of_a_schedule_is_read_as_it_was_written() {
+    let run = ScheduleRun {
+        due_at: Timestamp(1_800_000_000_000),
+        started_at: Timestamp(1_800_000_000_250),
+        kind: RunKind::CaughtUp,
+        state: RunState::Failed,
+        missed: 2,
+        version: 3,
+        key: u128::MAX - 1,
+        campaigns: vec![CampaignId(7), CampaignId(u128::MAX)],
+        events: 1,
+        error: Some("/send/template: there is no template `gone`".into()),
+    };
+    let golden = check_golden("schedule_run_v1.bin", &encode_schedule_run(&run));
+    assert_eq!(decode_schedule_run(&golden), Ok(run));
+    assert_eq!(decode_schedule_run(b"\x02more"), Err(CodecError::UnknownVersion(2)));
+    let of_unknown_kind = [&golden[..19], &[9], &golden[20..]].concat();
+    assert!(matches!(decode_schedule_run(&of_unknown_kind), Err(CodecError::Damaged(_))), "{of_unknown_kind:?}");
+}
+
+#[test]
 fn a_definition_is_read_as_it_was_written_also_a_deleted_one() {
     let saved = Definition {
         kind: DefinitionKind::Rule,
@@ -727,4 +753,59 @@ fn a_definition_is_read_as_it_was_written_also_a_deleted_one() {
     }
     let newer = decode_definition(DefinitionKind::Rule, "welcome", 1, b"\x02more");
     assert_eq!(newer, Err(CodecError::UnknownVersion(2)));
+}
+
+#[test]
+fn a_subscription_and_an_entry_of_an_index_are_read_as_they_were_written() {
+    let subscription = Subscription {
+        channel: SubscriptionChannel::Sms,
+        is_active: false,
+        since: Timestamp(1_700_000_000_000),
+        changed_at: Timestamp(1_700_000_100_000),
+    };
+    let golden = check_golden("subscription_v1.bin", &encode_subscription(&subscription));
+    assert_eq!(decode_subscription(&golden), Ok(subscription));
+    let value = "\"2026-12-01\"";
+    let golden = check_golden("index_entry_v1.bin", &encode_index_entry(value));
+    assert_eq!(decode_index_entry(&golden), Ok(value));
+    assert_eq!(decode_index_entry(&[1]), Ok(""));
+    for damaged in [&b""[..], b"\x02more", b"\x01\xff"] {
+        assert!(decode_index_entry(damaged).is_err() && decode_subscription(damaged).is_err());
+    }
+    // A channel of a later binary is no other channel.
+    assert!(decode_subscription(&[1, 4, 1, 0, 0]).is_err());
+}
+
+#[test]
+fn a_topic_its_messages_and_its_groups_are_read_as_they_were_written() {
+    let at = Timestamp(1_800_000_000_000);
+    let topic = Topic {
+        incarnation: u64::MAX,
+        created_at: at,
+        retention_seconds: 604_800,
+        messages_max: 1_000_000,
+        kafka: true,
+        tail_block: 3,
+        first: 1_025,
+    };
+    let golden = check_golden("topic_v1.bin", &encode_topic(&topic));
+    assert_eq!(decode_topic(&golden), Ok(topic));
+    let message = TopicMessage {
+        id: MessageId::new(at, 77),
+        published_at: at,
+        retry: Some(7),
+        key: Some("order-1".into()),
+        data: r#"{"a":1}"#.into(),
+        attributes: vec![("kind".into(), "test".into())],
+    };
+    let plain = TopicMessage { retry: None, key: None, attributes: Vec::new(), ..message.clone() };
+    for (name, message) in [("topic_message_v1.bin", message), ("topic_message_plain_v1.bin", plain)] {
+        let golden = check_golden(name, &encode_topic_message(&message));
+        assert_eq!(decode_topic_message(&golden), Ok(message));
+    }
+    let group = TopicGroup { created_at: at, next: 90, pending: vec![(3, 1), (80, 300)] };
+    let golden = check_golden("topic_group_v1.bin", &encode_topic_group(&group));
+    assert_eq!(decode_topic_group(&golden), Ok(group));
+    assert_eq!(MessageId::parse(&MessageId::new(at, 77).to_string()), Some(MessageId::new(at, 77)));
+    assert_eq!((MessageId::new(at, 77).due(), MessageId::parse("msg_77")), (at, None));
 }

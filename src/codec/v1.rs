@@ -162,6 +162,7 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn into_domain(self) -> Result<domain::NotificationRequest, CodecError> {
         Ok(domain::NotificationRequest {
+            campaign: None,
             tenant: self.tenant,
             user_id: self.user_id,
             to: Recipient {
@@ -352,6 +353,7 @@ impl Plan {
             group: None,
             presentation: domain::Presentation::default(),
             delivery: domain::Delivery::default(),
+            campaign: None,
         })
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Keyspaces {
     pub(crate) templates: Keyspace,
     /// By hand too: event types and rules.
     pub(crate) definitions: Keyspace,
+    /// What people make and programs walk through.
+    pub(crate) keyed: Keyspace,
 }
 
 /// Values of `claims` begin with the time they expire, for the filter that drops them.
@@ -87,6 +89,7 @@ impl Keyspaces {
             brakes: open("brakes", usual)?,
             templates: open("templates", Table { packed: true, ..usual })?,
             definitions: open("definitions", Table { packed: true, ..usual })?,
+            keyed: open("keyed", Table { share: 2, packed: true, point_reads: true, ..usual })?,
         })
     }
 }

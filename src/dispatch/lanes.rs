@@ -197,6 +197,7 @@ mod tests {
             group: None,
             presentation: Default::default(),
             delivery: Default::default(),
+            campaign: None,
         };
         let (plan, looked_at) = (std::sync::Arc::new(plan), Timestamp(0));
         Box::new(crate::dispatch::Payload { plan, looked_at, objection: None, _held: None })

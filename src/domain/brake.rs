@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Channel, Content, NotificationRequest, Plan, Timestamp};
+use super::{CampaignId, Channel, Content, NotificationRequest, Plan, Timestamp};
 
 /// By what messages are stopped. The numbers are those of the rows and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,17 +13,18 @@ pub enum BrakeKind {
     Template = 1,
     Channel = 2,
     Provider = 3,
+    Campaign = 4,
 }
 
 impl BrakeKind {
-    pub const ALL: [BrakeKind; 4] = [Self::Category, Self::Template, Self::Channel, Self::Provider];
+    pub const ALL: [BrakeKind; 5] = [Self::Category, Self::Template, Self::Channel, Self::Provider, Self::Campaign];
 
     pub fn from_index(index: usize) -> Option<Self> {
         Self::ALL.get(index).copied()
     }
 
     pub fn name(self) -> &'static str {
-        ["category", "template", "channel", "provider"][self as usize]
+        ["category", "template", "channel", "provider", "campaign"][self as usize]
     }
 
     /// Whether it names a way to the user and not what is said: the other channels of a fallback are not meant.
@@ -32,7 +33,7 @@ impl BrakeKind {
     }
 }
 
-/// Which messages: all of a tenant's of one category, template, channel or provider.
+/// Which messages: all of a tenant's of one category, template, channel, provider or campaign.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BrakeScope {
     pub tenant: Box<str>,
@@ -121,6 +122,7 @@ pub struct BrakeSet {
 struct Message<'a> {
     category: Option<&'a str>,
     content: &'a Content,
+    campaign: Option<CampaignId>,
     accepted_at: Timestamp,
 }
 
@@ -174,7 +176,9 @@ impl BrakeSet {
     pub fn judge_request(&self, request: &NotificationRequest) -> BrakeVerdict {
         let Some(of_tenant) = self.by_tenant.get(&request.tenant) else { return BrakeVerdict::Go };
         let category = request.category.as_deref();
-        self.judge_kind(of_tenant, &Message { category, content: &request.content, accepted_at: request.accepted_at })
+        let NotificationRequest { content, campaign, accepted_at, .. } = request;
+        let (campaign, accepted_at) = (*campaign, *accepted_at);
+        self.judge_kind(of_tenant, &Message { category, content, campaign, accepted_at })
     }
 
     /// Of what goes through a channel, by the channel and its providers alone.
@@ -189,7 +193,10 @@ impl BrakeSet {
         let Some(of_tenant) = self.by_tenant.get(&plan.tenant) else { return BrakeVerdict::Go };
         let (category, accepted_at) = (plan.category.as_deref(), plan.accepted_at);
         let both = [
-            self.judge_kind(of_tenant, &Message { category, content: &plan.content, accepted_at }),
+            self.judge_kind(
+                of_tenant,
+                &Message { category, content: &plan.content, campaign: plan.campaign, accepted_at },
+            ),
             self.judge_way(of_tenant, channel, provider, accepted_at),
         ];
         stronger(both)
@@ -207,7 +214,13 @@ impl BrakeSet {
             Content::Template { code } => verdict(of_tenant, BrakeKind::Template, code, message.accepted_at),
             Content::Inline { .. } => BrakeVerdict::Go,
         };
-        stronger([category, template])
+        let campaigns = &of_tenant[BrakeKind::Campaign as usize];
+        // Its name is made only where there is one to compare it with.
+        let campaign = message.campaign.filter(|_| !campaigns.is_empty()).map_or(BrakeVerdict::Go, |id| {
+            // Whatever is still handed on before its owner hears of it is meant as well.
+            verdict(of_tenant, BrakeKind::Campaign, &id.to_string(), Timestamp(0))
+        });
+        stronger([campaign, stronger([category, template])])
     }
 
     fn judge_way(

@@ -7,10 +7,11 @@ use super::Timestamp;
 pub enum DefinitionKind {
     EventType = 0,
     Rule = 1,
+    Schedule = 2,
 }
 
 impl DefinitionKind {
-    pub const ALL: [DefinitionKind; 2] = [Self::EventType, Self::Rule];
+    pub const ALL: [DefinitionKind; 3] = [Self::EventType, Self::Rule, Self::Schedule];
 
     pub fn index(self) -> usize {
         self as usize
@@ -22,7 +23,7 @@ impl DefinitionKind {
 
     /// As people call one.
     pub fn name(self) -> &'static str {
-        ["event type", "rule"][self.index()]
+        ["event type", "rule", "schedule"][self.index()]
     }
 }
 

@@ -24,6 +24,19 @@ impl ShardId {
     /// The generation of the topic of events, which is no lane: records of it are never notifications. No lane's topic has it.
     pub const EVENTS: u8 = 254;
 
+    /// The generation of homes, which are leased as shards are and have no records.
+    pub const HOMES: u8 = 253;
+
+    /// A home, as far as its lease goes.
+    pub fn of_home(home: u16) -> Self {
+        Self { generation: Self::HOMES, lane: Priority::Normal, partition: home }
+    }
+
+    /// Whether it is a home.
+    pub fn is_home(self) -> bool {
+        self.generation == Self::HOMES
+    }
+
     /// A partition of the topic of events.
     pub fn of_events(partition: u16) -> Self {
         Self { generation: Self::EVENTS, lane: Priority::Normal, partition }
@@ -113,6 +126,10 @@ pub struct TaskId {
     pub ordinal: u8,
 }
 
+/// A campaign: 128 bits that say where its rows are. Printed as `cmp_…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CampaignId(pub u128);
+
 /// The most tasks one notification may have (channels × addresses).
 pub const TASKS_MAX: usize = 32;
 
@@ -145,6 +162,15 @@ impl fmt::Display for TaskId {
     }
 }
 
+impl fmt::Display for CampaignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 4 + 26];
+        text[..4].copy_from_slice(b"cmp_");
+        base32(&self.0.to_be_bytes(), &mut text[4..]);
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
 /// The text is not an id of the wanted kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid id")]
@@ -156,6 +182,14 @@ impl FromStr for NotificationId {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let bytes: [u8; 11] = unbase32(text.strip_prefix("ntf_").ok_or(InvalidId)?)?;
         Position::from_bytes(&bytes).map(Self).ok_or(InvalidId)
+    }
+}
+
+impl FromStr for CampaignId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        unbase32::<16>(text.strip_prefix("cmp_").ok_or(InvalidId)?).map(|bytes| Self(u128::from_be_bytes(bytes)))
     }
 }
 

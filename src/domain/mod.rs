@@ -19,22 +19,29 @@ mod template_change;
 mod user;
 mod device;
 mod preference;
+mod subscription;
 mod suppression;
 mod brake;
 mod category;
 mod calendar;
+mod campaign;
 mod group;
+mod schedule;
 mod decision;
 mod task;
 mod definition;
 mod domain_event;
 mod event;
 mod history;
+mod topic;
 mod message;
 mod outcome;
 
 pub use brake::{Brake, BrakeEffect, BrakeKind, BrakeNames, BrakeScope, BrakeSet, BrakeVerdict, HOLD_MAX, held_until};
 pub use calendar::{Calendar, SpecialDay, end_of_special_days};
+pub use campaign::{
+    Audience, Campaign, CampaignCommand, CampaignKind, CampaignProgress, CampaignStatus, Canary, ChunkResult, Missed,
+};
 pub use category::{Categories, Category, millionths};
 pub use channel::Channel;
 pub use decision::{Decision, SkipReason, Step, Verdict};
@@ -45,7 +52,7 @@ pub use event::{Event, EventKind};
 pub use experiment::{Assignment, Experiment};
 pub use group::{Aggregate, Gathered, Group, Joined, OpenGroup, Told};
 pub use history::WHOLE;
-pub use ids::{BLOCK_OFFSETS, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
+pub use ids::{BLOCK_OFFSETS, CampaignId, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
 pub use locale::canonical_locale;
 pub use message::{Address, Attachment, Message, Parts, PushPart};
 pub use outcome::{Death, Outcome, Whose};
@@ -54,7 +61,9 @@ pub use priority::Priority;
 pub use request::{
     AttachmentReference, ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source,
 };
+pub use schedule::{RunKind, RunState, ScheduleRun};
 pub use sms::{SmsEncoding, SmsSegments, sms_segments};
+pub use subscription::{Subscription, SubscriptionChannel};
 pub use suppression::{AddressKind, SuppressedAddress, Suppression, SuppressionCause};
 pub use task::{
     CONFIRMATION_REASON, Delivery, Disposition, HELD_REASON, Plan, PlanClaim, Presentation, Story, TaskSpec, TaskState,
@@ -66,5 +75,6 @@ pub use template::{
 pub use template_change::{TemplateAction, TemplateChange, TemplateHistory, TemplateVersion};
 pub use text::cut;
 pub use time::Timestamp;
+pub use topic::{MessageId, Topic, TopicGroup, TopicMessage};
 pub use user::{User, UserEntry, UserKey};
 pub use zone::{LocalDate, TimeOfDay, Zone};

@@ -1,6 +1,6 @@
 //! What a caller wants, as validated: the API, the log's producers and campaigns all end in this type.
 
-use super::{Aggregate, Channel, Priority, TimeOfDay, Timestamp};
+use super::{Aggregate, CampaignId, Channel, Priority, TimeOfDay, Timestamp};
 
 /// One accepted request. Its texts were checked (lengths, no control characters where a header may be made of them).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct NotificationRequest {
     pub idempotency: Option<Idempotency>,
     /// JSON text of an object, handed on untouched.
     pub metadata: Box<str>,
+    /// The campaign that it is one message of.
+    pub campaign: Option<CampaignId>,
     pub source: Source,
     pub accepted_at: Timestamp,
 }

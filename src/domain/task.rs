@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Address, AttachmentReference, Channel, ClaimKey, Content, Decision, Event, EventKind, Group, NotificationId,
-    Position, Priority, Routing, SkipReason, Source, Step, TaskId, Timestamp, Verdict,
+    Address, AttachmentReference, CampaignId, Channel, ClaimKey, Content, Decision, Event, EventKind, Group,
+    NotificationId, Position, Priority, Routing, SkipReason, Source, Step, TaskId, Timestamp, Verdict,
 };
 
 /// What planning made of one request; frozen when it is written, so that a replay never decides anew.
@@ -31,6 +31,8 @@ pub struct Plan {
     pub group: Option<Group>,
     pub presentation: Presentation,
     pub delivery: Delivery,
+    /// The campaign that it is one message of.
+    pub campaign: Option<CampaignId>,
 }
 
 /// What goes along with a message, besides what it says.

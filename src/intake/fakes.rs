@@ -1,6 +1,7 @@
 //! A log, a store and a clock in memory, for tests of what stands before them.
 
 mod definitions;
+mod keyed;
 mod templates;
 mod users;
 
@@ -223,6 +224,7 @@ pub(crate) struct FakeStore {
     kept: users::Kept,
     templates: templates::Kept,
     definitions: definitions::Kept,
+    keyed: keyed::Kept,
     groups: Mutex<HashMap<Position, Vec<GroupEntry>>>,
 }
 

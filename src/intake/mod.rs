@@ -33,7 +33,7 @@ pub use foreign::{Reading, reason as reason_of, tenant as tenant_of};
 pub use metrics::events_lag;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use rejects::{Reject, bury};
-pub use retry_key::{NOTIFY, hashed_key};
+pub use retry_key::{NOTIFY, campaign_key, dedup_key_of, hashed_key};
 pub use unplanned::remember_unplanned;
 pub use validate::{
     ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, addresses, delivery_time, json_fields,

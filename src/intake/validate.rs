@@ -182,6 +182,7 @@ fn checked(wire: WireRequest<'_>, envelope: &Envelope<'_>) -> Result<Notificatio
     let metadata = json::object("/metadata", wire.metadata, &mut problems);
     match content {
         Some(content) if problems.0.is_empty() => Ok(NotificationRequest {
+            campaign: None,
             tenant: envelope.tenant.into(),
             user_id: wire.user_id,
             to,

@@ -109,6 +109,7 @@ fn plan(
         group,
         presentation,
         delivery: Delivery { attachments: request.attachments, collapse_key: request.collapse_key },
+        campaign: request.campaign,
     }
 }
 

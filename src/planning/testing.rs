@@ -118,6 +118,7 @@ impl Suppressions for FakePeople {
 /// A template to one e-mail address, accepted now.
 pub(super) fn request() -> NotificationRequest {
     NotificationRequest {
+        campaign: None,
         tenant: "default".into(),
         user_id: None,
         to: Recipient { email: Some("alice@example.com".into()), ..Recipient::default() },

@@ -49,6 +49,7 @@ fn plan(content: Content, data: &str, channel: Channel) -> Plan {
         group: None,
         presentation: Default::default(),
         delivery: Default::default(),
+        campaign: None,
     }
 }
 
@@ -69,6 +70,7 @@ fn html(source: &str, data: &str) -> String {
 
 pub(super) fn request(tenant: &str, content: Content, data: &str) -> NotificationRequest {
     NotificationRequest {
+        campaign: None,
         tenant: tenant.into(),
         user_id: None,
         to: Recipient::default(),

@@ -95,6 +95,7 @@ pub(crate) fn plan(position: Position) -> Plan {
         group: None,
         presentation: Default::default(),
         delivery: Default::default(),
+        campaign: None,
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedEntry, ReceivedRows,
-    SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace,
-    TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows, ListedSuppression,
+    NamedRow, ReceivedEntry, ReceivedRows, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions,
+    TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use crate::domain::{
     Brake, ClaimKey, Definition, DefinitionKind, Event, Position, ShardId, Story, SuppressedAddress, Suppression,
@@ -61,9 +62,13 @@ enum Operation {
     Definitions,
     Definition,
     PutDefinition,
+    PutKeyed,
+    Keyed,
+    KeyedBetween,
+    AllUsers,
 }
 
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 37] = [
     "write",
     "stories",
     "block",
@@ -97,6 +102,10 @@ const NAMES: [&str; 33] = [
     "definitions",
     "definition",
     "put_definition",
+    "put_keyed",
+    "keyed",
+    "keyed_between",
+    "all_users",
 ];
 
 /// Any store, measured.
@@ -244,6 +253,10 @@ impl Users for Measured {
     async fn write_users(&self, changes: Vec<UserChange>) -> Result<(), StoreError> {
         self.call(Operation::WriteUsers, self.store.write_users(changes)).await
     }
+
+    async fn all_users(&self, after: Option<UserKey>, limit: usize) -> Result<Option<Vec<UserKey>>, StoreError> {
+        self.call(Operation::AllUsers, self.store.all_users(after, limit)).await
+    }
 }
 
 #[async_trait]
@@ -334,5 +347,26 @@ impl DefinitionRows for Measured {
 
     async fn put_definition(&self, tenant: &str, definition: &Definition) -> Result<bool, StoreError> {
         self.call(Operation::PutDefinition, self.store.put_definition(tenant, definition)).await
+    }
+}
+
+#[async_trait]
+impl KeyedRows for Measured {
+    async fn put_keyed(&self, rows: Vec<KeyedRow>) -> Result<(), StoreError> {
+        self.call(Operation::PutKeyed, self.store.put_keyed(rows)).await
+    }
+
+    async fn keyed(&self, names: &[(KeyedPart, Box<[u8]>)]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.call(Operation::Keyed, self.store.keyed(names)).await
+    }
+
+    async fn keyed_between(
+        &self,
+        part: &KeyedPart,
+        after: Option<&[u8]>,
+        before: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<NamedRow>, StoreError> {
+        self.call(Operation::KeyedBetween, self.store.keyed_between(part, after, before, limit)).await
     }
 }

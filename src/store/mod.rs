@@ -12,6 +12,7 @@ mod cql;
 mod definitions;
 mod embedded;
 mod groups;
+mod keyed;
 mod leases;
 mod measured;
 mod packed;
@@ -29,6 +30,8 @@ pub(crate) mod conformance_brakes;
 pub(crate) mod conformance_budgets;
 #[cfg(test)]
 pub(crate) mod conformance_definitions;
+#[cfg(test)]
+pub(crate) mod conformance_keyed;
 #[cfg(test)]
 pub(crate) mod conformance_leases;
 #[cfg(test)]
@@ -51,6 +54,7 @@ pub use cql::{CqlStore, apply_schema, print_schema};
 pub use definitions::DefinitionRows;
 pub use embedded::EmbeddedStore;
 pub use groups::{GroupEntry, GroupRow, Groups, closed, members, tells_of};
+pub use keyed::{KeyedKind, KeyedPart, KeyedRow, KeyedRows, NamedRow};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
 pub use received::{RECEIVED_MAX, ReceivedEntry, ReceivedRow, ReceivedRows};
@@ -220,6 +224,7 @@ pub trait Store:
     + BrakeRows
     + TemplateRows
     + DefinitionRows
+    + KeyedRows
 {
 }
 
@@ -237,6 +242,7 @@ impl<T> Store for T where
         + BrakeRows
         + TemplateRows
         + DefinitionRows
+        + KeyedRows
 {
 }
 

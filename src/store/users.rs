@@ -25,6 +25,12 @@ pub trait Users: Send + Sync + 'static {
 
     /// Durable on return. May be called again with the same changes after an error.
     async fn write_users(&self, changes: Vec<UserChange>) -> Result<(), StoreError>;
+
+    /// The users of all tenants, those that were erased among them, in an order that never changes, after `after` (exclusive), at most
+    /// `limit`: fewer only if there are no more. `None`: this store cannot walk through them.
+    async fn all_users(&self, _after: Option<UserKey>, _limit: usize) -> Result<Option<Vec<UserKey>>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// One address with what is known of it; `None`: nothing any more.

@@ -55,6 +55,7 @@ fn plan(routing: Routing, channels: &[Channel]) -> Arc<Plan> {
         group: None,
         presentation: Default::default(),
         delivery: Default::default(),
+        campaign: None,
     })
 }
 

@@ -91,6 +91,7 @@ fn request_of(plan: &Plan, spec: Option<&TaskSpec>) -> NotificationRequest {
         dedup_window_seconds: None,
         attachments: Vec::new(),
         collapse_key: None,
+        campaign: plan.campaign,
         idempotency: None,
         aggregate: None,
         metadata: "".into(),

@@ -32,6 +32,7 @@ mod users;
 mod brakes;
 mod templates;
 mod definitions;
+mod keyed;
 mod write;
 
 #[cfg(test)]

@@ -99,6 +99,10 @@ statements! {
     first_definition: "INSERT INTO {leases}.definitions (tenant, kind, name, version, body) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";
     next_definition: "UPDATE {leases}.definitions SET version = ?, body = ? WHERE tenant = ? AND kind = ? AND name = ? \
                       IF version = ?";
+    put_keyed: "INSERT INTO {keyspace}.keyed_rows (kind, part, name, body) VALUES (?, ?, ?, ?) USING TTL ?";
+    keyed: "SELECT body FROM {keyspace}.keyed_rows WHERE kind = ? AND part = ? AND name = ?";
+    keyed_after: "SELECT name, body FROM {keyspace}.keyed_rows WHERE kind = ? AND part = ? AND name > ?";
+    keyed_between: "SELECT name, body FROM {keyspace}.keyed_rows WHERE kind = ? AND part = ? AND name > ? AND name < ?";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }

@@ -8,7 +8,9 @@ use crate::domain::{
     TaskId, Timestamp, UserKey,
 };
 use crate::store::received::user_hash;
-use crate::store::{BudgetKey, ClaimRow, DeadLetterKey, HistoryEntry, SuppressionPlace, TemplateBodyPlace, TimerKey};
+use crate::store::{
+    BudgetKey, ClaimRow, DeadLetterKey, HistoryEntry, KeyedPart, SuppressionPlace, TemplateBodyPlace, TimerKey,
+};
 
 /// Builds a key part by part.
 #[derive(Default)]
@@ -187,6 +189,25 @@ pub(super) fn entries_of(user: &UserKey) -> Vec<u8> {
     text(&user.tenant).with(&text(&user.user_id).done()).done()
 }
 
+/// What no entry of a user comes after: their kinds are small numbers.
+pub(super) fn after_entries_of(user: &UserKey) -> Vec<u8> {
+    Key(entries_of(user)).with(&[u8::MAX]).done()
+}
+
+/// Whose entry a key is of.
+pub(super) fn read_user(key: &[u8]) -> Option<UserKey> {
+    let (tenant, rest) = read_text(key)?;
+    let (user_id, _) = read_text(rest)?;
+    Some(UserKey { tenant: tenant.into(), user_id: user_id.into() })
+}
+
+/// A text with its length before it, and what follows.
+fn read_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}
+
 pub(super) fn entry(user: &UserKey, (kind, name): &(u8, String)) -> Vec<u8> {
     Key(entries_of(user)).with(&[*kind]).with(name.as_bytes()).done()
 }
@@ -294,4 +315,19 @@ pub(super) fn read_definition(tenant: &str, bytes: &[u8]) -> Option<(DefinitionK
     let (kind, name) = bytes.get(1 + 4 + tenant.len()..)?.split_first()?;
     let kind = DefinitionKind::from_index(usize::from(*kind))?;
     std::str::from_utf8(name).ok().map(|name| (kind, name.into()))
+}
+
+/// A row under a key of two parts.
+pub(super) fn keyed(part: &KeyedPart, name: &[u8]) -> Vec<u8> {
+    let start = Key(Vec::with_capacity(5 + part.key.len() + name.len())).with(&[part.kind as u8]);
+    start.with(&(part.key.len() as u32).to_be_bytes()).with(&part.key).with(name).done()
+}
+
+/// The first key behind all of a part; `None`: there is none.
+pub(super) fn after_part(part: &KeyedPart) -> Option<Vec<u8>> {
+    let mut key = keyed(part, &[]);
+    let last = key.iter().rposition(|byte| *byte != u8::MAX)?;
+    key.truncate(last + 1);
+    key[last] += 1;
+    Some(key)
 }

@@ -27,6 +27,7 @@
 //! | templates | `b` · tenant · code · body | what was written |
 //! | definitions | `t` · tenant | how often it changed something |
 //! | definitions | `d` · tenant · kind · name | version, body |
+//! | keyed | kind · part · name | body |
 //!
 //! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
@@ -42,6 +43,7 @@ mod users;
 mod brakes;
 mod templates;
 mod definitions;
+mod keyed;
 mod received;
 mod budgets;
 

@@ -66,6 +66,13 @@ mod definitions {
     definition_conformance!(InDirectory::new());
 }
 
+mod keyed {
+    use super::*;
+    use crate::store::conformance_keyed::keyed_conformance;
+
+    keyed_conformance!(InDirectory::new());
+}
+
 mod received {
     use super::*;
     use crate::store::conformance_received::received_conformance;
@@ -280,4 +287,35 @@ async fn check_acknowledged(dir: &Path, acknowledged: [u64; 4]) {
 #[tokio::test]
 async fn brakes_are_kept_by_scope_and_effect() {
     crate::store::conformance_brakes::brakes_are_kept_by_scope_and_effect(&InDirectory::new()).await;
+}
+
+#[tokio::test]
+async fn all_users_are_walked_through_a_page_at_a_time() {
+    use crate::domain::{UserEntry, UserKey};
+    use crate::store::UserChange;
+
+    let backend = InDirectory::new();
+    let store = StoreBackend::open(&backend).await;
+    let keys = [("a", "zoe"), ("acme", "al"), ("acme", "al\u{0}"), ("acme", "alice"), ("acme", "bo"), ("b", "al")]
+        .map(|(tenant, user_id)| UserKey { tenant: tenant.into(), user_id: user_id.into() });
+    let entries = |number: usize| {
+        let names = (0..=number).map(move |name| format!("a{name}\u{ff}"));
+        names.map(|name| UserEntry::Attribute { name: name.into(), value: Some("1".into()) }).collect()
+    };
+    let changes =
+        keys.iter().enumerate().map(|(number, key)| UserChange { key: key.clone(), entries: entries(number) });
+    store.write_users(changes.collect()).await.expect("written");
+    for limit in [1, 2, 3, 10] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.all_users(after, limit).await.expect("read").expect("it can walk");
+            found.extend(page.iter().cloned());
+            if page.len() < limit {
+                break;
+            }
+            after = page.into_iter().next_back();
+        }
+        found.sort_unstable();
+        assert_eq!(found, keys, "{limit}");
+    }
 }

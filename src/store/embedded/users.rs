@@ -36,6 +36,23 @@ impl Users for EmbeddedStore {
         }
         self.put(&self.disk.keyspaces.users, rows).await
     }
+
+    async fn all_users(&self, after: Option<UserKey>, limit: usize) -> Result<Option<Vec<UserKey>>, StoreError> {
+        self.beside(move |disk| {
+            let mut users: Vec<UserKey> = Vec::new();
+            let mut start = after.as_ref().map(keys::after_entries_of).unwrap_or_default();
+            while users.len() < limit {
+                let Some(row) = disk.keyspaces.users.range::<Vec<u8>, _>(start..).next() else { break };
+                let (key, _) = row.into_inner().map_err(|cause| disk.read_error(&cause))?;
+                let user = keys::read_user(&key);
+                let user = user.ok_or_else(|| StoreError::Unreadable("the key of a user".to_owned()))?;
+                start = keys::after_entries_of(&user);
+                users.push(user);
+            }
+            Ok(Some(users))
+        })
+        .await
+    }
 }
 
 /// Whether there is nothing to be kept of it.

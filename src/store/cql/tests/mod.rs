@@ -160,6 +160,13 @@ mod definitions {
     definition_conformance!(place!());
 }
 
+mod keyed {
+    use super::*;
+    use crate::store::conformance_keyed::keyed_conformance;
+
+    keyed_conformance!(place!());
+}
+
 mod received {
     use super::*;
     use crate::store::conformance_received::received_conformance;

@@ -1,0 +1,119 @@
+//! Rows under a key of two parts: what people make and programs walk through, and what lasts longer than a message. Subscriptions,
+//! campaigns and their lists, runs of schedules, messages of topics.
+//!
+//! A part is read in the order of its names, a page at a time, and should not grow beyond some hundred thousand rows: what may be
+//! larger is spread over several parts by whoever keeps it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::StoreError;
+
+/// What the rows of a part are of. The numbers are those of the rows and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyedKind {
+    /// Who follows a subject.
+    Subscribers = 0,
+    /// What a user follows.
+    SubscriptionsOf = 1,
+    /// The users of a tenant.
+    UserIndex = 2,
+    /// The users whose attribute is a day.
+    DayIndex = 3,
+    /// What is known of one campaign.
+    Campaign = 4,
+    /// The campaigns of a home that are not over.
+    OpenCampaigns = 5,
+    /// The campaigns of a tenant.
+    CampaignsOf = 6,
+    /// The members of a list.
+    ListMembers = 7,
+    /// The lists of a tenant.
+    ListsOf = 8,
+    /// The runs of a schedule.
+    ScheduleRuns = 9,
+    /// Messages of a topic.
+    TopicMessages = 10,
+    /// Messages that are to come to a topic later.
+    TopicDelayed = 11,
+    /// How far the groups of a topic are.
+    TopicGroups = 12,
+    /// The topics of a tenant, and where their messages end.
+    Topics = 13,
+    /// How far the archive is.
+    Archive = 14,
+}
+
+impl KeyedKind {
+    pub const ALL: [KeyedKind; 15] = [
+        Self::Subscribers,
+        Self::SubscriptionsOf,
+        Self::UserIndex,
+        Self::DayIndex,
+        Self::Campaign,
+        Self::OpenCampaigns,
+        Self::CampaignsOf,
+        Self::ListMembers,
+        Self::ListsOf,
+        Self::ScheduleRuns,
+        Self::TopicMessages,
+        Self::TopicDelayed,
+        Self::TopicGroups,
+        Self::Topics,
+        Self::Archive,
+    ];
+}
+
+/// Rows that are kept and read together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyedPart {
+    pub kind: KeyedKind,
+    pub key: Box<[u8]>,
+}
+
+impl KeyedPart {
+    /// A key of texts and numbers, each with its length before it, so that no two lists of them are the same key.
+    pub fn of(kind: KeyedKind, words: &[&[u8]]) -> Self {
+        let mut key = Vec::with_capacity(words.iter().map(|word| word.len() + 2).sum());
+        for word in words {
+            // Whoever takes words in bounds them far below.
+            key.extend_from_slice(&u16::try_from(word.len()).unwrap_or(u16::MAX).to_be_bytes());
+            key.extend_from_slice(word);
+        }
+        Self { kind, key: key.into() }
+    }
+}
+
+/// One row to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedRow {
+    pub part: KeyedPart,
+    /// Not empty.
+    pub name: Box<[u8]>,
+    /// Not empty; `None` takes the row away.
+    pub body: Option<Bytes>,
+}
+
+/// A row as it is read: its name and its body.
+pub type NamedRow = (Box<[u8]>, Bytes);
+
+/// Rows by part and name, each written over by the next of its name.
+#[async_trait]
+pub trait KeyedRows: Send + Sync + 'static {
+    /// Durable on return; of one name the last counts. On the embedded store in their order, elsewhere in none, and after an
+    /// error some of them may be there. May be called again with the same rows.
+    async fn put_keyed(&self, rows: Vec<KeyedRow>) -> Result<(), StoreError>;
+
+    /// The body of each, in the order asked for.
+    async fn keyed(&self, names: &[(KeyedPart, Box<[u8]>)]) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// The rows of a part whose names are after `after` and before `before` (both exclusive; `None`: from its first, to its last), in
+    /// the order of the names, at most `limit`: fewer only if there are no more.
+    async fn keyed_between(
+        &self,
+        part: &KeyedPart,
+        after: Option<&[u8]>,
+        before: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<NamedRow>, StoreError>;
+}
