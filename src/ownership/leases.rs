@@ -36,7 +36,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The same, of a lease that has been waited for for a while.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_millis(500);
 
-/// The same of the spill, whose shards are offered to every node and mostly have an owner and no work.
+/// The same of the spill and of homes, which are offered to every node and mostly have an owner.
 const SPILL_LOOK_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// Beats in the time of one lease.
@@ -200,7 +200,8 @@ impl LeaseKeeper {
                 Err(_) => {}
             }
             self.clock.sleep(pause).await;
-            let pause_max = if shard.is_spill() { SPILL_LOOK_INTERVAL_MAX } else { LOOK_INTERVAL_MAX };
+            let pause_max =
+                if shard.is_spill() || shard.is_home() { SPILL_LOOK_INTERVAL_MAX } else { LOOK_INTERVAL_MAX };
             pause = (pause + pause / 10).min(pause_max);
         }
     }
