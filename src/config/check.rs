@@ -22,8 +22,22 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     planning::refuse(config)?;
     dispatch(config)?;
     attachments(&config.attachments)?;
+    day_attributes(&config.users.day_attributes)?;
     telemetry::check_log_filter(&config.telemetry.log_filter)?;
     providers(&config.providers)
+}
+
+fn day_attributes(patterns: &[String]) -> Result<(), String> {
+    for pattern in patterns {
+        let name = pattern.strip_prefix('*').or_else(|| pattern.strip_suffix('*')).unwrap_or(pattern);
+        ensure(
+            !name.is_empty() && !name.contains('*'),
+            &format!(
+                "`users.day_attributes` has `{pattern}`: give a name with at most one `*`, at its beginning or end"
+            ),
+        )?;
+    }
+    Ok(())
 }
 
 fn http(http: &Http) -> Result<(), String> {
@@ -124,7 +138,7 @@ fn cluster(config: &Config) -> Result<(), String> {
     )?;
     let kafka = &config.log.kafka;
     // 254 marks processes that own retry keys, 255 the spill.
-    ensure(kafka.generation < 254, "`log.kafka.generation` must be 0 to 253")?;
+    ensure(kafka.generation < 253, "`log.kafka.generation` must be 0 to 252")?;
     if let Some(name) = OWN_OPTIONS.into_iter().find(|name| kafka.options.contains_key(*name)) {
         return Err(format!("`log.kafka.options` sets `{name}`, which the engine relies on: leave it out"));
     }

@@ -29,6 +29,6 @@ pub(crate) use sections::as_json;
 pub use sections::{
     Aggregation, ApiKey, Attachments, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,
     Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Promises, Redis, Retry,
-    Rules, Scope, Security, Store, StoreBackend, Telemetry, Templates,
+    Rules, Scope, Security, Store, StoreBackend, Telemetry, Templates, Users,
 };
 pub use values::{ByteSize, Secret};

@@ -31,6 +31,7 @@ pub struct Config {
     pub calendars: Vec<Calendar>,
     pub routing: Routing,
     pub templates: Templates,
+    pub users: Users,
     pub rules: Rules,
     pub attachments: Attachments,
     pub dispatch: Dispatch,
@@ -256,6 +257,14 @@ pub(crate) fn as_json(value: &toml::Value) -> serde_json::Value {
             fields.iter().map(|(name, value)| (name.clone(), as_json(value))).collect::<serde_json::Map<_, _>>().into()
         }
     }
+}
+
+/// What is known of users.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// Names of attributes, with a `*` at their beginning or end: those that hold a time or a date are found by their day.
+    pub day_attributes: Vec<String>,
 }
 
 /// Event types and rules that stand in files.

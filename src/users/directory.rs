@@ -4,13 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::{ChangeKey, Changes, DISTRUST};
+use super::index::{self, DayAttributes, IndexRows, KnownChange};
+use crate::clock::Clock;
+use crate::codec;
 use crate::domain::{SuppressedAddress, Suppression, User, UserKey};
 use crate::log::LogError;
-use crate::store::{ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, UserChange};
+use crate::store::{
+    KeyedRow, ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, UserChange,
+};
 
 /// The longest that a change may take once it is announced. What is left of [`DISTRUST`] is for a write that the store still
 /// carries out when nobody waits for it any more.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(8);
+
+/// Users that are written into the indexes together.
+const USERS_AT_ONCE: usize = 500;
+
+/// Before the walk through all users goes on after an error.
+const WALK_PAUSE: Duration = Duration::from_secs(10);
 
 const _: () = assert!(WRITE_WAIT_MAX.as_secs() < DISTRUST.as_secs(), "a write ends before copies are kept again");
 
@@ -31,11 +42,24 @@ pub enum DirectoryError {
 pub struct Directory {
     store: SharedStore,
     changes: Arc<dyn Changes>,
+    days: DayAttributes,
+}
+
+/// How far the walk through all users is.
+#[derive(Default)]
+struct Walk {
+    after: Option<UserKey>,
+    count: u64,
 }
 
 impl Directory {
     pub fn new(store: SharedStore, changes: Arc<dyn Changes>) -> Self {
-        Self { store, changes }
+        Self { store, changes, days: DayAttributes::default() }
+    }
+
+    /// With an index of days of these attributes.
+    pub fn with_days(self, days: DayAttributes) -> Self {
+        Self { days, ..self }
     }
 
     /// Where changes are heard of.
@@ -55,8 +79,78 @@ impl Directory {
 
     /// Durable on return. May be called again with the same changes after an error.
     pub async fn write_users(&self, changes: Vec<UserChange>) -> Result<(), DirectoryError> {
+        self.write_known(changes.into_iter().map(|change| KnownChange::blind(change.key, change.entries)).collect())
+            .await
+    }
+
+    /// The same of users of whom it is known what there was before: their places in the index of days move as well.
+    pub async fn write_known(&self, changes: Vec<KnownChange>) -> Result<(), DirectoryError> {
+        let IndexRows { put, of_erased, taken_away } = IndexRows::of(&self.days, &changes);
+        self.write_index(put).await?;
+        self.write_index(of_erased.clone()).await?;
+        let changes = changes.into_iter().filter(|change| !change.entries.is_empty());
+        let changes: Vec<UserChange> =
+            changes.map(|KnownChange { key, entries, .. }| UserChange { key, entries }).collect();
         let keys: Vec<ChangeKey> = changes.iter().map(|change| ChangeKey::of_user(&change.key)).collect();
-        self.announced(&keys, self.store.write_users(changes)).await
+        self.announced(&keys, self.store.write_users(changes)).await?;
+        // Again those of who is erased: somebody may have put them there meanwhile.
+        self.write_index(taken_away.into_iter().chain(of_erased).collect()).await
+    }
+
+    /// Writes all users there are into the indexes, where the store can walk through them and it was not done for these attributes: they
+    /// may come from before there were indexes. How many there are; `None`: there was nothing to do, or it cannot be done. After an error
+    /// it pauses and goes on where it was.
+    pub async fn build_index(&self, clock: &dyn Clock) -> Option<u64> {
+        let mut walk = Walk::default();
+        loop {
+            match self.walk_on(&mut walk).await {
+                Ok(built) => return built,
+                Err(error) => tracing::warn!(%error, "users could not be written into the indexes: trying again"),
+            }
+            clock.sleep(WALK_PAUSE).await;
+        }
+    }
+
+    async fn walk_on(&self, walk: &mut Walk) -> Result<Option<u64>, DirectoryError> {
+        let place = index::mark_place();
+        let mark = codec::encode_mark(self.days.mark());
+        let built = self.store.keyed(std::slice::from_ref(&place)).await?.pop().flatten();
+        if built.is_some_and(|built| *built == *mark) {
+            return Ok(None);
+        }
+        while let Some(keys) = self.store.all_users(walk.after.clone(), USERS_AT_ONCE).await? {
+            self.index_again(&keys).await?;
+            walk.count += keys.len() as u64;
+            if keys.len() < USERS_AT_ONCE {
+                let (part, name) = place;
+                self.write_index(vec![KeyedRow { part, name, body: Some(mark.into()) }]).await?;
+                return Ok(Some(walk.count));
+            }
+            walk.after = keys.into_iter().next_back();
+        }
+        Ok(None)
+    }
+
+    /// Writes some users into the indexes as they are. Who is erased meanwhile is taken out again.
+    async fn index_again(&self, keys: &[UserKey]) -> Result<(), DirectoryError> {
+        let users = self.users(keys).await?;
+        let read: Vec<(&UserKey, User)> = keys.iter().zip(users).filter_map(|(key, user)| Some((key, user?))).collect();
+        let known = read.iter().map(|(key, user)| KnownChange::of((*key).clone(), Vec::new(), user));
+        self.write_known(known.collect()).await?;
+        let still: Vec<UserKey> = read.iter().map(|(key, _)| (*key).clone()).collect();
+        let still = self.users(&still).await?;
+        let gone = read.iter().zip(still).filter(|(_, still)| still.is_none());
+        self.write_index(gone.flat_map(|((key, user), _)| index::rows_of_nobody(&self.days, key, user)).collect()).await
+    }
+
+    async fn write_index(&self, rows: Vec<KeyedRow>) -> Result<(), DirectoryError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match tokio::time::timeout(WRITE_WAIT_MAX, self.store.put_keyed(rows)).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(DirectoryError::TooLate),
+        }
     }
 
     /// As the store has them now, in the order asked for.

@@ -9,14 +9,18 @@
 //! - Whoever may not have heard all ([`Changes::is_current`] says no) uses no copy older than [`STALE_MAX`], and keeps none that
 //!   was made then. Whoever has missed some ([`Listener::missed`]) drops all.
 //! - Where a change cannot be announced it is not made.
+//!
+//! Whoever is written stands in the indexes as well, before the write ([`index`]).
 
 mod changes;
 mod copies;
 mod directory;
 mod followed;
+pub mod index;
 
 pub use changes::{ChangeKey, Changes, DISTRUST, Listener, LocalChanges, STALE_MAX};
 pub use copies::Copies;
 pub(crate) use copies::Known;
 pub use directory::{Directory, DirectoryError, WRITE_WAIT_MAX};
 pub use followed::LogChanges;
+pub use index::{DayAttributes, KnownChange};

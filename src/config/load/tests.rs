@@ -118,7 +118,7 @@ fn what_does_not_fit_together_is_refused() {
     check("[dispatch]\nweights = [1, 1, 0]\n", "weights");
     check("[store.embedded]\ngroup_commit = \"1s\"\n", "group_commit");
     check("[telemetry]\nlog_filter = \"fanfare=loud\"\n", "telemetry.log_filter");
-    check("[log.kafka]\ngeneration = 254\n", "0 to 253");
+    check("[log.kafka]\ngeneration = 253\n", "0 to 252");
     check("[log.kafka.options]\nacks = \"1\"\n", "`log.kafka.options` sets `acks`");
     check("[attachments]\ntimeout = \"0s\"\n", "`attachments.timeout`");
     check("[attachments]\nmax_size = \"0 B\"\n", "`attachments.max_size`");
