@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::field::Happened;
 use super::json::{hint, near};
-use super::rule::{event_data, example_event, example_request, made, placed, unfit_content};
+use super::rule::{
+    Audience, event_data, example_event, example_request, made, message_for_followers, placed, unfit_content,
+};
 use super::{KnownRule, KnownType, Refusal};
 use crate::config;
 use crate::domain::{Categories, Definition, DefinitionKind, DomainEvent, NotificationRequest};
@@ -55,6 +57,8 @@ pub struct Draft {
 pub enum Drafted {
     /// One for each of the audience; never empty.
     Requests(Vec<NotificationRequest>),
+    /// What everybody is told who follows the subject of the event: without a recipient.
+    ForFollowers(Box<NotificationRequest>),
     /// Its condition does not hold.
     ConditionFails,
     /// It holds, and no notification can be made: what the event lacks, or what is wrong with the rule (below `/send`).
@@ -209,12 +213,22 @@ fn data_of(event: &DomainEvent) -> Result<Value, Refusal> {
 
 /// The content is the same for the whole audience: it is tried once.
 fn drafted(rule: &KnownRule, happened: Happened<'_>, data: &str, rulings: Rulings<'_>) -> Drafted {
-    let requests = match made(rule, happened, data, rulings) {
+    let made = match rule.audience {
+        Audience::Subscribers => message_for_followers(rule, happened, data, rulings).map(|message| vec![message]),
+        Audience::User | Audience::Users(_) => made(rule, happened, data, rulings),
+    };
+    let mut requests = match made {
         Ok(requests) => requests,
         Err(problems) => return Drafted::Impossible(problems),
     };
-    match requests.first().map_or(Ok(()), |request| rulings.contents.check(request)) {
-        Ok(()) => Drafted::Requests(requests),
-        Err(problem) => Drafted::Impossible(vec![placed(problem)]),
+    if let Err(problem) = requests.first().map_or(Ok(()), |request| rulings.contents.check(request)) {
+        return Drafted::Impossible(vec![placed(problem)]);
+    }
+    match (&rule.audience, requests.pop()) {
+        (Audience::Subscribers, Some(message)) => Drafted::ForFollowers(Box::new(message)),
+        (_, last) => {
+            requests.extend(last);
+            Drafted::Requests(requests)
+        }
     }
 }

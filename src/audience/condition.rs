@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-use super::field::{Field, Found, Happened};
+use super::field::{Field, Found, Seen};
 
 /// What must hold of an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,12 +45,22 @@ impl Condition {
         read::condition(value, at, schema)
     }
 
-    pub(super) fn holds(&self, happened: Happened<'_>) -> bool {
+    pub(super) fn holds<'a>(&self, seen: impl Into<Seen<'a>>) -> bool {
+        let seen = seen.into();
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.holds(happened)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(happened)),
-            Self::Not(part) => !part.holds(happened),
-            Self::Test { field, test } => test.holds(field.of(happened)),
+            Self::All(parts) => parts.iter().all(|part| part.holds(seen)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(seen)),
+            Self::Not(part) => !part.holds(seen),
+            Self::Test { field, test } => test.holds(field.of(seen)),
+        }
+    }
+
+    /// Shows every field that it tests.
+    pub(super) fn each_field<'a>(&'a self, show: &mut impl FnMut(&'a Field)) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.each_field(show)),
+            Self::Not(part) => part.each_field(show),
+            Self::Test { field, .. } => show(field),
         }
     }
 }

@@ -70,8 +70,10 @@ fn outcome(taken: &Taken) -> &'static str {
             let is_any = |wanted: fn(&RuleOutcome) -> bool| applied.iter().any(|one| wanted(&one.outcome));
             if is_any(|outcome| matches!(outcome, RuleOutcome::Impossible(_))) {
                 "impossible"
-            } else if is_any(|outcome| matches!(outcome, RuleOutcome::Made { .. })) {
+            } else if is_any(|outcome| matches!(outcome, RuleOutcome::Made { .. } | RuleOutcome::FannedOut { .. })) {
                 "used"
+            } else if is_any(|outcome| matches!(outcome, RuleOutcome::NobodyFollows)) {
+                "nobody"
             } else {
                 "no_rule"
             }
@@ -98,6 +100,9 @@ mod tests {
         for (rules, expected) in [
             (vec![], "no_rule"),
             (vec![fails()], "no_rule"),
+            (vec![fails(), applied(RuleOutcome::NobodyFollows)], "nobody"),
+            (vec![applied(RuleOutcome::NobodyFollows), made()], "used"),
+            (vec![applied(RuleOutcome::FannedOut { id: crate::domain::CampaignId(1) })], "used"),
             (vec![fails(), made()], "used"),
             (vec![made(), impossible()], "impossible"),
         ] {

@@ -126,10 +126,30 @@ impl Definitions {
         tenant.definitions.iter().filter(|one| one.kind == kind).map(|one| tenant.show(one)).collect()
     }
 
+    /// Tells of each that was saved and not deleted, of all tenants; what is wrong with them is not judged. By who looks all the time:
+    /// nothing is copied.
+    pub fn each_saved(&self, kind: DefinitionKind, mut tell: impl FnMut(&str, &Definition)) {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        for (tenant, known) in tenants.iter() {
+            let of_kind = known.saved.values().filter(|one| one.kind == kind && one.body.is_some());
+            of_kind.for_each(|one| tell(tenant, one));
+        }
+    }
+
+    /// As it is known here, without judging anything.
+    pub fn found(&self, tenant: &str, kind: DefinitionKind, name: &str) -> Option<Definition> {
+        self.tenant(tenant).definition(kind, name).cloned()
+    }
+
     /// What is wrong with it is judged anew: a template that it needs may have come or gone since.
     pub fn get(&self, tenant: &str, kind: DefinitionKind, name: &str) -> Option<Known> {
         let tenant = self.judged_anew(tenant);
         tenant.definition(kind, name).map(|definition| tenant.show(definition))
+    }
+
+    /// What is wrong with its name and its text, whatever they stand for; empty: nothing.
+    pub fn judge_form(kind: DefinitionKind, name: &str, body: &str) -> Vec<FieldProblem> {
+        check::problems(kind, name, body)
     }
 
     /// What would be wrong with it; nothing is saved.

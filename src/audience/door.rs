@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::fan_out::{FanOut, FanOuts, Tellers, Told};
 use super::{Applied, Definitions, Draft, Drafted, EventDoor, RuleBook, RuleOutcome, Rulings, Taken};
 use crate::domain::{Categories, DomainEvent, NotificationRequest};
 use crate::intake::{AcceptError, Accepted, Acceptor, ContentCheck, FieldProblem};
+use crate::subscriptions::Subscriptions;
 
 /// Requests accepted at once. An event may make a thousand, and a call may have ten thousand events: all of them together
 /// would not be bounded.
@@ -24,6 +26,10 @@ pub struct RuleDoor {
     pub acceptor: Arc<Acceptor>,
     pub contents: Arc<dyn ContentCheck>,
     pub categories: Arc<Categories>,
+    /// Who follows the subjects of events.
+    pub subscriptions: Arc<Subscriptions>,
+    /// Tells them where they are many.
+    pub fan_outs: Arc<dyn FanOuts>,
 }
 
 /// Contents that know the categories as well: against these the definitions are judged.
@@ -50,7 +56,8 @@ impl ContentCheck for RuleContents {
 impl EventDoor for RuleDoor {
     async fn take(&self, events: Vec<DomainEvent>) -> Result<Vec<Taken>, AcceptError> {
         let rulings = Rulings { contents: &*self.contents, categories: &self.categories };
-        taken(events, |tenant| self.definitions.book(tenant), rulings, &self.acceptor).await
+        let tellers = Tellers::new(&self.subscriptions, &*self.fan_outs);
+        taken(events, |tenant| self.definitions.book(tenant), rulings, &self.acceptor, tellers).await
     }
 }
 
@@ -59,17 +66,15 @@ async fn taken(
     book_of: impl Fn(&str) -> Arc<RuleBook> + Send,
     rulings: Rulings<'_>,
     acceptor: &Acceptor,
+    mut tellers: Tellers<'_>,
 ) -> Result<Vec<Taken>, AcceptError> {
     let mut books: HashMap<Box<str>, Arc<RuleBook>> = HashMap::new();
     let mut answers = Answers::default();
     for event in events {
         let book = books.entry(event.tenant.clone()).or_insert_with(|| book_of(&event.tenant));
         match book.apply(&event, rulings) {
-            Ok(drafts) => answers.add(drafts),
+            Ok(drafts) => answers.add(&event, drafts, &mut tellers, acceptor).await?,
             Err(refusal) => answers.taken.push(Taken::Refused(refusal)),
-        }
-        if answers.requests.len() >= REQUESTS_MAX || answers.bytes >= BYTES_MAX {
-            answers.accept(acceptor).await?;
         }
         // Rendering an event's messages to try them takes longer than others should wait for.
         tokio::task::yield_now().await;
@@ -90,28 +95,39 @@ struct Answers {
 }
 
 impl Answers {
-    fn add(&mut self, drafts: Vec<Draft>) {
-        let event = self.taken.len();
-        let mut applied = Vec::with_capacity(drafts.len());
+    async fn add(
+        &mut self,
+        event: &DomainEvent,
+        drafts: Vec<Draft>,
+        tellers: &mut Tellers<'_>,
+        acceptor: &Acceptor,
+    ) -> Result<(), AcceptError> {
+        let number = self.taken.len();
+        self.taken.push(Taken::Used(Vec::with_capacity(drafts.len())));
         let mut place = 0;
         for Draft { rule, outcome } in drafts {
-            let outcome = match outcome {
-                Drafted::ConditionFails => RuleOutcome::ConditionFails,
-                Drafted::Impossible(problems) => RuleOutcome::Impossible(problems),
-                Drafted::Requests(requests) => {
+            match made(event, &rule, outcome, tellers).await? {
+                Made::Requests(requests) => {
                     for request in requests {
-                        self.places.push((event, place, rule.clone()));
+                        self.places.push((number, place, rule.clone()));
                         self.bytes += request.data.len();
                         self.requests.push(request);
                         place += 1;
                     }
-                    continue;
                 }
-            };
-            applied.push(Applied { rule, outcome });
-            place += 1;
+                Made::Outcome(outcome) => {
+                    if let Some(Taken::Used(applied)) = self.taken.last_mut() {
+                        applied.push(Applied { rule, outcome });
+                    }
+                    place += 1;
+                }
+            }
+            // After each rule: those of one event may be many, and each may have all followers of a subject.
+            if self.requests.len() >= REQUESTS_MAX || self.bytes >= BYTES_MAX {
+                self.accept(acceptor).await?;
+            }
         }
-        self.taken.push(Taken::Used(applied));
+        Ok(())
     }
 
     async fn accept(&mut self, acceptor: &Acceptor) -> Result<(), AcceptError> {
@@ -135,6 +151,33 @@ impl Answers {
             applied.insert(place.min(applied.len()), Applied { rule, outcome });
         }
     }
+}
+
+/// What comes of a draft once it is known who follows.
+enum Made {
+    /// To be accepted.
+    Requests(Vec<NotificationRequest>),
+    Outcome(RuleOutcome),
+}
+
+async fn made(
+    event: &DomainEvent,
+    rule: &str,
+    drafted: Drafted,
+    tellers: &mut Tellers<'_>,
+) -> Result<Made, AcceptError> {
+    let message = match drafted {
+        Drafted::ConditionFails => return Ok(Made::Outcome(RuleOutcome::ConditionFails)),
+        Drafted::Impossible(problems) => return Ok(Made::Outcome(RuleOutcome::Impossible(problems))),
+        Drafted::Requests(requests) => return Ok(Made::Requests(requests)),
+        Drafted::ForFollowers(message) => *message,
+    };
+    let subject = event.subject.as_deref().unwrap_or_default();
+    Ok(match tellers.tell(FanOut::new(event, subject, rule, message)).await? {
+        Told::Requests(requests) => Made::Requests(requests),
+        Told::Campaign(id) => Made::Outcome(RuleOutcome::FannedOut { id }),
+        Told::Nobody => Made::Outcome(RuleOutcome::NobodyFollows),
+    })
 }
 
 #[cfg(test)]

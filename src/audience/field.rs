@@ -14,6 +14,21 @@ pub(super) struct Happened<'a> {
     pub(super) data: &'a Value,
 }
 
+/// What fields are looked up in: an event, or what is known of a user.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) user_id: Option<&'a str>,
+    pub(super) subject: Option<&'a str>,
+    pub(super) data: &'a Value,
+}
+
+impl<'a> From<Happened<'a>> for Seen<'a> {
+    fn from(happened: Happened<'a>) -> Self {
+        let Happened { event, data } = happened;
+        Self { user_id: event.user_id.as_deref(), subject: event.subject.as_deref(), data }
+    }
+}
+
 /// A place in an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Field {
@@ -55,11 +70,12 @@ impl Field {
     }
 
     /// `None`: there is nothing.
-    pub(super) fn of<'a>(&self, happened: Happened<'a>) -> Option<Found<'a>> {
+    pub(super) fn of<'a>(&self, seen: impl Into<Seen<'a>>) -> Option<Found<'a>> {
+        let seen = seen.into();
         match self {
-            Self::UserId => happened.event.user_id.as_deref().map(Found::Text),
-            Self::Subject => happened.event.subject.as_deref().map(Found::Text),
-            Self::Data(path) => path.iter().try_fold(happened.data, |value, step| below(value, step)).map(Found::Value),
+            Self::UserId => seen.user_id.map(Found::Text),
+            Self::Subject => seen.subject.map(Found::Text),
+            Self::Data(path) => path.iter().try_fold(seen.data, |value, step| below(value, step)).map(Found::Value),
         }
     }
 

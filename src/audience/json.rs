@@ -6,7 +6,7 @@ use crate::config::nearest;
 use crate::intake::FieldProblem;
 
 /// What a value is, as people call it.
-pub(super) fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
@@ -18,18 +18,18 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
 }
 
 /// The pointer of a field below another one (RFC 6901, 3).
-pub(super) fn below(at: &str, name: &str) -> String {
+pub(crate) fn below(at: &str, name: &str) -> String {
     let short: String = name.chars().take(80).collect();
     format!("{at}/{}", short.replace('~', "~0").replace('/', "~1"))
 }
 
 /// `: did you mean …?`, where something is near enough to be meant.
-pub(super) fn hint(wrong: &str, names: &[&str]) -> String {
+pub(crate) fn hint(wrong: &str, names: &[&str]) -> String {
     near(wrong, names).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
 }
 
 /// The nearest name. Only names of about the same length are compared: how long that takes must not be for a caller to choose.
-pub(super) fn near<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn near<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
     const COMPARED_MAX: usize = 64;
     const BYTES_MAX: usize = 128;
     if wrong.len() > BYTES_MAX {
@@ -41,7 +41,7 @@ pub(super) fn near<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Refuses every field that is not among those that are known.
-pub(super) fn refuse_unknown(at: &str, fields: &Map<String, Value>, known: &[&str], problems: &mut Vec<FieldProblem>) {
+pub(crate) fn refuse_unknown(at: &str, fields: &Map<String, Value>, known: &[&str], problems: &mut Vec<FieldProblem>) {
     for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
         let detail = format!("is no field that is known here{}", hint(name, known));
         problems.push(FieldProblem::new(below(at, name), detail));
@@ -49,7 +49,7 @@ pub(super) fn refuse_unknown(at: &str, fields: &Map<String, Value>, known: &[&st
 }
 
 /// The object in a text.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, FieldProblem> {
+pub(crate) fn object(text: &str) -> Result<Map<String, Value>, FieldProblem> {
     match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(other) => Err(FieldProblem::new("", format!("must be an object, not {}", kind_of(&other)))),
@@ -58,7 +58,7 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, FieldProblem> {
 }
 
 /// A field that may be missing and is a text.
-pub(super) fn text<'a>(
+pub(crate) fn text<'a>(
     fields: &'a Map<String, Value>,
     name: &str,
     problems: &mut Vec<FieldProblem>,

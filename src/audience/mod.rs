@@ -7,12 +7,14 @@
 mod book;
 mod counted;
 mod event_type;
+mod fan_out;
 mod rule;
 mod condition;
+mod segment;
 mod fill;
 mod field;
 mod declared;
-mod json;
+pub(crate) mod json;
 mod shipped;
 mod definitions;
 mod door;
@@ -31,14 +33,16 @@ pub use counted::CountedDoor;
 pub use definitions::{DefinitionError, Definitions, Known, Origin, Saved};
 pub use door::{RuleContents, RuleDoor};
 pub use event_type::KnownType;
+pub use fan_out::{FanOut, FanOuts};
 pub use read::{EVENT_NAME_BYTES_MAX, EventReading, read_event};
 pub use replay::EventReplays;
 pub use rule::KnownRule;
+pub use segment::Segment;
 pub use shipped::{ShippedError, shipped};
 pub use silence::watch_silence;
 pub use topic::{EventTopic, EventTopicParts};
 
-use crate::domain::{DomainEvent, NotificationId};
+use crate::domain::{CampaignId, DomainEvent, NotificationId};
 use crate::intake::{AcceptError, FieldProblem};
 
 /// Takes events in.
@@ -67,6 +71,10 @@ pub struct Applied {
 pub enum RuleOutcome {
     /// One notification for each of its audience.
     Made { id: NotificationId, repeated: bool },
+    /// Those who follow the subject are told by a campaign; the same event again is the same one.
+    FannedOut { id: CampaignId },
+    /// It holds, and nobody follows the subject who wants to be told.
+    NobodyFollows,
     /// Its condition does not hold.
     ConditionFails,
     /// It holds, but no notification can be made: the event says of no user, or data is missing that the template needs.

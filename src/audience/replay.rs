@@ -53,7 +53,11 @@ impl EventReplays {
 /// Whether something came of it, and nothing that should have is missing.
 fn is_done(taken: &Taken) -> bool {
     let Taken::Used(applied) = taken else { return false };
-    let made = applied.iter().any(|applied| matches!(applied.outcome, RuleOutcome::Made { .. }));
+    // Where nobody follows, everybody was told.
+    let is_told = |outcome: &RuleOutcome| {
+        matches!(outcome, RuleOutcome::Made { .. } | RuleOutcome::FannedOut { .. } | RuleOutcome::NobodyFollows)
+    };
+    let made = applied.iter().any(|applied| is_told(&applied.outcome));
     made && !applied.iter().any(|applied| matches!(applied.outcome, RuleOutcome::Impossible(_)))
 }
 
@@ -72,6 +76,7 @@ mod tests {
         };
         assert!(is_done(&used(vec![made()])));
         assert!(is_done(&used(vec![RuleOutcome::ConditionFails, made()])));
+        assert!(is_done(&used(vec![RuleOutcome::NobodyFollows])));
         for left in [
             used(Vec::new()),
             used(vec![RuleOutcome::ConditionFails]),

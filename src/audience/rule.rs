@@ -13,7 +13,7 @@ use super::json::{below, kind_of, object, refuse_unknown, text};
 use crate::domain::{EVENT_TYPE_RULE, is_event_type};
 use crate::intake::{FieldProblem, limits};
 
-pub(super) use making::{event_data, made, placed};
+pub(super) use making::{event_data, made, message_for_followers, placed};
 pub(super) use trial::{example_event, example_request, unfit_content};
 
 /// Users of one rule: more are an audience of their own.
@@ -62,6 +62,8 @@ pub(super) enum Audience {
     /// Whom it happened to.
     User,
     Users(Vec<Box<str>>),
+    /// Those who follow the subject of the event, each on the channel of their choice.
+    Subscribers,
 }
 
 /// The notification, as far as the rule says it.
@@ -126,11 +128,24 @@ impl KnownRule {
             }
         };
         let send = send(fields.get("send"), schema, &mut problems);
+        if let (Some(Audience::Subscribers), Some(send)) = (&audience, &send) {
+            send.refuse_what_followers_say(&mut problems);
+        }
         match (event, audience, send) {
             (Some(event), Some(audience), Some(send)) if problems.is_empty() => {
                 Ok(Self { name: name.into(), event, is_active, when, audience, send })
             }
             _ => Err(problems),
+        }
+    }
+}
+
+impl Notice {
+    /// Where each is told is the follower's choice.
+    fn refuse_what_followers_say(&self, problems: &mut Vec<FieldProblem>) {
+        for (name, _) in self.fields.iter().filter(|(name, _)| ["channels", "to"].contains(&&**name)) {
+            let detail = "is said by each subscription: a rule for subscribers cannot say it";
+            problems.push(FieldProblem::new(below("/send", name), detail));
         }
     }
 }
@@ -158,6 +173,7 @@ fn audience(value: Option<&Value>, problems: &mut Vec<FieldProblem>) -> Option<A
     match value {
         None | Some(Value::Null) => Some(Audience::User),
         Some(Value::String(word)) if word == "user" => Some(Audience::User),
+        Some(Value::String(word)) if word == "subscribers" => Some(Audience::Subscribers),
         Some(Value::Array(users)) => {
             if !(1..=USERS_MAX).contains(&users.len()) {
                 refuse("/audience".into(), format!("must have 1 to {USERS_MAX} users"));
@@ -175,23 +191,14 @@ fn audience(value: Option<&Value>, problems: &mut Vec<FieldProblem>) -> Option<A
             }
             (ids.len() == users.len()).then_some(Audience::Users(ids))
         }
-        Some(Value::Object(_)) => {
-            refuse("/audience".into(), NOT_SERVED.into());
-            None
-        }
-        Some(Value::String(word)) if word.starts_with("subscriber") || word.starts_with("subject") => {
-            refuse("/audience".into(), NOT_SERVED.into());
-            None
-        }
         Some(_) => {
-            refuse("/audience".into(), "must be \"user\" (the user of the event) or a list of user ids".into());
+            let detail =
+                "must be \"user\" (the user of the event), \"subscribers\" (of its subject) or a list of user ids";
+            refuse("/audience".into(), detail.into());
             None
         }
     }
 }
-
-const NOT_SERVED: &str =
-    "subscribers of a subject are not served yet: use \"user\" (the user of the event) or a list of user ids";
 
 fn is_user_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= limits::USER_ID_BYTES_MAX && !id.chars().any(char::is_control)

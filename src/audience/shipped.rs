@@ -36,6 +36,7 @@ const SHIPPED: &[(&str, &str)] = &files![
     "device"
     "notification"
     "recommendation"
+    "subject"
     "system"
     "user"
     "wallet"

@@ -77,6 +77,19 @@ fn a_rule_for_a_list_makes_one_request_each_under_keys_of_their_own() {
 }
 
 #[test]
+fn of_several_users_of_a_list_each_has_a_business_key_of_their_own() {
+    let keys = |audience: &str| {
+        let send = r#"{"template": "welcome", "dedup_key": "{{data.name}}"}"#;
+        let book = book(&[("one", &format!(r#"{{"event": "a.b", "audience": {audience}, "send": {send}}}"#))]);
+        let made = requests(&book, &event("a.b", r#"{"name":"x"}"#));
+        made.into_iter().map(|request| request.dedup_key.unwrap_or_default().into()).collect::<Vec<String>>()
+    };
+    assert_eq!(keys(r#"["bo", "cy"]"#), ["x\nbo", "x\ncy"]);
+    assert_eq!(keys(r#"["bo"]"#), ["x"]);
+    assert_eq!(keys(r#""user""#), ["x"]);
+}
+
+#[test]
 fn what_an_event_lacks_is_said_and_the_other_rules_apply() {
     let send = r#"{"template": "welcome", "dedup_key": "{{data.order}}"}"#;
     let book = book(&[
@@ -99,6 +112,7 @@ fn what_an_event_lacks_is_said_and_the_other_rules_apply() {
         .map(|draft| {
             let said = match &draft.outcome {
                 Drafted::Requests(requests) => format!("{} requests", requests.len()),
+                Drafted::ForFollowers(_) => "followers".to_owned(),
                 Drafted::ConditionFails => "condition".to_owned(),
                 Drafted::Impossible(problems) => problems[0].pointer.to_string(),
             };
@@ -159,10 +173,15 @@ fn a_rule_that_cannot_be_used_is_refused_where_it_is_wrong() {
         "is a text",
     );
     check(r#"{"event": "a.b", "active": 1, "send": {"template": "welcome"}}"#, "/active", "true or false");
-    for audience in [r#"{"subject": "x"}"#, "\"subscribers\""] {
+    for audience in [r#"{"subject": "x"}"#, "\"followers\""] {
         let body = format!(r#"{{"event": "a.b", "audience": {audience}, "send": {{"template": "welcome"}}}}"#);
-        check(&body, "/audience", "subscribers of a subject are not served yet");
+        check(&body, "/audience", "subscribers");
     }
+    let to_subscribers = |send: &str| {
+        format!(r#"{{"event": "a.b", "audience": "subscribers", "send": {{"template": "welcome", {send}}}}}"#)
+    };
+    check(&to_subscribers(r#""channels": ["email"]"#), "/send/channels", "by each subscription");
+    check(&to_subscribers(r#""to": {"email": "a@example.com"}"#), "/send/to", "by each subscription");
     check(r#"{"event": "a.b", "audience": [], "send": {"template": "welcome"}}"#, "/audience", "1 to 1000");
     check(r#"{"event": "a.b", "audience": ["a", "a"], "send": {"template": "welcome"}}"#, "/audience/1", "twice");
     check(&of("{}"), "/send/template", "is required");

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::audience::field::Happened;
 use crate::audience::testing::event;
 
 const DATA: &str = r#"{"amount":150,"big":9007199254740993,"plan":"team","tags":["new","vip"],"trial":false,"note":null,

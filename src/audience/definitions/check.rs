@@ -6,6 +6,7 @@ use crate::intake::{FieldProblem, json_fields};
 /// Bytes of a definition: enough for a schema of some hundred fields, and a thousand of them are read in seconds.
 pub(super) const BODY_BYTES_MAX: usize = 64 << 10;
 
+/// Of a rule, and of a schedule.
 const RULE_NAME_BYTES_MAX: usize = 64;
 
 /// What is wrong with a name or a text, whatever it stands for; empty: nothing.
@@ -26,7 +27,7 @@ fn name_problem(kind: DefinitionKind, name: &str) -> Option<FieldProblem> {
             "begins with `fanfare.`, as the engine's own events: a rule for them would feed on itself".to_owned()
         }
         DefinitionKind::EventType if !is_event_type(name) => EVENT_TYPE_RULE.to_owned(),
-        DefinitionKind::Rule if !is_rule_name(name) => {
+        DefinitionKind::Rule | DefinitionKind::Schedule if !is_rule_name(name) => {
             format!("must be 1 to {RULE_NAME_BYTES_MAX} of a-z, 0-9, `-`, `_` and `.`")
         }
         _ => return None,

@@ -10,7 +10,7 @@ use super::{Audience, KnownRule, Part};
 use crate::audience::Rulings;
 use crate::audience::field::Happened;
 use crate::domain::{ClaimKey, DomainEvent, Idempotency, NotificationRequest};
-use crate::intake::{Envelope, FieldProblem, hashed_key, read_request};
+use crate::intake::{Envelope, FieldProblem, dedup_key_of, hashed_key, read_request};
 
 /// What the retry keys of what events make are for; no door of the API has this name.
 const KEYS_OF: &str = "rule of an event";
@@ -37,7 +37,7 @@ pub(in crate::audience) fn made(
     let event = happened.event;
     let (first, others) = match &rule.audience {
         Audience::Users(users) => (users.first().map(|user| &**user), users.get(1..).unwrap_or_default()),
-        Audience::User => (event.user_id.as_deref(), &[][..]),
+        Audience::User | Audience::Subscribers => (event.user_id.as_deref(), &[][..]),
     };
     if first.is_none() && !rule.send.fields.iter().any(|(name, _)| &**name == "to") {
         let detail = "is required: the rule sends to the user of the event, and the event says of none";
@@ -48,13 +48,31 @@ pub(in crate::audience) fn made(
         return Err(vec![FieldProblem::new("/data", detail)]);
     }
     let request = first_request(rule, happened, first, data, rulings, Missing::Fails)?;
+    let Some((first, others)) = first.zip((!others.is_empty()).then_some(others)) else { return Ok(vec![request]) };
     let of_user = |user: &str| NotificationRequest {
+        dedup_key: request.dedup_key.as_ref().map(|key| dedup_key_of(key, user)),
         user_id: Some(user.into()),
         idempotency: Some(retry_key(event, &rule.name, user)),
         ..request.clone()
     };
-    let others: Vec<NotificationRequest> = others.iter().map(|user| of_user(user)).collect();
-    Ok([request].into_iter().chain(others).collect())
+    Ok([first].into_iter().chain(others.iter().map(|user| &**user)).map(of_user).collect())
+}
+
+/// What those who follow the subject of the event are told: a request without a recipient, channels and a retry key; its content was
+/// not tried.
+pub(in crate::audience) fn message_for_followers(
+    rule: &KnownRule,
+    happened: Happened<'_>,
+    data: &str,
+    rulings: Rulings<'_>,
+) -> Result<NotificationRequest, Vec<FieldProblem>> {
+    if happened.event.subject.is_none() {
+        let detail = "is required: the rule sends to those who follow the subject, and the event says of none";
+        return Err(vec![FieldProblem::new("/subject", detail)]);
+    }
+    // The reader of requests wants somebody; who it is makes no difference to it.
+    let request = first_request(rule, happened, Some("subscriber"), data, rulings, Missing::Fails)?;
+    Ok(NotificationRequest { user_id: None, channels: Vec::new(), idempotency: None, ..request })
 }
 
 /// The request for one user. Problems point into the event, or to `/send` of the rule.

@@ -38,7 +38,7 @@ pub(in crate::audience) fn example_request(
 ) -> Result<NotificationRequest, Vec<FieldProblem>> {
     let happened = Happened { event, data };
     let user = match &rule.audience {
-        Audience::User => event.user_id.as_deref(),
+        Audience::User | Audience::Subscribers => event.user_id.as_deref(),
         Audience::Users(users) => users.first().map(|user| &**user),
     };
     first_request(rule, happened, user, &event_data(happened), rulings, Missing::LeftOut)
