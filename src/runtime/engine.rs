@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use ractor::{Actor, ActorRef};
+use ractor::ActorRef;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::sending::attachments;
 use super::shards::{Shards, start_with};
-use super::supervisor::{Child, Fatal, Supervisor, SupervisorArguments, SupervisorMessage};
+use super::supervisor::{Child, Fatal, SupervisorMessage, spawn_supervisor, stop_supervisor};
 use crate::brakes::{Brakes, FollowActor, FollowArguments};
 use crate::clock::SharedClock;
 use crate::config::Config;
@@ -45,9 +45,6 @@ use crate::rendering::Renderer;
 use crate::store::SharedStore;
 use crate::timers::{HeldActor, HeldArguments, SweepActor, SweepArguments, TimersHandle};
 use crate::users::Directory;
-
-/// The longest a stage may take to end after its last message.
-const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The longest a stop waits for others to be told.
 const TELL_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -114,7 +111,7 @@ impl Engine {
         self.stop.cancel();
         let mut supervisors = self.supervisors.iter();
         if let Some(partitions) = supervisors.next() {
-            stop(partitions).await;
+            stop_supervisor(partitions).await;
         }
         let drained = tokio::time::timeout(self.drain_timeout, self.dispatch.drain()).await;
         if drained.is_err() {
@@ -133,7 +130,7 @@ impl Engine {
             tracing::warn!("others could not be told of everything in time: the next start tells them");
         }
         for supervisor in supervisors {
-            stop(supervisor).await;
+            stop_supervisor(supervisor).await;
         }
         self.dead_addresses.close().await;
         self.shards.release_all().await;
@@ -155,13 +152,6 @@ impl Engine {
     pub fn clock(&self) -> &SharedClock {
         &self.clock
     }
-}
-
-async fn stop(supervisor: &ActorRef<SupervisorMessage>) {
-    // Children first: a parent that stops kills them without letting them finish.
-    supervisor.drain_children_and_wait(Some(STOP_WAIT_MAX)).await;
-    // Too late is as good as in time: what is killed is found again at the next start.
-    let _ = supervisor.stop_and_wait(None, Some(STOP_WAIT_MAX)).await;
 }
 
 struct Builder {
@@ -300,19 +290,7 @@ impl Builder {
     }
 
     async fn supervise(&self, name: &'static str, children: Vec<Child>) -> anyhow::Result<ActorRef<SupervisorMessage>> {
-        let arguments =
-            SupervisorArguments { name, children, clock: self.parts.clock.clone(), fatal: self.fatal.clone() };
-        let spawned = Actor::spawn(None, Supervisor, arguments).await;
-        let (supervisor, ended) = spawned.with_context(|| format!("cannot start the {name}"))?;
-        let (fatal, stop) = (self.fatal.clone(), self.stop.clone());
-        tokio::spawn(async move {
-            // Nobody stands above a supervisor: if one ends unasked, the node does.
-            let _ = ended.await;
-            if !stop.is_cancelled() {
-                fatal.declare(format!("the supervisor of the {name} failed"));
-            }
-        });
-        Ok(supervisor)
+        spawn_supervisor(name, children, &self.parts.clock, &self.fatal, &self.stop).await
     }
 
     fn runtime(&self, class: Class) -> Handle {

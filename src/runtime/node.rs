@@ -17,23 +17,29 @@ use super::engine::{Engine, EngineParts};
 use super::events::{EventsParts, events, tenants};
 use super::links::links;
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
+use super::programs::{ProgramParts, Programs, SubjectFanOuts};
+use super::schedules::{SchedulesParts, schedules};
 use super::surface::{SurfaceParts, surface_among};
 use super::takers::takers;
 use super::watch::{Watched, watch};
 use crate::api;
 use crate::audience::{EventTopic, EventTopicParts, watch_silence};
 use crate::brakes::Brakes;
+use crate::campaigns::{CampaignWork, Campaigns, RunnerParts, StoreMembers};
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
+use crate::homes::Homes;
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
 use crate::ownership::LeaseKeeper;
 use crate::planning::{Budgets, People, Policy};
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
+use crate::schedules::ScheduleWork;
 use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
 use crate::templates::{CompiledTemplates, Templates};
-use crate::users::{Changes, Copies, Directory, LocalChanges, LogChanges};
+use crate::topics::Desk;
+use crate::users::{Changes, Copies, DayAttributes, Directory, LocalChanges, LogChanges};
 
 /// Threads of the critical class: its work is small, and it must not wait for the others'.
 const CRITICAL_THREADS: usize = 1;
@@ -90,7 +96,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     let planning = &config.planning;
     let copies = Copies::new(planning.cache.as_usize(), planning.cache_age, clock.clone(), changes.clone());
     let people = Arc::new(People::new(store.clone(), store.clone(), copies));
-    let users = Arc::new(Directory::new(store.clone(), changes));
+    let days = DayAttributes::new(&config.users.day_attributes);
+    let users = Arc::new(Directory::new(store.clone(), changes).with_days(days.clone()));
     let brakes =
         Brakes::open(store.clone(), brake_names(&policy, &providers[0])).await.context("cannot read the brakes")?;
     let templates = Templates::open(store.clone(), renderer.clone(), clock.clone()).await;
@@ -137,6 +144,16 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         acceptor = acceptor.among(ClusterKeys::new(coordination, store.clone(), clock.clone(), window, process));
     }
     let acceptor = Arc::new(acceptor);
+    let homes = Arc::new(Homes::default());
+    let campaigns = Arc::new(Campaigns::new(store.clone(), clock.clone()));
+    let campaign_work = CampaignWork::new(RunnerParts {
+        campaigns: campaigns.clone(),
+        acceptor: acceptor.clone(),
+        members: Arc::new(StoreMembers::new(store.clone())),
+        brakes: brakes.clone(),
+        clock: clock.clone(),
+    });
+    let topics = Desk::new(store.clone(), clock.clone(), homes.clone(), random_number()?);
     let event_parts = EventsParts {
         config: config.clone(),
         store: store.clone(),
@@ -144,6 +161,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         contents: renderer.clone(),
         policy: policy.clone(),
         acceptor: acceptor.clone(),
+        fan_outs: Arc::new(SubjectFanOuts { campaigns: campaigns.clone(), clock: clock.clone() }),
     };
     let (definitions, event_door) = events(event_parts).await?;
     let topic_parts = EventTopicParts {
@@ -153,6 +171,17 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         clock: clock.clone(),
         body_max: config.http.max_body.as_usize(),
     };
+    let schedules = schedules(SchedulesParts {
+        definitions: definitions.clone(),
+        store: store.clone(),
+        events: event_door.clone(),
+        campaigns: campaigns.clone(),
+        contents: renderer.clone(),
+        categories: Arc::new(policy.categories.clone()),
+        days,
+        clock: clock.clone(),
+    });
+    let indexed = users.clone();
     let parts = SurfaceParts {
         config: config.clone(),
         clock: clock.clone(),
@@ -165,10 +194,14 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         acceptor,
         definitions: definitions.clone(),
         events: event_door.clone(),
+        schedules: schedules.clone(),
+        campaigns,
         brakes,
         templates: templates.clone(),
         providers: receipts_of,
         links,
+        topics: topics.clone(),
+        stopping: stop_api.clone(),
         engine: engine.clone(),
         takes_requests: roles.api,
         sandbox: roles.engine.then_some(sandbox),
@@ -177,7 +210,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     };
     let mut router = surface_among(parts, cluster.peers()?);
     if let Some(engine) = engine.clone().filter(|_| cluster.keeper.is_some()) {
-        router = router.merge(door(Door { secret, engine }));
+        router = router.merge(door(Door { secret, engine, topics: topics.clone() }));
     }
     let serving = tokio::spawn(api::serve(listener, router, clock.clone(), stop_api.clone().cancelled_owned()));
     health.resolve(Condition::Starting);
@@ -187,7 +220,23 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         tokio::spawn(templates.follow()),
         tokio::spawn(definitions.clone().follow()),
         tokio::spawn(watch_silence(definitions, event_door.heard(), tenants(&config))),
+        tokio::spawn(index_users(indexed, clock.clone())),
     ];
+    // Only an engine works at homes.
+    let programs = match &engine {
+        Some(engine) => Some(
+            Programs::start(ProgramParts {
+                clock: clock.clone(),
+                keeper: cluster.keeper.clone(),
+                homes,
+                works: vec![Arc::new(campaign_work), Arc::new(ScheduleWork::new(schedules))],
+                topics,
+                fatal: engine.fatal.clone(),
+            })
+            .await?,
+        ),
+        None => None,
+    };
     // Only an engine reads topics.
     let event_topic = (roles.engine && log.is_shared()).then(|| EventTopic::start(topic_parts));
     let watching = tokio::spawn(watch(Watched {
@@ -222,6 +271,10 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         following.abort();
         // It holds the store, which somebody may open again.
         let _ = following.await;
+    }
+    // While the log still takes what comes of it.
+    if let Some(programs) = programs {
+        programs.drain().await;
     }
     // While the log still takes what comes of the events in hand.
     if let Some(event_topic) = event_topic {
@@ -258,8 +311,8 @@ impl Cluster {
         Ok((Self { keeper: Some(Arc::new(keeper)) }, secret))
     }
 
-    fn peers(&self) -> anyhow::Result<Option<Peers>> {
-        self.keeper.clone().map(Peers::new).transpose()
+    fn peers(&self) -> anyhow::Result<Option<Arc<Peers>>> {
+        Ok(self.keeper.clone().map(Peers::new).transpose()?.map(Arc::new))
     }
 }
 
@@ -329,4 +382,11 @@ fn renderer(config: &Config) -> anyhow::Result<Renderer> {
         }
     }
     Ok(renderer.among(categories))
+}
+
+/// Writes the users into the indexes that come from before there were any, beside all else.
+async fn index_users(users: Arc<Directory>, clock: SharedClock) {
+    if let Some(count) = users.build_index(&*clock).await {
+        tracing::info!(count, "all users stand in the indexes");
+    }
 }

@@ -46,14 +46,14 @@ pub(super) struct Everywhere {
     /// `None`: this process has the role `api` only.
     pub(super) engine: Option<Arc<Engine>>,
     /// `None`: there are no others.
-    pub(super) peers: Option<Peers>,
+    pub(super) peers: Option<Arc<Peers>>,
     /// Records of the topic of events are in nobody's shard: any node takes them in again.
     pub(super) event_replays: EventReplays,
 }
 
 impl Everywhere {
     fn peers(&self) -> Result<&Peers, OperationError> {
-        self.peers.as_ref().ok_or_else(|| OperationError::Elsewhere("no node has the shard".into()))
+        self.peers.as_deref().ok_or_else(|| OperationError::Elsewhere("no node has the shard".into()))
     }
 
     fn having(&self, shard: ShardId) -> Option<&Arc<Engine>> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::runtime::Handle;
@@ -54,6 +55,39 @@ impl Fatal {
         self.token.cancelled().await;
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
     }
+}
+
+/// The longest a stage may take to end after its last message.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Starts a supervisor; that it ends before `stop` is set stops the node.
+pub(super) async fn spawn_supervisor(
+    name: &'static str,
+    children: Vec<Child>,
+    clock: &SharedClock,
+    fatal: &Arc<Fatal>,
+    stop: &CancellationToken,
+) -> anyhow::Result<ActorRef<SupervisorMessage>> {
+    let arguments = SupervisorArguments { name, children, clock: clock.clone(), fatal: fatal.clone() };
+    let spawned = Actor::spawn(None, Supervisor, arguments).await;
+    let (supervisor, ended) = spawned.with_context(|| format!("cannot start the {name}"))?;
+    let (fatal, stop) = (fatal.clone(), stop.clone());
+    tokio::spawn(async move {
+        // Nobody stands above a supervisor: if one ends unasked, the node does.
+        let _ = ended.await;
+        if !stop.is_cancelled() {
+            fatal.declare(format!("the supervisor of the {name} failed"));
+        }
+    });
+    Ok(supervisor)
+}
+
+/// Stops a supervisor and all it watches.
+pub(super) async fn stop_supervisor(supervisor: &ActorRef<SupervisorMessage>) {
+    // Children first: a parent that stops kills them without letting them finish.
+    supervisor.drain_children_and_wait(Some(STOP_WAIT_MAX)).await;
+    // Too late is as good as in time: what is killed is found again at the next start.
+    let _ = supervisor.stop_and_wait(None, Some(STOP_WAIT_MAX)).await;
 }
 
 /// Restarts within [`STORM_WINDOW`] that stop the node: what fails this often is not mended by starting it again.

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
+use tokio_util::sync::CancellationToken;
 
 use super::adapters::{DryRunner, Endpoints, SandboxShelf};
 use super::engine::Engine;
 use super::operations::Everywhere;
 use super::peers::Peers;
+use super::topics::TopicsEverywhere;
 use crate::api::{self, ApiParts, SandboxMessages};
 use crate::audience::{Definitions, EventDoor, EventReplays};
 use crate::brakes::Brakes;
+use crate::campaigns::{Campaigns, Lists};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::intake::Acceptor;
@@ -20,9 +23,11 @@ use crate::outcomes::{ReceiptDesk, ReceiptDeskParts};
 use crate::planning::{People, Policy};
 use crate::providers::{Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
+use crate::schedules::Schedules;
 use crate::store::SharedStore;
 use crate::telemetry::{Health, MetricsPage};
 use crate::templates::Templates;
+use crate::topics::Desk;
 use crate::users::Directory;
 
 /// What the API of a node is made of.
@@ -41,8 +46,14 @@ pub struct SurfaceParts {
     /// What is defined, and the door for events that goes by it: see [`super::events`].
     pub definitions: Arc<Definitions>,
     pub events: Arc<dyn EventDoor>,
+    pub schedules: Arc<Schedules>,
+    pub campaigns: Arc<Campaigns>,
     /// Whose receipts are taken here.
     pub providers: Vec<SharedProvider>,
+    /// The topics of this node.
+    pub topics: Arc<Desk>,
+    /// Cancelled when this node stops.
+    pub stopping: CancellationToken,
     /// `None`: messages carry no links.
     pub links: Option<Arc<Links>>,
     /// `None`: this process only takes requests.
@@ -61,7 +72,7 @@ pub fn surface(parts: SurfaceParts) -> Router {
 }
 
 /// The API of a node that asks others where a shard is not its own.
-pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router {
+pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Arc<Peers>>) -> Router {
     let guard = Guard::new(parts.config.security.allow_private_addresses, parts.clock.clone());
     let dry_run = DryRunner {
         policy: parts.policy.clone(),
@@ -87,7 +98,10 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         clock: parts.clock.clone(),
         body_max: parts.config.http.max_body.as_usize(),
     };
+    let lists = Arc::new(Lists::new(parts.store.clone()));
     api::router(ApiParts {
+        campaigns: parts.campaigns,
+        lists,
         providers: parts.providers,
         receipts,
         links: parts.links,
@@ -100,6 +114,9 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Peers>) -> Router
         acceptor: parts.acceptor,
         events: parts.events,
         definitions: parts.definitions,
+        schedules: parts.schedules,
+        topics: Arc::new(TopicsEverywhere { desk: parts.topics, peers: peers.clone() }),
+        stopping: parts.stopping,
         operations: Arc::new(Everywhere { engine: parts.engine, peers, event_replays }),
         dry_run: Arc::new(dry_run),
         brakes: parts.brakes,

@@ -9,16 +9,19 @@ use axum::routing::post;
 use axum::{Json, Router};
 use subtle::ConstantTimeEq;
 
+use super::topics::topics;
 use super::wire::{AccountingWire, CancelWire, CancelledWire, EarlyWire, ReplayWire, ReplayedWire};
 use crate::domain::NotificationId;
 use crate::outcomes::{Cancellation, Early, Replay};
 use crate::runtime::engine::Engine;
 use crate::store::StoreError;
+use crate::topics::Desk;
 
 /// What stands behind the door.
 pub(in crate::runtime) struct Door {
     pub(in crate::runtime) secret: String,
     pub(in crate::runtime) engine: Arc<Engine>,
+    pub(in crate::runtime) topics: Arc<Desk>,
 }
 
 /// Its routes.
@@ -28,11 +31,12 @@ pub(in crate::runtime) fn door(door: Door) -> Router {
         .route("/internal/replay", post(replay))
         .route("/internal/early", post(early))
         .route("/internal/accounting", post(accounting))
+        .route("/internal/topics", post(topics))
         .with_state(Arc::new(door))
 }
 
 impl Door {
-    fn opens(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
+    pub(super) fn opens(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
         let presented = headers.get(header::AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
         let expected = format!("Bearer {}", self.secret);
         match bool::from(presented.ct_eq(expected.as_bytes())) {

@@ -4,6 +4,7 @@
 //! secret is made anew at each start. It is plain HTTP: nodes share a network that is trusted as the database's is.
 
 mod door;
+mod topics;
 mod wire;
 
 #[cfg(test)]
@@ -44,6 +45,8 @@ pub(super) struct Peers {
     http: Client,
     keeper: Arc<LeaseKeeper>,
     asking: Semaphore,
+    /// The same for readers of topics, who wait for messages at other nodes.
+    waiting: Semaphore,
 }
 
 impl Peers {
@@ -56,7 +59,7 @@ impl Peers {
             .no_proxy()
             .use_preconfigured_tls(tls.with_no_client_auth())
             .build()?;
-        Ok(Self { http, keeper, asking: Semaphore::new(ASKING_MAX) })
+        Ok(Self { http, keeper, asking: Semaphore::new(ASKING_MAX), waiting: Semaphore::new(ASKING_MAX) })
     }
 
     /// Asks the node that has the notification's shard.
