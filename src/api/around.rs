@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::problem::{Kind, Problem};
+use super::resources::lists;
 use super::routes::Access;
 use super::state::Api;
 use crate::telemetry::{Histogram, HistogramMetric};
@@ -79,7 +80,11 @@ async fn answer(route: &Around, mut request: Request, next: Next) -> Result<Resp
             request.extensions_mut().insert(caller);
         }
     }
-    let limit = route.api.parts.http.request_timeout + ANSWER_WAIT_MAX;
+    let limit = match route.route {
+        // Bodies of many megabytes, which are written while they come; each wait for more is bounded by itself.
+        lists::PATH => lists::UPLOAD_MAX,
+        _ => route.api.parts.http.request_timeout + ANSWER_WAIT_MAX,
+    };
     match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(_)) => {

@@ -114,6 +114,29 @@ pub(super) fn check_lines(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Kind::MediaType, "send the header `Content-Type: application/x-ndjson`, and a user on each line"))
 }
 
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListFormat {
+    /// A JSON object on each line.
+    Lines,
+    Csv,
+}
+
+/// The format of a list that is uploaded, which must be said.
+pub(super) fn list_format(headers: &HeaderMap) -> Result<ListFormat, Problem> {
+    match media_type(headers)?.as_deref() {
+        Some(b"text/csv") => Ok(ListFormat::Csv),
+        Some(b"application/x-ndjson" | b"application/ndjson" | b"application/jsonl" | b"application/x-jsonlines") => {
+            Ok(ListFormat::Lines)
+        }
+        _ => {
+            let detail =
+                "send the header `Content-Type: text/csv`, or `application/x-ndjson` with a member on each line";
+            Err(Problem::new(Kind::MediaType, detail))
+        }
+    }
+}
+
 /// What the body is said to be, in small letters. Compressed bodies are not unpacked: a small one may hold any amount.
 fn media_type(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {

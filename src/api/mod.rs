@@ -14,6 +14,7 @@ mod auth;
 mod rate;
 mod body;
 mod retry_key;
+mod fresh;
 mod paging;
 mod precondition;
 mod problem;
@@ -22,6 +23,7 @@ mod resources;
 
 pub use operations::{Cancelled, OperationError, Operations, Replayed};
 pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
+pub use resources::read_campaign;
 pub use routes::router;
 pub use serve::serve;
 pub use state::ApiParts;

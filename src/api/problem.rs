@@ -15,6 +15,7 @@ use crate::audience::DefinitionError;
 use crate::intake::{AcceptError, FieldProblem};
 use crate::store::StoreError;
 use crate::templates::{TemplateError, TemplateProblem};
+use crate::topics::TopicError;
 use crate::users::DirectoryError;
 
 /// The kinds of problems. Each has a paragraph on the page at `/docs`, to which its `type` points.
@@ -29,7 +30,7 @@ pub(super) enum Kind {
     Conflict,
     TooLarge,
     MediaType,
-    /// An event that is well formed, and is none of those that are declared.
+    /// What is well formed and cannot be used: an event that is not declared, a campaign for nobody.
     Unusable,
     TooMany,
     Internal,
@@ -76,7 +77,7 @@ impl Kind {
             Kind::Conflict => (StatusCode::CONFLICT, "/docs#conflict", "The retry key was used with another body"),
             Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "/docs#too-large", "The body is too large"),
             Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/docs#media-type", "The body must be JSON"),
-            Kind::Unusable => (StatusCode::UNPROCESSABLE_ENTITY, "/docs#unusable", "The event cannot be used"),
+            Kind::Unusable => (StatusCode::UNPROCESSABLE_ENTITY, "/docs#unusable", "What it says cannot be used"),
             Kind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "/docs#too-many", "Too many requests"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/docs#internal", "Something failed here"),
             Kind::State => (StatusCode::CONFLICT, "/docs#state", "Not possible in the state that it is in"),
@@ -158,7 +159,7 @@ impl Problem {
         Self { errors, ..Self::new(Kind::BadRequest, detail) }
     }
 
-    /// An event that is not as its type declares it.
+    /// What is well formed and cannot be used: an event that is not as its type declares it, a campaign for nobody.
     pub(super) fn unusable(errors: Vec<FieldProblem>) -> Self {
         Self { kind: Kind::Unusable, ..Self::fields(errors) }
     }
@@ -174,6 +175,14 @@ impl Problem {
         };
         let template_errors = problems.iter().map(|problem| ProblemView::new(problem, below)).collect();
         Self { template_errors, ..Self::new(Kind::BadRequest, detail) }
+    }
+
+    /// What is wrong with which field; of a problem with the whole, that.
+    pub(super) fn into_fields(self) -> Vec<FieldProblem> {
+        match self.errors.is_empty() {
+            true => vec![FieldProblem::new("", self.detail.into_owned())],
+            false => self.errors,
+        }
     }
 
     pub(super) fn not_found() -> Self {
@@ -302,6 +311,25 @@ impl From<DefinitionError> for Problem {
             }
             DefinitionError::Needed(_) | DefinitionError::TooMany(_) => Self::new(Kind::State, error.to_string()),
             DefinitionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TopicError> for Problem {
+    fn from(error: TopicError) -> Self {
+        match error {
+            TopicError::Invalid { pointer, detail } => {
+                Self::fields(vec![FieldProblem::new(String::from(pointer), &*detail)])
+            }
+            TopicError::NoTopic => Self::new(Kind::NotFound, error.to_string()),
+            TopicError::Nothing => Self::not_found(),
+            TopicError::Conflict => Self::new(Kind::Conflict, error.to_string()),
+            TopicError::Exists | TopicError::Full(_) => Self::new(Kind::State, error.to_string()),
+            TopicError::Busy(_) => Self::unavailable(error.to_string(), Duration::from_secs(1)),
+            TopicError::Store(reason) => {
+                tracing::warn!(reason = &*reason, "a topic could not do what was asked");
+                Self::unavailable("the store cannot be used at the moment", Duration::from_secs(5))
+            }
         }
     }
 }

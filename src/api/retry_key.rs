@@ -42,6 +42,11 @@ impl RetryKey {
         Self { body_hash, ..self }
     }
 
+    /// The key as a number, for what is told apart by it wherever it is kept.
+    pub(super) fn number(self) -> u128 {
+        self.base
+    }
+
     /// The key of one item of a batch. The hashes of two headers are as far apart as two random numbers, so that no batch
     /// reaches from one to the other.
     pub(super) fn item(self, index: usize) -> Idempotency {
@@ -51,6 +56,11 @@ impl RetryKey {
     /// A name for one thing of a batch, another one for each key and each place, and the same whenever the batch comes again.
     pub(super) fn name(self, index: usize) -> String {
         format!("{:032x}-{index}", self.base)
+    }
+
+    /// Over the body.
+    pub(super) fn body_hash(self) -> u64 {
+        self.body_hash
     }
 
     /// The key of a batch as a whole.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
 
 use super::Operations;
 use super::auth::Keys;
@@ -12,6 +13,7 @@ use super::problem::Problem;
 use super::retry_key::Answers;
 use crate::audience::{Definitions, EventDoor};
 use crate::brakes::Brakes;
+use crate::campaigns::{Campaigns, Lists};
 use crate::clock::SharedClock;
 use crate::config::Http;
 use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source};
@@ -20,9 +22,12 @@ use crate::links::Links;
 use crate::log::SharedLog;
 use crate::outcomes::ReceiptDesk;
 use crate::providers::SharedProvider;
+use crate::schedules::Schedules;
 use crate::store::SharedStore;
+use crate::subscriptions::Subscriptions;
 use crate::telemetry::{Counter, Health, MetricsPage};
 use crate::templates::Templates;
+use crate::topics::TopicDesk;
 use crate::users::Directory;
 
 /// What the API is made of.
@@ -38,9 +43,16 @@ pub struct ApiParts {
     pub templates: Arc<Templates>,
     pub acceptor: Arc<Acceptor>,
     pub events: Arc<dyn EventDoor>,
-    /// Event types and rules.
+    /// Event types, rules and schedules.
     pub definitions: Arc<Definitions>,
+    pub schedules: Arc<Schedules>,
+    pub campaigns: Arc<Campaigns>,
+    pub lists: Arc<Lists>,
     pub operations: Arc<dyn Operations>,
+    /// Topics of programs, wherever they are.
+    pub topics: Arc<dyn TopicDesk>,
+    /// Cancelled when this node stops: who waits for messages of topics is answered.
+    pub stopping: CancellationToken,
     pub dry_run: Arc<dyn DryRun>,
     /// `None`: this node sends nothing.
     pub sandbox: Option<Arc<dyn SandboxMessages>>,
@@ -59,6 +71,7 @@ pub struct ApiParts {
 /// The parts, and what the API itself keeps while it runs.
 pub(super) struct Api {
     pub(super) parts: ApiParts,
+    pub(super) subscriptions: Arc<Subscriptions>,
     pub(super) keys: Keys,
     /// Requests being answered.
     pub(super) in_flight: Semaphore,
@@ -72,6 +85,10 @@ pub(super) struct Api {
     pub(super) body_memory: Arc<Semaphore>,
     /// Imports under way.
     pub(super) imports: Arc<Semaphore>,
+    /// Streams of messages of topics that are open.
+    pub(super) streams: Arc<Semaphore>,
+    /// Of those in flight, readers of topics that wait for messages: see [`READERS_PART`].
+    pub(super) readers: Semaphore,
     /// Receipts by which tasks are being looked at early.
     pub(super) early: Arc<Semaphore>,
     /// Answers of the calls whose retry key the store does not know.
@@ -93,6 +110,13 @@ const STRANGERS_PART: usize = 4;
 /// Imports at once: one after the other they are as fast, and the rest of the store's time is for others.
 const IMPORTS_MAX: usize = 2;
 
+/// Streams of messages of topics at once.
+const STREAMS_MAX: usize = 256;
+
+/// Of the requests being answered, the part (one in so many) that readers of topics may take while they wait, which they do all the
+/// time: the others find a place at once.
+const READERS_PART: usize = 4;
+
 /// Posts at once whose tasks are looked at early. Of those beyond, tasks have their turn at their time.
 const EARLY_MAX: usize = 8;
 
@@ -103,12 +127,15 @@ impl Api {
     pub(super) fn new(parts: ApiParts) -> Self {
         let max_in_flight = parts.http.max_in_flight.min(Semaphore::MAX_PERMITS);
         Self {
+            subscriptions: Subscriptions::new(parts.store.clone(), parts.clock.clone()),
             keys: Keys::new(&parts.http.keys, parts.clock.clone()),
             in_flight: Semaphore::new(max_in_flight),
             bulk: Semaphore::new(max_in_flight - max_in_flight / CRITICAL_PART),
             strangers: Semaphore::new((max_in_flight / STRANGERS_PART).max(1)),
             stranger_memory: Arc::new(Semaphore::new(STRANGER_MEMORY_KIB)),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            readers: Semaphore::new((max_in_flight / READERS_PART).max(1)),
             early: Arc::new(Semaphore::new(EARLY_MAX)),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             answers: Answers::new(parts.clock.clone()),

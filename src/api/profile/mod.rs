@@ -9,6 +9,7 @@ mod fields;
 mod line;
 mod merge_patch;
 mod preferences;
+mod subscription;
 mod suppression;
 mod zone;
 
@@ -21,6 +22,7 @@ pub(super) use device::{DeviceSaid, device_entries};
 pub(super) use fields::{Fields, Problems};
 pub(super) use line::{ImportLine, UserLine};
 pub(super) use preferences::Preferences;
+pub(super) use subscription::{SubscriptionSaid, follower_line};
 pub(super) use suppression::{SuppressionSaid, SuppressionTerms};
 
 use crate::intake::{FieldProblem, addresses, limits};

@@ -17,7 +17,7 @@ use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::brakes::BrakeChange;
 use crate::config::nearest;
-use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, Channel, Timestamp};
+use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, CampaignId, Channel, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -75,6 +75,8 @@ struct ScopeView {
     channel: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign: Option<Box<str>>,
 }
 
 impl ScopeView {
@@ -85,6 +87,7 @@ impl ScopeView {
             template: of(BrakeKind::Template),
             channel: of(BrakeKind::Channel),
             provider: of(BrakeKind::Provider),
+            campaign: of(BrakeKind::Campaign),
         }
     }
 }
@@ -214,9 +217,6 @@ fn read_scope(
         let said = inner.text(kind.name(), problems, is_known);
         named.extend(said.flatten().map(|name| (kind, name)));
     }
-    if inner.take("campaign").is_some() {
-        problems.add("/scope/campaign", "cannot be stopped yet: there are no campaigns");
-    }
     inner.end(problems);
     let mut named = named.into_iter();
     match (named.next(), named.next()) {
@@ -227,7 +227,7 @@ fn read_scope(
         }
         (None, _) => {
             if problems.is_empty() {
-                problems.add("/scope", "must name a category, template, channel or provider");
+                problems.add("/scope", "must name a category, template, channel, provider or campaign");
             }
             None
         }
@@ -242,6 +242,8 @@ fn known(api: &Api, tenant: &str, kind: BrakeKind, name: &str) -> Result<Box<str
         BrakeKind::Template => api.parts.templates.codes(tenant),
         BrakeKind::Channel => Channel::ALL.iter().map(|channel| channel.name().into()).collect(),
         BrakeKind::Provider => names.providers.iter().flatten().cloned().collect(),
+        BrakeKind::Campaign if name.parse::<CampaignId>().is_ok() => return Ok(name.into()),
+        BrakeKind::Campaign => return Err("must be the id of a campaign: `cmp_` and what follows".to_owned()),
     };
     if all.iter().any(|known| **known == *name) {
         return Ok(name.into());

@@ -1,4 +1,4 @@
-//! What people define by hand, event types and rules alike: listed, shown, saved and deleted. Whoever changes one says in `If-Match` in
+//! What people define by hand, event types, rules and schedules alike: listed, shown, saved and deleted. Whoever changes one says in `If-Match` in
 //! which state they saw it.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::answer::{json, names, once, query, raw_json, written};
 use crate::api::auth::Caller;
@@ -21,7 +22,7 @@ use crate::api::problem::{FieldView, Kind, Problem};
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::audience::{DefinitionError, Known, Origin, Saved};
+use crate::audience::{DefinitionError, Definitions, Known, Origin, Saved};
 use crate::domain::{Definition, DefinitionKind};
 use crate::intake::{FieldProblem, json_fields_once};
 use crate::templates::Condition;
@@ -32,6 +33,27 @@ pub(in crate::api) trait Shelf: Send + Sync + 'static {
     const PATH: &'static str;
     /// Names that are addresses of other calls.
     const RESERVED: &'static [&'static str];
+
+    /// What is wrong with a definition that only its own stage can see; empty: nothing.
+    fn judge(api: &Api, tenant: &str, name: &str, body: &str) -> impl Future<Output = Vec<FieldProblem>> + Send {
+        let _ = (api, tenant, name, body);
+        async { Vec::new() }
+    }
+
+    /// What is shown of one besides.
+    fn besides(api: &Api, known: &Known) -> Map<String, Value> {
+        let _ = (api, known);
+        Map::new()
+    }
+}
+
+async fn judged<S: Shelf>(api: &Api, caller: &Caller, name: &str, body: &str) -> Result<(), Problem> {
+    // First what costs little: the rest may be work in proportion to the text.
+    let mut problems = Definitions::judge_form(S::KIND, name, body);
+    if problems.is_empty() {
+        problems = S::judge(api, &caller.tenant, name, body).await;
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problem::fields(problems)) }
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,13 +154,16 @@ pub(in crate::api) async fn show<S: Shelf>(
     struct WholeView<'a> {
         #[serde(flatten)]
         view: DefinitionView<'a>,
+        #[serde(flatten)]
+        besides: Map<String, Value>,
         definition: &'a RawValue,
     }
-    let known = held::<S>(&api, &caller, &names(path)?).ok_or_else(Problem::not_found)?;
+    let mut known = held::<S>(&api, &caller, &names(path)?).ok_or_else(Problem::not_found)?;
+    known.problems.extend(S::judge(&api, &caller.tenant, &known.definition.name, text(&known.definition)).await);
     let unreadable = |_| Problem::new(Kind::Internal, "the definition cannot be read");
     let definition = serde_json::from_str(text(&known.definition)).map_err(unreadable)?;
-    let view = DefinitionView::new(&known);
-    tagged(StatusCode::OK, known.definition.version, &WholeView { view, definition })
+    let (view, besides) = (DefinitionView::new(&known), S::besides(&api, &known));
+    tagged(StatusCode::OK, known.definition.version, &WholeView { view, besides, definition })
 }
 
 pub(super) fn held<S: Shelf>(api: &Api, caller: &Caller, name: &str) -> Option<Known> {
@@ -178,6 +203,7 @@ pub(in crate::api) async fn create<S: Shelf>(
         if held::<S>(&api, &caller, &name).is_some_and(|known| known.origin == Origin::Saved) {
             return Err(exists::<S>(&name));
         }
+        judged::<S>(&api, &caller, &name, &body).await?;
         let saved = api.parts.definitions.put(&caller.tenant, S::KIND, &name, &body, Some(0)).await;
         let saved = saved.map_err(|error| match error {
             DefinitionError::Changed(_) => exists::<S>(&name),
@@ -226,6 +252,7 @@ pub(in crate::api) async fn put<S: Shelf>(
         return Err(Problem::fields(vec![problem]));
     }
     let expected = expected::<S>(&api, &caller, &head.headers, &name)?;
+    judged::<S>(&api, &caller, &name, &body).await?;
     let saved = api.parts.definitions.put(&caller.tenant, S::KIND, &name, &body, expected).await?;
     let status = if saved.created { StatusCode::CREATED } else { StatusCode::OK };
     tagged(status, saved.known.definition.version, &SavedView::new(&saved))

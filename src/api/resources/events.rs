@@ -197,6 +197,9 @@ struct UsedView<'a> {
     id: &'a str,
     r#type: &'a str,
     notifications: Vec<MadeView<'a>>,
+    /// Those who follow the subject are many: a campaign tells them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fan_outs: Vec<MadeView<'a>>,
     /// The rules for the type that made nothing of it.
     passed: Vec<PassedView<'a>>,
 }
@@ -210,7 +213,7 @@ struct MadeView<'a> {
 #[derive(Serialize)]
 struct PassedView<'a> {
     rule: &'a str,
-    /// `condition_fails` or `impossible`.
+    /// `condition_fails`, `nobody_follows` or `impossible`.
     reason: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldView<'a>>,
@@ -222,12 +225,19 @@ impl Name {
     }
 
     fn write(&self, applied: &[Applied], out: &mut Vec<u8>) {
-        let mut view =
-            UsedView { id: &self.id, r#type: &self.event_type, notifications: Vec::new(), passed: Vec::new() };
+        let mut view = UsedView {
+            id: &self.id,
+            r#type: &self.event_type,
+            notifications: Vec::new(),
+            fan_outs: Vec::new(),
+            passed: Vec::new(),
+        };
         for Applied { rule, outcome } in applied {
             let passed = |reason, problems| PassedView { rule, reason, errors: FieldView::all(problems) };
             match outcome {
                 RuleOutcome::Made { id, .. } => view.notifications.push(MadeView { rule, id: id.to_string() }),
+                RuleOutcome::FannedOut { id } => view.fan_outs.push(MadeView { rule, id: id.to_string() }),
+                RuleOutcome::NobodyFollows => view.passed.push(passed("nobody_follows", &[])),
                 RuleOutcome::ConditionFails => view.passed.push(passed("condition_fails", &[])),
                 RuleOutcome::Impossible(problems) => view.passed.push(passed("impossible", problems)),
             }

@@ -1,4 +1,5 @@
-//! `POST /v1/users/import`: users and suppressions, one a line (NDJSON), as many as there are.
+//! `POST /v1/users/import`: users and suppressions, one a line (NDJSON), as many as there are. Followers of a subject come the same
+//! way.
 //!
 //! The answer is lines of JSON too, and comes while the body is still being sent: a line for each that was refused, one
 //! for every ten thousand lines, and one at the end, which says `done` or has an `error`. Without the end the import broke off;
@@ -9,7 +10,8 @@
 //! not written yet is bounded by [`CHUNK_LINES`] and [`CHUNK_BYTES`]; while a chunk is written nothing more is read, and so the
 //! sender waits.
 
-mod lines;
+mod followers;
+pub(super) mod lines;
 mod report;
 mod suppressions;
 
@@ -37,7 +39,7 @@ use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::domain::{User, UserKey};
 use crate::intake::FieldProblem;
-use crate::store::UserChange;
+use crate::users::KnownChange;
 use lines::{Line, Lines};
 use report::Report;
 
@@ -58,14 +60,26 @@ pub(in crate::api) async fn create(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Answer {
+    begin(api, caller, request, CALL, Taker::Users).await
+}
+
+/// What the lines are of.
+pub(super) enum Taker {
+    Users,
+    Followers { subject: Box<str> },
+}
+
+/// Answers line by line; `call` is what a retry key is for.
+pub(super) async fn begin(api: Arc<Api>, caller: Caller, request: Request, call: &str, taker: Taker) -> Answer {
     let (head, body) = request.into_parts();
     body::check_lines(&head.headers)?;
-    let key = RetryKey::read(&head.headers, &caller.tenant, CALL, b"")?;
+    let key = RetryKey::read(&head.headers, &caller.tenant, call, b"")?;
     let busy = |_| Problem::unavailable("other imports are under way: wait for one to end", Duration::from_secs(5));
     let place = api.imports.clone().try_acquire_owned().map_err(busy)?;
     let wait = api.parts.http.request_timeout;
     let mut import = Import {
         is_repeated: key.is_some_and(|key| api.answers.is_known(key)),
+        taker,
         tenant: caller.tenant,
         key,
         body: body.into_data_stream(),
@@ -100,6 +114,7 @@ enum Came {
 /// An import under way.
 struct Import {
     api: Arc<Api>,
+    taker: Taker,
     tenant: Arc<str>,
     key: Option<RetryKey>,
     /// The same key was answered before: nothing is written, only whether it is the same body is looked at.
@@ -138,7 +153,12 @@ impl Import {
         if self.is_repeated {
             return Ok(());
         }
-        self.take(lines).await
+        match &self.taker {
+            Taker::Users => self.take(lines).await,
+            Taker::Followers { subject } => {
+                followers::take(&self.api, &self.tenant, subject, &lines, &mut self.report).await
+            }
+        }
     }
 
     /// Reads until a chunk waits, nothing more comes at once, or the body ends.
@@ -194,22 +214,22 @@ impl Import {
             }
         }
         let mut users = users_of(&self.api, &self.tenant, &read).await?;
-        let mut changes: Vec<UserChange> = Vec::with_capacity(read.len());
+        let mut changes: Vec<KnownChange> = Vec::with_capacity(read.len());
         let mut taken = 0;
         for (number, line) in &read {
             let (key, user) = users.get_mut(&line.id).expect("all were asked for");
             match line.entries(user, now) {
                 Ok(entries) => {
                     taken += 1;
-                    entries.iter().cloned().for_each(|entry| user.apply(entry));
-                    if !entries.is_empty() {
-                        changes.push(UserChange { key: key.clone(), entries });
-                    }
+                    // Also where nothing changes: the user may come from before there were indexes.
+                    changes.push(KnownChange::of(key.clone(), entries, user));
+                    let written = changes.last().into_iter().flat_map(|change| change.entries.iter().cloned());
+                    written.for_each(|entry| user.apply(entry));
                 }
                 Err(problems) => self.report.refuse(*number, &problems),
             }
         }
-        self.api.parts.users.write_users(changes).await?;
+        self.api.parts.users.write_known(changes).await?;
         let suppressed = suppressions.len() as u64;
         suppressions::write(&self.api, &self.tenant, suppressions, now).await?;
         self.report.take_up_to(lines.last().map_or(0, |line| line.number), taken, suppressed);

@@ -153,6 +153,9 @@ fn tried(api: &Api, caller: &Caller, rule: &str, event: &DomainEvent) -> Answer 
             let requests: Vec<RequestView> = requests.into_iter().map(RequestView::new).collect();
             json(&TrialView { outcome: "made", requests: &requests, errors: Vec::new() })
         }
+        Some(Drafted::ForFollowers(message)) => {
+            json(&TrialView { outcome: "made", requests: &[RequestView::new(*message)], errors: Vec::new() })
+        }
         Some(Drafted::ConditionFails) => {
             json(&TrialView { outcome: "condition_fails", requests: &[], errors: Vec::new() })
         }

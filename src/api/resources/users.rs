@@ -17,7 +17,7 @@ use crate::api::profile::{Contact, Fields, How, Problems};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::domain::{AddressKind, QuietChoice, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey};
-use crate::store::UserChange;
+use crate::users::KnownChange;
 
 #[derive(Debug, Serialize)]
 struct UserView<'a> {
@@ -112,13 +112,10 @@ pub(super) fn creation(user: &User, now: Timestamp) -> Option<UserEntry> {
     user.created_at.is_none().then_some(UserEntry::Created(Some(now)))
 }
 
-/// Writes what changes, and makes `user` what is known then.
+/// Writes what changes, and makes `user` what is known then. Where nothing does, the user is written into the indexes again.
 pub(super) async fn write(api: &Api, key: &UserKey, user: &mut User, entries: Vec<UserEntry>) -> Result<(), Problem> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let change = UserChange { key: key.clone(), entries: entries.clone() };
-    api.parts.users.write_users(vec![change]).await?;
+    let change = KnownChange::of(key.clone(), entries.clone(), user);
+    api.parts.users.write_known(vec![change]).await?;
     entries.into_iter().for_each(|entry| user.apply(entry));
     Ok(())
 }
@@ -131,7 +128,7 @@ struct ReceiptView<'a> {
     erased: ErasedView,
     /// Suppressions of the user's addresses stay, without the address.
     suppressions_without_address: usize,
-    not_erased: [&'static str; 4],
+    not_erased: [&'static str; 5],
 }
 
 #[derive(Debug, Serialize)]
@@ -142,19 +139,23 @@ struct ErasedView {
     devices: usize,
     preferences: usize,
     settings: Vec<&'static str>,
+    /// Subjects that were followed.
+    subscriptions: usize,
 }
 
 /// Said as it is, so that nobody tells a person more than was done.
-const NOT_ERASED: [&str; 4] = [
+const NOT_ERASED: [&str; 5] = [
     "notifications that were accepted for the user, with their contents and events: this version erases none of them; in a CQL \
      database they expire 30 days after their last task is over",
     "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
     "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
     "in a CQL database the user's id and the names of attributes and devices, as keys of empty rows; backups and the log",
+    "in the index of days, the user's id and a former value, under a day from which an attribute was moved by two calls at once or by one \
+     that broke off: it leads to nobody any more",
 ];
 
-/// Takes back all that the directory holds, and leaves a mark: what was accepted before is not sent any more. Of a user of whom nothing is known it answers the same, with nothing in it: who
-/// erases again must not be told that it failed.
+/// Takes back all that the directory holds, and leaves a mark: what was accepted before is not sent any more. Of a user of whom nothing is
+/// known it answers the same, with nothing in it: who erases again must not be told that it failed.
 pub(in crate::api) async fn erase(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
@@ -164,10 +165,11 @@ pub(in crate::api) async fn erase(
     let user = api.parts.users.user(&key).await?.unwrap_or_default();
     // First: once the user is gone nobody knows the addresses any more.
     let suppressions_without_address = forget_addresses(&api, &key, &user).await?;
+    let subscriptions = api.subscriptions.remove_all(&key).await?;
     let now = api.parts.clock.now();
     // Last: where this fails the caller comes again, and finds what is left.
     let entries = user.taken_back().into_iter().chain([UserEntry::Erased(Some(now))]).collect();
-    api.parts.users.write_users(vec![UserChange { key: key.clone(), entries }]).await?;
+    api.parts.users.write_known(vec![KnownChange::of(key.clone(), entries, &user)]).await?;
     let count = |channels: &[Option<bool>; 7]| channels.iter().flatten().count();
     let erased = ErasedView {
         contact: present([
@@ -184,6 +186,7 @@ pub(in crate::api) async fn erase(
             ("digest_hour", user.digest_hour.is_some()),
             ("preferred_channel", user.preferred_channel.is_some()),
         ]),
+        subscriptions,
     };
     json(&ReceiptView {
         user_id: &key.user_id,

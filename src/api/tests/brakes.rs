@@ -49,11 +49,21 @@ async fn what_is_not_there_cannot_be_stopped() {
     check(json!({"template": "welcom"}), "/scope/template", "did you mean `welcome`?").await;
     check(json!({"channel": "fax"}), "/scope/channel", "no channel that is known").await;
     check(json!({"provider": "mail-mian"}), "/scope/provider", "did you mean `mail-main`?").await;
-    check(json!({"campaign": "cmp_1"}), "/scope/campaign", "there are no campaigns").await;
+    check(json!({"campaign": "cmp_1"}), "/scope/campaign", "must be the id of a campaign").await;
     check(json!({"category": "marketing", "channel": "email"}), "/scope", "one thing").await;
     check(json!({}), "/scope", "must name").await;
     check(json!({"catgory": "marketing"}), "/scope/catgory", "did you mean `category`?").await;
     check(json!("marketing"), "/scope", "").await;
+}
+
+#[tokio::test]
+async fn a_campaign_is_paused_by_its_id() {
+    let world = World::new();
+    let id = crate::domain::CampaignId(7).to_string();
+    let body = json!({"action": "pause", "scope": {"campaign": id}});
+    let answer = world.post("/v1/brakes", body.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(world.get("/v1/brakes").await.json()["data"][0]["scope"]["campaign"], json!(id));
 }
 
 #[tokio::test]

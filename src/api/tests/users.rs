@@ -202,6 +202,7 @@ async fn erasing_takes_everything_back_and_says_truly_what() {
         "devices": 1,
         "preferences": 1,
         "settings": ["quiet_hours"],
+        "subscriptions": 0,
     });
     assert_eq!(receipt["erased"], expected);
     assert_eq!(receipt["suppressions_without_address"], 1);

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::api::{
@@ -19,6 +20,7 @@ use crate::api::{
 };
 use crate::audience::{Applied, Definitions, EventDoor, Refusal, RuleOutcome, Taken};
 use crate::brakes::Brakes;
+use crate::campaigns::{Campaigns, Lists};
 use crate::config::{Http, defaults, load_from};
 use crate::domain::{
     Address, BrakeNames, Channel, Content, Definition, DefinitionKind, Disposition, DomainEvent, NotificationId,
@@ -28,11 +30,14 @@ use crate::insight::{Accounting, AccountingLine};
 use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
 use crate::intake::{AcceptError, AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
 use crate::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
+use crate::schedules::fakes::FakeBegins;
+use crate::schedules::{ScheduleParts, Schedules};
 use crate::store::{DeadLetterKey, StoreError};
 use crate::telemetry::{Health, install};
 use crate::templates::Templates;
 use crate::templates::fakes::FakeCompiled;
-use crate::users::{Directory, LocalChanges};
+use crate::topics::Topics;
+use crate::users::{DayAttributes, Directory, LocalChanges};
 
 pub(super) const NOW: &str = "2026-11-21T12:00:00Z";
 
@@ -68,8 +73,10 @@ pub(super) struct World {
     pub(super) log: Arc<FakeLog>,
     pub(super) store: Arc<FakeStore>,
     pub(super) users: Arc<Directory>,
+    pub(super) campaigns: Arc<Campaigns>,
     pub(super) engine: Arc<FakeEngine>,
     pub(super) door: Arc<FakeDoor>,
+    pub(super) begins: Arc<FakeBegins>,
     pub(super) health: Health,
     pub(super) router: Router,
 }
@@ -130,7 +137,10 @@ impl World {
         let engine = Arc::new(FakeEngine::default());
         let health = Health::default();
         let keys = Arc::<AcceptedKeys>::default();
-        let users = Arc::new(Directory::new(store.clone(), Arc::new(LocalChanges::default())));
+        let users = Arc::new(
+            Directory::new(store.clone(), Arc::new(LocalChanges::default()))
+                .with_days(DayAttributes::new(&defaults().users.day_attributes)),
+        );
         let mut providers: [Vec<Box<str>>; 7] = Default::default();
         providers[Channel::Email.index()] = vec!["mail-main".into()];
         let categories = defaults().categories().expect("the default is there");
@@ -154,6 +164,17 @@ impl World {
         let opened = Definitions::open(store.clone(), shipped(), engine.clone(), clock.clone());
         let definitions = opened.now_or_never().expect("a store in memory answers at once").expect("readable");
         let door = Arc::new(FakeDoor::default());
+        let begins = Arc::new(FakeBegins::default());
+        let schedules = Schedules::new(ScheduleParts {
+            definitions: definitions.clone(),
+            store: store.clone(),
+            begins: begins.clone(),
+            contents: engine.clone(),
+            categories: categories.clone(),
+            days: DayAttributes::new(&defaults().users.day_attributes),
+            clock: clock.clone(),
+        });
+        let campaigns = Arc::new(Campaigns::new(store.clone(), clock.clone()));
         let mut parts = ApiParts {
             http,
             takes_requests: true,
@@ -166,7 +187,12 @@ impl World {
             acceptor: Arc::new(Acceptor::new(log.clone(), store.clone(), clock.clone(), keys)),
             events: door.clone(),
             definitions,
+            schedules,
+            campaigns: campaigns.clone(),
+            lists: Arc::new(Lists::new(store.clone())),
             operations: engine.clone(),
+            topics: Arc::new(Topics::start(store.clone(), clock.clone(), 1)),
+            stopping: CancellationToken::new(),
             dry_run: engine.clone(),
             sandbox: Some(engine.clone()),
             providers: Vec::new(),
@@ -180,7 +206,7 @@ impl World {
         };
         change_parts(&mut parts);
         let router = router(parts);
-        Self { clock, log, store, users, engine, door, health, router }
+        Self { clock, log, store, users, campaigns, engine, door, begins, health, router }
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {
@@ -243,6 +269,7 @@ pub(super) fn plan(offset: u64) -> Plan {
         group: None,
         presentation: Default::default(),
         delivery: Default::default(),
+        campaign: None,
     }
 }
 

@@ -5,19 +5,19 @@ use crate::intake::FieldProblem;
 
 /// A line with its number, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) number: u64,
+pub(in crate::api) struct Line {
+    pub(in crate::api) number: u64,
     /// `Err`: it is longer than so many bytes, and nothing is kept of it.
     text: Result<Vec<u8>, usize>,
 }
 
 impl Line {
     /// What it costs to keep it.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::api) fn bytes(&self) -> usize {
         size_of::<Self>() + self.text.as_ref().map_or(0, Vec::len)
     }
 
-    pub(super) fn text(&self) -> Result<&str, Vec<FieldProblem>> {
+    pub(in crate::api) fn text(&self) -> Result<&str, Vec<FieldProblem>> {
         match &self.text {
             Err(limit) => Err(refused(format!("is too long: a line may have at most {limit} bytes"))),
             Ok(bytes) => std::str::from_utf8(bytes).map_err(|error| {
@@ -29,7 +29,7 @@ impl Line {
 
 /// Cuts lines out of what comes. Empty ones are counted and left out.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(in crate::api) struct Lines {
     line_bytes_max: usize,
     /// The beginning of a line whose end has not come.
     begun: Vec<u8>,
@@ -43,12 +43,12 @@ pub(super) struct Lines {
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl Lines {
-    pub(super) fn new(line_bytes_max: usize) -> Self {
+    pub(in crate::api) fn new(line_bytes_max: usize) -> Self {
         Self { line_bytes_max, begun: Vec::new(), is_too_long: false, count: 0 }
     }
 
     /// Adds the lines that end in `part`.
-    pub(super) fn push(&mut self, part: &[u8], lines: &mut Vec<Line>) {
+    pub(in crate::api) fn push(&mut self, part: &[u8], lines: &mut Vec<Line>) {
         let mut rest = part;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             self.add(&rest[..end]);
@@ -68,7 +68,7 @@ impl Lines {
     }
 
     /// The line that ends here, if there is anything in it.
-    pub(super) fn end(&mut self) -> Option<Line> {
+    pub(in crate::api) fn end(&mut self) -> Option<Line> {
         self.count += 1;
         let number = self.count;
         if std::mem::take(&mut self.is_too_long) {
