@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::Request;
+use bytes::Bytes;
 use fanfare::api::{
     ApiParts, Cancelled, DryRun, DryRunReport, OperationError, Operations, Replayed, SandboxMessage, SandboxMessages,
     router,
 };
 use fanfare::audience::{Definitions, EventDoor, Taken};
 use fanfare::brakes::Brakes;
+use fanfare::campaigns::{Campaigns, Lists};
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
 use fanfare::domain::{
@@ -29,17 +31,19 @@ use fanfare::intake::{
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
 use fanfare::rendering::Renderer;
-use fanfare::runtime::SystemClock;
+use fanfare::runtime::{SchedulesParts, SystemClock, schedules};
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError,
-    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch,
+    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows, ListedSuppression,
+    NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace,
+    TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::templates::Templates;
-use fanfare::users::{Directory, LocalChanges};
+use fanfare::topics::Topics;
+use fanfare::users::{DayAttributes, Directory, LocalChanges};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 const ITEM: &str = r#"{"user_id":"user-1234567","to":{"email":"alice@example.com"},"template":"order_confirm","data":{"order_id":"12345","total":"99.99","name":"Alice"},"category":"transactional","priority":"high","channels":["email","webhook"],"dedup_key":"order-12345"}"#;
@@ -122,6 +126,17 @@ fn parts() -> ApiParts {
     });
     let opened = Definitions::open(store.clone(), Vec::new(), rest.clone(), clock.clone());
     let definitions = opened.now_or_never().expect("an empty store answers at once").expect("readable");
+    let campaigns = Arc::new(Campaigns::new(store.clone(), clock.clone()));
+    let schedules = schedules(SchedulesParts {
+        definitions: definitions.clone(),
+        store: store.clone(),
+        events: rest.clone(),
+        campaigns: campaigns.clone(),
+        contents: rest.clone(),
+        categories: categories.clone(),
+        days: DayAttributes::default(),
+        clock: clock.clone(),
+    });
     ApiParts {
         takes_requests: true,
         providers: Vec::new(),
@@ -137,6 +152,11 @@ fn parts() -> ApiParts {
         acceptor,
         events: rest.clone(),
         definitions,
+        schedules,
+        campaigns,
+        lists: Arc::new(Lists::new(store.clone())),
+        topics: Arc::new(Topics::start(store.clone(), clock.clone(), 1)),
+        stopping: CancellationToken::new(),
         operations: rest.clone(),
         dry_run: rest.clone(),
         sandbox: Some(rest.clone()),
@@ -407,5 +427,26 @@ impl EndpointCheck for Nothing {
 impl ContentCheck for Nothing {
     fn check(&self, _: &NotificationRequest) -> Result<(), FieldProblem> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyedRows for EmptyStore {
+    async fn put_keyed(&self, _: Vec<KeyedRow>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn keyed(&self, names: &[(KeyedPart, Box<[u8]>)]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        Ok(vec![None; names.len()])
+    }
+
+    async fn keyed_between(
+        &self,
+        _: &KeyedPart,
+        _: Option<&[u8]>,
+        _: Option<&[u8]>,
+        _: usize,
+    ) -> Result<Vec<NamedRow>, StoreError> {
+        Ok(Vec::new())
     }
 }

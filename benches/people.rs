@@ -212,6 +212,7 @@ fn position(partition: u64, offset: u64) -> Position {
 
 fn request(number: u64) -> NotificationRequest {
     NotificationRequest {
+        campaign: None,
         tenant: "default".into(),
         user_id: Some(format!("user-{number}").into()),
         to: Recipient::default(),

@@ -78,6 +78,7 @@ fn position(offset: u64) -> Position {
 
 fn request(number: u64, category: &str) -> NotificationRequest {
     NotificationRequest {
+        campaign: None,
         tenant: "default".into(),
         user_id: Some(format!("user-{number}").into()),
         to: Recipient::default(),

@@ -101,5 +101,6 @@ fn plan(content: Content, channel: Channel) -> Plan {
         group: None,
         presentation: Default::default(),
         delivery: Default::default(),
+        campaign: None,
     }
 }

@@ -152,6 +152,7 @@ fn key(index: u64) -> u64 {
 fn request(index: u64) -> NotificationRequest {
     let order = r#"{"order_id":"12345","total":"99.99","name":"Alice","items":[{"name":"a blue lamp","price":1},{"name":"a chair","price":2}],"address":{"street":"1 Long Street","city":"Springfield"}}"#;
     NotificationRequest {
+        campaign: None,
         tenant: "default".into(),
         user_id: Some(format!("user-{}", key(index) % 100_000).into()),
         to: Recipient { url: Some("https://hooks.example.com/orders".into()), ..Recipient::default() },
@@ -207,6 +208,7 @@ fn plan(position: Position, request: NotificationRequest) -> Plan {
         group: None,
         presentation: Default::default(),
         delivery: Default::default(),
+        campaign: None,
     }
 }
 

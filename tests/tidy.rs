@@ -27,7 +27,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The stages, in the order of the data: the ports, and the faces of the stages after them.
     ("ownership", &["domain", "clock", "store"]),
     // Who changes what is known of users tells the nodes that keep copies, over the log.
-    ("users", &["domain", "clock", "log", "store"]),
+    ("users", &["domain", "codec", "clock", "log", "store"]),
+    // Who follows what: rows of the store, walked by whoever tells the followers.
+    ("subscriptions", &["domain", "codec", "clock", "store"]),
     // What was stopped by hand: read from the store, and asked about by whoever hands something on.
     ("brakes", &["domain", "clock", "store"]),
     // What was saved, and how its bodies are written down. Rendering is handed in.
@@ -73,8 +75,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Signed by a secret of the configuration; where a link leads is the API's business.
     ("links", &["domain"]),
     ("timers", &["domain", "clock", "store", "ownership", "brakes"]),
+    // Work that belongs to no shard, by leases of its own.
+    ("homes", &["domain", "clock", "store", "ownership"]),
+    // From one message for many to requests, which end at the one door.
+    (
+        "campaigns",
+        &["domain", "codec", "clock", "store", "intake", "homes", "users", "subscriptions", "audience", "brakes"],
+    ),
     // From what happened to requests, which end at the one door.
-    ("audience", &["domain", "clock", "log", "store", "intake"]),
+    ("audience", &["domain", "clock", "log", "store", "intake", "subscriptions"]),
+    // What begins by itself at a time: campaigns, which are handed in, and events. Its definitions stand beside the rules.
+    ("schedules", &["domain", "codec", "clock", "store", "intake", "homes", "users", "audience"]),
+    // Topics of programs: rows, and who has which home. Their own rows are theirs alone.
+    ("topics", &["domain", "codec", "clock", "store", "homes", "ownership"]),
     // What reads the results.
     ("insight", &["domain", "clock", "log", "store", "ownership"]),
     // The surfaces: domain, ports to read, and the faces of the stages. The command line starts the engine.
@@ -93,10 +106,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "outcomes",
             "insight",
             "users",
+            "subscriptions",
             "brakes",
             "templates",
             "links",
             "audience",
+            "schedules",
+            "topics",
+            "campaigns",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "templates", "runtime"]),

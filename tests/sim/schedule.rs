@@ -127,6 +127,7 @@ pub fn request(rng: &mut Rng, number: usize, shard: ShardId, now: Timestamp) -> 
     let dedup_key = rng.chance(0.2).then(|| format!("order {}", rng.below(4)).into());
     let retry_key = rng.chance(0.15).then(|| u128::from(rng.below(4)) + 1);
     NotificationRequest {
+        campaign: None,
         tenant: "default".into(),
         user_id: None,
         to: Recipient {

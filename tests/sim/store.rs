@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use fanfare::domain::{
     BLOCK_OFFSETS, Brake, ClaimKey, Definition, DefinitionKind, Event, Position, ShardId, Story, SuppressedAddress,
     Suppression, TemplateChange, Timestamp, User, UserKey,
 };
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, ListedSuppression, ReceivedRows, StoreError,
-    SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow,
-    Timers, UserChange, Users, WriteBatch, timer_bucket,
+    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows, ListedSuppression,
+    NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace,
+    TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -431,5 +432,27 @@ impl DefinitionRows for SimStore {
 
     async fn put_definition(&self, _: &str, _: &Definition) -> Result<bool, StoreError> {
         Err(StoreError::Failed("this store keeps no definitions".to_owned()))
+    }
+}
+
+/// Nor keeps anything for programs.
+#[async_trait]
+impl KeyedRows for SimStore {
+    async fn put_keyed(&self, _: Vec<KeyedRow>) -> Result<(), StoreError> {
+        Err(StoreError::Failed("this store keeps no such rows".to_owned()))
+    }
+
+    async fn keyed(&self, names: &[(KeyedPart, Box<[u8]>)]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        Ok(vec![None; names.len()])
+    }
+
+    async fn keyed_between(
+        &self,
+        _: &KeyedPart,
+        _: Option<&[u8]>,
+        _: Option<&[u8]>,
+        _: usize,
+    ) -> Result<Vec<NamedRow>, StoreError> {
+        Ok(Vec::new())
     }
 }

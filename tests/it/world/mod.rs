@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use axum::Router;
 use fanfare::brakes::Brakes;
+use fanfare::campaigns::{CampaignWork, Campaigns, RunnerParts, StoreMembers};
 use fanfare::clock::{Clock, ManualClock, SharedClock};
 use fanfare::config::{self, Config, Secret};
 use fanfare::disk::FreeSpace;
 use fanfare::domain::{
     Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
 };
+use fanfare::homes::Homes;
 use fanfare::intake::{AcceptedKeys, Acceptor};
 use fanfare::links::Links;
 use fanfare::log::SharedLog;
@@ -28,12 +30,18 @@ use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::{Budgets, People, Policy};
 use fanfare::providers::SharedProvider;
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{Engine, EngineParts, EventsParts, SurfaceParts, brake_names, events, surface, takers};
+use fanfare::runtime::{
+    Engine, EngineParts, EventsParts, ProgramParts, Programs, SchedulesParts, SubjectFanOuts, SurfaceParts,
+    brake_names, events, schedules, surface, takers,
+};
+use fanfare::schedules::ScheduleWork;
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use fanfare::telemetry::{self, Health};
 use fanfare::templates::Templates;
-use fanfare::users::{Copies, Directory, LocalChanges};
+use fanfare::topics::Desk;
+use fanfare::users::{Copies, DayAttributes, Directory, LocalChanges};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 pub use others::{Others, Producer, Trouble};
 pub(crate) use place::on_both;
@@ -88,6 +96,9 @@ pub struct World {
     pub place: Place,
     /// The API of this node.
     router: Router,
+    /// What is asked for and known of campaigns.
+    pub campaigns: Arc<Campaigns>,
+    programs: Option<Programs>,
     providers: Vec<Arc<TestProvider>>,
     config: Config,
 }
@@ -153,7 +164,9 @@ impl World {
             }
         }
         let changes = Arc::new(LocalChanges::default());
-        let users = Arc::new(Directory::new(store.clone(), changes.clone()));
+        let users = Arc::new(
+            Directory::new(store.clone(), changes.clone()).with_days(DayAttributes::new(&config.users.day_attributes)),
+        );
         let copies = Copies::new(config.planning.cache.as_usize(), config.planning.cache_age, shared.clone(), changes);
         let accepted_keys = Arc::new(AcceptedKeys::default());
         let as_shared: Vec<SharedProvider> =
@@ -182,7 +195,7 @@ impl World {
             accepted_keys: accepted_keys.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
-            leases,
+            leases: leases.clone(),
             links: Some(links.clone()),
             config: config.clone(),
         })
@@ -190,6 +203,7 @@ impl World {
         .expect("the engine starts");
         let engine = Arc::new(engine);
         let acceptor = Arc::new(Acceptor::new(log.clone(), store.clone(), shared.clone(), accepted_keys));
+        let campaigns = Arc::new(Campaigns::new(store.clone(), shared.clone()));
         let event_parts = EventsParts {
             config: config.clone(),
             store: store.clone(),
@@ -197,9 +211,42 @@ impl World {
             contents: renderer.clone(),
             policy: policy.clone(),
             acceptor: acceptor.clone(),
+            fan_outs: Arc::new(SubjectFanOuts { campaigns: campaigns.clone(), clock: shared.clone() }),
         };
         let (definitions, event_door) = events(event_parts).await.expect("the store reads");
+        let schedules = schedules(SchedulesParts {
+            definitions: definitions.clone(),
+            store: store.clone(),
+            events: event_door.clone(),
+            campaigns: campaigns.clone(),
+            contents: renderer.clone(),
+            categories: Arc::new(policy.categories.clone()),
+            days: DayAttributes::new(&config.users.day_attributes),
+            clock: shared.clone(),
+        });
+        let homes = Arc::new(Homes::default());
+        let campaign_work = CampaignWork::new(RunnerParts {
+            campaigns: campaigns.clone(),
+            acceptor: acceptor.clone(),
+            members: Arc::new(StoreMembers::new(store.clone())),
+            brakes: brakes.clone(),
+            clock: shared.clone(),
+        });
+        let topics = Desk::new(store.clone(), shared.clone(), homes.clone(), random_process());
+        let programs = ProgramParts {
+            clock: shared.clone(),
+            keeper: leases,
+            homes,
+            topics: topics.clone(),
+            works: vec![Arc::new(campaign_work), Arc::new(ScheduleWork::new(schedules.clone()))],
+            fatal: engine.fatal.clone(),
+        };
+        let programs = match place.is_alone() {
+            true => Some(Programs::start(programs).await.expect("the work starts")),
+            false => None,
+        };
         let router = surface(SurfaceParts {
+            campaigns: campaigns.clone(),
             config: config.clone(),
             clock: shared,
             log: log.clone(),
@@ -213,8 +260,11 @@ impl World {
             acceptor: acceptor.clone(),
             definitions,
             events: event_door,
+            schedules,
             providers: surface_providers,
             links: Some(links),
+            topics,
+            stopping: CancellationToken::new(),
             engine: Some(engine.clone()),
             takes_requests: true,
             sandbox: None,
@@ -234,6 +284,8 @@ impl World {
             others,
             place,
             router,
+            campaigns,
+            programs,
             providers,
             config,
         }
@@ -288,12 +340,17 @@ impl World {
             others,
             place,
             router,
+            campaigns,
+            programs,
             providers: _,
             config,
         } = self;
+        if let Some(programs) = programs {
+            programs.drain().await;
+        }
         engine.drain().await;
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor, users, brakes, templates, router));
+        drop((engine, store, log, acceptor, users, brakes, templates, router, campaigns));
         clock.advance(pause);
         Self::open(config, providers, clock, place, others).await
     }
@@ -408,6 +465,7 @@ fn show_logs() {
 /// A mail to somebody, at once.
 pub fn mail() -> NotificationRequest {
     NotificationRequest {
+        campaign: None,
         tenant: "default".into(),
         user_id: None,
         to: Recipient { email: Some("a@example.com".into()), ..Recipient::default() },

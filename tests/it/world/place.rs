@@ -95,6 +95,14 @@ impl Place {
         matches!(self, Self::Embedded(_))
     }
 
+    /// Whether no other test sees rows of this one: what works at homes takes up whatever it finds in its keyspace.
+    pub fn is_alone(&self) -> bool {
+        match self {
+            Self::Embedded(_) => true,
+            Self::Services(spot) => spot.keyspace == spot.name,
+        }
+    }
+
     /// A user, or a key, that no other test has.
     pub fn own(&self, word: &str) -> String {
         match self {
