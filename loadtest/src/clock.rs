@@ -16,6 +16,12 @@ pub(crate) fn write_rfc3339(at_us: u64, out: &mut impl std::fmt::Write) -> std::
     write!(out, "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", of_day_ms % 1000)
 }
 
+/// The date of a day counted from 1970-01-01, as RFC 3339 has it.
+pub(crate) fn date(days: i64) -> String {
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// The date of a day counted from 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2013).
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

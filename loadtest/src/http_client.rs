@@ -94,7 +94,22 @@ impl Server {
         request
     }
 
-    /// The same with a retry key: however often it is sent, it is done once.
+    /// Any call with a body of this type.
+    pub(crate) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>> {
+        let request = Request::builder().method(method).uri(path).header(HOST, &self.host);
+        let request = request.header(CONTENT_TYPE, content_type).body(Full::new(body));
+        let mut request = request.with_context(|| format!("`{path}` is no legal path"))?;
+        self.authorize(&mut request);
+        Ok(request)
+    }
+
+    /// A POST with a retry key: however often it is sent, it is done once.
     pub(crate) fn post_once(&self, path: &'static str, body: Bytes, retry_key: HeaderValue) -> Request<Full<Bytes>> {
         let mut request = self.post(path, body);
         request.headers_mut().insert(IDEMPOTENCY_KEY, retry_key);
@@ -121,9 +136,14 @@ impl Client {
 
     /// Sends the request once. An error leaves open whether the server has done what was asked.
     pub(crate) async fn call(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
-        let answer = match timeout(CALL_MAX, self.exchange(request)).await {
+        self.call_within(CALL_MAX, request).await
+    }
+
+    /// The same of a call that may take longer than usual.
+    pub(crate) async fn call_within(&mut self, max: Duration, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let answer = match timeout(max, self.exchange(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(anyhow::anyhow!("no answer from `{}` within {CALL_MAX:?}", self.authority)),
+            Err(_) => Err(anyhow::anyhow!("no answer from `{}` within {max:?}", self.authority)),
         };
         if answer.is_err() {
             self.sender = None;

@@ -6,6 +6,7 @@ mod compare;
 mod crash;
 mod cluster;
 mod trouble;
+mod crowd;
 mod relay;
 mod certain;
 mod drain_check;
@@ -37,6 +38,7 @@ use bare_command::BareArgs;
 use cluster::ClusterArgs;
 use compare::CompareArgs;
 use crash::CrashArgs;
+use crowd::CrowdArgs;
 use drain_check::DrainCheckArgs;
 use mock::MockArgs;
 use relay::RelayArgs;
@@ -64,6 +66,7 @@ enum Command {
     Crash(Box<CrashArgs>),
     Cluster(Box<ClusterArgs>),
     Trouble(Box<TroubleArgs>),
+    Crowd(Box<CrowdArgs>),
     Relay(Box<RelayArgs>),
     DrainCheck(DrainCheckArgs),
 }
@@ -88,6 +91,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Crash(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Cluster(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Trouble(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Crowd(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Relay(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),

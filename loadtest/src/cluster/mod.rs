@@ -23,7 +23,7 @@ use crate::merged::Merged;
 use crate::mock_process::MockHandle;
 use crate::progress::Progress;
 use crate::settle::{settle, settle_items};
-use nodes::Nodes;
+pub(crate) use nodes::Nodes;
 pub(crate) use place::{Place, Ready};
 use report::{Report, Steady};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Place;
-use crate::engine::{EngineCommand, EngineProcess, processor_time};
+use crate::engine::{EngineCommand, EngineProcess, processor_time, resident_of};
 use crate::http_client::{Server, Url, fetch};
 
 /// How long a process may take to end after SIGTERM.
@@ -83,6 +83,12 @@ impl Nodes {
     pub(crate) fn processor_time(&self) -> Duration {
         let pids = self.engines.iter().flatten().filter_map(EngineProcess::pid);
         pids.filter_map(|pid| processor_time(pid).ok()).sum()
+    }
+
+    /// Of the API and the engines that run, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let all = self.running_api.iter().chain(self.engines.iter().flatten());
+        all.filter_map(EngineProcess::pid).filter_map(|pid| resident_of(pid).ok()).sum()
     }
 
     /// How many messages each engine has sent since it was started.

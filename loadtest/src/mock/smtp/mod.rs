@@ -60,7 +60,7 @@ async fn converse(mut stream: TcpStream, mock: &Mock) -> std::io::Result<()> {
             match session.step(&mut input, &mut output) {
                 Step::More => break,
                 Step::Replied => {}
-                Step::Mail { wire, is_stuffed } => match receive(mock, &wire, is_stuffed).await {
+                Step::Mail { wire, is_stuffed } => match receive(mock, session.recipient(), &wire, is_stuffed).await {
                     Some(reply) => output.extend_from_slice(reply),
                     None => return Ok(()),
                 },
@@ -81,10 +81,10 @@ async fn converse(mut stream: TcpStream, mock: &Mock) -> std::io::Result<()> {
 }
 
 /// Takes one mail, given as it came over the wire. The reply, or `None` to hang up.
-async fn receive(mock: &Mock, wire: &[u8], is_stuffed: bool) -> Option<&'static [u8]> {
+async fn receive(mock: &Mock, recipient: &str, wire: &[u8], is_stuffed: bool) -> Option<&'static [u8]> {
     let tally = &mock.smtp;
     tally.requests.fetch_add(1, Relaxed);
-    let super::behaviour::Fate { verdict, latency, .. } = mock.temper.decide("");
+    let super::behaviour::Fate { verdict, latency, .. } = mock.temper.decide(recipient);
     if verdict.takes() {
         let mail = if is_stuffed { unstuff(wire) } else { Cow::Borrowed(wire) };
         if let Some(lateness) = &mock.lateness {
@@ -132,6 +132,22 @@ mod tests {
     struct MockCli {
         #[command(flatten)]
         args: MockArgs,
+    }
+
+    #[tokio::test]
+    async fn a_mail_to_somebody_who_is_gone_is_refused() {
+        let options = "mock --http 127.0.0.1:0 --smtp 127.0.0.1:0 --behave all:dead_pattern=gone-";
+        let cli = MockCli::parse_from(options.split(' '));
+        let mock = Mock::start(&cli.args).await.expect("two free ports");
+        let mut stream = TcpStream::connect(&mock.listen().smtp).await.expect("it listens");
+        let mail = |to: &str| format!("MAIL FROM:<a@x>\r\nRCPT TO:<{to}>\r\nDATA\r\nMessage-ID: <{to}>\r\n\r\n.\r\n");
+        let all = format!("EHLO me\r\n{}{}{}QUIT\r\n", mail("gone-1@x"), mail("here@x"), mail("gone-2@x"));
+        stream.write_all(all.as_bytes()).await.expect("it takes all");
+        let mut replies = String::new();
+        stream.read_to_string(&mut replies).await.expect("it answers and closes");
+        assert_eq!(replies.matches("550 5.1.1").count(), 2, "{replies}");
+        let stats = mock.stats().smtp;
+        assert_eq!((stats.accepted, stats.rejected), (1, 2));
     }
 
     #[tokio::test]

@@ -26,6 +26,8 @@ pub(super) struct Session {
     chunk: Chunk,
     /// The chunks before it.
     gathered: BytesMut,
+    /// Of the last mail, or of the one that is being given.
+    recipient: String,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -71,7 +73,13 @@ impl Session {
             offers_chunking,
             chunk: Chunk::default(),
             gathered: BytesMut::new(),
+            recipient: String::new(),
         }
+    }
+
+    /// Whom the mail is for that was read last; the last one of several.
+    pub(super) fn recipient(&self) -> &str {
+        &self.recipient
     }
 
     /// Handles the next piece of the input, if there is one.
@@ -131,7 +139,7 @@ impl Session {
             }
             b"AUTH" => self.authenticate(rest),
             b"MAIL" => self.mail(rest),
-            b"RCPT" => self.recipient(rest),
+            b"RCPT" => self.take_recipient(rest),
             b"DATA" => self.data(),
             _ => b"502 5.5.1 not implemented\r\n",
         }
@@ -181,7 +189,7 @@ impl Session {
         b"250 2.1.0 sender taken\r\n"
     }
 
-    fn recipient(&mut self, rest: &[u8]) -> &'static [u8] {
+    fn take_recipient(&mut self, rest: &[u8]) -> &'static [u8] {
         let State::Envelope { recipients } = self.state else { return b"503 5.5.1 MAIL first\r\n" };
         let Some(address) = address(rest, b"TO:") else { return b"501 5.5.4 RCPT TO:<address>\r\n" };
         let local = address.split(|byte| *byte == b'@').next().unwrap_or_default();
@@ -194,6 +202,8 @@ impl Session {
         if recipients >= RECIPIENTS_MAX {
             return b"452 4.5.3 too many recipients\r\n";
         }
+        self.recipient.clear();
+        self.recipient.push_str(&String::from_utf8_lossy(address));
         self.state = State::Envelope { recipients: recipients + 1 };
         b"250 2.1.5 recipient taken\r\n"
     }
