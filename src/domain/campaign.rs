@@ -182,10 +182,15 @@ impl CampaignProgress {
     }
 
     pub fn add_skipped(&mut self, reason: &str, count: u64) {
-        match self.skipped.binary_search_by(|(name, _)| (**name).cmp(reason)) {
-            Ok(place) => self.skipped[place].1 += count,
-            Err(place) => self.skipped.insert(place, (reason.into(), count)),
-        }
+        add_skipped(&mut self.skipped, reason, count);
+    }
+}
+
+/// Counts by reason, in the order of the reasons.
+fn add_skipped(skipped: &mut Vec<(Box<str>, u64)>, reason: &str, count: u64) {
+    match skipped.binary_search_by(|(name, _)| (**name).cmp(reason)) {
+        Ok(place) => skipped[place].1 += count,
+        Err(place) => skipped.insert(place, (reason.into(), count)),
     }
 }
 
@@ -196,6 +201,19 @@ pub struct ChunkResult {
     pub failed: u64,
     /// By reason, in its order.
     pub skipped: Vec<(Box<str>, u64)>,
+}
+
+impl ChunkResult {
+    pub fn add_skipped(&mut self, reason: &str, count: u64) {
+        add_skipped(&mut self.skipped, reason, count);
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &ChunkResult) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        other.skipped.iter().for_each(|(reason, count)| self.add_skipped(reason, *count));
+    }
 }
 
 /// Somebody of a campaign's audience who got nothing.

@@ -64,7 +64,7 @@ impl Chunks {
                 let number = rows::read_chunk_name(&name);
                 let number = number.ok_or_else(|| StoreError::Unreadable("the key of a chunk".to_owned()))?;
                 open.remove(&number);
-                add(&mut chunks.closed, &codec::decode_chunk_result(&body)?);
+                chunks.closed.add(&codec::decode_chunk_result(&body)?);
             }
             first = rows::next_chunk_part(first);
         }
@@ -100,7 +100,7 @@ impl Chunks {
     /// What is over, of all of them.
     pub(super) fn result(&self) -> ChunkResult {
         let mut all = self.closed.clone();
-        self.open.values().for_each(|open| add(&mut all, &open.result));
+        self.open.values().for_each(|open| all.add(&open.result));
         all
     }
 
@@ -120,7 +120,7 @@ impl Chunks {
     pub(super) fn close(&mut self, closed: &[(u32, ChunkResult, Vec<Missed>)]) {
         for (number, result, _) in closed {
             self.open.remove(number);
-            add(&mut self.closed, result);
+            self.closed.add(result);
         }
     }
 
@@ -222,24 +222,11 @@ impl Seen {
                     seen.missed.push(missed("failed", &reason));
                 }
                 Outcome::Skipped(reason) => {
-                    add_skipped(&mut seen.result.skipped, &reason, 1);
+                    seen.result.add_skipped(&reason, 1);
                     seen.missed.push(missed("skipped", &reason));
                 }
             }
         }
         seen
-    }
-}
-
-fn add(all: &mut ChunkResult, one: &ChunkResult) {
-    all.succeeded += one.succeeded;
-    all.failed += one.failed;
-    one.skipped.iter().for_each(|(reason, count)| add_skipped(&mut all.skipped, reason, *count));
-}
-
-fn add_skipped(skipped: &mut Vec<(Box<str>, u64)>, reason: &str, count: u64) {
-    match skipped.binary_search_by(|(name, _)| (**name).cmp(reason)) {
-        Ok(place) => skipped[place].1 += count,
-        Err(place) => skipped.insert(place, (reason.into(), count)),
     }
 }
