@@ -1,9 +1,14 @@
 //! Version 1 of the rows of campaigns, frozen: never edit a field here, make a `campaign_v2.rs`. The id of a campaign and the number of a
 //! chunk are the row's key.
 
+use std::time::Duration;
+
 use bincode::{Decode, Encode};
 
-use super::{CodecError, VERSION, decode, decode_request, encode, encode_request};
+use super::{
+    CodecError, PROGRESS_WITH_PAUSES, VERSION, campaign_v2, decode, decode_as, decode_request, encode, encode_as,
+    encode_request,
+};
 use crate::domain::{
     self, Audience, Campaign, CampaignCommand, CampaignId, CampaignKind, CampaignProgress, CampaignStatus, Canary,
     ChunkResult, Missed, NotificationId, Position, ShardId, Timestamp,
@@ -168,6 +173,8 @@ impl ProgressRow {
             started_at: self.started_at.map(Timestamp),
             ended_at: self.ended_at.map(Timestamp),
             written_at: Timestamp(self.written_at),
+            paused_at: None,
+            paused: Duration::ZERO,
         })
     }
 }
@@ -228,14 +235,22 @@ pub fn decode_campaign(id: CampaignId, bytes: &[u8]) -> Result<Campaign, CodecEr
 
 /// How far a campaign is.
 pub fn encode_campaign_progress(progress: &CampaignProgress) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(96);
-    encode(&ProgressRow::from(progress), &mut bytes);
+    let mut bytes = Vec::with_capacity(112);
+    match progress.paused_at.is_some() || !progress.paused.is_zero() {
+        true => encode_as(PROGRESS_WITH_PAUSES, &campaign_v2::ProgressRow::from(progress), &mut bytes),
+        false => encode(&ProgressRow::from(progress), &mut bytes),
+    }
     bytes
 }
 
 /// Reads what [`encode_campaign_progress`] wrote.
 pub fn decode_campaign_progress(bytes: &[u8]) -> Result<CampaignProgress, CodecError> {
-    decode::<ProgressRow>(bytes)?.into_domain()
+    match bytes.first() {
+        Some(&PROGRESS_WITH_PAUSES) => {
+            decode_as::<campaign_v2::ProgressRow>(PROGRESS_WITH_PAUSES, bytes)?.into_domain()
+        }
+        _ => decode::<ProgressRow>(bytes)?.into_domain(),
+    }
 }
 
 /// What somebody wants of a campaign, and when they said so.

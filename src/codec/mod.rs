@@ -5,15 +5,18 @@
 //! `groups_v1` about what is merged, `presentation_v1` about how a message reads,
 //! `delivery_v1` about what goes along with it, `campaign_v1` about campaigns, `template_v1` about changes of templates,
 //! `definition_v1` about event types and rules, `schedule_v1` about runs of schedules, `subscription_v1` about who follows what,
-//! and `topic_v1` about topics of programs.
+//! `topic_v1` about topics of programs, `inbox_v1` about what comes to users in the product, and `archive_v1` about what is archived.
 //! What a released binary wrote stays readable: a new shape gets a new version and a file of its
 //! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
+mod archive_v1;
 mod brakes_v1;
 mod campaign_v1;
+mod campaign_v2;
 mod definition_v1;
 mod delivery_v1;
 mod groups_v1;
+mod inbox_v1;
 mod plan_v2;
 mod presentation_v1;
 mod received_v1;
@@ -32,11 +35,13 @@ mod tests;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
+pub use archive_v1::{decode_archive_order, decode_archive_piece, encode_archive_order, encode_archive_piece};
 pub use campaign_v1::{
     decode_campaign, decode_campaign_command, decode_campaign_progress, decode_chunk, decode_chunk_result,
     decode_list_head, decode_list_member, decode_missed, encode_campaign, encode_campaign_command,
     encode_campaign_progress, encode_chunk, encode_chunk_result, encode_list_head, encode_list_member, encode_missed,
 };
+pub use inbox_v1::{decode_inbox_entry, decode_inbox_word, encode_inbox_entry, encode_inbox_word};
 pub use received_v1::{decode_received, encode_received};
 
 use crate::domain::{
@@ -61,6 +66,8 @@ const REQUEST_IN_GROUP: u8 = 4;
 const REQUEST_WITH_DELIVERY: u8 = 6;
 /// The version of requests that say in which language.
 const REQUEST_IN_LOCALE: u8 = 5;
+/// The version of how far a campaign is that was paused.
+const PROGRESS_WITH_PAUSES: u8 = 2;
 /// The version of what belongs to a campaign: its 16 bytes, and then what it is without it, in the version of that.
 const REQUEST_OF_CAMPAIGN: u8 = 7;
 const PLAN_OF_CAMPAIGN: u8 = 6;

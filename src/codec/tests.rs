@@ -7,10 +7,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    Address, Aggregate, Channel, ClaimKey, Content, Decision, Definition, DefinitionKind, Device, Disposition,
-    EventKind, Gathered, Group, Idempotency, Joined, MessageId, NotificationId, PlanClaim, Platform, Presentation,
-    Priority, QuietChoice, QuietHours, Recipient, Routing, RunKind, RunState, ShardId, SkipReason, Source, Step,
-    SubscriptionChannel, SuppressionCause, TaskId, TaskSpec, TemplateAction, TimeOfDay, Timestamp, Told, Verdict,
+    Address, Aggregate, ArchiveCounts, ArchiveId, ArchiveOrder, ArchivePiece, ArchiveState, Channel, ClaimKey, Content,
+    Decision, Definition, DefinitionKind, Device, Disposition, EventKind, Gathered, Group, Idempotency, Joined,
+    MessageId, NotificationId, PlanClaim, Platform, Presentation, Priority, QuietChoice, QuietHours, Recipient,
+    Routing, RunKind, RunState, ShardId, SkipReason, Source, Step, SubscriptionChannel, SuppressionCause, TaskId,
+    TaskSpec, TemplateAction, TimeOfDay, Timestamp, Told, Verdict,
 };
 use crate::store::{BookColumn, DeadLetterCause, ForeignLetter, Uncounted};
 
@@ -126,7 +127,7 @@ fn in_buffer(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 /// Compares what is written today with the file that the first binary of this version wrote. The files are written where
 /// `FANFARE_WRITE_GOLDEN` is set, for a new version only: those that are there never change.
-fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     let path = golden_path(name);
     if std::env::var_os("FANFARE_WRITE_GOLDEN").is_some() && !path.exists() {
         std::fs::write(&path, bytes).expect("the golden file can be written");
@@ -734,6 +735,35 @@ fn a_run_of_a_schedule_is_read_as_it_was_written() {
     assert_eq!(decode_schedule_run(b"\x02more"), Err(CodecError::UnknownVersion(2)));
     let of_unknown_kind = [&golden[..19], &[9], &golden[20..]].concat();
     assert!(matches!(decode_schedule_run(&of_unknown_kind), Err(CodecError::Damaged(_))), "{of_unknown_kind:?}");
+}
+
+#[test]
+fn what_is_archived_is_read_as_it_was_written() {
+    let counts = ArchiveCounts { written: 2000, dropped: 1999, files: 3, bytes: 70_000, left_open: 4 };
+    let order = ArchiveOrder {
+        id: ArchiveId(7),
+        tenant: Some("acme".into()),
+        made_at: Timestamp(1_800_000_000_000),
+        before: Timestamp(1_799_000_000_000),
+        state: ArchiveState::Failed,
+        counts,
+        ended_at: Some(Timestamp(1_800_000_060_000)),
+        error: Some("there is no place for files".into()),
+    };
+    let golden = check_golden("archive_order_v1.bin", &encode_archive_order(&order));
+    assert_eq!(decode_archive_order(ArchiveId(7), &golden), Ok(order));
+    let piece = ArchivePiece {
+        order: ArchiveId(7),
+        shard: crate::store::conformance::shard(3),
+        picks: vec![(5, vec![5 * 1024, 5 * 1024 + 1023]), (9, vec![9 * 1024 + 17])],
+        next: Some(10),
+        left: vec![6],
+        cleared: vec![5],
+        is_checked: true,
+        counts,
+    };
+    let golden = check_golden("archive_piece_v1.bin", &encode_archive_piece(&piece));
+    assert_eq!(decode_archive_piece(&golden), Ok(piece));
 }
 
 #[test]

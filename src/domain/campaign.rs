@@ -1,6 +1,8 @@
 //! A campaign: one message to many people. What somebody asks for, an event that concerns those who follow its subject, and a scan of a
 //! schedule all become one.
 
+use std::time::Duration;
+
 use super::{CampaignId, NotificationRequest, Timestamp};
 
 /// Why it was begun. The numbers are those of the rows and never change.
@@ -150,6 +152,10 @@ pub struct CampaignProgress {
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub written_at: Timestamp,
+    /// Since when it is paused, of one that was begun.
+    pub paused_at: Option<Timestamp>,
+    /// How long it was before, all in all.
+    pub paused: Duration,
 }
 
 impl CampaignProgress {
@@ -169,6 +175,8 @@ impl CampaignProgress {
             started_at: None,
             ended_at: None,
             written_at: now,
+            paused_at: None,
+            paused: Duration::ZERO,
         }
     }
 

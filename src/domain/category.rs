@@ -76,6 +76,11 @@ impl Categories {
     }
 
     /// In the order of the configuration.
+    pub fn all(&self) -> &[Category] {
+        &self.all
+    }
+
+    /// In the order of the configuration.
     pub fn names(&self) -> Vec<&str> {
         self.all.iter().map(|category| &*category.name).collect()
     }

@@ -80,6 +80,8 @@ pub struct Message {
     /// The request's `metadata` as JSON text; an object.
     pub metadata: Box<str>,
     pub accepted_at: Timestamp,
+    /// When it was planned to go out, which no retry changes; `accepted_at` if at once.
+    pub due: Timestamp,
     pub expires_at: Option<Timestamp>,
 }
 

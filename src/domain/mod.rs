@@ -21,6 +21,7 @@ mod device;
 mod preference;
 mod subscription;
 mod suppression;
+mod archive;
 mod brake;
 mod category;
 mod calendar;
@@ -33,10 +34,12 @@ mod definition;
 mod domain_event;
 mod event;
 mod history;
+mod inbox;
 mod topic;
 mod message;
 mod outcome;
 
+pub use archive::{ArchiveCounts, ArchiveId, ArchiveOrder, ArchivePiece, ArchiveState};
 pub use brake::{Brake, BrakeEffect, BrakeKind, BrakeNames, BrakeScope, BrakeSet, BrakeVerdict, HOLD_MAX, held_until};
 pub use calendar::{Calendar, SpecialDay, end_of_special_days};
 pub use campaign::{
@@ -53,6 +56,7 @@ pub use experiment::{Assignment, Experiment};
 pub use group::{Aggregate, Gathered, Group, Joined, OpenGroup, Told};
 pub use history::WHOLE;
 pub use ids::{BLOCK_OFFSETS, CampaignId, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
+pub use inbox::{DATED_KEPT, InboxEntry, InboxPlace, InboxWord};
 pub use locale::canonical_locale;
 pub use message::{Address, Attachment, Message, Parts, PushPart};
 pub use outcome::{Death, Outcome, Whose};

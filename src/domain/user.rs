@@ -118,6 +118,15 @@ impl User {
         *self != Self { erased_at: self.erased_at, ..Self::default() }
     }
 
+    /// Whether they were erased since a message of theirs was accepted, or a link was made; `None`: nobody knows when that was.
+    pub fn was_erased_since(&self, then: Option<Timestamp>) -> bool {
+        match (self.erased_at, then) {
+            (Some(erased_at), Some(then)) => then <= erased_at,
+            (Some(_), None) => !self.is_somebody(),
+            (None, _) => false,
+        }
+    }
+
     /// What the user said of a category on a channel; `None`: nothing, and the category's default holds.
     pub fn preference(&self, category: &str, channel: Channel) -> Option<bool> {
         self.preferences.get(category).and_then(|channels| channels[channel.index()])

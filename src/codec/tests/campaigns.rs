@@ -1,5 +1,7 @@
 //! Rows of campaigns and of their lists.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::{
     Audience, Campaign, CampaignCommand, CampaignId, CampaignKind, CampaignProgress, CampaignStatus, Canary,
@@ -59,6 +61,8 @@ fn progress() -> CampaignProgress {
         started_at: Some(Timestamp(1_800_000_060_000)),
         ended_at: Some(Timestamp(1_800_000_120_000)),
         written_at: Timestamp(1_800_000_120_001),
+        paused_at: None,
+        paused: Duration::ZERO,
     }
 }
 
@@ -75,6 +79,13 @@ fn a_campaign_is_read_as_it_was_written_whoever_it_is_for() {
 fn what_becomes_of_a_campaign_is_read_as_it_was_written() {
     let golden = check_golden("campaign_progress_v1.bin", &encode_campaign_progress(&progress()));
     assert_eq!(decode_campaign_progress(&golden), Ok(progress()));
+    let paused = CampaignProgress {
+        paused_at: Some(Timestamp(1_800_000_000_000)),
+        paused: Duration::from_secs(60),
+        ..progress()
+    };
+    let golden = check_golden("campaign_progress_v2.bin", &encode_campaign_progress(&paused));
+    assert_eq!(decode_campaign_progress(&golden), Ok(paused));
     let at = Timestamp(1_800_000_000_000);
     let golden = check_golden("campaign_command_v1.bin", &encode_campaign_command(CampaignCommand::Cancel, at));
     assert_eq!(decode_campaign_command(&golden), Ok((CampaignCommand::Cancel, at)));
@@ -179,13 +190,14 @@ proptest! {
         cursor in prop::collection::vec(any::<u8>(), 0..20),
         chunks in any::<u32>(),
         times in (maybe_time(), maybe_time(), any_time()),
+        pauses in (maybe_time(), any::<u32>()),
     ) {
         let [counted, handed_on, succeeded, failed, rows_read] = counts;
         let (started_at, ended_at, written_at) = times;
         let cursor = cursor.into();
         let progress = CampaignProgress {
             status, reason, total, counted, handed_on, succeeded, failed, skipped, rows_read, cursor, chunks, started_at,
-            ended_at, written_at,
+            ended_at, written_at, paused_at: pauses.0, paused: Duration::from_millis(pauses.1.into()),
         };
         prop_assert_eq!(decode_campaign_progress(&encode_campaign_progress(&progress)), Ok(progress));
     }
