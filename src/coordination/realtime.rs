@@ -20,7 +20,7 @@ pub struct PresentOn {
 
 /// How long what a node said of its connections counts: a node that died is forgotten by then. Nodes say it again three
 /// times as often.
-pub const PRESENCE_TTL: Duration = Duration::from_secs(60);
+pub const PRESENCE_TTL: Duration = Duration::from_secs(30);
 
 /// Which nodes have connections of a user. A hint: a node that is named may have lost them, and one that has them may be
 /// missing for as long as coordination is lost, or until it says so again.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fjall::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
@@ -42,6 +43,57 @@ impl CompactionFilter for ExpiryFilter {
         let value = item.value()?;
         let expires_at = value.first_chunk::<8>().map(|bytes| Timestamp(u64::from_be_bytes(*bytes)));
         Ok(if expires_at.is_some_and(|at| at <= self.now) { Verdict::Destroy } else { Verdict::Keep })
+    }
+}
+
+/// For a keyspace whose keys have, somewhere, the time when they were written, counted down from the highest number: eight bytes,
+/// big-endian, in milliseconds. Rows leave when they are older than `kept`.
+pub(super) struct Age {
+    clock: AssertUnwindSafe<SharedClock>,
+    kept: Duration,
+    place: TimeIn,
+}
+
+/// What of a key begins with its time; `None`: it has none.
+type TimeIn = fn(&[u8]) -> Option<&[u8]>;
+
+/// Behind sixteen other bytes.
+pub(super) fn behind_a_hash(key: &[u8]) -> Option<&[u8]> {
+    key.get(16..)
+}
+
+/// Behind a byte, the length of a part (four bytes, big-endian) and the part.
+pub(super) fn behind_a_part(key: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = key.get(1..)?.split_first_chunk::<4>()?;
+    rest.get(usize::try_from(u32::from_be_bytes(*length)).ok()?..)
+}
+
+impl Age {
+    pub(super) fn new(clock: SharedClock, kept: Duration, place: TimeIn) -> Self {
+        Self { clock: AssertUnwindSafe(clock), kept, place }
+    }
+}
+
+impl Factory for Age {
+    fn name(&self) -> &str {
+        "age"
+    }
+
+    fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
+        Box::new(AgeFilter { oldest: self.clock.now() - self.kept, place: self.place })
+    }
+}
+
+struct AgeFilter {
+    oldest: Timestamp,
+    place: TimeIn,
+}
+
+impl CompactionFilter for AgeFilter {
+    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> Result<Verdict, fjall::LsmError> {
+        let inverted = (self.place)(item.key()).and_then(|rest| rest.first_chunk::<8>());
+        let at = inverted.map(|bytes| Timestamp(u64::MAX - u64::from_be_bytes(*bytes)));
+        Ok(if at.is_some_and(|at| at < self.oldest) { Verdict::Destroy } else { Verdict::Keep })
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Keyspaces {
     pub(crate) definitions: Keyspace,
     /// What people make and programs walk through.
     pub(crate) keyed: Keyspace,
+    /// The same of what leaves with age.
+    pub(crate) dated: Keyspace,
 }
 
 /// Values of `claims` begin with the time they expire, for the filter that drops them.
@@ -37,6 +39,10 @@ pub(super) const CLAIMS: &str = "claims";
 /// As those of `claims`.
 pub(super) const RECEIVED: &str = "received";
 pub(super) const BUDGETS: &str = "budgets";
+/// Names in keys of `dated` begin with a time, for the filter that drops them.
+pub(super) const DATED: &str = "dated";
+/// Keys of `dead_letters` have a time behind their first sixteen bytes, for the filter that drops them.
+pub(super) const DEAD_LETTERS: &str = "dead_letters";
 /// Keys of `timers` begin with a shard and a time, for the filter that drops them.
 pub(super) const TIMERS: &str = "timers";
 
@@ -82,7 +88,7 @@ impl Keyspaces {
             groups: open("groups", Table { share: 1, ..usual })?,
             history: open("history", Table { waiting_runs: 12, ..usual })?,
             unindexed: open("unindexed", Table { share: 1, ..usual })?,
-            dead_letters: open("dead_letters", Table { share: 1, ..usual })?,
+            dead_letters: open(DEAD_LETTERS, Table { share: 1, ..usual })?,
             shards: open("shards", Table { share: 2, point_reads: true, ..usual })?,
             users: open("users", Table { share: 1, ..usual })?,
             suppressions: open("suppressions", Table { share: 1, point_reads: true, ..usual })?,
@@ -90,6 +96,7 @@ impl Keyspaces {
             templates: open("templates", Table { packed: true, ..usual })?,
             definitions: open("definitions", Table { packed: true, ..usual })?,
             keyed: open("keyed", Table { share: 2, packed: true, point_reads: true, ..usual })?,
+            dated: open(DATED, Table { share: 2, packed: true, point_reads: true, ..usual })?,
         })
     }
 }

@@ -28,10 +28,11 @@ pub(crate) use keyspaces::Keyspaces;
 pub use space::{FreeSpace, MachineSpace};
 
 use committer::Committer;
-use filters::Expiry;
+use filters::{Age, Expiry, behind_a_hash, behind_a_part};
 use space::SpaceGuard;
 
 use crate::clock::SharedClock;
+use crate::domain::{DATED_KEPT, Timestamp};
 
 /// How the database is opened.
 pub struct DiskSettings {
@@ -70,7 +71,11 @@ pub struct Disk {
     /// Timers below are dropped.
     pub(crate) timer_floors: Floors,
     committer: Committer,
+    clock: SharedClock,
 }
+
+/// How long dead letters are kept, as in a CQL database.
+pub(crate) const DEAD_LETTERS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// Journals together. They are the disk's, not memory's; less makes small tables be written out early, only so that a
 /// journal can go.
@@ -95,11 +100,16 @@ impl Disk {
         let committer = Committer::start(database, dir.clone(), settings.group_commit_max);
         Ok(Arc::new(Self {
             committer: committer.map_err(|cause| error(cause.to_string()))?,
+            clock: settings.clock.clone(),
             space: SpaceGuard::new(settings),
             keyspaces,
             timer_floors,
             dir,
         }))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub fn dir(&self) -> &Path {
@@ -142,6 +152,8 @@ impl Disk {
 fn open_database(settings: &DiskSettings, timer_floors: &Floors) -> fjall::Result<Database> {
     let expiry: Arc<dyn Factory> = Arc::new(Expiry::new(settings.clock.clone()));
     let floors: Arc<dyn Factory> = Arc::new(timer_floors.clone());
+    let age = |kept, place| -> Arc<dyn Factory> { Arc::new(Age::new(settings.clock.clone(), kept, place)) };
+    let (dated, letters) = (age(DATED_KEPT, behind_a_part as _), age(DEAD_LETTERS_KEPT, behind_a_hash as _));
     Database::builder(&settings.dir)
         .cache_size(settings.cache_bytes)
         .max_journaling_size(JOURNAL_BYTES)
@@ -151,6 +163,8 @@ fn open_database(settings: &DiskSettings, timer_floors: &Floors) -> fjall::Resul
         .with_compaction_filter_factories(Arc::new(move |name| match name {
             keyspaces::CLAIMS | keyspaces::RECEIVED | keyspaces::BUDGETS => Some(expiry.clone()),
             keyspaces::TIMERS => Some(floors.clone()),
+            keyspaces::DATED => Some(dated.clone()),
+            keyspaces::DEAD_LETTERS => Some(letters.clone()),
             _ => None,
         }))
         .open()

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::testing::{TestSpace, disk, disk_with};
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Priority, ShardId, Timestamp};
+use crate::domain::{DATED_KEPT, Priority, ShardId, Timestamp};
 
 fn insert(disk: &Disk, key: &str, value: &str) -> impl FnOnce(&mut Rows) + Send + use<> {
     let (keyspace, key, value) = (disk.keyspaces.dead_letters.clone(), key.to_owned(), value.to_owned());
@@ -192,6 +192,32 @@ async fn rows_that_have_expired_leave_with_a_compaction() {
     clock.advance(Duration::from_secs(1));
     compact(&database.keyspaces.claims);
     assert_eq!(left(), 1);
+}
+
+#[tokio::test]
+async fn rows_that_are_too_old_leave_with_a_compaction_whatever_their_part_is() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let now = Timestamp(1_800_000_000_000);
+    let clock = ManualClock::starting_at(now);
+    let database = disk_with(dir.path(), |settings| settings.clock = clock.clone());
+    let key = |part: &[u8], at: Timestamp| {
+        let length = (part.len() as u32).to_be_bytes();
+        [&[15][..], &length, part, &(u64::MAX - at.millis()).to_be_bytes(), b"rest"].concat()
+    };
+    let (old, young) = (now - DATED_KEPT, now);
+    let parts: [&[u8]; 3] = [b"", b"a", &[0xff; 40]];
+    let table = database.keyspaces.dated.clone();
+    let rows: Vec<Vec<u8>> = parts.iter().flat_map(|part| [key(part, old), key(part, young)]).collect();
+    let written = database.write(Traffic::Intake, Urgency::Shared, 100, move |batch| {
+        rows.into_iter().for_each(|key| batch.insert(&table, key, b"body"));
+    });
+    written.await.expect("written");
+    compact(&database.keyspaces.dated);
+    let left = || database.keyspaces.dated.iter().count();
+    assert_eq!(left(), 6);
+    clock.advance(Duration::from_millis(1));
+    compact(&database.keyspaces.dated);
+    assert_eq!(left(), 3);
 }
 
 #[tokio::test]

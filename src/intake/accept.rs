@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::accepted_keys::{AcceptedKeys, Holders, Reservation, Reserved};
 use super::cluster_keys::{ClusterHold, ClusterKeys};
+use super::key_hold::{HeldKeys, KeyHold};
 use super::metrics::REQUESTS;
 use crate::clock::SharedClock;
 use crate::codec;
@@ -60,6 +61,7 @@ pub struct Acceptor {
     keys: Arc<AcceptedKeys>,
     /// `None`: nobody else takes requests.
     cluster: Option<Arc<ClusterKeys>>,
+    held: Arc<HeldKeys>,
 }
 
 /// What becomes of one request of a call.
@@ -73,12 +75,18 @@ enum Fate {
 impl Acceptor {
     /// `keys` are shared with the partition actors, which forget those that were planned, and with recovery.
     pub fn new(log: SharedLog, store: SharedStore, clock: SharedClock, keys: Arc<AcceptedKeys>) -> Self {
-        Self { log, store, clock, keys, cluster: None }
+        Self { log, store, clock, keys, cluster: None, held: Arc::default() }
     }
 
     /// The same where other processes take requests as well.
     pub fn among(self, cluster: Arc<ClusterKeys>) -> Self {
         Self { cluster: Some(cluster), ..self }
+    }
+
+    /// Holds the retry key of a call that writes something else than requests, waiting for another call that has it. `None`: that one
+    /// still had it some seconds later.
+    pub async fn hold(&self, key: ClaimKey) -> Option<KeyHold> {
+        self.held.hold(key, &self.clock, self.cluster.as_ref()).await
     }
 
     /// Accepts all requests or none of them; the answers stand in their order, and are given once all is durable.

@@ -206,6 +206,11 @@ pub(super) struct ClusterHold {
 }
 
 impl ClusterHold {
+    /// From now on they are held for their time again.
+    pub(super) async fn renew(&self) {
+        self.keys.coordination.claim(&self.held).await;
+    }
+
     async fn release(mut self) {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() {

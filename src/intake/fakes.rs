@@ -19,8 +19,9 @@ use crate::clock::{Clock, Moment};
 use crate::domain::{ClaimKey, Event, NotificationId, Plan, Position, ShardId, Story, Timestamp};
 use crate::log::{Log, LogError, Membership, NewRecord, Record, Told};
 use crate::store::{
-    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, GroupEntry,
-    Groups, History, HistoryEntry, ReceivedRows, StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    Books, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, Drops,
+    GroupEntry, Groups, History, HistoryEntry, ReceivedRows, StoreError, TaskLog, TimerKey, TimerRow, Timers,
+    WriteBatch,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -226,6 +227,10 @@ pub(crate) struct FakeStore {
     definitions: definitions::Kept,
     keyed: keyed::Kept,
     groups: Mutex<HashMap<Position, Vec<GroupEntry>>>,
+    /// Of every shard.
+    pub(crate) cursors: Mutex<Cursors>,
+    /// Nothing can be dropped.
+    pub(crate) keeps_all: std::sync::atomic::AtomicBool,
 }
 
 impl FakeStore {
@@ -283,8 +288,11 @@ impl TaskLog for FakeStore {
         Ok(positions.iter().map(|position| stories.get(position).cloned()).collect())
     }
 
-    async fn block(&self, _: ShardId, _: u64) -> Result<Vec<Story>, StoreError> {
-        Ok(Vec::new())
+    async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {
+        let is_there = |story: &&Story| story.plan.position.shard == shard && story.plan.position.block() == block;
+        let mut stories: Vec<Story> = lock(&self.stories).values().filter(is_there).cloned().collect();
+        stories.sort_by_key(|story| story.plan.position);
+        Ok(stories)
     }
 
     async fn loose_events(&self, shard: ShardId, block: u64) -> Result<Vec<Event>, StoreError> {
@@ -293,7 +301,7 @@ impl TaskLog for FakeStore {
     }
 
     async fn cursors(&self, _: ShardId) -> Result<Cursors, StoreError> {
-        Ok(Cursors::default())
+        Ok(*lock(&self.cursors))
     }
 
     async fn books(&self, _: ShardId) -> Result<Books, StoreError> {
@@ -345,6 +353,24 @@ impl Groups for FakeStore {
     async fn groups(&self, leaders: &[Position]) -> Result<Vec<Vec<GroupEntry>>, StoreError> {
         let groups = lock(&self.groups);
         Ok(leaders.iter().map(|leader| groups.get(leader).cloned().unwrap_or_default()).collect())
+    }
+}
+
+#[async_trait]
+impl Drops for FakeStore {
+    async fn shards(&self) -> Result<Vec<ShardId>, StoreError> {
+        let mut shards: Vec<ShardId> = lock(&self.stories).keys().map(|position| position.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        Ok(shards)
+    }
+
+    async fn drop_offsets(&self, shard: ShardId, _: u64, offsets: &[u64]) -> Result<usize, StoreError> {
+        if self.keeps_all.load(Ordering::SeqCst) {
+            return Err(StoreError::Failed("it died before it could drop anything".to_owned()));
+        }
+        let mut stories = lock(&self.stories);
+        Ok(offsets.iter().filter(|offset| stories.remove(&Position::new(shard, **offset)).is_some()).count())
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod embedded;
 mod kafka;
+mod outside;
 mod spill;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 pub use embedded::EmbeddedLog;
 pub use kafka::{KafkaAdmin, KafkaLog, KafkaTail, Publication, TopicState};
+pub use outside::{OutsideError, OutsideRecord, OutsideTopics};
 pub use spill::SpillingLog;
 
 use crate::domain::{Position, Priority, ShardId, Timestamp};
@@ -115,6 +117,12 @@ pub trait Log: Send + Sync + 'static {
     /// One record by its position, if it is still held: for a look-up right after the append.
     async fn record(&self, position: Position) -> Result<Option<Record>, LogError>;
 
+    /// Makes durable what was committed of a shard, and says up to where: no reader ever comes to a record below. 0: that cannot be
+    /// said, since commits of a shared log may be lost.
+    async fn committed(&self, _: ShardId) -> Result<u64, LogError> {
+        Ok(0)
+    }
+
     /// The offset after the last durable record of a shard, as far as this node knows.
     fn end(&self, shard: ShardId) -> u64;
 
@@ -153,6 +161,11 @@ pub trait Log: Send + Sync + 'static {
     /// Tells others; durable on return. On an error none, some or all of them may have been told, and may be told again.
     async fn tell(&self, _: Vec<Told>) -> Result<(), LogError> {
         Ok(())
+    }
+
+    /// Where topics of programs are written to as well; none where the log has no topics that others read.
+    fn outside(&self) -> Option<Arc<dyn OutsideTopics>> {
+        None
     }
 
     /// Hears what any node tells from now on, itself included. Only of a log that is shared.

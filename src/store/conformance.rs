@@ -41,6 +41,7 @@ macro_rules! store_conformance {
             dead_letters_are_newest_first_and_leave_when_revived
             books_are_exact
             cursors_never_go_back
+            what_is_dropped_is_gone_and_its_neighbours_stay
             all_of_it_is_there_after_opening_again
         }
     };
@@ -445,6 +446,35 @@ pub(crate) async fn cursors_never_go_back(backend: &dyn StoreBackend) {
     assert_eq!(store.cursors(shard(1)).await.expect("read"), Cursors::default());
     drop(store);
     assert_eq!(backend.open().await.cursors(shard(0)).await.expect("read"), expected);
+}
+
+pub(crate) async fn what_is_dropped_is_gone_and_its_neighbours_stay(backend: &dyn StoreBackend) {
+    let store = backend.open().await;
+    let mut batch = plans(shard(0), 1000..1060);
+    batch.books.add(Source::Http, BookColumn::In, 60);
+    store.write(shard(0), batch).await.expect("written");
+    store.write(shard(0), plans(shard(0), 1060..1064)).await.expect("written");
+    let sent = (1000..1064).map(|offset| event(at(offset), 0, 1, EventKind::Sent)).collect();
+    store.write(shard(0), events(sent)).await.expect("written");
+    let doomed: Vec<u64> = (1000..1024).filter(|offset| offset % 2 == 0).collect();
+    // In no order, and some that were never there.
+    let asked: Vec<u64> = doomed.iter().rev().copied().chain([3, 4]).collect();
+    assert_eq!(store.drop_offsets(shard(0), 0, &asked).await.expect("dropped"), doomed.len());
+    assert_eq!(store.drop_offsets(shard(0), 0, &asked).await.expect("dropped"), 0, "once more it changes nothing");
+    let all: Vec<u64> = (1024..1064).collect();
+    assert_eq!(store.drop_offsets(shard(0), 1, &all[20..]).await.expect("dropped"), 20);
+    assert_eq!(store.drop_offsets(shard(0), 1, &all[..20]).await.expect("dropped"), 20, "a whole block, in two steps");
+    drop(store);
+    let store = backend.open().await;
+    let positions: Vec<Position> = (1000..1064).map(at).collect();
+    let found = store.stories(&positions).await.expect("read");
+    for (position, story) in positions.iter().zip(found) {
+        let stays = position.offset < 1024 && !doomed.contains(&position.offset);
+        assert_eq!(story.as_ref().map(|story| story.events.len()), stays.then_some(1), "{}", position.offset);
+    }
+    assert_eq!(offsets(&store.block(shard(0), 0).await.expect("read")), (1001..1024).step_by(2).collect::<Vec<_>>());
+    assert!(store.block(shard(0), 1).await.expect("read").is_empty());
+    assert_eq!(store.books(shard(0)).await.expect("read").get(Source::Http, BookColumn::In), 60);
 }
 
 pub(crate) async fn all_of_it_is_there_after_opening_again(backend: &dyn StoreBackend) {

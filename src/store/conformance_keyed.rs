@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::conformance_users::UserBackend;
-use super::{KeyedKind, KeyedPart, KeyedRow, NamedRow, SharedStore};
+use super::{KeyedKind, KeyedPart, KeyedRow, NamedRow, SharedStore, newest_first};
+use crate::domain::Timestamp;
 
 fn part(key: &[u8]) -> KeyedPart {
     KeyedPart::of(KeyedKind::ListMembers, &[b"acme", key])
@@ -134,6 +135,24 @@ pub(crate) async fn parts_are_kept_apart(backend: &impl UserBackend) {
     }
 }
 
+/// Rows with a date are read as the others, the latest first.
+pub(crate) async fn rows_with_a_date_are_kept_newest_first(backend: &impl UserBackend) {
+    let store = backend.open().await;
+    let inbox = KeyedPart::of(KeyedKind::Inbox, &[b"acme", b"alice"]);
+    let name = |second: u64| [&newest_first(Timestamp(4_000_000_000_000 + second * 1000)), &b"x"[..]].concat();
+    let (first, second, third) = (name(1), name(2), name(3));
+    put(&store, [&second, &first, &third].map(|name| row(&inbox, name, Some("x")))).await;
+    let others = part(b"list");
+    put(&store, [row(&others, b"a", Some("y")), row(&inbox, &second, None)]).await;
+    drop(store);
+    let store = backend.open().await;
+    assert_eq!(names(&store, &inbox).await, [third.clone(), first.clone()]);
+    assert_eq!(names(&store, &others).await, [b"a"]);
+    let wanted = [(inbox.clone(), first.into()), (inbox, second.into())];
+    let found = store.keyed(&wanted).await.expect("read");
+    assert_eq!(found, [Some(Bytes::from_static(b"x")), None]);
+}
+
 /// Makes a test of each promise; `$backend` is an expression that makes a fresh [`UserBackend`].
 macro_rules! keyed_conformance {
     ($backend:expr) => {
@@ -143,6 +162,7 @@ macro_rules! keyed_conformance {
             what_is_taken_away_is_gone_until_it_is_put_again
             a_part_with_many_rows_is_read_page_by_page
             parts_are_kept_apart
+            rows_with_a_date_are_kept_newest_first
         }
     };
     ($backend:expr => $($name:ident)*) => {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::StoreError;
+use crate::domain::Timestamp;
 
 /// What the rows of a part are of. The numbers are those of the rows and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,10 +43,18 @@ pub enum KeyedKind {
     Topics = 13,
     /// How far the archive is.
     Archive = 14,
+    /// What came to a user in the product: the names begin with a time, as of all that is dated.
+    Inbox = 15,
+    /// What of it nobody has read.
+    InboxUnread = 16,
+    /// What of it no program of the user has said it got.
+    InboxUnacked = 17,
+    /// What was put away.
+    InboxArchived = 18,
 }
 
 impl KeyedKind {
-    pub const ALL: [KeyedKind; 15] = [
+    pub const ALL: [KeyedKind; 19] = [
         Self::Subscribers,
         Self::SubscriptionsOf,
         Self::UserIndex,
@@ -61,7 +70,26 @@ impl KeyedKind {
         Self::TopicGroups,
         Self::Topics,
         Self::Archive,
+        Self::Inbox,
+        Self::InboxUnread,
+        Self::InboxUnacked,
+        Self::InboxArchived,
     ];
+
+    /// Whether rows leave by themselves, [`DATED_KEPT`](crate::domain::DATED_KEPT) after the time that their names begin with: [`newest_first`].
+    pub fn is_dated(self) -> bool {
+        matches!(self, Self::Inbox | Self::InboxUnread | Self::InboxUnacked | Self::InboxArchived)
+    }
+}
+
+/// The first eight bytes of the names of rows with a date, by which the latest comes first.
+pub fn newest_first(at: Timestamp) -> [u8; 8] {
+    (u64::MAX - at.millis()).to_be_bytes()
+}
+
+/// Reads what [`newest_first`] made; `None`: the name is too short.
+pub fn read_newest_first(name: &[u8]) -> Option<Timestamp> {
+    name.first_chunk::<8>().map(|bytes| Timestamp(u64::MAX - u64::from_be_bytes(*bytes)))
 }
 
 /// Rows that are kept and read together.

@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use super::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows, ListedSuppression,
-    NamedRow, ReceivedEntry, ReceivedRows, SharedStore, StoreError, SuppressionChange, SuppressionPlace, Suppressions,
-    TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    DefinitionRows, Drops, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows,
+    ListedSuppression, NamedRow, ReceivedEntry, ReceivedRows, SharedStore, StoreError, SuppressionChange,
+    SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange,
+    Users, WriteBatch,
 };
 use crate::domain::{
     Brake, ClaimKey, Definition, DefinitionKind, Event, Position, ShardId, Story, SuppressedAddress, Suppression,
@@ -66,9 +67,10 @@ enum Operation {
     Keyed,
     KeyedBetween,
     AllUsers,
+    DropOffsets,
 }
 
-const NAMES: [&str; 37] = [
+const NAMES: [&str; 38] = [
     "write",
     "stories",
     "block",
@@ -106,6 +108,7 @@ const NAMES: [&str; 37] = [
     "keyed",
     "keyed_between",
     "all_users",
+    "drop_offsets",
 ];
 
 /// Any store, measured.
@@ -368,5 +371,16 @@ impl KeyedRows for Measured {
         limit: usize,
     ) -> Result<Vec<NamedRow>, StoreError> {
         self.call(Operation::KeyedBetween, self.store.keyed_between(part, after, before, limit)).await
+    }
+}
+
+#[async_trait]
+impl Drops for Measured {
+    async fn shards(&self) -> Result<Vec<ShardId>, StoreError> {
+        self.store.shards().await
+    }
+
+    async fn drop_offsets(&self, shard: ShardId, block: u64, offsets: &[u64]) -> Result<usize, StoreError> {
+        self.call(Operation::DropOffsets, self.store.drop_offsets(shard, block, offsets)).await
     }
 }

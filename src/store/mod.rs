@@ -10,6 +10,7 @@ mod budgets;
 mod count;
 mod cql;
 mod definitions;
+mod drops;
 mod embedded;
 mod groups;
 mod keyed;
@@ -52,11 +53,13 @@ pub use count::{Counted, Uncounted};
 pub(crate) use cql::Place as CqlPlace;
 pub use cql::{CqlStore, apply_schema, print_schema};
 pub use definitions::DefinitionRows;
+pub use drops::Drops;
 pub use embedded::EmbeddedStore;
 pub use groups::{GroupEntry, GroupRow, Groups, closed, members, tells_of};
-pub use keyed::{KeyedKind, KeyedPart, KeyedRow, KeyedRows, NamedRow};
+pub use keyed::{KeyedKind, KeyedPart, KeyedRow, KeyedRows, NamedRow, newest_first, read_newest_first};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use measured::Measured;
+pub(crate) use received::user_hash;
 pub use received::{RECEIVED_MAX, ReceivedEntry, ReceivedRow, ReceivedRows};
 pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter,
@@ -225,6 +228,7 @@ pub trait Store:
     + TemplateRows
     + DefinitionRows
     + KeyedRows
+    + Drops
 {
 }
 
@@ -243,6 +247,7 @@ impl<T> Store for T where
         + TemplateRows
         + DefinitionRows
         + KeyedRows
+        + Drops
 {
 }
 

@@ -42,7 +42,7 @@ pub trait ReceivedRows: Send + Sync + 'static {
 
 /// A user of a tenant, without the names. A cryptographic hash: with any other a tenant could make users that use up what
 /// another tenant's users may get.
-pub(super) fn user_hash(user: &UserKey) -> [u8; 16] {
+pub(crate) fn user_hash(user: &UserKey) -> [u8; 16] {
     let mut hash = Context::new(&SHA256);
     // The length keeps ("ab", "c") apart from ("a", "bc").
     hash.update(&(user.tenant.len() as u64).to_be_bytes());

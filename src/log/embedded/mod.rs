@@ -21,10 +21,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{Log, LogError, Membership, NewRecord, OwnershipChange, Record};
-use crate::disk::{Disk, DiskError, Traffic, Urgency};
+use crate::disk::{Disk, DiskError, Rows, Traffic, Urgency};
 use crate::domain::{Position, Priority, ShardId};
 use partitions::Partitions;
 use reader::Reader;
+
+/// About what the row of a commit has.
+const MARK_BYTES: usize = 64;
 
 /// The log in the embedded database.
 pub struct EmbeddedLog {
@@ -78,6 +81,13 @@ impl Log for EmbeddedLog {
         let Some(partition) = self.partitions.find(position.shard) else { return Ok(None) };
         let body = partition.record(&self.disk, position.offset).await?;
         Ok(body.map(|body| Record { position, body, foreign: None }))
+    }
+
+    async fn committed(&self, shard: ShardId) -> Result<u64, LogError> {
+        let Some(partition) = self.partitions.find(shard) else { return Ok(0) };
+        let (partition, keyspaces) = (partition.clone(), self.disk.keyspaces.clone());
+        let write = move |rows: &mut Rows| partition.stage_last_commit(rows, &keyspaces);
+        Ok(self.disk.write(Traffic::Outcomes, Urgency::Patient, MARK_BYTES, write).await?)
     }
 
     fn end(&self, shard: ShardId) -> u64 {

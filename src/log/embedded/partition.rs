@@ -149,13 +149,14 @@ impl Partition {
         }
     }
 
-    /// Writes the commit if it has moved at all.
-    pub(super) fn stage_last_commit(&self, rows: &mut Rows, keyspaces: &Keyspaces) {
+    /// Writes the commit if it has moved at all; up to where what is written is committed.
+    pub(super) fn stage_last_commit(&self, rows: &mut Rows, keyspaces: &Keyspaces) -> u64 {
         let mut writing = self.writing();
         let committed = self.committed();
         if committed > writing.marked {
             self.mark(&mut writing, committed, rows, keyspaces);
         }
+        writing.marked
     }
 
     fn mark(&self, writing: &mut Writing, committed: u64, rows: &mut Rows, keyspaces: &Keyspaces) {
@@ -211,7 +212,11 @@ impl Partition {
         Ok(read.await.map_err(|error| LogError::Failed(error.to_string()))??)
     }
 
+    /// `None` also where it is committed: what became of it stands elsewhere, or nowhere any more.
     pub(super) async fn record(&self, disk: &std::sync::Arc<Disk>, offset: u64) -> Result<Option<Bytes>, LogError> {
+        if offset < self.committed() {
+            return Ok(None);
+        }
         let found = self.read(disk, offset, ReadLimit { records: 1, bytes: usize::MAX }).await?;
         Ok(found.into_iter().find(|(found, _)| *found == offset).map(|(_, body)| body))
     }

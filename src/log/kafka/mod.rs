@@ -20,6 +20,7 @@ mod contact;
 mod settings;
 mod admin;
 mod follower;
+mod outside;
 
 #[cfg(test)]
 mod tests;
@@ -32,11 +33,12 @@ use rustc_hash::FxHashMap;
 
 pub use admin::{KafkaAdmin, KafkaTail, Publication, TopicState};
 
-use super::{Follower, Log, LogError, Membership, NewRecord, Outlet, Record, Told};
+use super::{Follower, Log, LogError, Membership, NewRecord, Outlet, OutsideTopics, Record, Told};
 use crate::config;
 use crate::domain::{Position, Priority, ShardId};
 use contact::Contact;
 use desk::Desk;
+use outside::Outside;
 use producer::Producers;
 use topics::Topics;
 
@@ -45,6 +47,7 @@ pub struct KafkaLog {
     parts: Arc<Parts>,
     producers: Producers,
     desk: Arc<Desk>,
+    outside: Arc<Outside>,
 }
 
 /// What producers, members and look-ups share.
@@ -96,7 +99,7 @@ impl KafkaLog {
         let parts = Arc::new(Parts { kafka, topics, contact, ends: Ends::default() });
         let desk = Arc::new(Desk::start(&parts)?);
         learn_ends(&desk).await?;
-        Ok(Arc::new(Self { parts, producers, desk }))
+        Ok(Arc::new(Self { parts, producers, desk, outside: Outside::new(settings) }))
     }
 }
 
@@ -167,6 +170,10 @@ impl Log for KafkaLog {
 
     async fn tell(&self, records: Vec<Told>) -> Result<(), LogError> {
         self.producers.tell(&records, &self.parts.topics).await
+    }
+
+    fn outside(&self) -> Option<Arc<dyn OutsideTopics>> {
+        Some(self.outside.clone())
     }
 
     async fn follow(&self, outlet: Outlet) -> Result<Box<dyn Follower>, LogError> {

@@ -18,7 +18,7 @@ use super::topics::Topics;
 use super::{locked, settings};
 use crate::config::Kafka;
 use crate::domain::{Priority, ShardId};
-use crate::log::{LogError, NewRecord, Told};
+use crate::log::{LogError, NewRecord, OutsideRecord, Told};
 
 /// What our own records say of themselves. Without the parameter it is what other programs write in our encoding, and is checked
 /// as whatever they write.
@@ -116,7 +116,7 @@ pub(super) fn headers<'a>(from: impl IntoIterator<Item = (&'a str, &'a [u8])>) -
 type Outgoing<'a> = BaseRecord<'a, [u8], [u8], Box<Ticket>>;
 
 /// A producer, made anew where it failed for good: an idempotent one may, where brokers lost what it wrote.
-struct OneProducer {
+pub(super) struct OneProducer {
     client: ArcSwap<Client>,
     config: ClientConfig,
     contact: Arc<Contact>,
@@ -126,10 +126,29 @@ struct OneProducer {
 }
 
 impl OneProducer {
-    fn new(kafka: &Kafka, (records_max, kib_max): (usize, usize), contact: &Arc<Contact>) -> Result<Self, LogError> {
+    pub(super) fn new(
+        kafka: &Kafka,
+        (records_max, kib_max): (usize, usize),
+        contact: &Arc<Contact>,
+    ) -> Result<Self, LogError> {
         let config = settings::producer(kafka, records_max, kib_max);
         let client = ArcSwap::from_pointee(Client::connect(&config, contact)?);
         Ok(Self { client, config, contact: contact.clone(), records_max, renewal: Mutex::default() })
+    }
+
+    /// Writes records into a topic, each where its key says, in their order.
+    pub(super) async fn write(&self, topic: &str, records: &[OutsideRecord]) -> Result<(), LogError> {
+        self.has_room(records.len())?;
+        let completion = Completion::of(records.len());
+        for (place, record) in records.iter().enumerate() {
+            take_turns(place).await;
+            let outgoing = BaseRecord::with_opaque_to(topic, completion.ticket(place))
+                .key(&record.key[..])
+                .payload(&record.body[..])
+                .headers(headers(record.headers.iter().map(|(name, value)| (&**name, &value[..]))));
+            self.send(outgoing)?;
+        }
+        completion.wait().await.map(drop).map_err(LogError::Failed)
     }
 
     /// Refuses at once what would not fit, rather than in the middle of it.

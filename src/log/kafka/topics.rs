@@ -290,7 +290,7 @@ pub(super) fn unreachable(error: &KafkaError, contact: &Contact) -> LogError {
     LogError::Failed(format!("{said} ({why}): {advice}"))
 }
 
-fn not_created(topic: &str, code: RDKafkaErrorCode, replication: u16) -> String {
+pub(super) fn not_created(topic: &str, code: RDKafkaErrorCode, replication: u16) -> String {
     let advice = match code {
         RDKafkaErrorCode::InvalidReplicationFactor => {
             format!("the cluster has fewer than {replication} brokers: lower `log.kafka.replication`")

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use rustc_hash::FxHashMap;
 
-use super::{Follower, Log, LogError, Membership, NewRecord, Outlet, Record, SharedLog, Told};
+use super::{Follower, Log, LogError, Membership, NewRecord, Outlet, OutsideTopics, Record, SharedLog, Told};
 use crate::clock::SharedClock;
 use crate::domain::{Position, Priority, ShardId};
 use crate::store::{SpillRows, StoreError};
@@ -144,6 +144,10 @@ impl Log for SpillingLog {
 
     async fn tell(&self, told: Vec<Told>) -> Result<(), LogError> {
         self.inner.tell(told).await
+    }
+
+    fn outside(&self) -> Option<Arc<dyn OutsideTopics>> {
+        self.inner.outside()
     }
 
     async fn follow(&self, outlet: Outlet) -> Result<Box<dyn Follower>, LogError> {

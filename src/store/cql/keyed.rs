@@ -10,8 +10,10 @@ use scylla::value::CqlValue;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::CqlStore;
+use super::lifetimes;
 use super::runner::{Body, Row, Traffic, blob, small};
-use crate::store::{KeyedPart, KeyedRow, KeyedRows, NamedRow, StoreError};
+use crate::domain::{DATED_KEPT, Timestamp};
+use crate::store::{KeyedPart, KeyedRow, KeyedRows, NamedRow, StoreError, read_newest_first};
 
 /// Rows that one call reads by name at once: half of the places for reads, so that another call finds some.
 const ABREAST: usize = 32;
@@ -22,12 +24,13 @@ const TAKEN_AWAY_SECONDS: i32 = 86_400;
 #[async_trait]
 impl KeyedRows for CqlStore {
     async fn put_keyed(&self, rows: Vec<KeyedRow>) -> Result<(), StoreError> {
+        let now = self.clock.now();
         // Of each name once: two rows of one batch have one time, and of those the database takes the one with the larger bytes.
         let last: BTreeMap<(KeyedPart, Box<[u8]>), Option<Bytes>> =
             rows.into_iter().map(|row| ((row.part, row.name), row.body)).collect();
         let rows = last.into_iter().map(|((part, name), body)| {
             let partition = xxh3_128_with_seed(&part.key, part.kind as u64);
-            let expiry = if body.is_some() { 0 } else { TAKEN_AWAY_SECONDS };
+            let expiry = if body.is_some() { lifetime(&part, &name, now) } else { TAKEN_AWAY_SECONDS };
             let [kind, key] = part_key(&part);
             let body = blob(body.unwrap_or_default());
             Row { partition, values: vec![kind, key, blob(name), body, CqlValue::Int(expiry)] }
@@ -74,6 +77,13 @@ impl KeyedRows for CqlStore {
         let held = rows.into_iter().filter(|(_, body)| !body.is_empty());
         Ok(held.take(limit).map(|(name, body)| (Box::from(&name[..]), body)).collect())
     }
+}
+
+/// In seconds; 0: for ever.
+fn lifetime(part: &KeyedPart, name: &[u8], now: Timestamp) -> i32 {
+    let at = read_newest_first(name).filter(|_| part.kind.is_dated());
+    // One that has left already is written for a moment: a lifetime of 0 would be none.
+    at.map_or(0, |at| lifetimes::seconds((at + DATED_KEPT).since(now)).max(1))
 }
 
 fn part_key(part: &KeyedPart) -> [CqlValue; 2] {

@@ -3,7 +3,8 @@
 //! Rows are packed as in the embedded store, since a row costs both databases more than its bytes. What the tables are stands in
 //! `schema/`, why in docs/decisions/0012-rows-in-cql.md. In short:
 //!
-//! - Every row but those of users and templates is written once and expires; nothing is deleted, so no read wades through tombstones. Only the books and cursors of
+//! - Every row but those of users and templates is written once and expires; nothing is deleted, so no read wades through tombstones
+//!   (what the archive takes away is written over by what remains: see [`drops`]). Only the books and cursors of
 //!   a shard, a claim's holder, and what is known of users are written over, by the later cell.
 //! - Every statement names a whole partition key, may be sent twice, and is sent again a few times before its operation fails. Only
 //!   leases, the log of templates and definitions are changed by compare-and-set.
@@ -33,6 +34,7 @@ mod brakes;
 mod templates;
 mod definitions;
 mod keyed;
+mod drops;
 mod write;
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ statements! {
     kind: "SELECT body FROM {keyspace}.task_log WHERE shard = ? AND block = ? AND kind = ?";
     numbers: "SELECT write FROM {keyspace}.task_log WHERE shard = ? AND block = ?";
     whole: "SELECT kind, write, body FROM {keyspace}.task_log WHERE shard = ? AND block = ?";
+    /// With what is left of each row's life.
+    rows_of_block: "SELECT kind, window, write, body, TTL(body) FROM {keyspace}.task_log WHERE shard = ? AND block = ?";
     add_timer: "INSERT INTO {keyspace}.timers (shard, bucket, due, offset, ordinal, attempt, body) VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?";
     timers: "SELECT due, offset, ordinal, attempt, body FROM {keyspace}.timers WHERE shard = ? AND bucket = ? \
              AND (due, offset, ordinal, attempt) > (?, ?, ?, ?) AND (due) < (?) LIMIT ?";
@@ -110,8 +112,8 @@ statements! {
 impl Statements {
     pub(super) async fn prepare(session: &Session, keyspaces: &Keyspaces, is_local: bool) -> Result<Self, StoreError> {
         let mut statements = Self::prepare_all(session, keyspaces).await?;
-        let Self { window, kind, whole, spill, definitions, .. } = &mut statements;
-        for read in [window, kind, whole, spill, definitions] {
+        let Self { window, kind, whole, rows_of_block, spill, definitions, .. } = &mut statements;
+        for read in [window, kind, whole, rows_of_block, spill, definitions] {
             read.set_page_size(LOG_PAGE);
         }
         let (read, write) = serial(is_local);

@@ -75,6 +75,11 @@ pub(super) fn group_of(leader: Position) -> Vec<u8> {
     shard(leader.shard).with(&leader.offset.to_be_bytes()).done()
 }
 
+/// The offset of the leader, from the key of what stands under it.
+pub(super) fn read_leader(bytes: &[u8]) -> Option<u64> {
+    bytes.get(4..)?.first_chunk::<8>().map(|offset| u64::from_be_bytes(*offset))
+}
+
 pub(super) fn group(leader: Position, place: u64) -> Vec<u8> {
     Key(group_of(leader)).with(&place.to_be_bytes()).done()
 }

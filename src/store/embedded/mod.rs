@@ -14,7 +14,7 @@
 //! | claims | key | expiry, claim |
 //! | received | hash of tenant and user · shard · offset | expiry, entry |
 //! | history | hash of tenant and user · inverted time · shard · offset | – |
-//! | dead_letters | hash of tenant · inverted time · shard · offset · ordinal | dead letter |
+//! | dead_letters | hash of tenant · inverted time · shard · offset · ordinal | dead letter; for 30 days |
 //! | unindexed | group | rows of plans whose claims and history are not in their tables yet |
 //! | shards | shard · kind | books, cursors, or the log's mark |
 //! | shards | `openings` | how often the store was opened |
@@ -28,6 +28,7 @@
 //! | definitions | `t` · tenant | how often it changed something |
 //! | definitions | `d` · tenant · kind · name | version, body |
 //! | keyed | kind · part · name | body |
+//! | dated | as in `keyed`; the name begins with an inverted time | body |
 //!
 //! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
@@ -44,6 +45,7 @@ mod brakes;
 mod templates;
 mod definitions;
 mod keyed;
+mod drops;
 mod received;
 mod budgets;
 

@@ -9,7 +9,7 @@ use fjall::Slice;
 
 use super::{EmbeddedStore, keys};
 use crate::codec;
-use crate::disk::Disk;
+use crate::disk::{DEAD_LETTERS_KEPT, Disk};
 use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, Timestamp};
 use crate::store::assemble::{Offsets, add_events, is_loose};
 use crate::store::{
@@ -205,8 +205,11 @@ impl DeadLetters for EmbeddedStore {
         let start = before.as_ref().map(keys::dead_letter);
         let prefix = keys::dead_letters_of(tenant);
         let rows = self.beside(move |disk| page(disk, &disk.keyspaces.dead_letters, prefix, start, limit)).await?;
+        // Older ones go with the next compaction that comes by.
+        let floor = self.disk.now() - DEAD_LETTERS_KEPT;
         rows.iter()
             .filter_map(|(key, value)| Some((keys::read_dead_letter(tenant, key)?, value)))
+            .filter(|(key, _)| key.at >= floor)
             .map(|(key, value)| Ok(codec::decode_dead_letter(key, value)?))
             .collect()
     }

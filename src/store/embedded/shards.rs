@@ -50,6 +50,13 @@ impl Shards {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Every shard that anything was written of, in order.
+    pub(super) fn all(&self) -> Vec<ShardId> {
+        let mut shards: Vec<ShardId> = self.held().keys().copied().collect();
+        shards.sort_unstable();
+        shards
+    }
+
     pub(super) fn books(&self, shard: ShardId) -> Books {
         self.held().get(&shard).map_or(Books::default(), |held| held.books)
     }

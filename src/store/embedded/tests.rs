@@ -7,12 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::clock::{ManualClock, SharedClock};
+use crate::clock::{Clock, ManualClock, SharedClock};
 use crate::disk::testing::{self, TestSpace};
 use crate::domain::{ClaimKey, EventKind, PlanClaim, Position, Source, Timestamp};
 use crate::store::conformance::{StoreBackend, event, plan, plans, shard, store_conformance};
 use crate::store::conformance_users::{UserBackend, user_conformance};
-use crate::store::{BookColumn, ClaimRows, Cursors, SharedStore, TaskLog, TimerKey, TimerRow, Timers, WriteBatch};
+use crate::store::{
+    BookColumn, ClaimRows, Cursors, Drops, History, SharedStore, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+};
 
 struct InDirectory {
     dir: tempfile::TempDir,
@@ -318,4 +320,45 @@ async fn all_users_are_walked_through_a_page_at_a_time() {
         found.sort_unstable();
         assert_eq!(found, keys, "{limit}");
     }
+}
+
+#[tokio::test]
+async fn what_is_dropped_leaves_histories_whether_it_was_indexed_or_not() {
+    let backend = InDirectory::new();
+    for is_built in [true, false] {
+        let store = EmbeddedStore::open(testing::disk(backend.dir.path())).expect("the store opens");
+        let start = if is_built { 0 } else { 100 };
+        store.write(shard(0), plans(shard(0), start..start + 4)).await.expect("written");
+        if is_built {
+            store.index.build_all();
+        }
+        let dropped = store.drop_offsets(shard(0), 0, &[start, start + 1]).await.expect("dropped");
+        assert_eq!(dropped, 2);
+        // What comes later is built over the marks of what went.
+        store.write(shard(0), plans(shard(0), start + 4..start + 6)).await.expect("written");
+        store.index.build_all();
+        drop(store);
+        let store = EmbeddedStore::open(testing::disk(backend.dir.path())).expect("the store opens");
+        let history = store.history("acme", "alice", None, 4).await.expect("read");
+        let offsets: Vec<u64> = history.iter().map(|entry| entry.notification.0.offset).collect();
+        assert_eq!(offsets, [start + 5, start + 4, start + 3, start + 2], "built: {is_built}");
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_leave_their_list_after_thirty_days() {
+    let backend = InDirectory::new();
+    let clock = ManualClock::starting_at(Timestamp(1_800_000_000_000));
+    let store = UserBackend::open_at(&backend, clock.clone()).await;
+    let task = crate::domain::TaskId { position: Position::new(shard(0), 1), ordinal: 0 };
+    let key = crate::store::DeadLetterKey { tenant: "acme".into(), at: clock.now(), task };
+    let cause = crate::store::DeadLetterCause::Task { channel: crate::domain::Channel::Email, attempt: 4 };
+    let letter = crate::store::DeadLetter { key, reason: "no such mailbox".into(), cause };
+    let batch = WriteBatch { dead_letters: vec![letter], ..WriteBatch::default() };
+    store.write(shard(0), batch).await.expect("written");
+    let count = async || store.dead_letters("acme", None, 10).await.expect("read").len();
+    clock.advance(Duration::from_secs(30 * 86_400));
+    assert_eq!(count().await, 1);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(count().await, 0);
 }

@@ -17,6 +17,8 @@ mod pending;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use rustc_hash::FxHashSet;
+
 use super::keys;
 use crate::codec;
 use crate::disk::{Disk, DiskError, Keyspaces, Rider, Rows};
@@ -126,6 +128,25 @@ impl Index {
             chunks
         };
         chunks.iter().flat_map(|chunk| chunk.iter()).filter(|key| key.starts_with(prefix)).copied().collect()
+    }
+
+    /// Waits until none of these keys of history is only in memory. They must be durable already, so that no more of them come.
+    pub(super) fn build_all_of(&self, keys: &[keys::HistoryKey]) -> Result<(), DiskError> {
+        let keys: FxHashSet<keys::HistoryKey> = keys.iter().copied().collect();
+        let mut state = self.shared.state();
+        loop {
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            let is_building = state.building.as_ref().is_some_and(|building| building.has_any(&keys));
+            if !is_building && !state.pending.has_any(&keys) {
+                return Ok(());
+            }
+            if state.build(1) {
+                self.shared.changed.notify_all();
+            }
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn staged(&self) -> MutexGuard<'_, Staged> {

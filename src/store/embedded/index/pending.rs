@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::keys::{self, HistoryKey};
 use crate::domain::{ClaimKey, Plan};
@@ -83,6 +83,11 @@ impl Pending {
 
     pub(super) fn claim(&self, key: &ClaimKey) -> Option<ClaimRow> {
         self.claims.get(key).copied()
+    }
+
+    /// Whether one of these keys of history is among them.
+    pub(super) fn has_any(&self, keys: &FxHashSet<HistoryKey>) -> bool {
+        !keys.is_empty() && self.history.iter().flat_map(|piece| piece.iter()).any(|key| keys.contains(key))
     }
 
     pub(super) fn history(&self) -> Vec<Arc<Vec<HistoryKey>>> {
