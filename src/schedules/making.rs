@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Schedule;
 use super::schedule::{Action, Scan};
+use super::{Schedule, run_name};
 use crate::audience::{EventReading, read_event};
 use crate::domain::{
-    Audience, Campaign, CampaignId, CampaignKind, Categories, DomainEvent, NotificationRequest, Priority, RunKind,
-    ScheduleRun, Source, Timestamp,
+    ArchiveCounts, ArchiveId, ArchiveOrder, ArchiveState, Audience, Campaign, CampaignId, CampaignKind, Categories,
+    DomainEvent, NotificationRequest, Priority, RunKind, ScheduleRun, Source, Timestamp,
 };
 use crate::homes::{HOMES, home_of};
 use crate::intake::{ContentCheck, Envelope, FieldProblem, hashed_key, limits, read_request};
@@ -34,6 +34,8 @@ pub(super) struct Making<'a> {
     pub(super) contents: &'a dyn ContentCheck,
     /// Of which attributes there is an index of days.
     pub(super) days: &'a DayAttributes,
+    /// Whether there is a place for files.
+    pub(super) has_archive: bool,
 }
 
 /// What a run begins.
@@ -43,6 +45,7 @@ pub(super) enum Made {
     Event(DomainEvent),
     /// What would be asked of the API, under this id.
     Asked(CampaignId, Box<str>),
+    Archive(ArchiveOrder),
 }
 
 impl Made {
@@ -50,7 +53,7 @@ impl Made {
     pub(super) fn ids(&self) -> Vec<CampaignId> {
         match self {
             Made::Campaigns(campaigns) => campaigns.iter().map(|campaign| campaign.id).collect(),
-            Made::Event(_) => Vec::new(),
+            Made::Event(_) | Made::Archive(_) => Vec::new(),
             Made::Asked(id, _) => vec![*id],
         }
     }
@@ -61,9 +64,33 @@ pub(super) fn made(schedule: &Schedule, run: &ScheduleRun, making: Making<'_>) -
     match &schedule.action {
         Action::Scan(scan) => scanned(schedule, scan, run, making).map(Made::Campaigns),
         Action::Event(fields) => event(schedule, fields, run, making).map(Made::Event),
+        Action::Archive(_) if !making.has_archive => {
+            let detail = "has no place to go: set `archive.to` in the configuration to a folder or a bucket";
+            Err(vec![FieldProblem::new("/archive", detail)])
+        }
+        Action::Archive(age) => Ok(Made::Archive(archive(schedule, *age, run, making.tenant))),
         Action::Campaign(body) => {
             Ok(Made::Asked(campaign_id(making.tenant, &schedule.name, run, "campaign", None), body.clone()))
         }
+    }
+}
+
+/// What the run of a schedule orders, if it archives; when it is made is the run's beginning.
+pub(super) fn archive_id(tenant: &str, schedule: &str, run: &ScheduleRun) -> ArchiveId {
+    let name = [schedule.as_bytes(), &[0], &run_name(run)].concat();
+    ArchiveId(hashed_key(tenant, "what a run archives", &name))
+}
+
+fn archive(schedule: &Schedule, age: Duration, run: &ScheduleRun, tenant: &str) -> ArchiveOrder {
+    ArchiveOrder {
+        id: archive_id(tenant, &schedule.name, run),
+        tenant: Some(tenant.into()),
+        made_at: run.started_at,
+        before: run.started_at - age,
+        state: ArchiveState::Waiting,
+        counts: ArchiveCounts::default(),
+        ended_at: None,
+        error: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Schedules: what begins by itself at a time, and is asked for out of turn.
 //!
-//! In: what people defined ([`crate::audience::Definitions`]), the time, and who asks for a run now. Out: campaigns and events, begun over
+//! In: what people defined ([`crate::audience::Definitions`]), the time, and who asks for a run now. Out: campaigns, events and orders to archive, begun over
 //! [`Begins`], and a row for each run. Promise: of the due times that passed while nobody ran a schedule the latest is run, once; no due time
 //! is run twice, whatever crashes and however the clock is set; what a run begins has the same ids however often it is begun; and a schedule
 //! counts from its last change on.
@@ -31,7 +31,9 @@ pub use work::ScheduleWork;
 
 use crate::audience::{Definitions, Taken};
 use crate::clock::SharedClock;
-use crate::domain::{Campaign, CampaignId, CampaignProgress, Categories, DomainEvent};
+use crate::domain::{
+    ArchiveId, ArchiveOrder, Campaign, CampaignId, CampaignProgress, Categories, DomainEvent, Timestamp,
+};
 use crate::intake::{AcceptError, ContentCheck, FieldProblem};
 use crate::store::{SharedStore, StoreError};
 use crate::users::DayAttributes;
@@ -50,6 +52,21 @@ pub trait Begins: Send + Sync + 'static {
 
     /// Tells an event; what comes of it is durable on return.
     async fn event(&self, event: DomainEvent) -> Result<Taken, AcceptError>;
+
+    /// Whether there is a place where archived notifications go.
+    fn has_archive(&self) -> bool {
+        false
+    }
+
+    /// Orders what is to be archived; durable on return. One whose id is there already is left as it is.
+    async fn archive(&self, _: &ArchiveOrder) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// How far orders are, by when they were made and their ids; `None`: there is none.
+    async fn archived(&self, orders: &[(Timestamp, ArchiveId)]) -> Result<Vec<Option<ArchiveOrder>>, StoreError> {
+        Ok(vec![None; orders.len()])
+    }
 
     /// How far campaigns are, in the order of the ids; `None`: there is none, or none any more.
     async fn progress(&self, tenant: &str, ids: &[CampaignId]) -> Result<Vec<Option<CampaignProgress>>, StoreError>;

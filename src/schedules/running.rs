@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
-use super::making::{Made, Making, made};
+use super::making::{Made, Making, archive_id, made};
 use super::metrics::count;
 use super::{AskedCampaign, AskedError, Schedule, ScheduleParts, Schedules};
 use crate::audience::{Applied, Refusal, RuleOutcome, Rulings, Taken};
 use crate::domain::{
-    CampaignId, CampaignProgress, Definition, DefinitionKind, DomainEvent, RunKind, RunState, ScheduleRun, Timestamp,
-    cut,
+    ArchiveOrder, CampaignId, CampaignProgress, Definition, DefinitionKind, DomainEvent, RunKind, RunState,
+    ScheduleRun, Timestamp, cut,
 };
 use crate::intake::{AcceptError, FieldProblem, hashed_key};
 use crate::store::StoreError;
@@ -57,7 +57,7 @@ impl Schedules {
         };
         match made(&schedule, &run_of(RunKind::Manual, now, now, 0), self.making(tenant)) {
             Err(problems) => problems,
-            Ok(Made::Campaigns(_)) => Vec::new(),
+            Ok(Made::Campaigns(_) | Made::Archive(_)) => Vec::new(),
             Ok(Made::Event(event)) => self.misfits(tenant, &event),
             Ok(Made::Asked(_, body)) => {
                 let problems = self.parts.begins.check(tenant, &body).await;
@@ -127,6 +127,17 @@ impl Schedules {
         ids: &[CampaignId],
     ) -> Result<Vec<Option<CampaignProgress>>, StoreError> {
         self.parts.begins.progress(tenant, ids).await
+    }
+
+    /// What runs of a schedule archived so far, in their order; `None`: it is none that archives.
+    pub async fn archived(
+        &self,
+        tenant: &str,
+        name: &str,
+        runs: &[ScheduleRun],
+    ) -> Result<Vec<Option<ArchiveOrder>>, StoreError> {
+        let orders = runs.iter().map(|run| (run.started_at, archive_id(tenant, name, run)));
+        self.parts.begins.archived(&orders.collect::<Vec<_>>()).await
     }
 
     /// Begins it again, if it was not begun to its end.
@@ -199,6 +210,7 @@ impl Schedules {
                     Err(AskedError::Store(error)) => Err(error.into()),
                 }
             }
+            Made::Archive(order) => Ok(Ok(begins.archive(&order).await.map(|()| 0)?)),
             Made::Event(event) => Ok(match begins.event(event).await? {
                 Taken::Refused(refusal) => Err(refused(refusal)),
                 Taken::Used(applied) => {
@@ -220,7 +232,7 @@ impl Schedules {
 
     fn making<'a>(&'a self, tenant: &'a str) -> Making<'a> {
         let ScheduleParts { categories, contents, days, .. } = &self.parts;
-        Making { tenant, categories, contents: &**contents, days }
+        Making { tenant, categories, contents: &**contents, days, has_archive: self.parts.begins.has_archive() }
     }
 
     /// What is known of a definition, of all tenants, without copying it.

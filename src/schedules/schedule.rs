@@ -1,10 +1,14 @@
 //! A schedule as it is defined: read from its JSON, with everything that is wrong. What it begins is checked in [`super::making`].
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::Timetable;
+use crate::archive::AGE_MIN;
 use crate::audience::Segment;
 use crate::audience::json::{below, kind_of, object, refuse_unknown, text};
+use crate::config::duration;
 use crate::domain::Timestamp;
 use crate::intake::{FieldProblem, addresses, limits};
 
@@ -31,7 +35,8 @@ const SEND: &[&str] = &[
     "attachments",
 ];
 const EVENT: &[&str] = &["type", "subject", "user_id", "data"];
-const ACTIONS: &[&str] = &["scan", "event", "campaign"];
+const ARCHIVE: &[&str] = &["older_than"];
+const ACTIONS: &[&str] = &["scan", "event", "campaign", "archive"];
 
 /// Reminders of one scan: each reads a day of the index.
 const DAYS_MAX: usize = 16;
@@ -67,6 +72,8 @@ pub(super) enum Action {
     Event(Map<String, Value>),
     /// JSON text: what would be asked of the API for a campaign.
     Campaign(Box<str>),
+    /// What is over and older is archived and dropped.
+    Archive(Duration),
 }
 
 /// Users whose attribute falls on a day.
@@ -132,17 +139,12 @@ fn timetable(fields: &Map<String, Value>, now: Timestamp, problems: &mut Vec<Fie
 }
 
 fn action(fields: &Map<String, Value>, problems: &mut Vec<FieldProblem>) -> Option<Action> {
-    if fields.get("archive").is_some_and(|archive| !archive.is_null()) {
-        let detail = "is not served yet: this version archives nothing; say `scan`, `event` or `campaign`";
-        problems.push(FieldProblem::new("/archive", detail));
-        return None;
-    }
     let said: Vec<&str> =
         ACTIONS.iter().copied().filter(|name| fields.get(*name).is_some_and(|action| !action.is_null())).collect();
     let [only] = said[..] else {
         let detail = match said.is_empty() {
-            true => "says nothing that is to be done: give one of `scan`, `event` and `campaign`".to_owned(),
-            false => format!("has {} things to do: give one of `scan`, `event` and `campaign`", said.len()),
+            true => "says nothing that is to be done: give one of `scan`, `event`, `campaign` and `archive`".to_owned(),
+            false => format!("has {} things to do: give one of `scan`, `event`, `campaign` and `archive`", said.len()),
         };
         problems.push(FieldProblem::new("", detail));
         return None;
@@ -158,8 +160,26 @@ fn action(fields: &Map<String, Value>, problems: &mut Vec<FieldProblem>) -> Opti
             refuse_unknown("/event", action, EVENT, problems);
             Some(Action::Event(action.clone()))
         }
+        "archive" => archive(action, problems).map(Action::Archive),
         _ => Some(Action::Campaign(Value::Object(action.clone()).to_string().into())),
     }
+}
+
+fn archive(fields: &Map<String, Value>, problems: &mut Vec<FieldProblem>) -> Option<Duration> {
+    refuse_unknown("/archive", fields, ARCHIVE, problems);
+    let age = fields.get("older_than").and_then(Value::as_str).and_then(duration::parse);
+    match age {
+        Some(age) if age >= AGE_MIN => return Some(age),
+        Some(_) => {
+            let detail = "is too young: at least \"1d\", so that what comes late finds what it belongs to";
+            problems.push(FieldProblem::new("/archive/older_than", detail));
+        }
+        None => {
+            let detail = "is required: the age from which on notifications are archived, as in \"30d\" or \"48h\"";
+            problems.push(FieldProblem::new("/archive/older_than", detail));
+        }
+    }
+    None
 }
 
 fn scan(fields: &Map<String, Value>, problems: &mut Vec<FieldProblem>) -> Option<Scan> {

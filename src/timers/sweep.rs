@@ -77,6 +77,8 @@ const BLOCKS_MAX: u64 = 16;
 /// Blocks read per shard and look on the way round: with the default interval 11 million notifications a day and
 /// shard, the newest first.
 const ROUND_BLOCKS: u64 = 8;
+/// Blocks read on the way round at most, if others hold nothing: what was archived, or has expired.
+const ROUND_BLOCKS_MAX: u64 = 256;
 /// No task is open for longer: it is delivered 365 days after it was accepted at the latest, and expires some days later.
 const TASK_LIFE_MAX: Duration = Duration::from_secs(400 * 86_400);
 
@@ -146,13 +148,18 @@ impl SweepState {
     /// where to go on the next time.
     async fn go_round(&self, shard: &Shard, from: u64, end: u64) -> Result<u64, StoreError> {
         let now = self.arguments.clock.now();
-        for block in (from.saturating_sub(ROUND_BLOCKS)..from).rev() {
+        let mut held = 0;
+        for block in (from.saturating_sub(ROUND_BLOCKS_MAX)..from).rev() {
             let youngest = self.sweep_block(shard, block).await?.youngest;
             if youngest.is_some_and(|accepted_at| now.since(accepted_at) > TASK_LIFE_MAX) {
                 return Ok(end);
             }
+            held += u64::from(youngest.is_some());
+            if held == ROUND_BLOCKS {
+                return Ok(if block > 0 { block } else { end });
+            }
         }
-        Ok(if from > ROUND_BLOCKS { from - ROUND_BLOCKS } else { end })
+        Ok(if from > ROUND_BLOCKS_MAX { from - ROUND_BLOCKS_MAX } else { end })
     }
 
     async fn sweep_block(&self, shard: &Shard, block: u64) -> Result<Seen, StoreError> {

@@ -35,7 +35,6 @@ async fn what_cannot_be_used_is_refused_with_a_pointer() {
         ("/crom", json!("0 0 1 1 *"), "did you mean `cron`"),
         ("/active", json!("yes"), "must be true or false"),
         ("/catch_up", json!("all"), "\"once\" or \"skip\""),
-        ("/archive", json!({"older_than": "30d"}), "not served yet"),
         ("/scan/attribute", json!(""), "is required"),
         ("/scan/attribute", json!("birthday"), "`*_expires_at`, `*_ends_at`"),
         ("/scan/send/priority", json!("critical"), "high, normal or low"),
@@ -86,4 +85,18 @@ async fn an_event_must_be_one_that_is_declared() {
     check_refused(event(json!({"type": "digest.deu"})), "/event/type", "did you mean `digest.due`").await;
     check_refused(event(json!({"type": "digest.due", "data": {"n": "x"}})), "/event/data/n", "").await;
     check_refused(event(json!({"type": "digest.due", "id": "1"})), "/event/id", "no field").await;
+}
+
+#[tokio::test]
+async fn an_archive_is_refused_that_is_too_young_or_has_no_place() {
+    for (archive, pointer, words) in [
+        (json!({"older_than": "30d"}), "/archive", "archive.to"),
+        (json!({"older_than": "20h"}), "/archive/older_than", "too young"),
+        (json!({"older_than": 30}), "/archive/older_than", "is required"),
+        (json!({}), "/archive/older_than", "is required"),
+        (json!({"older_than": "2d", "older": "1d"}), "/archive/older", "did you mean `older_than`"),
+        (json!("30d"), "/archive", "must be an object"),
+    ] {
+        check_refused(json!({"cron": "0 3 * * *", "archive": archive}), pointer, words).await;
+    }
 }
