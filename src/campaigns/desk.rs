@@ -9,6 +9,9 @@ use crate::domain::{Campaign, CampaignCommand, CampaignId, CampaignProgress, Cam
 use crate::homes::Wake;
 use crate::store::{KeyedRow, SharedStore, StoreError};
 
+/// Campaigns of a tenant that somebody asked for and that are not over.
+pub const OPEN_MAX: usize = 1000;
+
 /// What became of a campaign that was to begin.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Begun {
@@ -57,16 +60,31 @@ impl Campaigns {
             // Who began it may have died before it was said to be open.
             let progress = self.progress(campaign.id).await?;
             if progress.is_none_or(|progress| !progress.status.is_over()) {
-                self.store.put_keyed(vec![rows::open_row(known.id, true), rows::listed_row(&known)]).await?;
+                self.store.put_keyed(opening(&known)).await?;
             }
             self.wake.wake();
             return Ok(Begun::Known(Box::new(known)));
         }
         // First what it is: one that is open and nothing is known of is passed over.
         self.store.put_keyed(vec![rows::spec_row(campaign)]).await?;
-        self.store.put_keyed(vec![rows::open_row(campaign.id, true), rows::listed_row(campaign)]).await?;
+        self.store.put_keyed(opening(campaign)).await?;
         self.wake.wake();
         Ok(Begun::New)
+    }
+
+    /// Whether a tenant may begin another one.
+    pub async fn has_room(&self, tenant: &str) -> Result<bool, StoreError> {
+        let open = self.store.keyed_between(&rows::open_of_part(tenant), None, None, OPEN_MAX).await?;
+        Ok(open.len() < OPEN_MAX)
+    }
+
+    /// It is over: said once that is durable.
+    pub(super) async fn close(&self, campaign: &Campaign, progress: &CampaignProgress) -> Result<(), StoreError> {
+        let at = progress.ended_at.unwrap_or(progress.written_at);
+        // First where it is found again when it is to be removed.
+        self.store.put_keyed(vec![rows::over_row(campaign.id, at)]).await?;
+        let closed = rows::open_of_row(campaign, false).into_iter().chain([rows::open_row(campaign.id, false)]);
+        self.store.put_keyed(closed.collect()).await
     }
 
     /// `None`: there is none of this id, or it is another tenant's.
@@ -146,6 +164,12 @@ impl Campaigns {
     pub(super) async fn put(&self, rows: Vec<KeyedRow>) -> Result<(), StoreError> {
         self.store.put_keyed(rows).await
     }
+}
+
+/// What says that it is to be worked on.
+fn opening(campaign: &Campaign) -> Vec<KeyedRow> {
+    let rows = [rows::open_row(campaign.id, true), rows::listed_row(campaign)];
+    rows.into_iter().chain(rows::open_of_row(campaign, true)).collect()
 }
 
 /// Of a campaign that nobody has worked on yet.

@@ -3,6 +3,7 @@
 
 mod csv;
 mod line;
+mod uploads;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use csv::{CsvError, CsvMembers, CsvRow};
 pub use line::read_member;
+pub use uploads::Upload;
 
+use crate::clock::SharedClock;
 use crate::codec;
 use crate::domain::{CampaignId, Recipient, Timestamp};
 use crate::store::{KeyedKind, KeyedPart, KeyedRow, SharedStore, StoreError};
@@ -78,6 +81,7 @@ struct HeadRow {
 /// The lists of all tenants.
 pub struct Lists {
     store: SharedStore,
+    clock: SharedClock,
 }
 
 /// A member as its row has it.
@@ -174,8 +178,31 @@ fn read_head(id: &str, bytes: &[u8]) -> Result<(SavedList, bool), StoreError> {
 }
 
 impl Lists {
-    pub fn new(store: SharedStore) -> Self {
-        Self { store }
+    pub fn new(store: SharedStore, clock: SharedClock) -> Self {
+        Self { store, clock }
+    }
+
+    /// Whether a list is known that was uploaded, also one that is being deleted.
+    pub(super) async fn is_known(&self, tenant: &str, list: &str) -> Result<bool, StoreError> {
+        Ok(self.head(tenant, list, false).await?.is_some())
+    }
+
+    /// Takes away some of a list that came with a campaign; `true`: nothing is left, or it came with none.
+    pub(super) async fn remove_of_campaign(
+        &self,
+        tenant: &str,
+        list: &str,
+        rows_max: usize,
+    ) -> Result<bool, StoreError> {
+        if self.head(tenant, list, true).await?.is_none() {
+            return Ok(true);
+        }
+        if !self.clear(list, rows_max).await? {
+            return Ok(false);
+        }
+        let gone = KeyedRow { part: heads_part(tenant, true), name: list.as_bytes().into(), body: None };
+        self.store.put_keyed(vec![gone]).await?;
+        Ok(true)
     }
 
     /// Writes members of a list that is being made; durable on return. Of those of one name one is kept. May be called again.

@@ -11,10 +11,10 @@ mod lists;
 mod making;
 mod runner;
 
-pub use desk::{Begun, Campaigns, Known};
+pub use desk::{Begun, Campaigns, Known, OPEN_MAX};
 pub use lists::{
-    CsvError, CsvMembers, CsvRow, LIST_SPREADS, ListMember, Lists, Removal, SavedList, list_id, list_part, list_spread,
-    read_member,
+    CsvError, CsvMembers, CsvRow, LIST_SPREADS, ListMember, Lists, Removal, SavedList, Upload, list_id, list_part,
+    list_spread, read_member,
 };
 pub use members::{Member, MemberPage, Members, StoreMembers};
 pub use runner::{CampaignWork, RunnerParts};

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::codec;
 use crate::domain::{
-    Campaign, CampaignCommand, CampaignId, CampaignProgress, ChunkResult, Missed, NotificationId, Timestamp,
+    Campaign, CampaignCommand, CampaignId, CampaignKind, CampaignProgress, ChunkResult, Missed, NotificationId,
+    Timestamp,
 };
 use crate::homes::home_of;
 use crate::store::{KeyedKind, KeyedPart, KeyedRow};
@@ -60,6 +61,16 @@ pub(super) fn open_part(home: u16) -> KeyedPart {
     KeyedPart::of(KeyedKind::OpenCampaigns, &[&home.to_be_bytes()])
 }
 
+/// Where it is noted which campaigns of a home are over, in the order of when.
+pub(super) fn over_part(home: u16) -> KeyedPart {
+    KeyedPart::of(KeyedKind::OpenCampaigns, &[&home.to_be_bytes(), b"over"])
+}
+
+/// The campaigns of a tenant that somebody asked for and that are not over.
+pub(super) fn open_of_part(tenant: &str) -> KeyedPart {
+    KeyedPart::of(KeyedKind::CampaignsOf, &[tenant.as_bytes(), b"open"])
+}
+
 pub(super) fn tenant_part(tenant: &str) -> KeyedPart {
     KeyedPart::of(KeyedKind::CampaignsOf, &[tenant.as_bytes()])
 }
@@ -98,6 +109,24 @@ pub(super) fn open_row(id: CampaignId, is_open: bool) -> KeyedRow {
 
 pub(super) fn listed_row(campaign: &Campaign) -> KeyedRow {
     row(tenant_part(&campaign.tenant), listed_name(campaign.made_at, campaign.id), vec![1])
+}
+
+/// It is in no list any more.
+pub(super) fn unlisted_row(campaign: &Campaign) -> KeyedRow {
+    KeyedRow { body: None, ..listed_row(campaign) }
+}
+
+pub(super) fn over_row(id: CampaignId, at: Timestamp) -> KeyedRow {
+    let mut name = at.millis().to_be_bytes().to_vec();
+    name.extend(id.0.to_be_bytes());
+    row(over_part(home(id)), name, vec![1])
+}
+
+/// `None`: nobody asked for it, and it is not counted among those of its tenant.
+pub(super) fn open_of_row(campaign: &Campaign, is_open: bool) -> Option<KeyedRow> {
+    let body = is_open.then(|| Bytes::from_static(&[1]));
+    let name = campaign.id.0.to_be_bytes().into();
+    (campaign.kind == CampaignKind::Asked).then(|| KeyedRow { part: open_of_part(&campaign.tenant), name, body })
 }
 
 pub(super) fn members_row(id: CampaignId, chunk: u32, members: &[(Box<str>, NotificationId)]) -> KeyedRow {

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{Ask, Told, TopicListed, TopicName};
+use super::copying::TopicCopies;
 use super::desk::{Desk, TopicDesk};
 use super::error::TopicError;
 use super::work::TopicWork;
 use crate::clock::SharedClock;
 use crate::homes::{HOMES, Homes, Tenure, Work};
+use crate::log::OutsideTopics;
 use crate::ownership::Standing;
 use crate::store::{KeyedRows, StoreError};
 
@@ -27,16 +29,29 @@ pub struct Topics {
 impl Topics {
     /// Begins the topics of a store. `seed` is a number that no other process has, for ids. Called on a tokio runtime.
     pub fn start(store: Arc<dyn KeyedRows>, clock: SharedClock, seed: u64) -> Self {
+        Self::start_with(store, clock, None, seed)
+    }
+
+    /// The same, and topics that are to be are written into topics outside as well.
+    pub fn start_with(
+        store: Arc<dyn KeyedRows>,
+        clock: SharedClock,
+        outside: Option<Arc<dyn OutsideTopics>>,
+        seed: u64,
+    ) -> Self {
         let stop = CancellationToken::new();
         let homes = Arc::new(Homes::default());
         let standing = Arc::new(Standing::for_ever());
         for home in 0..HOMES {
             homes.insert(Tenure::new(home, stop.child_token(), standing.clone(), clock.clone()));
         }
-        let desk = Desk::new(store, clock.clone(), homes.clone(), seed);
-        let work = TopicWork::new(desk.clone());
+        let desk = Desk::new(store, clock.clone(), homes.clone(), outside, seed);
+        let mut works: Vec<Arc<dyn Work>> = vec![TopicWork::new(desk.clone())];
+        works.extend(TopicCopies::new(desk.clone()).map(|work| work as Arc<dyn Work>));
         for tenure in homes.all() {
-            tokio::spawn(keep(work.clone(), tenure, clock.clone()));
+            for work in &works {
+                tokio::spawn(keep(work.clone(), tenure.clone(), clock.clone()));
+            }
         }
         Self { desk, stop }
     }
@@ -55,8 +70,8 @@ impl Drop for Topics {
 }
 
 /// Works at one home until it ends.
-async fn keep(work: Arc<TopicWork>, tenure: Tenure, clock: SharedClock) {
-    let round = async |work: &TopicWork| -> Result<(), StoreError> {
+async fn keep(work: Arc<dyn Work>, tenure: Tenure, clock: SharedClock) {
+    let round = async |work: &dyn Work| -> Result<(), StoreError> {
         let mut turns = work.begin(tenure.clone()).await?;
         loop {
             let pause = turns.turn().await?;
@@ -65,7 +80,7 @@ async fn keep(work: Arc<TopicWork>, tenure: Tenure, clock: SharedClock) {
     };
     let working = async {
         loop {
-            if let Err(error) = round(&work).await {
+            if let Err(error) = round(&*work).await {
                 tracing::warn!(%error, home = tenure.home, "topics stand still: trying again");
             }
             clock.sleep(FAILED_PAUSE).await;

@@ -29,7 +29,7 @@ pub struct TopicSettings {
     pub retention_seconds: u64,
     /// Above so many messages the oldest are removed, acknowledged or not: 1 to 100 million.
     pub messages_max: u64,
-    /// Where the log is Kafka: each message also goes to the topic `<prefix>.topics.<tenant>.<name>` there.
+    /// Where the log is Kafka: each message is also written into the topic `<prefix>.topics.<tenant>.<name>` there.
     pub kafka: bool,
 }
 
@@ -187,8 +187,22 @@ pub struct TopicState {
     #[serde(with = "maybe_millis")]
     pub next_due: Option<Timestamp>,
     pub groups: Vec<GroupState>,
+    /// Where it is written outside as well.
+    #[serde(default)]
+    pub copy: Option<CopyState>,
     /// What is wrong, in sentences; nothing: all is well.
     pub troubles: Vec<Box<str>>,
+}
+
+/// How far a topic is outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyState {
+    /// Its name there.
+    pub topic: Box<str>,
+    /// Messages that are not there yet.
+    pub behind: u64,
+    /// Why nothing is written at the moment.
+    pub trouble: Option<Box<str>>,
 }
 
 /// How a group is.

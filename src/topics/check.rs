@@ -75,9 +75,6 @@ fn check_settings(settings: &TopicSettings) -> Result<(), TopicError> {
     if !MESSAGES.contains(&settings.messages_max) {
         return Err(TopicError::invalid("/messages_max", "must be 1 to 100000000"));
     }
-    if settings.kafka {
-        return Err(TopicError::invalid("/kafka", "must be false: topics are not produced to Kafka in this version"));
-    }
     Ok(())
 }
 

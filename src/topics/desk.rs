@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -15,6 +15,7 @@ use super::ask::{
     TopicSettings, TopicState, Which,
 };
 use super::check::check;
+use super::copying::Copying;
 use super::error::TopicError;
 use super::metrics::Shown;
 use super::rows::{home_of_topic, read_topic_row, tenant_prefix, topic_row, topics_part};
@@ -22,13 +23,17 @@ use super::topic::{JOBS_MAX, Job, TopicActor, listed};
 use crate::clock::SharedClock;
 use crate::codec::{decode_topic, encode_topic};
 use crate::domain::{MessageId, Topic};
-use crate::homes::{HOMES, Homes, Tenure};
+use crate::homes::{HOMES, Homes, Tenure, Wake};
+use crate::log::{OutsideError, OutsideTopics};
 use crate::store::{KeyedRow, KeyedRows, StoreError};
 
 /// Topics of one tenant.
 pub const TOPICS_MAX: usize = 1000;
 /// The longest that an answer takes besides what was asked to be waited for.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Topics of a node that are written outside at the same time.
+const COPYING_MAX: usize = 8;
 
 /// Whom to ask about topics, wherever they are.
 #[async_trait]
@@ -112,6 +117,11 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn KeyedRows>,
     pub(super) clock: SharedClock,
     pub(super) metrics: Arc<Shown>,
+    /// `None`: there is no outside to write to.
+    pub(super) outside: Option<Arc<dyn OutsideTopics>>,
+    pub(super) copies_wake: Arc<Wake>,
+    /// Topics that are written outside at the same time: each holds a batch of messages.
+    pub(super) copying: Semaphore,
     /// A number that no other process has.
     seed: u64,
     /// Given so far, of those that are like no others.
@@ -130,6 +140,7 @@ impl Shared {
 struct Running {
     jobs: mpsc::Sender<Job>,
     task: JoinHandle<()>,
+    copying: Option<Arc<Copying>>,
 }
 
 /// The desk of one node, for the topics whose homes it has.
@@ -142,9 +153,17 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// `seed` is a number that no other process has.
-    pub fn new(store: Arc<dyn KeyedRows>, clock: SharedClock, homes: Arc<Homes>, seed: u64) -> Arc<Self> {
-        let shared = Shared { store, clock, metrics: Arc::default(), seed, given: AtomicU64::new(0) };
+    /// `seed` is a number that no other process has; `outside`: where topics are written to as well if they are to be.
+    pub fn new(
+        store: Arc<dyn KeyedRows>,
+        clock: SharedClock,
+        homes: Arc<Homes>,
+        outside: Option<Arc<dyn OutsideTopics>>,
+        seed: u64,
+    ) -> Arc<Self> {
+        let copying = Semaphore::new(COPYING_MAX);
+        let (metrics, given, copies_wake) = (Arc::default(), AtomicU64::new(0), Arc::default());
+        let shared = Shared { store, clock, metrics, outside, copies_wake, copying, seed, given };
         Arc::new(Self {
             shared: Arc::new(shared),
             homes,
@@ -174,15 +193,16 @@ impl Desk {
         let row = self.row(tenure.home, name).await?.ok_or(TopicError::NoTopic)?;
         let actor = TopicActor::open(self.shared.clone(), tenure.clone(), name.clone(), row).await?;
         let (jobs, asked) = mpsc::channel(JOBS_MAX);
+        let copying = actor.copying();
         let task = tokio::spawn(actor.run(asked));
-        self.open().insert(name.clone(), Running { jobs: jobs.clone(), task });
+        self.open().insert(name.clone(), Running { jobs: jobs.clone(), task, copying });
         Ok(jobs)
     }
 
     /// Waits until nothing is written any more; called once the homes are let go.
     pub async fn ended(&self) {
         let running: Vec<Running> = self.open().drain().map(|(_, running)| running).collect();
-        for Running { jobs, task } in running {
+        for Running { jobs, task, .. } in running {
             drop(jobs);
             // Its panic was logged by its hook.
             let _ = task.await;
@@ -192,6 +212,15 @@ impl Desk {
     /// Topics that were deleted, or whose home is another node's by now.
     pub(super) fn forget_ended(&self) {
         self.open().retain(|_, running| !running.jobs.is_closed());
+    }
+
+    /// The topics of a home that are written outside as well.
+    pub(super) fn copied_at(&self, home: u16) -> Vec<(TopicName, Arc<Copying>)> {
+        let open = self.open();
+        let here = open.iter().filter(|(_, running)| !running.jobs.is_closed());
+        let copied = here.filter_map(|(name, running)| Some((name, running.copying.as_ref()?)));
+        let of_home = copied.filter(|(name, _)| home_of_topic(name) == home);
+        of_home.map(|(name, copying)| (name.clone(), copying.clone())).collect()
     }
 
     fn known(&self, name: &TopicName) -> Option<mpsc::Sender<Job>> {
@@ -229,6 +258,13 @@ impl Desk {
     }
 
     async fn create_here(&self, tenure: &Tenure, name: &TopicName, settings: TopicSettings) -> Result<(), TopicError> {
+        if self.row(tenure.home, name).await?.is_some() {
+            return Err(TopicError::Exists);
+        }
+        if settings.kafka {
+            // The brokers may take long: others of the home do not wait for them.
+            self.create_outside(name).await?;
+        }
         let _one = self.opening[usize::from(tenure.home)].lock().await;
         if self.row(tenure.home, name).await?.is_some() {
             return Err(TopicError::Exists);
@@ -253,6 +289,20 @@ impl Desk {
         let body = Some(encode_topic(&row).into());
         let row = KeyedRow { part: topics_part(tenure.home), name: topic_row(name).into(), body };
         Ok(self.shared.store.put_keyed(vec![row]).await?)
+    }
+}
+
+impl Desk {
+    /// The topic outside that a topic is written to, before there is one: what cannot be is said to whoever asks for it.
+    async fn create_outside(&self, name: &TopicName) -> Result<(), TopicError> {
+        let nowhere = || TopicError::invalid("/kafka", "must be false: the log of this engine is not Kafka");
+        let outside = self.shared.outside.as_ref().ok_or_else(nowhere)?;
+        let refused = |error| match error {
+            OutsideError::Refused(reason) => TopicError::invalid("/kafka", reason),
+            OutsideError::Failed(reason) => TopicError::Busy(reason.into()),
+        };
+        let topic = outside.name(&name.tenant, &name.name).map_err(refused)?;
+        outside.create(&topic).await.map_err(refused)
     }
 }
 

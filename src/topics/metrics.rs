@@ -31,22 +31,64 @@ const REDELIVERED: CounterMetric<1> = CounterMetric::new(
     ["topic"],
 );
 
+/// Worry when it grows: nothing is written outside, `GET /v1/topics/{topic}` says why.
+const BEHIND: GaugeMetric<1> = GaugeMetric::new(
+    "fanfare_topic_kafka_lag",
+    "Messages of a topic that its topic of Kafka does not have yet.",
+    ["topic"],
+);
+const WRITTEN: CounterMetric<1> = CounterMetric::new(
+    "fanfare_topic_kafka_written_total",
+    "Messages that were written into topics of Kafka.",
+    ["topic"],
+);
+
 /// Which topics of this node are shown by name: the first ones, for as long as the process is there, since their series are, too.
 #[derive(Debug, Default)]
 pub(super) struct Shown(Mutex<BTreeSet<Box<str>>>);
 
 impl Shown {
     pub(super) fn of(&self, name: &TopicName) -> TopicMetrics {
-        let label: Box<str> = format!("{}/{}", name.tenant, name.name).into();
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = shown.len() < SHOWN_MAX && shown.insert(label.clone()) || shown.contains(&label);
-        drop(shown);
-        let text = if own { &*label } else { OTHER };
+        let (label, own) = self.label(name);
+        let text = &*label;
         TopicMetrics {
             published: PUBLISHED.with([text]),
             acknowledged: ACKNOWLEDGED.with([text]),
             redelivered: REDELIVERED.with([text]),
             gauges: own.then(|| (MESSAGES.with([text]), OLDEST.with([text]))),
+        }
+    }
+
+    /// Of a topic that is written outside as well.
+    pub(super) fn of_copy(&self, name: &TopicName) -> CopyMetrics {
+        let (label, own) = self.label(name);
+        CopyMetrics { written: WRITTEN.with([&*label]), behind: own.then(|| BEHIND.with([&*label])) }
+    }
+
+    /// What a topic is called, and whether it is called so alone.
+    fn label(&self, name: &TopicName) -> (Box<str>, bool) {
+        let label: Box<str> = format!("{}/{}", name.tenant, name.name).into();
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = shown.len() < SHOWN_MAX && shown.insert(label.clone()) || shown.contains(&label);
+        if own { (label, true) } else { (OTHER.into(), false) }
+    }
+}
+
+/// The series of one topic that is written outside.
+pub(super) struct CopyMetrics {
+    written: Counter,
+    /// `None`: one of the others.
+    behind: Option<Gauge>,
+}
+
+impl CopyMetrics {
+    pub(super) fn written(&self, count: usize) {
+        self.written.increment(count as u64);
+    }
+
+    pub(super) fn behind(&self, count: u64) {
+        if let Some(behind) = &self.behind {
+            behind.set(count as f64);
         }
     }
 }

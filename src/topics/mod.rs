@@ -54,6 +54,7 @@
 mod alone;
 mod ask;
 mod check;
+mod copying;
 mod desk;
 mod error;
 mod group;
@@ -67,10 +68,11 @@ mod tests;
 
 pub use alone::Topics;
 pub use ask::{
-    Ask, Cancelled, GroupState, NewMessage, Published, Receive, Received, Settle, Settled, StartAt, Told, TopicListed,
-    TopicName, TopicSettings, TopicState, Which,
+    Ask, Cancelled, CopyState, GroupState, NewMessage, Published, Receive, Received, Settle, Settled, StartAt, Told,
+    TopicListed, TopicName, TopicSettings, TopicState, Which,
 };
 pub use check::{DATA_BYTES_MAX, PUBLISH_BYTES_MAX, PUBLISH_MAX, RECEIVE_MAX, RECEIVE_WAIT_MAX, VISIBILITY_MAX};
+pub use copying::TopicCopies;
 pub use desk::{Desk, TOPICS_MAX, TopicDesk};
 pub use error::TopicError;
 pub use rows::home_of_topic;

@@ -6,13 +6,16 @@
 use bytes::Bytes;
 
 use super::ask::TopicName;
-use crate::codec::encode_topic;
-use crate::domain::{MessageId, Topic};
+use crate::codec::{decode_topic_message, encode_topic};
+use crate::domain::{MessageId, Topic, TopicMessage};
 use crate::homes::home_of;
-use crate::store::{KeyedKind, KeyedPart, KeyedRow};
+use crate::store::{KeyedKind, KeyedPart, KeyedRow, KeyedRows, StoreError};
 
 /// Messages of one part: its rows say it, never changed.
 pub(super) const BLOCK: u64 = 1024;
+
+/// The row, among those of the groups, of how far the topic stands outside; no group can have its name.
+pub(super) const COPIED: &[u8] = b"\0outside";
 
 /// The home of a topic.
 pub fn home_of_topic(name: &TopicName) -> u16 {
@@ -97,6 +100,33 @@ impl Place {
     /// The row of a message that comes later.
     pub(super) fn later(&self, id: MessageId, body: Option<Bytes>) -> KeyedRow {
         KeyedRow { part: self.delayed(), name: Box::new(id.0.to_be_bytes()), body }
+    }
+
+    /// Where it stands how far the topic is outside.
+    pub(super) fn copied_name(&self) -> (KeyedPart, Box<[u8]>) {
+        (self.groups(), COPIED.into())
+    }
+
+    pub(super) fn copied(&self, body: Bytes) -> KeyedRow {
+        KeyedRow { part: self.groups(), name: COPIED.into(), body: Some(body) }
+    }
+
+    /// Messages from a number on, as far as they are in its block; fewer than asked for: there are no more.
+    pub(super) async fn read_from(
+        &self,
+        store: &dyn KeyedRows,
+        from: u64,
+        max: usize,
+    ) -> Result<Vec<(u64, TopicMessage)>, StoreError> {
+        let block = from / BLOCK;
+        let after = from.checked_sub(1).filter(|after| after / BLOCK == block).map(u64::to_be_bytes);
+        let after = after.as_ref().map(<[u8; 8]>::as_slice);
+        let rows = store.keyed_between(&self.block(block), after, None, max).await?;
+        let read = rows.into_iter().filter_map(|(name, body)| {
+            let number = read_number(&name)?;
+            Some(decode_topic_message(&body).map(|message| (number, message)).map_err(StoreError::from))
+        });
+        read.collect()
     }
 
     pub(super) fn group(&self, name: &str, body: Option<Bytes>) -> KeyedRow {

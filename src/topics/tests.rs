@@ -1,3 +1,5 @@
+mod copying;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,6 +67,13 @@ impl World {
     }
 
     async fn with(settings: TopicSettings) -> Self {
+        let world = Self::bare();
+        world.topics.create(&name(), settings).await.expect("created");
+        world
+    }
+
+    /// Without a topic.
+    fn bare() -> Self {
         let clock = ManualClock::starting_at(NOON);
         let rows = Arc::new(Rows {
             inner: FakeStore::default(),
@@ -73,7 +82,6 @@ impl World {
             puts: Mutex::default(),
         });
         let topics = Topics::start(rows.clone(), clock.clone(), 1);
-        topics.create(&name(), settings).await.expect("created");
         Self { clock, rows, topics, seed: 1 }
     }
 

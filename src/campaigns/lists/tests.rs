@@ -3,6 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::ManualClock;
 use crate::intake::fakes::FakeStore;
 
 /// What is read of a list that comes in parts of this size: of each row its line, and the member or what is wrong.
@@ -112,7 +113,7 @@ fn a_line_is_checked_as_the_recipient_of_a_request_is() {
 }
 
 fn lists() -> Lists {
-    Lists::new(Arc::new(FakeStore::default()))
+    Lists::new(Arc::new(FakeStore::default()), ManualClock::starting_at(Timestamp(0)))
 }
 
 fn saved(id: &str, members: u64) -> SavedList {

@@ -8,7 +8,7 @@ use super::outcome::{self, Outcome, Regrets};
 use crate::campaigns::rows::{self, ChunkKind};
 use crate::clock::{Clock, Moment};
 use crate::codec;
-use crate::domain::{CampaignId, ChunkResult, Missed, NotificationId, Position, Story, Timestamp};
+use crate::domain::{CampaignId, ChunkResult, Missed, NotificationId, Position, ShardId, Story, Timestamp};
 use crate::store::{SharedStore, StoreError};
 
 /// Between two looks at a chunk with messages under way; it doubles up to the other.
@@ -17,6 +17,12 @@ const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// Between two looks at a chunk whose messages all wait for a time: what somebody lets go or takes back meanwhile is seen then.
 const LOOK_WAITING_MAX: Duration = Duration::from_secs(600);
+
+/// So long what came after a message must have been planned, and it not, before it is taken for dead.
+const DIED_AFTER: Duration = Duration::from_secs(600);
+
+/// Why it failed.
+const DIED: &str = "it could not be planned: see the dead letters";
 
 /// The members of a chunk, each with its notification.
 pub(super) type Members = Vec<(Box<str>, NotificationId)>;
@@ -31,6 +37,8 @@ struct Open {
     result: ChunkResult,
     next_look: Moment,
     pause: Duration,
+    /// Messages that are not planned while what came after them in their shard is, and since when that is seen.
+    passed: BTreeMap<Position, Moment>,
 }
 
 /// What looking at chunks came to.
@@ -69,9 +77,7 @@ impl Chunks {
             first = rows::next_chunk_part(first);
         }
         for number in open {
-            let open =
-                Open { members: None, under_way: 0, result: ChunkResult::default(), next_look: now, pause: LOOK_FIRST };
-            chunks.open.insert(number, open);
+            chunks.open.insert(number, Open::new(None, 0, now));
         }
         Ok(chunks)
     }
@@ -79,14 +85,7 @@ impl Chunks {
     /// One that was handed on.
     pub(super) fn insert(&mut self, number: u32, members: Members, now: Moment) {
         let under_way = members.len();
-        let open = Open {
-            members: Some(members),
-            under_way,
-            result: ChunkResult::default(),
-            next_look: now + LOOK_FIRST,
-            pause: LOOK_FIRST,
-        };
-        self.open.insert(number, open);
+        self.open.insert(number, Open::new(Some(members), under_way, now + LOOK_FIRST));
     }
 
     pub(super) fn under_way(&self) -> usize {
@@ -145,7 +144,11 @@ impl Chunks {
             };
             let positions: Vec<Position> = members.iter().map(|(_, id)| id.0).collect();
             let stories = store.stories(&positions).await?;
-            let seen = Seen::of(&members, &stories, clock.now());
+            let died = match open.pause >= LOOK_MAX && stories.iter().any(Option::is_none) {
+                true => open.died(store, &positions, &stories, moment).await?,
+                false => BTreeSet::new(),
+            };
+            let seen = Seen::of(&members, &stories, &died, clock.now());
             looked.ended += open.under_way.saturating_sub(seen.under_way);
             open.under_way = seen.under_way;
             open.result = seen.result.clone();
@@ -184,6 +187,54 @@ impl Chunks {
     }
 }
 
+impl Open {
+    fn new(members: Option<Members>, under_way: usize, next_look: Moment) -> Self {
+        let (result, passed) = (ChunkResult::default(), BTreeMap::new());
+        Self { members, under_way, result, next_look, pause: LOOK_FIRST, passed }
+    }
+
+    /// Messages that are among the dead letters and have no plan. A shard is planned in order: they are those that the cursor has
+    /// passed, or that what came after them has passed for long.
+    async fn died(
+        &mut self,
+        store: &SharedStore,
+        positions: &[Position],
+        stories: &[Option<Story>],
+        now: Moment,
+    ) -> Result<BTreeSet<Position>, StoreError> {
+        let mut planned: BTreeMap<ShardId, u64> = BTreeMap::new();
+        for (position, _) in positions.iter().zip(stories).filter(|(_, story)| story.is_some()) {
+            let last = planned.entry(position.shard).or_default();
+            *last = position.offset.max(*last);
+        }
+        let unplanned =
+            positions.iter().zip(stories).filter(|(_, story)| story.is_none()).map(|(position, _)| *position);
+        let unplanned: Vec<Position> = unplanned.collect();
+        let shards: BTreeSet<ShardId> = unplanned.iter().map(|position| position.shard).collect();
+        let mut cursors: BTreeMap<ShardId, u64> = BTreeMap::new();
+        for shard in shards {
+            cursors.insert(shard, store.cursors(shard).await?.task_block);
+        }
+        // Asked after the cursors: what they have passed is planned by then, if ever.
+        let stories = store.stories(&unplanned).await?;
+        let unplanned: Vec<Position> = unplanned
+            .into_iter()
+            .zip(stories)
+            .filter(|(_, story)| story.is_none())
+            .map(|(position, _)| position)
+            .collect();
+        let is_passed = |position: &&Position| planned.get(&position.shard).is_some_and(|last| position.offset < *last);
+        let passed = unplanned.iter().filter(is_passed);
+        let since = |position: &Position| self.passed.get(position).copied().unwrap_or(now);
+        self.passed = passed.map(|position| (*position, since(position))).collect();
+        let is_dead = |position: &Position| {
+            let is_behind = cursors.get(&position.shard).is_some_and(|block| position.block() < *block);
+            is_behind || self.passed.get(position).is_some_and(|since| now.since(*since) >= DIED_AFTER)
+        };
+        Ok(unplanned.into_iter().filter(is_dead).collect())
+    }
+}
+
 async fn members_of(store: &SharedStore, id: CampaignId, number: u32) -> Result<Members, StoreError> {
     let place = (rows::chunk_part(id, number), rows::chunk_name(ChunkKind::Members, number));
     let body = store.keyed(&[place]).await?.pop().flatten();
@@ -202,7 +253,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(members: &Members, stories: &[Option<Story>], now: Timestamp) -> Self {
+    fn of(members: &Members, stories: &[Option<Story>], died: &BTreeSet<Position>, now: Timestamp) -> Self {
         let mut seen = Self::default();
         for ((member, id), story) in members.iter().zip(stories) {
             let missed = |status: &str, reason: &str| Missed {
@@ -211,7 +262,11 @@ impl Seen {
                 status: status.into(),
                 reason: reason.into(),
             };
-            match outcome::of(story.as_ref(), now) {
+            let outcome = match died.contains(&id.0) {
+                true => Outcome::Failed(DIED.into()),
+                false => outcome::of(story.as_ref(), now),
+            };
+            match outcome {
                 Outcome::UnderWay => seen.under_way += 1,
                 Outcome::Waits(until) => {
                     seen.waits_until = Some(seen.waits_until.map_or(until, |before| before.min(until)));

@@ -4,6 +4,7 @@
 mod chunks;
 mod outcome;
 mod pace;
+mod removal;
 mod running;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
+use self::removal::Removal;
 use self::running::Running;
 use super::rows;
 use super::{Campaigns, Members};
@@ -60,6 +62,8 @@ pub struct RunnerParts {
     /// What was handed on is recalled by them where a campaign stops itself.
     pub brakes: Arc<Brakes>,
     pub clock: SharedClock,
+    /// How long what is known of one is kept after it was over.
+    pub kept_for: Duration,
 }
 
 /// The work on campaigns.
@@ -81,7 +85,9 @@ impl Work for CampaignWork {
 
     async fn begin(&self, tenure: Tenure) -> Result<Box<dyn Turns>, StoreError> {
         let open = OPEN.with([&tenure.home.to_string()]);
-        Ok(Box::new(AtHome { parts: self.parts.clone(), running: BTreeMap::new(), tenure, looked_at: None, open }))
+        let parts = self.parts.clone();
+        let removal = Removal::new(parts.campaigns.clone(), parts.clock.clone(), parts.kept_for);
+        Ok(Box::new(AtHome { parts, running: BTreeMap::new(), tenure, looked_at: None, removal, open }))
     }
 
     fn wake(&self) -> &Wake {
@@ -95,6 +101,7 @@ struct AtHome {
     tenure: Tenure,
     running: BTreeMap<CampaignId, Turn>,
     looked_at: Option<Moment>,
+    removal: Removal,
     open: Gauge,
 }
 
@@ -114,6 +121,7 @@ impl Turns for AtHome {
             self.look().await?;
             self.looked_at = Some(began);
         }
+        self.removal.step(&self.tenure).await;
         loop {
             let now = self.parts.clock.moment();
             let due = self.running.iter().filter(|(_, turn)| turn.at <= now);
@@ -222,7 +230,7 @@ async fn stepped(
         let command = command.map_or(CampaignCommand::Run, |(command, _)| command);
         let loaded = Running::load(parts, tenure, codec::decode_campaign(id, &spec)?, command).await?;
         if loaded.progress.status.is_over() {
-            store.put_keyed(vec![rows::open_row(id, false)]).await?;
+            parts.campaigns.close(&loaded.campaign, &loaded.progress).await?;
         }
         *running = Some(loaded);
     }

@@ -107,6 +107,7 @@ impl Running {
         if self.progress.status.is_over() {
             return Ok(IDLE);
         }
+        self.mind_pauses(parts);
         self.settle(parts).await?;
         if self.command == CampaignCommand::Cancel {
             return self.cancel(parts).await;
@@ -124,6 +125,20 @@ impl Running {
         let pause = if self.progress == self.written { pause } else { pause.min(WRITE_INTERVAL) };
         let until_look = self.chunks.next_look().map(|at| at.since(parts.clock.moment()));
         Ok(until_look.map_or(pause, |until| until.min(pause)))
+    }
+
+    /// How long it is paused says nothing of how fast it is.
+    fn mind_pauses(&mut self, parts: &RunnerParts) {
+        let is_paused = self.command == CampaignCommand::Pause && self.progress.started_at.is_some();
+        let now = parts.clock.now();
+        match (is_paused, self.progress.paused_at) {
+            (true, None) => self.progress.paused_at = Some(now),
+            (false, Some(at)) => {
+                self.progress.paused += now.since(at);
+                self.progress.paused_at = None;
+            }
+            _ => {}
+        }
     }
 
     /// Looks what became of what was handed on.
@@ -408,7 +423,7 @@ impl Running {
         parts.campaigns.put(vec![rows::progress_row(id, &self.progress)]).await?;
         if self.progress.status.is_over() {
             // Only now: until here whoever takes over goes on with it.
-            parts.campaigns.put(vec![rows::open_row(id, false)]).await?;
+            parts.campaigns.close(&self.campaign, &self.progress).await?;
         }
         (self.written, self.written_at) = (self.progress.clone(), parts.clock.moment());
         Ok(())

@@ -19,7 +19,7 @@ impl TopicActor {
     /// Moves what is due into the topic, a part of it where it is much.
     pub(super) async fn deliver_due(&mut self) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
-        if self.next_due.is_none_or(|due| due > now) {
+        if self.next_due.is_none_or(|due| due > now) || self.is_too_far_behind() {
             return Ok(());
         }
         let part = self.place.delayed();

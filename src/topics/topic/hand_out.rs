@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::topics::ask::{Receive, Received, StartAt, Told};
 use crate::topics::error::TopicError;
 use crate::topics::group::Group;
-use crate::topics::rows::{BLOCK, read_number};
+use crate::topics::rows::BLOCK;
 
 /// Groups of one topic.
 const GROUPS_MAX: usize = 100;
@@ -150,15 +150,7 @@ impl TopicActor {
 
     /// Messages of one block from a number on.
     pub(super) async fn read_from(&self, from: u64, max: usize) -> Result<Vec<(u64, TopicMessage)>, StoreError> {
-        let block = from / BLOCK;
-        let after = from.checked_sub(1).filter(|after| after / BLOCK == block).map(u64::to_be_bytes);
-        let after = after.as_ref().map(<[u8; 8]>::as_slice);
-        let rows = self.shared.store.keyed_between(&self.place.block(block), after, None, max).await?;
-        let read = rows.into_iter().filter_map(|(name, body)| {
-            let number = read_number(&name)?;
-            Some(decode_topic_message(&body).map(|message| (number, message)).map_err(StoreError::from))
-        });
-        read.collect()
+        self.place.read_from(&*self.shared.store, from, max).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::TopicActor;
 use crate::domain::{Timestamp, Topic};
 use crate::store::{KeyedRow, StoreError};
-use crate::topics::ask::{GroupState, TopicListed, TopicSettings, TopicState};
+use crate::topics::ask::{CopyState, GroupState, TopicListed, TopicSettings, TopicState};
 use crate::topics::rows::{BLOCK, topic_row, topics_part};
 
 /// Messages that are removed at once.
@@ -47,7 +47,9 @@ impl TopicActor {
 
     /// The first message that is neither too old nor too many before the last.
     async fn first_to_keep(&self) -> Result<u64, StoreError> {
-        let most = (self.row.first + REMOVED_MAX).min(self.next);
+        // What is not outside yet is kept until it is.
+        let outside = self.copying.as_ref().map_or(u64::MAX, |copying| copying.next().max(self.row.first));
+        let most = (self.row.first + REMOVED_MAX).min(self.next).min(outside);
         let mut first = self.next.saturating_sub(self.row.messages_max).clamp(self.row.first, most);
         let since = self.shared.clock.now() - Duration::from_secs(self.row.retention_seconds);
         // Mostly the first one is to be kept.
@@ -79,6 +81,7 @@ impl TopicActor {
             delayed: self.delayed,
             next_due: self.next_due.filter(|_| self.delayed > 0),
             groups,
+            copy: self.copying.as_ref().map(|copying| copying.state(self.row.first)),
             troubles: Vec::new(),
         };
         state.troubles = self.troubles(&state);
@@ -128,6 +131,9 @@ impl TopicActor {
             if age > UNREAD_MAX && group.in_hand == 0 && group.waiting == 0 {
                 troubles.push(format!("nobody reads the group `{}`, which has messages", group.name).into());
             }
+        }
+        if let Some(CopyState { topic, trouble: Some(trouble), .. }) = &state.copy {
+            troubles.push(format!("nothing is written into `{topic}` outside: {trouble}").into());
         }
         troubles
     }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ask::{Ask, Receive, Settle, Settled, Told, TopicName, Which};
+use super::copying::Copying;
 use super::desk::Shared;
 use super::error::TopicError;
 use super::group::Group;
@@ -38,6 +39,8 @@ pub(super) const JOBS_MAX: usize = 256;
 const BATCH_MAX: usize = 64;
 /// Readers of a group that wait for messages.
 const WAITING_MAX: usize = 256;
+/// Messages beyond the bound of a topic that may wait to be written outside.
+const BEHIND_MAX: u64 = 100_000;
 /// How often it is looked for what is too old, and told how the topic is.
 const KEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest between two looks at the wall clock while messages are to come: it may be set.
@@ -67,6 +70,8 @@ pub(super) struct TopicActor {
     row: Topic,
     /// The number of the next message.
     next: u64,
+    /// Where other programs read it outside as well.
+    copying: Option<Arc<Copying>>,
     groups: BTreeMap<Box<str>, Group>,
     waiting: BTreeMap<Box<str>, VecDeque<Waiter>>,
     window: Window,
@@ -121,10 +126,23 @@ impl TopicActor {
         self.metrics.end();
     }
 
+    /// How far it is outside, where it is.
+    pub(super) fn copying(&self) -> Option<Arc<Copying>> {
+        self.copying.clone()
+    }
+
+    /// Whether so much is not outside yet that nothing more is taken: it is kept until it is.
+    fn is_too_far_behind(&self) -> bool {
+        let behind = self.copying.as_ref().map_or(0, |copying| self.next.saturating_sub(copying.next()));
+        behind >= self.row.messages_max.saturating_add(BEHIND_MAX)
+    }
+
     /// How long nothing happens by itself.
     fn pause(&self) -> Duration {
         let (now, moment) = (self.shared.clock.now(), self.shared.clock.moment());
-        let due = self.next_due.map(|due| due.since(now).min(WALL_LOOK));
+        // What is due and cannot be moved now is looked at again.
+        let is_held = self.is_too_far_behind();
+        let due = self.next_due.map(|due| if is_held { WALL_LOOK } else { due.since(now).min(WALL_LOOK) });
         let readers = self.waiting.iter().filter(|(_, waiters)| !waiters.is_empty());
         let times = readers.flat_map(|(group, waiters)| {
             let again = self.groups.get(group).and_then(Group::next_time);

@@ -12,9 +12,10 @@ use crate::domain::{Topic, TopicMessage};
 use crate::homes::Tenure;
 use crate::store::{KeyedRows, StoreError};
 use crate::topics::ask::TopicName;
+use crate::topics::copying::Copying;
 use crate::topics::desk::Shared;
 use crate::topics::group::Group;
-use crate::topics::rows::{BLOCK, Place, read_number};
+use crate::topics::rows::{BLOCK, COPIED, Place, read_number};
 
 /// Blocks looked at beyond the last one known: a write that broke off may have left rows so far ahead, and no further.
 const BLOCKS_AHEAD: u64 = 6;
@@ -34,6 +35,7 @@ impl TopicActor {
         let place = Place::new(&name, row.incarnation);
         let next = find_end(&*shared.store, &place, &row).await?;
         let groups = read_groups(&*shared.store, &place, row.first).await?;
+        let copying = open_copying(&shared, &name, &place, &row, next).await?;
         let metrics = shared.metrics.of(&name);
         let mut actor = Self {
             keep_at: shared.clock.moment(),
@@ -43,6 +45,7 @@ impl TopicActor {
             place,
             row,
             next,
+            copying,
             groups,
             waiting: BTreeMap::new(),
             window: Window::default(),
@@ -97,6 +100,20 @@ impl TopicActor {
     }
 }
 
+/// Where the topic stands outside as well.
+async fn open_copying(
+    shared: &Shared,
+    name: &TopicName,
+    place: &Place,
+    row: &Topic,
+    end: u64,
+) -> Result<Option<Arc<Copying>>, StoreError> {
+    let Some(outside) = shared.outside.as_ref().filter(|_| row.kafka) else { return Ok(None) };
+    let topic = outside.name(&name.tenant, &name.name).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let parts = (topic, place, shared.metrics.of_copy(name));
+    Ok(Some(Copying::open(&*shared.store, parts, row.created_at, end).await?))
+}
+
 /// The number after the last message.
 async fn find_end(store: &dyn KeyedRows, place: &Place, row: &Topic) -> Result<u64, StoreError> {
     let (mut last, mut block) = (None, row.tail_block);
@@ -139,7 +156,8 @@ async fn read_groups(
     first: u64,
 ) -> Result<BTreeMap<Box<str>, Group>, StoreError> {
     let rows = store.keyed_between(&place.groups(), None, None, GROUPS_READ_MAX).await?;
-    let groups = rows.into_iter().map(|(name, body)| {
+    let rows = rows.into_iter().filter(|(name, _)| **name != *COPIED);
+    let groups = rows.map(|(name, body)| {
         let name = std::str::from_utf8(&name).map_err(|_| StoreError::Unreadable("a group's name".to_owned()))?;
         let mut group = Group::read(decode_topic_group(&body)?);
         group.forget_below(first);

@@ -46,6 +46,10 @@ impl TopicActor {
 
     /// Either all of a call or nothing: what is new, and what was published before.
     fn prepare(&mut self, messages: Vec<NewMessage>) -> Result<Vec<Prepared>, TopicError> {
+        if self.is_too_far_behind() {
+            let detail = "too many messages wait to be written outside (`kafka`): try again when that goes on";
+            return Err(TopicError::Busy(detail.into()));
+        }
         let now = self.shared.clock.now();
         let mut prepared = Vec::with_capacity(messages.len());
         let mut of_call: BTreeMap<u64, MessageId> = BTreeMap::new();
@@ -138,6 +142,10 @@ impl TopicActor {
             together.rows.insert(0, self.own_row());
         }
         self.put(together.rows).await?;
+        if let Some(copying) = &self.copying {
+            copying.is_durable_below(self.next);
+            self.shared.copies_wake.wake();
+        }
         for (reply, published) in together.waiting {
             let new = published.iter().filter(|published| !published.repeated && published.number.is_some());
             self.metrics.published(new.count());
