@@ -3,6 +3,8 @@
 //! In: what a link is to say. Out: a token for an address, and back. Promise: what is read from a token was written here, with a
 //! key that is still known; a token says all that is needed to do what it asks for, since it outlives the rows of its message.
 
+mod choices;
+mod pass;
 mod token;
 
 use base64::Engine;
@@ -11,7 +13,10 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use crate::config::Secret;
-use crate::domain::{Channel, TaskId};
+use crate::domain::{Channel, TaskId, Timestamp};
+
+pub use choices::{ChoicesLink, LinkError};
+pub use pass::{MaySee, PASS_PREFIX, PASS_USERS_MAX, Pass, PassError};
 
 /// Letters of a token; a tenant, a user and a category as long as the API takes them fit.
 const TOKEN_CHARS_MAX: usize = 2048;
@@ -21,6 +26,14 @@ const MAC_BYTES: usize = 16;
 const KEY_ID_BYTES: usize = 4;
 /// Characters of a secret: fewer can be guessed.
 const SECRET_CHARS_MIN: usize = 32;
+
+/// What a token is for is signed with it: one is never taken for the other.
+const UNSUBSCRIBE: &[u8] = b"fanfare: unsubscribe\0";
+const PASS: &[u8] = b"fanfare: pass\0";
+const CHOICES: &[u8] = b"fanfare: choices\0";
+
+/// Letters of a pass: with as many users as it may name, and ids of the usual length. Proxies take no longer addresses.
+const PASS_CHARS_MAX: usize = 4096;
 
 /// A secret that is too short to sign with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,23 +87,59 @@ impl Links {
         let key = self.keys.first()?;
         let mut bytes = key.id.to_vec();
         token::write(said, &mut bytes)?;
-        let mac = key.mac(&bytes);
-        bytes.extend_from_slice(&mac);
-        let token = URL_SAFE_NO_PAD.encode(&bytes);
+        let token = key.sealed(UNSUBSCRIBE, bytes);
         (token.len() <= TOKEN_CHARS_MAX).then(|| format!("{}/u/{token}", self.base))
     }
 
     /// What a token says; `None`: it was not made here.
     pub fn read_unsubscribe(&self, token: &str) -> Option<Unsubscribe> {
-        if token.len() > TOKEN_CHARS_MAX {
+        token::read(&self.opened(UNSUBSCRIBE, token, TOKEN_CHARS_MAX)?)
+    }
+
+    /// The address of the page where somebody chooses what they get; `None`: its token would be longer than anybody takes.
+    pub fn choices(&self, link: &ChoicesLink) -> Option<String> {
+        let key = self.keys.first()?;
+        let mut bytes = key.id.to_vec();
+        choices::write(link, &mut bytes)?;
+        let token = key.sealed(CHOICES, bytes);
+        (token.len() <= TOKEN_CHARS_MAX).then(|| format!("{}/preferences/{token}", self.base))
+    }
+
+    /// Whose choices they are.
+    pub fn read_choices(&self, token: &str, now: Timestamp) -> Result<ChoicesLink, LinkError> {
+        let bytes = self.opened(CHOICES, token, TOKEN_CHARS_MAX).ok_or(LinkError::Unknown)?;
+        let link = choices::read(&bytes).ok_or(LinkError::Unknown)?;
+        if link.expires_at <= now { Err(LinkError::Expired) } else { Ok(link) }
+    }
+
+    /// What a program of a user shows us instead of a key; `None`: it says more than fits.
+    pub fn pass(&self, pass: &Pass) -> Option<String> {
+        let key = self.keys.first()?;
+        let mut bytes = key.id.to_vec();
+        pass::write(pass, &mut bytes)?;
+        let sealed = key.sealed(PASS, bytes);
+        (sealed.len() <= PASS_CHARS_MAX).then(|| format!("{PASS_PREFIX}{sealed}"))
+    }
+
+    /// Who shows it.
+    pub fn read_pass(&self, token: &str, now: Timestamp) -> Result<Pass, PassError> {
+        let sealed = token.strip_prefix(PASS_PREFIX).ok_or(PassError::Unknown)?;
+        let bytes = self.opened(PASS, sealed, PASS_CHARS_MAX).ok_or(PassError::Unknown)?;
+        let pass = pass::read(&bytes).ok_or(PassError::Unknown)?;
+        if pass.expires_at <= now { Err(PassError::Expired) } else { Ok(pass) }
+    }
+
+    /// What was sealed for this use; `None`: not here.
+    fn opened(&self, purpose: &[u8], token: &str, chars_max: usize) -> Option<Vec<u8>> {
+        if token.len() > chars_max {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (signed, mac) = bytes.split_last_chunk::<MAC_BYTES>()?;
         let (id, said) = signed.split_first_chunk::<KEY_ID_BYTES>()?;
-        let is_genuine = |key: &&Key| key.id == *id && bool::from(key.mac(signed).ct_eq(mac));
+        let is_genuine = |key: &&Key| key.id == *id && bool::from(key.mac(purpose, signed).ct_eq(mac));
         self.keys.iter().find(is_genuine)?;
-        token::read(said)
+        Some(said.to_vec())
     }
 }
 
@@ -106,10 +155,17 @@ impl Key {
         Ok(Self { id, key })
     }
 
+    /// As it goes out, with its signature; it begins with this key's id.
+    fn sealed(&self, purpose: &[u8], mut bytes: Vec<u8>) -> String {
+        let mac = self.mac(purpose, &bytes);
+        bytes.extend_from_slice(&mac);
+        URL_SAFE_NO_PAD.encode(&bytes)
+    }
+
     /// Over what a token says, and what it is for.
-    fn mac(&self, signed: &[u8]) -> [u8; MAC_BYTES] {
+    fn mac(&self, purpose: &[u8], signed: &[u8]) -> [u8; MAC_BYTES] {
         let mut context = hmac::Context::with_key(&self.key);
-        context.update(b"fanfare: unsubscribe\0");
+        context.update(purpose);
         context.update(signed);
         let mut mac = [0; MAC_BYTES];
         mac.copy_from_slice(&context.sign().as_ref()[..MAC_BYTES]);
@@ -172,6 +228,53 @@ mod tests {
         assert!(after.read_unsubscribe(&token).is_some());
         let strange = Links::new(URL, &secret("b"), &[]).expect("long enough");
         assert_eq!(strange.read_unsubscribe(&token), None);
+    }
+
+    #[test]
+    fn a_pass_is_taken_until_it_ends_and_is_no_other_token() {
+        let links = Links::new(URL, &secret("a"), &[]).expect("long enough");
+        for may_see in [MaySee::Nobody, MaySee::Everybody, MaySee::These(vec!["bob".into(), "Ünal".into()])] {
+            let pass = Pass { tenant: "acme".into(), user_id: "alice".into(), expires_at: Timestamp(2_000), may_see };
+            let token = links.pass(&pass).expect("short enough");
+            assert_eq!(links.read_pass(&token, Timestamp(1_999)), Ok(pass));
+            assert_eq!(links.read_pass(&token, Timestamp(2_000)), Err(PassError::Expired));
+            assert_eq!(links.read_pass(&token[..token.len() - 1], Timestamp(0)), Err(PassError::Unknown));
+            let bare = token.strip_prefix(PASS_PREFIX).expect("it begins so");
+            assert_eq!(links.read_unsubscribe(bare), None);
+            assert_eq!(links.read_pass(bare, Timestamp(0)), Err(PassError::Unknown));
+        }
+        let unsubscribe = token(&links, &said(Whom::User("alice".into())));
+        assert_eq!(links.read_pass(&format!("{PASS_PREFIX}{unsubscribe}"), Timestamp(0)), Err(PassError::Unknown));
+        let many = (0..=PASS_USERS_MAX).map(|one| format!("u{one}").into()).collect();
+        let pass = Pass {
+            tenant: "acme".into(),
+            user_id: "alice".into(),
+            expires_at: Timestamp(2_000),
+            may_see: MaySee::These(many),
+        };
+        assert_eq!(links.pass(&pass), None);
+    }
+
+    #[test]
+    fn a_link_to_choices_is_taken_until_it_ends_and_is_no_other_token() {
+        let links = Links::new(URL, &secret("a"), &[]).expect("long enough");
+        let link = ChoicesLink {
+            tenant: "acme".into(),
+            user_id: "<b>Ünal</b>".into(),
+            made_at: Timestamp(1_000),
+            expires_at: Timestamp(2_000),
+        };
+        let url = links.choices(&link).expect("short enough");
+        let token = url.strip_prefix("https://notify.example.com/preferences/").expect("it begins so");
+        assert_eq!(links.read_choices(token, Timestamp(1_999)), Ok(link.clone()));
+        assert_eq!(links.read_choices(token, Timestamp(2_000)), Err(LinkError::Expired));
+        assert_eq!(links.read_choices(&token[..token.len() - 1], Timestamp(0)), Err(LinkError::Unknown));
+        assert_eq!(links.read_unsubscribe(token), None);
+        assert!(links.read_pass(&format!("{PASS_PREFIX}{token}"), Timestamp(0)).is_err());
+        let unsubscribe = self::token(&links, &said(Whom::User("alice".into())));
+        assert_eq!(links.read_choices(&unsubscribe, Timestamp(0)), Err(LinkError::Unknown));
+        let long = ChoicesLink { user_id: "u".repeat(3_000).into(), ..link };
+        assert_eq!(links.choices(&long), None);
     }
 
     #[test]

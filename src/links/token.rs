@@ -45,7 +45,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Unsubscribe> {
     rest.is_empty().then_some(Unsubscribe { tenant, whom, category, channel, task: TaskId { position, ordinal } })
 }
 
-fn text(rest: &mut &[u8]) -> Option<Box<str>> {
+pub(super) fn text(rest: &mut &[u8]) -> Option<Box<str>> {
     let (length, after) = rest.split_first_chunk()?;
     let (text, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     *rest = after;

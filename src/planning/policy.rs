@@ -18,6 +18,8 @@ pub struct Policy {
     pub retry_window: Duration,
     /// By [`Channel::index`]: whether a provider serves the channel.
     pub has_provider: [bool; 7],
+    /// Those of them that are served by what somebody configured: the others are for who names or prefers them.
+    pub is_chosen: [bool; 7],
     /// By [`Channel::index`]: what a message costs with the cheapest provider of the channel, in millionths.
     pub costs: [u64; 7],
     /// Of the addresses of those channels.
@@ -108,6 +110,7 @@ impl Policy {
             dedup_window: config.dedup.window,
             retry_window: config.dedup.idempotency,
             has_provider: costs.map(|cost| cost.is_some()),
+            is_chosen: chosen(config, costs),
             costs: costs.map(|cost| millionths(cost.unwrap_or(0.0))),
             takers: Takers::default(),
             categories: config.categories().expect("a configuration without its default category is refused"),
@@ -151,6 +154,15 @@ impl Policy {
             None => self.dedup_window,
         }
     }
+}
+
+/// Messages in the product have a place without being configured, which nobody may look at: the engine does not choose it by itself.
+fn chosen(config: &Config, costs: [Option<f64>; 7]) -> [bool; 7] {
+    let mut chosen = costs.map(|cost| cost.is_some());
+    if config.providers.iter().any(|provider| provider.is_implied) {
+        chosen[Channel::InApp.index()] = false;
+    }
+    chosen
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod web_push;
 mod chat;
 mod webhook;
 mod sandbox;
+mod inbox;
 
 #[cfg(test)]
 mod testing;
@@ -49,8 +50,9 @@ use async_trait::async_trait;
 
 pub use attachments::{Attachments, Fetched};
 pub use guard::{Endpoint, EndpointError, Guard};
+pub use inbox::InboxDoor;
 pub use receipts::{Receipt, ReceiptError, ReceiptKind, ReceiptPost, ReceiptReader, Receipts};
-pub use registry::{BuildContext, ProviderConfigError, build_all};
+pub use registry::{BuildContext, ProviderConfigError, build_all, serves};
 pub use sandbox::{Kept, Sandbox};
 pub use smtp::{DkimIdentity, MailIdentity, mail_identity};
 

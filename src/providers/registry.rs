@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::aliyun::AliyunSms;
 use super::chat::{DingTalk, Feishu, Robot, Slack, WeCom, WeComApp};
 use super::guard::Guard;
+use super::inbox::{InboxDoor, InboxProvider};
 use super::sandbox::{Sandbox, SandboxProvider};
 use super::smtp::Smtp;
 use super::twilio::{TwilioSms, TwilioVoice};
@@ -23,6 +24,8 @@ pub struct BuildContext {
     pub public_url: String,
     /// Shared by all sandbox providers.
     pub sandbox: Arc<Sandbox>,
+    /// Where messages in the product go; `None`: there is no such place.
+    pub inbox: Option<Arc<dyn InboxDoor>>,
 }
 
 /// Settings of a provider that cannot be used.
@@ -82,6 +85,7 @@ const REGISTRY: &[Kind] = &[
     Kind { name: "apns", channels: &[Channel::Push], options: apns::OPTIONS, build: apns::Apns::build },
     Kind { name: "web_push", channels: &[Channel::Push], options: web_push::OPTIONS, build: web_push::WebPush::build },
     Kind { name: "webhook", channels: &[Channel::Webhook], options: &[], build: Webhook::build },
+    Kind { name: "inbox", channels: &[Channel::InApp], options: &[], build: InboxProvider::build },
     Kind { name: "sandbox", channels: &Channel::ALL, options: &[], build: SandboxProvider::build },
 ];
 
@@ -94,6 +98,15 @@ pub fn build_all(
         build(settings, context).map_err(|reason| ProviderConfigError { name: settings.name.clone(), reason })
     };
     settings.iter().map(build).collect()
+}
+
+/// Whether a provider that is set up so serves a channel.
+pub fn serves(settings: &config::Provider, channel: Channel) -> bool {
+    let implied = || REGISTRY.iter().find(|kind| kind.name == settings.kind).map_or(&[][..], |kind| kind.channels);
+    match settings.channels.as_slice() {
+        [] => implied().contains(&channel),
+        named => named.iter().any(|named| named.0 == channel),
+    }
 }
 
 fn build(settings: &config::Provider, context: &BuildContext) -> Result<SharedProvider, String> {

@@ -27,6 +27,7 @@ pub(super) fn context(clock: &Arc<ManualClock>) -> BuildContext {
         guard: Guard::new(true, clock.clone()),
         public_url: PUBLIC_URL.into(),
         sandbox: Arc::new(Sandbox::new(clock.clone())),
+        inbox: None,
     }
 }
 
@@ -61,6 +62,7 @@ pub(super) fn message(channel: Channel, address: Address) -> Message {
         data: "{\"order_id\":\"12345\"}".into(),
         metadata: "{}".into(),
         accepted_at: Timestamp::parse(NOW).expect("a time"),
+        due: Timestamp::parse(NOW).expect("a time"),
         expires_at: None,
     }
 }

@@ -119,6 +119,24 @@ impl ReceiptDesk {
         Ok(noted)
     }
 
+    /// Notes what a user's own programs said of messages in the product. Durable on return.
+    pub async fn seen(&self, sightings: Vec<(TaskId, EventKind, Timestamp)>) -> Result<(), ReceiptsError> {
+        let mut facts: BTreeMap<Position, Vec<Fact>> = BTreeMap::new();
+        for (task, kind, at) in sightings {
+            let event = Event::new(task, Event::NO_ATTEMPT, kind, at);
+            facts.entry(task.position).or_default().push(Fact { event, cause: None });
+        }
+        let mut facts: Vec<(Position, Vec<Fact>)> = facts.into_iter().collect();
+        while !facts.is_empty() {
+            let chunk: Vec<_> = facts.drain(..facts.len().min(READ_MAX)).collect();
+            let positions = chunk.iter().map(|(position, _)| *position).collect();
+            let stories = Stories::read(&self.parts.store, positions, self.parts.clock.now()).await?;
+            // Nothing waits for what becomes of a message in the product: it is sent once it is in the inbox.
+            self.write(stories, chunk, None).await?;
+        }
+        Ok(())
+    }
+
     /// Takes somebody off a list, who called the link in a message. Durable on return.
     pub async fn unsubscribe(&self, said: Unsubscribe) -> Result<Noted, ReceiptsError> {
         let now = self.parts.clock.now();

@@ -47,12 +47,7 @@ pub(super) async fn opt_outs(
     let known = store.users(&keys).await?;
     let changes = outs.into_iter().zip(keys).zip(known).filter_map(|((out, key), user)| {
         let user = user.unwrap_or_default();
-        let is_erased = match (user.erased_at, out.accepted_at) {
-            (Some(erased_at), Some(accepted_at)) => accepted_at <= erased_at,
-            (Some(_), None) => !user.is_somebody(),
-            (None, _) => false,
-        };
-        if is_erased || user.preference(&out.category, out.channel) == Some(false) {
+        if user.was_erased_since(out.accepted_at) || user.preference(&out.category, out.channel) == Some(false) {
             return None;
         }
         let off = UserEntry::Preference { category: out.category, channel: out.channel, enabled: Some(false) };

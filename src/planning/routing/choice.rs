@@ -64,8 +64,13 @@ pub(super) fn of(case: &Case<'_>) -> Choice {
     let named = [&case.request.channels, &case.category.channels].into_iter().find(|channels| !channels.is_empty());
     match named {
         Some(channels) => Choice::Named(Order::of(channels)),
-        None => Choice::FirstOf(candidates(case).retain(|channel| case.policy.serves(channel))),
+        None => Choice::FirstOf(candidates(case).retain(|channel| may_be_chosen(case, channel))),
     }
+}
+
+fn may_be_chosen(case: &Case<'_>, channel: Channel) -> bool {
+    let is_preferred = || case.user().and_then(|user| user.preferred_channel) == Some(channel);
+    case.policy.serves(channel) && (case.policy.is_chosen[channel.index()] || is_preferred())
 }
 
 fn candidates(case: &Case<'_>) -> Order {

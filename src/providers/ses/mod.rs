@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use self::receipts::Reader;
-use super::aws::Signer;
+use super::aws::{Signer, read_signer};
 use super::http::{Answer, Api};
 use super::mail_api::{Base64, Sender, TASK, recipient, text};
 use super::mail_headers::extra_headers;
@@ -55,7 +55,7 @@ impl Ses {
         channels: Vec<Channel>,
         context: &BuildContext,
     ) -> Result<SharedProvider, String> {
-        let signer = Signer::read(settings, "ses")?;
+        let signer = read_signer(settings, "ses")?;
         let sender = Sender::read(settings)?;
         let table = Table::new("ses", &settings.outcomes);
         let messages = SnsMessages::read(settings, context)?;

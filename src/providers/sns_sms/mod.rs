@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use url::form_urlencoded::Serializer;
 
-use super::aws::Signer;
+use super::aws::{Signer, read_signer};
 use super::http::{Answer, Api};
 use super::outcome::{self, Form, Said, Table};
 use super::{BuildContext, Provider, SharedProvider, options};
@@ -49,7 +49,7 @@ impl SnsSms {
         channels: Vec<Channel>,
         context: &BuildContext,
     ) -> Result<SharedProvider, String> {
-        let signer = Signer::read(settings, "sns")?;
+        let signer = read_signer(settings, "sns")?;
         let max_price = options::text(settings, "max_price")?;
         if max_price.is_some_and(|price| !price.parse::<f64>().is_ok_and(|price| price > 0.0 && price.is_finite())) {
             return Err("`options.max_price` is an amount in dollars: write it as \"0.50\"".into());
