@@ -12,6 +12,7 @@ pub mod disk;
 pub mod log;
 pub mod store;
 pub mod coordination;
+pub mod aws;
 pub mod providers;
 
 // The stages.
@@ -27,12 +28,17 @@ pub mod dispatch;
 pub mod outcomes;
 pub mod links;
 pub mod timers;
+pub mod inbox;
+pub mod realtime;
 pub mod homes;
 
 // What makes requests of what happened.
 pub mod audience;
 pub mod campaigns;
 pub mod schedules;
+
+// What takes away what is over.
+pub mod archive;
 
 // What programs tell each other.
 pub mod topics;

@@ -10,10 +10,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
+use super::auth::{Caller, presented_pass};
+use super::cross_origin;
 use super::problem::{Kind, Problem};
-use super::resources::lists;
+use super::resources::{lists, live};
 use super::routes::Access;
 use super::state::Api;
+use crate::links::PassError;
 use crate::telemetry::{Histogram, HistogramMetric};
 
 /// The longest an answer may take after the body is there; the log and the store are much faster, or they are broken.
@@ -27,7 +30,8 @@ const DURATION: HistogramMetric<3> = HistogramMetric::new(
 );
 
 /// Every status that this API answers with; the rest would be counted as 500.
-const STATUSES: [u16; 17] = [200, 201, 202, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 429, 503];
+const STATUSES: [u16; 20] =
+    [101, 200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 422, 429, 503];
 
 /// One route with what surrounds it.
 pub(super) struct Around {
@@ -56,12 +60,26 @@ impl Around {
 /// The layer of one route.
 pub(super) async fn around(State(route): State<Arc<Around>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let response = match answer(&route, request, next).await {
+    let origin = match route.access {
+        Access::Person(_) => cross_origin::allowed(&route.api, request.headers()),
+        _ if route.route == live::STREAM_PATH => cross_origin::allowed(&route.api, request.headers()),
+        _ => None,
+    };
+    let mut response = match answer(&route, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     };
+    if let Some(origin) = origin {
+        cross_origin::open(&mut response, origin);
+    }
     route.observe(response.status(), began.elapsed());
     response
+}
+
+fn of_pass(api: &Api, pass: &str) -> Result<Caller, Problem> {
+    let links = api.parts.links.as_ref();
+    let read = links.map_or(Err(PassError::Unknown), |links| links.read_pass(pass, api.parts.clock.now()));
+    read.map(|pass| Caller::of(&pass)).map_err(|error| Problem::new(Kind::Unauthorized, error.to_string()))
 }
 
 async fn answer(route: &Around, mut request: Request, next: Next) -> Result<Response, Problem> {
@@ -74,8 +92,18 @@ async fn answer(route: &Around, mut request: Request, next: Next) -> Result<Resp
             _stranger = Some(api.strangers.try_acquire().map_err(busy)?);
             _in_flight = Some(api.in_flight.try_acquire().map_err(busy)?);
         }
-        Access::Key(scope) => {
+        Access::Person(_) if let Some(pass) = presented_pass(request.headers()) => {
+            let caller = of_pass(api, pass)?;
+            _stranger = Some(api.people.try_acquire().map_err(busy)?);
             _in_flight = Some(api.in_flight.try_acquire().map_err(busy)?);
+            request.extensions_mut().insert(caller);
+        }
+        Access::Key(_) | Access::Person(_) | Access::AnyKey => {
+            _in_flight = Some(api.in_flight.try_acquire().map_err(busy)?);
+            let scope = match route.access {
+                Access::Key(scope) | Access::Person(scope) => Some(scope),
+                _ => None,
+            };
             let caller = api.keys.authorize(request.headers(), scope)?;
             request.extensions_mut().insert(caller);
         }

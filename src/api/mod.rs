@@ -13,6 +13,7 @@ mod serve;
 mod auth;
 mod rate;
 mod body;
+mod cross_origin;
 mod retry_key;
 mod fresh;
 mod paging;
@@ -23,7 +24,7 @@ mod resources;
 
 pub use operations::{Cancelled, OperationError, Operations, Replayed};
 pub use ports::{DryRun, DryRunReport, DryRunTask, SandboxMessage, SandboxMessages};
-pub use resources::read_campaign;
+pub use resources::{archived_line, read_campaign};
 pub use routes::router;
 pub use serve::serve;
 pub use state::ApiParts;

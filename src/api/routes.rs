@@ -1,5 +1,6 @@
 //! The route table: every call, what its key must be allowed to, and who answers it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,14 +11,16 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::around::{Around, around};
+use super::cross_origin::preflight;
 use super::problem::{Kind, Problem};
 use super::resources::event_types::EventTypes;
+use super::resources::recipients::{choices, link, unsubscribe};
 use super::resources::rules::Rules;
 use super::resources::schedules::ScheduleShelf;
 use super::resources::{
-    accounting, batch, brakes, campaigns, dead_letters, definitions, devices, docs, events, import, lists,
-    notifications, operations, preferences, receipts, rules, sandbox, schedules, subscriptions, suppressions, tasks,
-    templates, topics, unsubscribe, users,
+    accounting, batch, brakes, campaigns, dead_letters, definitions, devices, docs, events, import, inbox, lists, live,
+    me, notifications, operations, pages, preferences, receipts, rules, sandbox, schedules, subscriptions,
+    suppressions, tasks, templates, topics, users,
 };
 use super::state::{Api, ApiParts};
 use crate::config::Scope;
@@ -34,6 +37,10 @@ pub(super) struct Route {
 pub(super) enum Access {
     /// Whoever has a key with this scope.
     Key(Scope),
+    /// The same, and the one user whom the address names, with a pass.
+    Person(Scope),
+    /// Whoever has a key.
+    AnyKey,
     /// Whoever shows something that we or a provider signed, which the handler checks: a few of them at a time.
     Stranger,
     /// Everybody, however much there is to do.
@@ -42,10 +49,12 @@ pub(super) enum Access {
 
 /// All routes.
 pub(super) fn table() -> Vec<Route> {
-    use Access::{Always, Stranger};
+    use Access::{Always, AnyKey, Stranger};
     const ADMIN: Access = Access::Key(Scope::Admin);
     const READ: Access = Access::Key(Scope::Read);
     const SEND: Access = Access::Key(Scope::Send);
+    const SEEN_BY_USER: Access = Access::Person(Scope::Read);
+    const DONE_BY_USER: Access = Access::Person(Scope::Send);
     vec![
         post("/v1/notifications", SEND, notifications::create),
         post("/v1/notifications/batch", SEND, batch::create),
@@ -65,8 +74,18 @@ pub(super) fn table() -> Vec<Route> {
         get("/v1/users/{id}/devices/{device_id}", READ, devices::show),
         put("/v1/users/{id}/devices/{device_id}", SEND, devices::register),
         delete("/v1/users/{id}/devices/{device_id}", SEND, devices::remove),
-        get("/v1/users/{id}/preferences", READ, preferences::show),
-        put("/v1/users/{id}/preferences", SEND, preferences::change),
+        get("/v1/users/{id}/preferences", SEEN_BY_USER, preferences::show),
+        put("/v1/users/{id}/preferences", DONE_BY_USER, preferences::change),
+        post("/v1/users/{id}/preferences-link", SEND, link::create),
+        get("/v1/users/{id}/inbox", SEEN_BY_USER, inbox::list),
+        post("/v1/users/{id}/inbox/read-all", DONE_BY_USER, inbox::read_all),
+        post("/v1/users/{id}/inbox/ack", DONE_BY_USER, inbox::ack),
+        post("/v1/users/{id}/inbox/{notification_id}/read", DONE_BY_USER, inbox::read),
+        post("/v1/users/{id}/inbox/{notification_id}/archive", DONE_BY_USER, inbox::archive),
+        post("/v1/users/{id}/ws-token", SEND, live::pass),
+        get("/v1/users/{id}/presence", READ, live::presence),
+        get("/v1/ws", Always, live::connect),
+        get("/v1/sse", Always, live::stream),
         get("/v1/users/{id}/subscriptions", READ, subscriptions::list_of_user),
         get("/v1/subjects/{subject}/subscriptions", READ, subscriptions::list_of_subject),
         put("/v1/subjects/{subject}/subscriptions", SEND, subscriptions::put_many),
@@ -144,6 +163,9 @@ pub(super) fn table() -> Vec<Route> {
         post("/v1/providers/{name}/receipts", Stranger, receipts::create),
         get(unsubscribe::PATH, Stranger, unsubscribe::show),
         post(unsubscribe::PATH, Stranger, unsubscribe::create),
+        get("/v1/me", AnyKey, me::show),
+        get(choices::PATH, Stranger, choices::show),
+        post(choices::PATH, Stranger, choices::change),
         get("/v1/accounting", ADMIN, accounting::show),
         get(sandbox::PATH, ADMIN, sandbox::list),
         delete(sandbox::PATH, ADMIN, sandbox::clear),
@@ -154,6 +176,12 @@ pub(super) fn table() -> Vec<Route> {
         get("/docs", Always, docs::page),
         get("/docs/docs.css", Always, docs::style),
         get("/docs/docs.js", Always, docs::script),
+        get("/console", Always, pages::console),
+        get("/console/{file}", Always, pages::console_file),
+        get("/assets/{file}", Always, pages::asset),
+        get("/inbox-demo", Always, pages::demo),
+        get("/inbox/{file}", Always, pages::of_inbox),
+        get("/pages/{file}", Always, pages::of_pages),
     ]
 }
 
@@ -163,10 +191,18 @@ pub fn router(parts: ApiParts) -> Router {
     let mut router = Router::new();
     let takes_requests = api.parts.takes_requests;
     // What a sandbox was given is kept by the node that sent it, which may take no requests.
-    let is_served = |route: &Route| takes_requests || route.access == Access::Always || route.path == sandbox::PATH;
+    let is_page = |route: &Route| route.access == Access::Always && !route.path.starts_with("/v1/");
+    let is_served = |route: &Route| takes_requests || is_page(route) || route.path == sandbox::PATH;
     for route in table().into_iter().filter(is_served) {
         let around_it = Arc::new(Around::new(api.clone(), route.path, route.method.clone(), route.access));
         router = router.route(route.path, route.answer.route_layer(from_fn_with_state(around_it, around)));
+    }
+    let opened: BTreeSet<&str> =
+        table().into_iter().filter(|route| matches!(route.access, Access::Person(_))).map(|route| route.path).collect();
+    for path in opened.into_iter().filter(|_| takes_requests) {
+        let around_it = Arc::new(Around::new(api.clone(), path, Method::OPTIONS, Access::Always));
+        let asked = on(MethodFilter::OPTIONS, preflight);
+        router = router.route(path, asked.route_layer(from_fn_with_state(around_it, around)));
     }
     // Whatever is no route is counted as one, or a scanner would make a series of every address it tries.
     let any = Method::from_bytes(b"ANY").expect("a method is a word of letters");

@@ -26,6 +26,8 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long requests in hand may take to end after `shutdown`; those that take longer are cut off.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(15);
+/// How long what was sent may stay unread, in milliseconds (RFC 5482): streams without an end would be kept for ever.
+const UNREAD_MAX_MILLIS: u32 = 30_000;
 /// The pause after the kernel refused to give a connection: it lacks descriptors or memory, and tells nobody when it has
 /// them again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
@@ -55,7 +57,7 @@ pub async fn serve(
             }
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = watched.await {
@@ -79,6 +81,8 @@ async fn accept(
     let (stream, _) = listener.accept().await?;
     // An answer is one write: waiting for more to send would only delay it.
     stream.set_nodelay(true)?;
+    // Who has gone without a word, or reads nothing, is given up.
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_MAX_MILLIS)?;
     Ok((stream, permit))
 }
 

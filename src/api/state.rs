@@ -15,13 +15,14 @@ use crate::audience::{Definitions, EventDoor};
 use crate::brakes::Brakes;
 use crate::campaigns::{Campaigns, Lists};
 use crate::clock::SharedClock;
-use crate::config::Http;
+use crate::config::{self, Http};
 use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source};
 use crate::intake::{Acceptor, ContentCheck, EndpointCheck, Envelope, refused_counter, repeated_counter};
 use crate::links::Links;
 use crate::log::SharedLog;
 use crate::outcomes::ReceiptDesk;
 use crate::providers::SharedProvider;
+use crate::realtime::Live;
 use crate::schedules::Schedules;
 use crate::store::SharedStore;
 use crate::subscriptions::Subscriptions;
@@ -49,6 +50,8 @@ pub struct ApiParts {
     pub campaigns: Arc<Campaigns>,
     pub lists: Arc<Lists>,
     pub operations: Arc<dyn Operations>,
+    /// Inboxes, and who is connected.
+    pub live: Arc<Live>,
     /// Topics of programs, wherever they are.
     pub topics: Arc<dyn TopicDesk>,
     /// Cancelled when this node stops: who waits for messages of topics is answered.
@@ -64,6 +67,8 @@ pub struct ApiParts {
     pub endpoints: Arc<dyn EndpointCheck>,
     pub contents: Arc<dyn ContentCheck>,
     pub categories: Arc<Categories>,
+    /// What recipients read of categories in the place of their names.
+    pub category_words: Vec<config::Category>,
     pub health: Health,
     pub metrics: MetricsPage,
 }
@@ -77,6 +82,10 @@ pub(super) struct Api {
     pub(super) in_flight: Semaphore,
     /// Of those, calls of strangers, who show no key: receipts and links. Whoever floods them takes no more than this.
     pub(super) strangers: Semaphore,
+    /// Of those in flight, calls of users' own programs.
+    pub(super) people: Semaphore,
+    /// Streams of users' programs that are open: each keeps its HTTP connection.
+    pub(super) live_streams: Arc<Semaphore>,
     /// Memory for their bodies, in KiB.
     pub(super) stranger_memory: Arc<Semaphore>,
     /// Of those in flight, requests that wait for the log and are not critical: see [`Api::bulk_place`].
@@ -110,6 +119,9 @@ const STRANGERS_PART: usize = 4;
 /// Imports at once: one after the other they are as fast, and the rest of the store's time is for others.
 const IMPORTS_MAX: usize = 2;
 
+/// Streams of users' programs at once: half of the connections that are taken at all.
+const LIVE_STREAMS_MAX: usize = 5_000;
+
 /// Streams of messages of topics at once.
 const STREAMS_MAX: usize = 256;
 
@@ -132,6 +144,8 @@ impl Api {
             in_flight: Semaphore::new(max_in_flight),
             bulk: Semaphore::new(max_in_flight - max_in_flight / CRITICAL_PART),
             strangers: Semaphore::new((max_in_flight / STRANGERS_PART).max(1)),
+            people: Semaphore::new((max_in_flight / STRANGERS_PART).max(1)),
+            live_streams: Arc::new(Semaphore::new(LIVE_STREAMS_MAX)),
             stranger_memory: Arc::new(Semaphore::new(STRANGER_MEMORY_KIB)),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),

@@ -23,8 +23,20 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     dispatch(config)?;
     attachments(&config.attachments)?;
     day_attributes(&config.users.day_attributes)?;
+    archive(config)?;
     telemetry::check_log_filter(&config.telemetry.log_filter)?;
     providers(&config.providers)
+}
+
+/// As `archive::AGE_MIN`: so long after the last thing that happened to it a notification is left alone: what comes to it late must find it.
+const KEPT_MIN: Duration = Duration::from_secs(86_400);
+
+fn archive(config: &Config) -> Result<(), String> {
+    ensure(
+        config.retention.notifications.is_none_or(|age| age >= KEPT_MIN),
+        "`retention.notifications` must be at least \"1d\", or \"off\"",
+    )?;
+    ensure(!config.archive.region.is_empty(), "`archive.region` is empty: write it as \"eu-west-1\"")
 }
 
 fn day_attributes(patterns: &[String]) -> Result<(), String> {
@@ -104,6 +116,21 @@ fn log_and_store(config: &Config) -> Result<(), String> {
         Priority::ALL.into_iter().all(|priority| !config.promises.of(priority).is_zero()),
         "each of `promises` must be above 0",
     )?;
+    let realtime = &config.realtime;
+    ensure(realtime.max_connections > 0, "`realtime.max_connections` must be above 0")?;
+    ensure(realtime.max_connections_per_user > 0, "`realtime.max_connections_per_user` must be above 0")?;
+    ensure(realtime.heartbeat >= Duration::from_secs(1), "`realtime.heartbeat` must be at least \"1s\"")?;
+    ensure(realtime.max_message >= ByteSize(1024), "`realtime.max_message` must be at least \"1 KiB\"")?;
+    for origin in &realtime.allowed_origins {
+        let is_origin = || url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        ensure(
+            origin == "*" || is_origin(),
+            &format!(
+                "`realtime.allowed_origins` has `{origin}`: an origin is `https://www.example.com`, without a path or a slash"
+            ),
+        )?;
+    }
+    ensure(realtime.messages_per_second > 0, "`realtime.messages_per_second` must be above 0")?;
     ensure(!config.dedup.idempotency.is_zero(), "`dedup.idempotency` must be above 0")
 }
 

@@ -48,6 +48,21 @@ pub(super) mod option {
     }
 }
 
+/// The same, or `"off"`.
+pub(super) mod or_off {
+    use super::*;
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.trim() == "off" {
+            return Ok(None);
+        }
+        parse(&text).map(Some).ok_or_else(|| invalid(&text))
+    }
+}
+
 fn invalid<E: serde::de::Error>(text: &str) -> E {
     E::custom(format!("`{text}` is no duration: write it as \"300ms\", \"5s\", \"5m\", \"24h\" or \"30d\""))
 }

@@ -8,7 +8,7 @@
 mod sections;
 mod planning;
 mod values;
-mod duration;
+pub mod duration;
 mod load;
 mod environment;
 mod providers;
@@ -27,8 +27,9 @@ pub use providers::{ChannelName, Day, LateReceipts, OutcomeRule, OutcomeWord, Pl
 pub use roles::Roles;
 pub(crate) use sections::as_json;
 pub use sections::{
-    Aggregation, ApiKey, Attachments, Cluster, Compensation, Config, Coordination, CoordinationBackend, Cql, Dedup,
-    Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend, LogFormat, Promises, Redis, Retry,
-    Rules, Scope, Security, Store, StoreBackend, Telemetry, Templates, Users,
+    Aggregation, ApiKey, Archive, Attachments, Campaigns, Cluster, Compensation, Config, Coordination,
+    CoordinationBackend, Cql, Dedup, Dispatch, EmbeddedLog, EmbeddedStore, Http, Intake, Kafka, Log, LogBackend,
+    LogFormat, Promises, Realtime, Redis, Retention, Retry, Rules, Scope, Security, Store, StoreBackend, Telemetry,
+    Templates, Users,
 };
 pub use values::{ByteSize, Secret};

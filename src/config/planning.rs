@@ -2,6 +2,7 @@
 
 mod checks;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -130,6 +131,12 @@ pub struct Category {
     /// Whether all of a user's are collected until the user's digest hour.
     #[serde(default)]
     pub digest: bool,
+    /// What recipients read in the place of the name, by language.
+    #[serde(default)]
+    pub title: BTreeMap<String, String>,
+    /// What recipients read below it, by language.
+    #[serde(default)]
+    pub description: BTreeMap<String, String>,
 }
 
 impl Category {

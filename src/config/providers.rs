@@ -15,6 +15,9 @@ use crate::domain::{Channel, Platform, Timestamp};
 pub struct Provider {
     pub name: String,
     pub kind: String,
+    /// Nobody configured it: it is there without that.
+    #[serde(skip)]
+    pub(crate) is_implied: bool,
     /// Empty: the channels that the kind implies.
     #[serde(default)]
     pub channels: Vec<ChannelName>,
@@ -85,6 +88,39 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// One that nobody configured, with nothing but a name and a kind.
+    pub fn implied(name: &str, kind: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            is_implied: true,
+            channels: Vec::new(),
+            url: None,
+            rate_per_second: None,
+            burst: None,
+            max_in_flight: Self::default_max_in_flight(),
+            timeout: Self::default_timeout(),
+            weight: Self::default_weight(),
+            cost: 0.0,
+            from: None,
+            username: None,
+            password: None,
+            api_key: None,
+            token: None,
+            private_key: None,
+            signing_secret: None,
+            receipt_secret: None,
+            ca_file: None,
+            platforms: Vec::new(),
+            credentials_end: None,
+            canary: None,
+            warm_up: None,
+            late_receipts: None,
+            outcomes: BTreeMap::new(),
+            options: BTreeMap::new(),
+        }
+    }
+
     fn default_max_in_flight() -> usize {
         64
     }

@@ -32,15 +32,19 @@ pub struct Config {
     pub routing: Routing,
     pub templates: Templates,
     pub users: Users,
+    pub campaigns: Campaigns,
     pub rules: Rules,
     pub attachments: Attachments,
     pub dispatch: Dispatch,
     pub retry: Retry,
     pub dedup: Dedup,
     pub promises: Promises,
+    pub archive: Archive,
+    pub retention: Retention,
     pub aggregation: Aggregation,
     pub compensation: Compensation,
     pub security: Security,
+    pub realtime: Realtime,
     pub telemetry: Telemetry,
     #[serde(default)]
     pub providers: Vec<Provider>,
@@ -259,12 +263,49 @@ pub(crate) fn as_json(value: &toml::Value) -> serde_json::Value {
     }
 }
 
+/// Where notifications go that are past their age.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// `folder:` and a path, or `s3://` and a bucket with what stands before each name; none: nothing is archived.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Of a bucket, where it is not Amazon's: the address of its service.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    pub region: String,
+    #[serde(default)]
+    pub access_key_id: Option<String>,
+    #[serde(default)]
+    pub secret_access_key: Option<Secret>,
+    /// The bucket stands in the path and not in the name of the host.
+    pub path_style: bool,
+}
+
+/// How long what is over is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Of notifications; `None`: for ever.
+    #[serde(with = "duration::or_off")]
+    pub notifications: Option<Duration>,
+}
+
 /// What is known of users.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Users {
     /// Names of attributes, with a `*` at their beginning or end: those that hold a time or a date are found by their day.
     pub day_attributes: Vec<String>,
+}
+
+/// One message to many people.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaigns {
+    /// How long what is known of one is kept after it was over.
+    #[serde(with = "duration")]
+    pub kept_for: Duration,
 }
 
 /// Event types and rules that stand in files.
@@ -391,6 +432,23 @@ pub struct Security {
     /// What they were signed with before; such links are still taken.
     #[serde(default)]
     pub old_link_secrets: Vec<Secret>,
+}
+
+/// Connections of users' programs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Realtime {
+    /// Origins whose pages may connect and call with a user's token, besides our own; `*`: any.
+    pub allowed_origins: Vec<String>,
+    pub max_connections: usize,
+    pub max_connections_per_user: usize,
+    /// How often a silent connection is asked whether it is there.
+    #[serde(with = "duration")]
+    pub heartbeat: Duration,
+    /// The largest message of a program.
+    pub max_message: ByteSize,
+    /// Messages that a program may say in a second.
+    pub messages_per_second: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -28,6 +28,7 @@ pub fn message(plan: &Plan, ordinal: usize, attempt: u8, renderer: &Renderer) ->
         data: data.into(),
         metadata: plan.metadata.clone(),
         accepted_at: plan.accepted_at,
+        due: task.due.unwrap_or(plan.accepted_at),
         expires_at: plan.expires_at,
     })
 }

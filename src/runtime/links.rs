@@ -22,7 +22,9 @@ pub(super) fn links(config: &Config, is_shared: bool) -> anyhow::Result<Option<A
     let secret = match &config.security.link_secret {
         Some(secret) => secret.clone(),
         None if is_shared => {
-            tracing::warn!("mails carry no unsubscribe link: set `security.link_secret`, the same on all nodes");
+            tracing::warn!(
+                "mails carry no unsubscribe link, and users' programs get no tokens: set `security.link_secret`, the same on all nodes"
+            );
             return Ok(None);
         }
         None => own_secret(&config.store.embedded.data_dir)?,

@@ -16,9 +16,11 @@ mod brakes;
 mod takers;
 mod credentials;
 mod links;
+mod live;
 mod node;
 mod programs;
 mod schedules;
+mod archive;
 mod topics;
 mod reach;
 mod mail_domain;
@@ -27,11 +29,13 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use archive::archive;
 pub use brakes::brake_names;
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineParts};
 pub use events::{EventsParts, events};
 pub use homes::{HomesParts, RunningHomes};
+pub use live::{Door as InboxAdapter, LiveSide, live, with_inbox};
 pub use mail_domain::{Finding, Verdict, check_mail_domain};
 pub use node::run;
 pub use programs::{ProgramParts, Programs, SubjectFanOuts};

@@ -9,6 +9,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::archive::archive;
 use super::backends::Backends;
 use super::brakes::brake_names;
 use super::clock::SystemClock;
@@ -16,6 +17,7 @@ use super::credentials::{ending, without_receipts};
 use super::engine::{Engine, EngineParts};
 use super::events::{EventsParts, events, tenants};
 use super::links::links;
+use super::live::{Door as InboxAdapter, LiveSide, live, with_inbox};
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
 use super::programs::{ProgramParts, Programs, SubjectFanOuts};
 use super::schedules::{SchedulesParts, schedules};
@@ -23,6 +25,7 @@ use super::surface::{SurfaceParts, surface_among};
 use super::takers::takers;
 use super::watch::{Watched, watch};
 use crate::api;
+use crate::archive::ArchiveWork;
 use crate::audience::{EventTopic, EventTopicParts, watch_silence};
 use crate::brakes::Brakes;
 use crate::campaigns::{CampaignWork, Campaigns, RunnerParts, StoreMembers};
@@ -63,7 +66,12 @@ pub async fn run(config: Config, roles: Roles) -> anyhow::Result<()> {
     run_until(config, roles, told).await
 }
 
-pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub(super) async fn run_until(
+    mut config: Config,
+    roles: Roles,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    with_inbox(&mut config);
     let metrics = telemetry::install();
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
@@ -71,12 +79,32 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     let (log, store) = (backends.log.clone(), backends.store.clone());
     let renderer = Arc::new(renderer(&config)?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
+    let changes: Arc<dyn Changes> = match log.is_shared() {
+        // Only an engine keeps copies.
+        true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
+        false => Arc::new(LocalChanges::default()),
+    };
+    let days = DayAttributes::new(&config.users.day_attributes);
+    let users = Arc::new(Directory::new(store.clone(), changes.clone()).with_days(days.clone()));
+    let live = live(
+        LiveSide {
+            store: store.clone(),
+            log: log.clone(),
+            clock: clock.clone(),
+            users: users.clone(),
+            categories: Arc::new(config.categories().context("no category is the default one")?),
+            coordination: backends.coordination.clone(),
+            node: random_hex(8)?,
+        },
+        &config,
+    );
     let guard = || Guard::new(config.security.allow_private_addresses, clock.clone());
     let context = || BuildContext {
         clock: clock.clone(),
         guard: guard(),
         public_url: config.http.public_url.trim_end_matches('/').to_owned(),
         sandbox: sandbox.clone(),
+        inbox: Some(Arc::new(InboxAdapter(live.inbox().clone()))),
     };
     // One set for each class: they share no connection, and no queue for the name service.
     let providers: [Vec<SharedProvider>; 2] = [
@@ -88,16 +116,9 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     }
     let policy = Policy::new(&config, costs(&config, &providers[0])).with_takers(takers(&providers[0]));
     let policy = Arc::new(policy);
-    let changes: Arc<dyn Changes> = match log.is_shared() {
-        // Only an engine keeps copies.
-        true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
-        false => Arc::new(LocalChanges::default()),
-    };
     let planning = &config.planning;
     let copies = Copies::new(planning.cache.as_usize(), planning.cache_age, clock.clone(), changes.clone());
     let people = Arc::new(People::new(store.clone(), store.clone(), copies));
-    let days = DayAttributes::new(&config.users.day_attributes);
-    let users = Arc::new(Directory::new(store.clone(), changes).with_days(days.clone()));
     let brakes =
         Brakes::open(store.clone(), brake_names(&policy, &providers[0])).await.context("cannot read the brakes")?;
     let templates = Templates::open(store.clone(), renderer.clone(), clock.clone()).await;
@@ -152,8 +173,10 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         members: Arc::new(StoreMembers::new(store.clone())),
         brakes: brakes.clone(),
         clock: clock.clone(),
+        kept_for: config.campaigns.kept_for,
     });
-    let topics = Desk::new(store.clone(), clock.clone(), homes.clone(), random_number()?);
+    let archive = archive(&config, (log.clone(), store.clone()), campaigns.clone(), clock.clone())?;
+    let topics = Desk::new(store.clone(), clock.clone(), homes.clone(), log.outside(), random_number()?);
     let event_parts = EventsParts {
         config: config.clone(),
         store: store.clone(),
@@ -176,6 +199,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         store: store.clone(),
         events: event_door.clone(),
         campaigns: campaigns.clone(),
+        archive: archive.clone(),
         contents: renderer.clone(),
         categories: Arc::new(policy.categories.clone()),
         days,
@@ -196,6 +220,7 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         events: event_door.clone(),
         schedules: schedules.clone(),
         campaigns,
+        live: live.clone(),
         brakes,
         templates: templates.clone(),
         providers: receipts_of,
@@ -216,6 +241,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     health.resolve(Condition::Starting);
     tracing::info!(address = %config.http.listen, %roles, "ready");
     let keeping_up = tokio::spawn(metrics.keep_up(clock.clone()));
+    let stop_live = CancellationToken::new();
+    let living = live.start(&stop_live);
     let following = [
         tokio::spawn(templates.follow()),
         tokio::spawn(definitions.clone().follow()),
@@ -229,7 +256,11 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
                 clock: clock.clone(),
                 keeper: cluster.keeper.clone(),
                 homes,
-                works: vec![Arc::new(campaign_work), Arc::new(ScheduleWork::new(schedules))],
+                works: vec![
+                    Arc::new(campaign_work),
+                    Arc::new(ScheduleWork::new(schedules)),
+                    Arc::new(ArchiveWork::new(archive)),
+                ],
                 topics,
                 fatal: engine.fatal.clone(),
             })
@@ -265,6 +296,8 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
         Ok(served) => served.context("the API failed")?,
         Err(error) => tracing::error!(%error, "the API ended with a panic"),
     }
+    // Those who are connected are told to go elsewhere.
+    live.emptied().await;
     watching.abort();
     keeping_up.abort();
     for following in following {
@@ -283,6 +316,9 @@ pub(super) async fn run_until(config: Config, roles: Roles, shutdown: impl Futur
     if let Some(engine) = engine.filter(|_| ended.is_ok()) {
         engine.drain().await;
     }
+    // What the last messages in the product were is still told to other nodes.
+    stop_live.cancel();
+    living.ended().await;
     drop(critical);
     tracing::info!("stopped");
     ended

@@ -14,7 +14,7 @@ use crate::domain::{Audience, Campaign, CampaignId, CampaignKind, NotificationRe
 use crate::homes::{Homes, Work};
 use crate::intake::AcceptError;
 use crate::ownership::LeaseKeeper;
-use crate::topics::{Desk, TopicWork};
+use crate::topics::{Desk, TopicCopies, TopicWork};
 
 /// When to try again what the store did not take.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -44,6 +44,7 @@ impl Programs {
     pub async fn start(parts: ProgramParts) -> anyhow::Result<Self> {
         let ProgramParts { clock, keeper, homes, topics, mut works, fatal } = parts;
         works.push(TopicWork::new(topics.clone()));
+        works.extend(TopicCopies::new(topics.clone()).map(|work| work as Arc<dyn Work>));
         let running = RunningHomes::start(HomesParts { homes, works, keeper, clock, fatal }).await?;
         Ok(Self { running, topics })
     }

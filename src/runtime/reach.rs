@@ -79,6 +79,7 @@ fn build_providers(config: &Config) -> Result<Vec<SharedProvider>, String> {
         guard: Guard::new(config.security.allow_private_addresses, clock.clone()),
         public_url: config.http.public_url.clone(),
         sandbox: Arc::new(Sandbox::new(clock)),
+        inbox: None,
     };
     providers::build_all(&config.providers, &context).map_err(|error| chain(&error))
 }

@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
 use crate::api::read_campaign;
+use crate::archive::Archive;
 use crate::audience::{Definitions, EventDoor, Taken};
 use crate::campaigns::Campaigns;
 use crate::clock::SharedClock;
 use crate::domain::{
-    Campaign, CampaignId, CampaignKind, CampaignProgress, Categories, DomainEvent, NotificationRequest, Source,
+    ArchiveId, ArchiveOrder, Campaign, CampaignId, CampaignKind, CampaignProgress, Categories, DomainEvent,
+    NotificationRequest, Source, Timestamp,
 };
 use crate::intake::{AcceptError, ContentCheck, FieldProblem};
 use crate::schedules::{AskedCampaign, AskedError, Begins, ScheduleParts, Schedules};
@@ -23,6 +25,7 @@ pub struct SchedulesParts {
     pub store: SharedStore,
     pub events: Arc<dyn EventDoor>,
     pub campaigns: Arc<Campaigns>,
+    pub archive: Arc<Archive>,
     pub contents: Arc<dyn ContentCheck>,
     pub categories: Arc<Categories>,
     /// As the directory has them.
@@ -32,9 +35,10 @@ pub struct SchedulesParts {
 
 /// The schedules of a node.
 pub fn schedules(parts: SchedulesParts) -> Arc<Schedules> {
-    let SchedulesParts { definitions, store, events, campaigns, contents, categories, days, clock } = parts;
+    let SchedulesParts { definitions, store, events, campaigns, archive, contents, categories, days, clock } = parts;
     let (judged_by, known) = (contents.clone(), categories.clone());
-    let begins = Arc::new(Begun { events, campaigns, contents: judged_by, categories: known, clock: clock.clone() });
+    let begins =
+        Arc::new(Begun { events, campaigns, archive, contents: judged_by, categories: known, clock: clock.clone() });
     Schedules::new(ScheduleParts { definitions, store, begins, contents, categories, days, clock })
 }
 
@@ -42,6 +46,7 @@ pub fn schedules(parts: SchedulesParts) -> Arc<Schedules> {
 struct Begun {
     events: Arc<dyn EventDoor>,
     campaigns: Arc<Campaigns>,
+    archive: Arc<Archive>,
     contents: Arc<dyn ContentCheck>,
     categories: Arc<Categories>,
     clock: SharedClock,
@@ -77,6 +82,18 @@ impl Begins for Begun {
     async fn event(&self, event: DomainEvent) -> Result<Taken, AcceptError> {
         let taken = self.events.take(vec![event]).await?;
         Ok(taken.into_iter().next().unwrap_or(Taken::Used(Vec::new())))
+    }
+
+    fn has_archive(&self) -> bool {
+        self.archive.has_place()
+    }
+
+    async fn archive(&self, order: &ArchiveOrder) -> Result<(), StoreError> {
+        self.archive.order(order).await
+    }
+
+    async fn archived(&self, orders: &[(Timestamp, ArchiveId)]) -> Result<Vec<Option<ArchiveOrder>>, StoreError> {
+        self.archive.get(orders).await
     }
 
     async fn progress(&self, tenant: &str, ids: &[CampaignId]) -> Result<Vec<Option<CampaignProgress>>, StoreError> {

@@ -22,6 +22,7 @@ use crate::log::SharedLog;
 use crate::outcomes::{ReceiptDesk, ReceiptDeskParts};
 use crate::planning::{People, Policy};
 use crate::providers::{Guard, Sandbox, SharedProvider};
+use crate::realtime::Live;
 use crate::rendering::Renderer;
 use crate::schedules::Schedules;
 use crate::store::SharedStore;
@@ -48,6 +49,8 @@ pub struct SurfaceParts {
     pub events: Arc<dyn EventDoor>,
     pub schedules: Arc<Schedules>,
     pub campaigns: Arc<Campaigns>,
+    /// Inboxes, and who is connected: see [`super::live`].
+    pub live: Arc<Live>,
     /// Whose receipts are taken here.
     pub providers: Vec<SharedProvider>,
     /// The topics of this node.
@@ -98,14 +101,16 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Arc<Peers>>) -> R
         clock: parts.clock.clone(),
         body_max: parts.config.http.max_body.as_usize(),
     };
-    let lists = Arc::new(Lists::new(parts.store.clone()));
+    let lists = Arc::new(Lists::new(parts.store.clone(), parts.clock.clone()));
     api::router(ApiParts {
         campaigns: parts.campaigns,
+        live: parts.live,
         lists,
         providers: parts.providers,
         receipts,
         links: parts.links,
         http: parts.config.http,
+        category_words: parts.config.categories,
         takes_requests: parts.takes_requests,
         clock: parts.clock,
         log: parts.log,

@@ -52,6 +52,7 @@ mod tests {
             guard: Guard::new(true, clock.clone()),
             public_url: "https://notify.example.com".into(),
             sandbox: Arc::new(Sandbox::new(clock)),
+            inbox: None,
         };
         let settings: Vec<config::Provider> =
             sections.iter().map(|section| toml::from_str(section).expect("valid settings")).collect();

@@ -24,6 +24,11 @@ pub(in crate::api) struct Preferences {
 }
 
 impl Preferences {
+    /// Switches alone, of categories that are known and can be switched so.
+    pub(in crate::api) fn of(switches: Vec<(Box<str>, Channel, Option<bool>)>) -> Self {
+        Self { switches, ..Self::default() }
+    }
+
     pub(in crate::api) fn read(fields: &mut Fields<'_>, categories: &Categories, problems: &mut Problems) -> Self {
         Self {
             switches: switches(fields, categories, problems),

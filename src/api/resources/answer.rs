@@ -14,7 +14,8 @@ use crate::api::profile;
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::UserKey;
+use crate::domain::{ClaimKey, UserKey};
+use crate::intake::KeyHold;
 
 /// JSON that was written already.
 pub(super) fn raw_json(status: StatusCode, body: impl Into<Body>) -> Response {
@@ -45,6 +46,9 @@ pub(super) fn put_json(is_new: bool, value: &impl Serialize) -> Answer {
 /// The caller's user whose id stands in an address.
 pub(super) fn user_key(caller: &Caller, id: &str) -> Result<UserKey, Problem> {
     let named = profile::user_id(id, "").map_err(|problem| named_wrongly("user id", &problem.detail))?;
+    if caller.only.as_deref().is_some_and(|only| *only != *named) {
+        return Err(Problem::new(Kind::Forbidden, "the token is another user's"));
+    }
     Ok(UserKey { tenant: (*caller.tenant).into(), user_id: named })
 }
 
@@ -66,6 +70,14 @@ pub(super) fn id<T: std::str::FromStr>(path: Result<Path<String>, PathRejection>
 /// The parameters after the `?`; an unknown one is refused, because it was meant to do something.
 pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     query.map(|Query(parameters)| parameters).map_err(|rejection| Problem::new(Kind::BadRequest, rejection.body_text()))
+}
+
+/// The retry key of a call that writes many rows, while no other call has it.
+pub(super) async fn held_key(api: &Api, key: Option<RetryKey>) -> Result<Option<KeyHold>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let detail = "another call under this `Idempotency-Key` is under way: ask again when it has ended";
+    let held = api.parts.acceptor.hold(ClaimKey(key.number())).await;
+    held.map(Some).ok_or_else(|| Problem::new(Kind::State, detail))
 }
 
 /// Answers as before if the key was used before, and keeps the answer if not. Two calls with one key at the same moment may

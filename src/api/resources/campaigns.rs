@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(in crate::api) use control::{cancel, pause, resume};
 pub(in crate::api) use missed::missed;
 
-use super::answer::{id, json, query};
+use super::answer::{held_key, id, json, query};
 use super::batch::{INLINE_BYTES_MAX, beside};
 use crate::api::auth::Caller;
 use crate::api::fresh::fresh_number;
@@ -26,7 +26,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::campaigns::{Begun, Known, ListMember, SavedList, list_id};
+use crate::campaigns::{Begun, Known, ListMember, OPEN_MAX, SavedList, Upload, list_id};
 use crate::domain::{Audience, Campaign, CampaignId, CampaignKind, Categories, Timestamp};
 use crate::intake::{ContentCheck, FieldProblem};
 use body::{Reading, Said};
@@ -58,6 +58,7 @@ pub(in crate::api) async fn create(
     let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/campaigns", &body.bytes)?;
     let id = CampaignId(key.map_or_else(fresh_number, |key| Ok(key.number()))?);
     let body_hash = key.map_or(0, RetryKey::body_hash);
+    let _held = held_key(&api, key).await?;
     if key.is_some()
         && let Some(known) = api.parts.campaigns.get(&caller.tenant, id).await?
     {
@@ -72,9 +73,17 @@ pub(in crate::api) async fn create(
     });
     let said = said.await?;
     let (campaign, users) = said.into_campaign(&caller.tenant, id, body_hash, api.parts.clock.now());
-    let total = audience(&api, &campaign, &users).await?;
+    if !api.parts.campaigns.has_room(&caller.tenant).await? {
+        let detail = format!("{OPEN_MAX} campaigns are not over yet: wait for one to end, or cancel one");
+        return Err(Problem::new(Kind::TooMany, detail));
+    }
+    let (total, upload) = audience(&api, &campaign, &users).await?;
     let _place = api.event_place()?;
-    match api.parts.campaigns.begin(&campaign).await? {
+    let outcome = api.parts.campaigns.begin(&campaign).await?;
+    if let Some(upload) = upload {
+        api.parts.lists.ended(&upload).await?;
+    }
+    match outcome {
         Begun::New => begun(&api, &campaign, total).await,
         Begun::Known(known) => again(&api, *known, body_hash).await,
     }
@@ -124,14 +133,18 @@ async fn begun(api: &Api, campaign: &Campaign, total: Option<u64>) -> Answer {
 }
 
 /// How many there are, if it is known before they are counted; ids that came with the campaign are a list afterwards.
-async fn audience(api: &Api, campaign: &Campaign, users: &[Box<str>]) -> Result<Option<u64>, Problem> {
-    let Audience::List { list } = &campaign.audience else { return Ok(None) };
+async fn audience(
+    api: &Api,
+    campaign: &Campaign,
+    users: &[Box<str>],
+) -> Result<(Option<u64>, Option<Upload>), Problem> {
+    let Audience::List { list } = &campaign.audience else { return Ok((None, None)) };
     let wrong = |pointer: &'static str, detail: String| Problem::unusable(vec![FieldProblem::new(pointer, detail)]);
-    let members = match users {
+    let (members, upload) = match users {
         [] => {
             let known = api.parts.lists.get(&campaign.tenant, list).await?;
             let none = || wrong("/audience/list", "is no list that is here: POST /v1/lists makes one".to_owned());
-            known.ok_or_else(none)?.members
+            (known.ok_or_else(none)?.members, None)
         }
         users => write_users(api, campaign, list, users).await?,
     };
@@ -141,7 +154,7 @@ async fn audience(api: &Api, campaign: &Campaign, users: &[Box<str>]) -> Result<
     if let Some(ceiling) = campaign.ceiling.filter(|ceiling| members > *ceiling) {
         return Err(beyond(ceiling, members));
     }
-    Ok(Some(members))
+    Ok((Some(members), upload))
 }
 
 fn beyond(ceiling: u64, members: u64) -> Problem {
@@ -149,13 +162,20 @@ fn beyond(ceiling: u64, members: u64) -> Problem {
     Problem::unusable(vec![FieldProblem::new("/ceiling", detail)])
 }
 
-async fn write_users(api: &Api, campaign: &Campaign, list: &str, users: &[Box<str>]) -> Result<u64, Problem> {
+/// The members, and the note that they are written for a campaign that is not there yet.
+async fn write_users(
+    api: &Api,
+    campaign: &Campaign,
+    list: &str,
+    users: &[Box<str>],
+) -> Result<(u64, Option<Upload>), Problem> {
     let mut distinct: Vec<&str> = users.iter().map(|user| &**user).collect();
     distinct.sort_unstable();
     distinct.dedup();
     if let Some(ceiling) = campaign.ceiling.filter(|ceiling| distinct.len() as u64 > *ceiling) {
         return Err(beyond(ceiling, distinct.len() as u64));
     }
+    let upload = api.parts.lists.begin(&campaign.tenant, list, Some(campaign.id)).await?;
     for chunk in distinct.chunks(CHUNK_MEMBERS) {
         let member = |user: &&str| ListMember { user_id: Some((*user).into()), ..ListMember::default() };
         let members: Vec<ListMember> = chunk.iter().map(member).collect();
@@ -170,7 +190,7 @@ async fn write_users(api: &Api, campaign: &Campaign, list: &str, users: &[Box<st
         body_hash: campaign.body_hash,
     };
     api.parts.lists.complete_of_campaign(&campaign.tenant, &saved).await?;
-    Ok(saved.members)
+    Ok((saved.members, Some(upload)))
 }
 
 /// The list that ids become which come with a campaign. Other ids under the same retry key are another list: what a call that was refused

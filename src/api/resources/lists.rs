@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{json, names, query};
+use super::answer::{held_key, json, names, query};
 use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::fresh::fresh_number;
@@ -86,6 +86,7 @@ pub(in crate::api) async fn create(
     let (head, body) = request.into_parts();
     let format = body::list_format(&head.headers)?;
     let key = RetryKey::read(&head.headers, &caller.tenant, "POST /v1/lists", b"")?;
+    let held = held_key(&api, key).await?;
     let busy = |_| Problem::unavailable("other uploads are under way: wait for one to end", Duration::from_secs(5));
     let _place = api.imports.clone().try_acquire_owned().map_err(busy)?;
     let id = list_id(key.map_or_else(fresh_number, |key| Ok(key.number()))?);
@@ -97,7 +98,11 @@ pub(in crate::api) async fn create(
         // What a call that broke off under this key left there, perhaps of another body.
         while !api.parts.lists.clear(&id, REMOVED_MAX).await? {}
     }
-    let parts = UploadParts { api: api.clone(), list: id, is_known: known.is_some(), format };
+    let note = match known.is_some() {
+        true => None,
+        false => Some(api.parts.lists.begin(&caller.tenant, &id, None).await?),
+    };
+    let parts = UploadParts { api: api.clone(), list: id, is_known: known.is_some(), format, held };
     let mut upload = Upload::new(parts, body);
     upload.read_all().await?;
     let list = match known {
@@ -108,6 +113,9 @@ pub(in crate::api) async fn create(
         }
         None => upload.complete(&caller.tenant, list_name).await?,
     };
+    if let Some(note) = note {
+        api.parts.lists.ended(&note).await?;
+    }
     let mut response = json(&upload.report(list))?;
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)

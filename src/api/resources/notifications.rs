@@ -102,7 +102,7 @@ pub(in crate::api) async fn show(
                 Some(leader) => api.parts.store.groups(&[leader]).await?.pop(),
                 None => None,
             };
-            json(&NotificationView::new(&story, entries.as_deref(), &*api.parts.operations))
+            json(&NotificationView::new(&story, entries.as_deref(), &|task| api.parts.operations.is_sending(task)))
         }
         Found::Unplanned(request, id) => {
             let events = api.parts.store.loose_events(id.0.shard, id.0.block()).await?;
@@ -153,6 +153,10 @@ async fn held(api: &Api, caller: &Caller, id: NotificationId) -> Result<Found, P
             Problem::unavailable("the log cannot be read at the moment", std::time::Duration::from_secs(5))
         })?;
         if let Some(record) = record {
+            // Behind the cursor everything was planned: it is not there any more, whatever a log that others read still has.
+            if api.parts.store.cursors(id.0.shard).await?.task_block > id.0.block() {
+                continue;
+            }
             // What cannot be decoded is nobody's.
             let request = codec::decode_request(&record.body).map_err(|_| Problem::not_found())?;
             let own = *request.tenant == *caller.tenant;
@@ -197,7 +201,7 @@ pub(in crate::api) async fn list(
     let groups: HashMap<Position, Vec<GroupEntry>> = leaders.into_iter().zip(groups).collect();
     let summary = |story: &Story| {
         let entries = groups.get(&story.plan.position).map(Vec::as_slice);
-        SummaryView::new(story, entries, &*api.parts.operations)
+        SummaryView::new(story, entries, &|task| api.parts.operations.is_sending(task))
     };
     let data = stories.iter().map(summary).collect();
     json(&Page { data, next_cursor })

@@ -15,7 +15,7 @@ use crate::api::problem::Problem;
 use crate::api::profile::{Fields, Preferences, Problems};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::{Channel, QuietChoice, User};
+use crate::domain::{Channel, QuietChoice, User, UserKey};
 
 #[derive(Debug, Serialize)]
 struct PreferencesView<'a> {
@@ -89,9 +89,14 @@ pub(in crate::api) async fn change(
     let said = Preferences::read(&mut fields, &api.parts.categories, &mut problems);
     fields.end(&mut problems);
     problems.or(()).map_err(Problem::fields)?;
-    let mut user = api.parts.users.user(&key).await?.unwrap_or_default();
+    json(&PreferencesView::new(&save(&api, &key, &said).await?))
+}
+
+/// Writes what a user said, whoever said it for them; what is known of the user then. Durable on return.
+pub(super) async fn save(api: &Api, key: &UserKey, said: &Preferences) -> Result<User, Problem> {
+    let mut user = api.parts.users.user(key).await?.unwrap_or_default();
     let mut entries = said.entries(&user);
     entries.extend(creation(&user, api.parts.clock.now()));
-    write(&api, &key, &mut user, entries).await?;
-    json(&PreferencesView::new(&user))
+    write(api, key, &mut user, entries).await?;
+    Ok(user)
 }

@@ -25,6 +25,8 @@ pub(in crate::api) const PATH: &str = "/v1/sandbox/messages";
 pub(in crate::api) struct ListQuery {
     limit: Option<usize>,
     cursor: Option<String>,
+    /// Only those of this notification.
+    notification_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,15 +66,37 @@ pub(in crate::api) async fn list(
     Extension(caller): Extension<Caller>,
     parameters: Result<Query<ListQuery>, QueryRejection>,
 ) -> Answer {
-    let ListQuery { limit, cursor } = query(parameters)?;
+    let ListQuery { limit, cursor, notification_id } = query(parameters)?;
     let limit = paging::limit(limit)?;
     let before = paging::read_cursor(cursor.as_deref(), |text| text.parse::<u64>().ok())?;
-    let mut messages = sandbox(&api)?.messages(&caller.tenant, before, limit + 1);
+    let mut messages = match notification_id {
+        None => sandbox(&api)?.messages(&caller.tenant, before, limit + 1),
+        Some(id) => messages_of(sandbox(&api)?, &caller.tenant, before, &id, limit + 1),
+    };
     let has_more = messages.len() > limit;
     messages.truncate(limit);
     let last = messages.last().filter(|_| has_more);
     let next_cursor = last.map(|last| paging::cursor(&last.number.to_string()));
     json(&Page { data: messages.into_iter().map(SandboxView::new).collect(), next_cursor })
+}
+
+/// Those of one notification, at most `limit`; a few at a time, because what is not asked for is copied, too.
+fn messages_of(
+    sandbox: &dyn SandboxMessages,
+    tenant: &str,
+    mut before: Option<u64>,
+    id: &str,
+    limit: usize,
+) -> Vec<SandboxMessage> {
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let messages = sandbox.messages(tenant, before, paging::LIMIT_MAX);
+        let Some(last) = messages.last() else { break };
+        before = Some(last.number);
+        found.extend(messages.into_iter().filter(|message| message.task.notification().to_string() == id));
+    }
+    found.truncate(limit);
+    found
 }
 
 /// Forgets the tenant's messages.

@@ -20,7 +20,7 @@ use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::audience::Known;
-use crate::domain::{CampaignProgress, DefinitionKind, ScheduleRun};
+use crate::domain::{ArchiveCounts, ArchiveOrder, CampaignProgress, DefinitionKind, ScheduleRun};
 use crate::intake::FieldProblem;
 use crate::schedules::{RunError, RunNowError, Schedule, Timetable, read_run_name, run_name};
 
@@ -95,7 +95,7 @@ pub(in crate::api) async fn run(
         RetryKey::read(&head.headers, &caller.tenant, &format!("POST /v1/schedules/{name}/run"), text.as_bytes())?;
     let answer = once(&api, key, async || {
         let run = api.parts.schedules.run_now(&caller.tenant, &name, key.map(RetryKey::number)).await?;
-        written(&RunView::new(&run, &[]))
+        written(&RunView::new(&run, &[], None))
     });
     Ok(raw_json(StatusCode::ACCEPTED, answer.await?))
 }
@@ -142,11 +142,12 @@ pub(in crate::api) async fn runs(
     for ids in ids.chunks(CAMPAIGNS_AT_ONCE) {
         progress.extend(api.parts.schedules.progress(&caller.tenant, ids).await?);
     }
+    let archived = api.parts.schedules.archived(&caller.tenant, &name, &runs).await?;
     let mut rest = &progress[..];
-    let views = runs.iter().map(|run| {
+    let views = runs.iter().zip(&archived).map(|(run, archived)| {
         let (of_run, others) = rest.split_at(run.campaigns.len().min(rest.len()));
         rest = others;
-        RunView::new(run, of_run)
+        RunView::new(run, of_run, archived.as_ref())
     });
     json(&Page::of(views, limit, |last| last.id.clone()))
 }
@@ -169,6 +170,45 @@ struct RunView {
     error: Option<Box<str>>,
     /// Null: it has no campaigns, or nothing is known of them yet.
     totals: Option<TotalsView>,
+    /// Of a run that archives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<ArchiveView>,
+}
+
+/// What a run archived so far.
+#[derive(Debug, Serialize)]
+struct ArchiveView {
+    status: &'static str,
+    /// Those accepted before this are old enough.
+    before: String,
+    /// Written to files that were read back.
+    written: u64,
+    /// Not in the store any more.
+    dropped: u64,
+    files: u64,
+    bytes: u64,
+    /// Old enough, and not over for a day yet.
+    left_open: u64,
+    ended_at: Option<String>,
+    /// Why it failed, or stands still.
+    error: Option<Box<str>>,
+}
+
+impl ArchiveView {
+    fn new(order: &ArchiveOrder) -> Self {
+        let ArchiveCounts { written, dropped, files, bytes, left_open } = order.counts;
+        Self {
+            status: order.state.name(),
+            before: order.before.to_string(),
+            written,
+            dropped,
+            files,
+            bytes,
+            left_open,
+            ended_at: order.ended_at.map(|at| at.to_string()),
+            error: order.error.clone(),
+        }
+    }
 }
 
 /// All campaigns of a run together.
@@ -187,7 +227,7 @@ struct TotalsView {
 }
 
 impl RunView {
-    fn new(run: &ScheduleRun, progress: &[Option<CampaignProgress>]) -> Self {
+    fn new(run: &ScheduleRun, progress: &[Option<CampaignProgress>], archived: Option<&ArchiveOrder>) -> Self {
         Self {
             id: hex(&run_name(run)),
             due_at: run.due_at.to_string(),
@@ -200,6 +240,7 @@ impl RunView {
             events: run.events,
             error: run.error.clone(),
             totals: TotalsView::of(progress),
+            archive: archived.map(ArchiveView::new),
         }
     }
 }

@@ -1,13 +1,65 @@
 //! What is held of a notification, in the words of the API.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use crate::api::operations::Operations;
 use crate::domain::{
     Content, Decision, Disposition, Event, EventKind, NotificationId, NotificationRequest, Plan, Position, SkipReason,
-    Story, TaskState, Verdict,
+    Story, TaskId, TaskState, Verdict,
 };
 use crate::store::{GroupEntry, closed, members};
+
+/// Whether a sender has a task in its hands now.
+pub(super) type IsSending<'a> = dyn Fn(TaskId) -> bool + 'a;
+
+/// A notification that is over, as it stands in the archive: what the API showed of it, and what it was made of.
+#[derive(Debug, Serialize)]
+struct ArchivedView<'a> {
+    tenant: &'a str,
+    #[serde(flatten)]
+    shown: NotificationView,
+    campaign: Option<String>,
+    /// Of one that came with its own texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<ContentView<'a>>,
+    data: &'a RawValue,
+    metadata: &'a RawValue,
+}
+
+#[derive(Debug, Serialize)]
+struct ContentView<'a> {
+    title: &'a str,
+    body: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sms: Option<&'a str>,
+}
+
+/// A notification that is over as one line of JSON. `entries`: what stands under it, where it leads a group.
+pub fn archived_line(story: &Story, entries: Option<&[GroupEntry]>) -> Vec<u8> {
+    let plan = &story.plan;
+    let content = match &plan.content {
+        Content::Template { .. } => None,
+        Content::Inline { title, body, html, sms } => {
+            Some(ContentView { title, body, html: html.as_deref(), sms: sms.as_deref() })
+        }
+    };
+    let view = ArchivedView {
+        tenant: &plan.tenant,
+        shown: NotificationView::new(story, entries, &|_| false),
+        campaign: plan.campaign.map(|campaign| campaign.to_string()),
+        content,
+        data: raw(&plan.data),
+        metadata: raw(&plan.metadata),
+    };
+    serde_json::to_vec(&view).expect("names are texts, and memory takes all bytes")
+}
+
+/// JSON text as it came. It was read when it was taken in; damaged, it is told of as nothing.
+fn raw(text: &str) -> &RawValue {
+    serde_json::from_str(text).unwrap_or(RawValue::NULL)
+}
 
 #[derive(Debug, Serialize)]
 pub(super) struct NotificationView {
@@ -133,10 +185,10 @@ struct EventView {
 
 impl NotificationView {
     /// `entries`: what stands under it, where it leads a group.
-    pub(super) fn new(story: &Story, entries: Option<&[GroupEntry]>, operations: &dyn Operations) -> Self {
+    pub(super) fn new(story: &Story, entries: Option<&[GroupEntry]>, is_sending: &IsSending<'_>) -> Self {
         let plan = &story.plan;
-        let tasks = (0..plan.tasks().len()).filter_map(|ordinal| TaskView::new(story, ordinal, operations)).collect();
-        let status = if has_left(story, entries) { "cancelled" } else { status(story, operations) };
+        let tasks = (0..plan.tasks().len()).filter_map(|ordinal| TaskView::new(story, ordinal, is_sending)).collect();
+        let status = if has_left(story, entries) { "cancelled" } else { status(story, is_sending) };
         Self {
             id: plan.id().to_string(),
             status,
@@ -191,11 +243,11 @@ impl NotificationView {
 
 impl SummaryView {
     /// `entries`: as in [`NotificationView::new`].
-    pub(super) fn new(story: &Story, entries: Option<&[GroupEntry]>, operations: &dyn Operations) -> Self {
+    pub(super) fn new(story: &Story, entries: Option<&[GroupEntry]>, is_sending: &IsSending<'_>) -> Self {
         let plan = &story.plan;
         Self {
             id: plan.id().to_string(),
-            status: if has_left(story, entries) { "cancelled" } else { status(story, operations) },
+            status: if has_left(story, entries) { "cancelled" } else { status(story, is_sending) },
             created_at: plan.accepted_at.to_string(),
             user_id: plan.user_id.clone(),
             template: template(&plan.content),
@@ -240,7 +292,7 @@ impl DecisionView {
 
 impl TaskView {
     /// `None` if the plan has no such task.
-    pub(super) fn new(story: &Story, ordinal: usize, operations: &dyn Operations) -> Option<Self> {
+    pub(super) fn new(story: &Story, ordinal: usize, is_sending: &IsSending<'_>) -> Option<Self> {
         let spec = story.plan.tasks().get(ordinal)?;
         let id = story.plan.task_id(ordinal);
         let state = story.state(ordinal)?;
@@ -256,7 +308,7 @@ impl TaskView {
             channel: spec.channel.name(),
             variant: story.plan.presentation.variant.clone(),
             to: spec.address.as_str().into(),
-            status: if operations.is_sending(id) { "sending" } else { state.name() },
+            status: if is_sending(id) { "sending" } else { state.name() },
             attempt: attempt(state)
                 .unwrap_or_else(|| events.iter().map(|event| event.attempt).max().unwrap_or(1).max(1)),
             due_at: match state {
@@ -317,7 +369,7 @@ fn skip_reason(story: &Story) -> Option<Box<str>> {
 /// A notification's status, one word for all of its tasks: while something is open, the most advanced of what is open;
 /// then `delivered` or `sent` if anything was taken (all that was taken was delivered: `delivered`); then the word that
 /// most needs somebody's attention.
-fn status(story: &Story, operations: &dyn Operations) -> &'static str {
+fn status(story: &Story, is_sending: &IsSending<'_>) -> &'static str {
     let tasks = match &story.plan.disposition {
         Disposition::Skipped(SkipReason::Expired) => return "expired",
         Disposition::Skipped(SkipReason::Cancelled) => return "cancelled",
@@ -325,7 +377,7 @@ fn status(story: &Story, operations: &dyn Operations) -> &'static str {
         Disposition::Merged { .. } => return if story.has_left() { "cancelled" } else { "merged" },
         Disposition::Tasks(tasks) => tasks,
     };
-    if (0..tasks.len()).any(|ordinal| operations.is_sending(story.plan.task_id(ordinal))) {
+    if (0..tasks.len()).any(|ordinal| is_sending(story.plan.task_id(ordinal))) {
         return "sending";
     }
     let names: Vec<&str> = story.states().into_iter().map(TaskState::name).collect();

@@ -23,6 +23,6 @@ pub(in crate::api) async fn show(
     let task: TaskId = id(path)?;
     let story = api.parts.store.stories(&[task.position]).await?.pop().flatten();
     let story = story.filter(|story| *story.plan.tenant == *caller.tenant).ok_or_else(Problem::not_found)?;
-    let view = TaskView::new(&story, usize::from(task.ordinal), &*api.parts.operations);
+    let view = TaskView::new(&story, usize::from(task.ordinal), &|task| api.parts.operations.is_sending(task));
     json(&view.ok_or_else(Problem::not_found)?)
 }

@@ -61,6 +61,7 @@ pub(in crate::api) async fn create(
         name: String,
         retention_seconds: Option<u64>,
         messages_max: Option<u64>,
+        kafka: Option<bool>,
     }
     let (_, body) = body::read(&api, request, api.parts.http.max_body.as_usize()).await?;
     let said: Said = read_body(body.text()?)?;
@@ -68,7 +69,7 @@ pub(in crate::api) async fn create(
     let settings = TopicSettings {
         retention_seconds: said.retention_seconds.unwrap_or(standard.retention_seconds),
         messages_max: said.messages_max.unwrap_or(standard.messages_max),
-        kafka: false,
+        kafka: said.kafka.unwrap_or(standard.kafka),
     };
     let topic = TopicName::new(&caller.tenant, &said.name);
     api.parts.topics.create(&topic, settings).await?;

@@ -128,7 +128,7 @@ struct ReceiptView<'a> {
     erased: ErasedView,
     /// Suppressions of the user's addresses stay, without the address.
     suppressions_without_address: usize,
-    not_erased: [&'static str; 5],
+    not_erased: [&'static str; 6],
 }
 
 #[derive(Debug, Serialize)]
@@ -141,14 +141,17 @@ struct ErasedView {
     settings: Vec<&'static str>,
     /// Subjects that were followed.
     subscriptions: usize,
+    /// Entries of the inbox.
+    inbox: usize,
 }
 
 /// Said as it is, so that nobody tells a person more than was done.
-const NOT_ERASED: [&str; 5] = [
+const NOT_ERASED: [&str; 6] = [
     "notifications that were accepted for the user, with their contents and events: this version erases none of them; in a CQL \
      database they expire 30 days after their last task is over",
     "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
     "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
+    "tokens of the user's own programs, which count until they end",
     "in a CQL database the user's id and the names of attributes and devices, as keys of empty rows; backups and the log",
     "in the index of days, the user's id and a former value, under a day from which an attribute was moved by two calls at once or by one \
      that broke off: it leads to nobody any more",
@@ -166,10 +169,13 @@ pub(in crate::api) async fn erase(
     // First: once the user is gone nobody knows the addresses any more.
     let suppressions_without_address = forget_addresses(&api, &key, &user).await?;
     let subscriptions = api.subscriptions.remove_all(&key).await?;
+    let inbox = api.parts.live.inbox().erase(&key).await?;
     let now = api.parts.clock.now();
     // Last: where this fails the caller comes again, and finds what is left.
     let entries = user.taken_back().into_iter().chain([UserEntry::Erased(Some(now))]).collect();
     api.parts.users.write_known(vec![KnownChange::of(key.clone(), entries, &user)]).await?;
+    // What came into the inbox meanwhile; from here on nothing does.
+    let inbox = inbox + api.parts.live.inbox().erase(&key).await?;
     let count = |channels: &[Option<bool>; 7]| channels.iter().flatten().count();
     let erased = ErasedView {
         contact: present([
@@ -187,6 +193,7 @@ pub(in crate::api) async fn erase(
             ("preferred_channel", user.preferred_channel.is_some()),
         ]),
         subscriptions,
+        inbox,
     };
     json(&ReceiptView {
         user_id: &key.user_id,

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::world::{Answer, World, request, with_retry_key};
-use crate::campaigns::{Begun, Known, Lists};
+use crate::campaigns::{Begun, Known, Lists, OPEN_MAX};
 use crate::domain::{
     Audience, BrakeEffect, Campaign, CampaignCommand, CampaignId, CampaignKind, CampaignProgress, CampaignStatus,
     Missed, Priority, Source, Timestamp,
@@ -53,7 +55,7 @@ async fn ids_become_a_list_without_duplicates_and_the_message_is_for_nobody_yet(
     assert_eq!((&campaign.message.user_id, campaign.message.source), (&None, Source::Campaign));
     assert_eq!(campaign.message.priority, Priority::Normal);
     let Audience::List { list } = &campaign.audience else { panic!("{:?}", campaign.audience) };
-    let lists = Lists::new(world.store.clone());
+    let lists = Lists::new(world.store.clone(), world.clock.clone());
     assert_eq!(lists.count(list).await.expect("the store answers"), 2);
     assert_eq!(world.get("/v1/lists").await.json()["data"], json!([]), "it is the campaign's own");
     assert_eq!(world.get("/v1/campaigns").await.json()["data"][0]["id"], json!(id));
@@ -345,6 +347,69 @@ async fn a_list_longer_than_a_chunk_is_written_whole() {
     let body = Body::from_stream(futures_util::stream::iter(parts));
     let said = world.call(upload(body, "application/x-ndjson", "/v1/lists")).await.json();
     assert_eq!((&said["members"], &said["duplicates"]), (&json!(5_000), &json!(0)));
-    let lists = Arc::new(Lists::new(world.store.clone()));
+    let lists = Arc::new(Lists::new(world.store.clone(), world.clock.clone()));
     assert_eq!(lists.count(said["id"].as_str().expect("an id")).await.expect("the store answers"), 5_000);
+}
+
+/// A body whose rest comes when it is let go.
+fn held_up(text: &str, go_on: Arc<Notify>) -> Body {
+    let (first, rest) = text.split_at(text.len() / 2);
+    let (first, rest) = (bytes::Bytes::from(first.to_owned()), bytes::Bytes::from(rest.to_owned()));
+    let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(first)]);
+    let ended = futures_util::stream::once(async move {
+        go_on.notified().await;
+        Ok(rest)
+    });
+    Body::from_stream(begun.chain(ended))
+}
+
+#[tokio::test]
+async fn of_two_uploads_at_once_under_one_key_one_is_written_and_the_other_is_answered_the_same() {
+    let world = World::new();
+    let text: String = (0..3_000).map(|number| format!("{{\"user_id\":\"u{number}\"}}\n")).collect();
+    let go_on = Arc::new(Notify::new());
+    let keyed = |body: Body| with_retry_key(upload(body, "application/x-ndjson", "/v1/lists"), "once");
+    let first = world.call(keyed(held_up(&text, go_on.clone())));
+    let second = world.call(keyed(Body::from(text.clone())));
+    let letting_go = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        go_on.notify_one();
+    };
+    let (first, second, ()) = tokio::join!(first, second, letting_go);
+    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED), "{}", second.text);
+    let (first, second) = (first.json(), second.json());
+    assert_eq!((&first["id"], &first["members"]), (&second["id"], &json!(3_000)));
+    let lists = Lists::new(world.store.clone(), world.clock.clone());
+    assert_eq!(lists.count(first["id"].as_str().expect("an id")).await.expect("the store answers"), 3_000);
+    let other = world.call(keyed(Body::from("{\"user_id\":\"other\"}"))).await;
+    other.assert_problem(409);
+}
+
+#[tokio::test]
+async fn of_two_campaigns_at_once_under_one_key_one_is_begun_and_another_body_is_a_conflict() {
+    let world = World::new();
+    let call = |users: Value| {
+        let body = message(json!({"user_ids": users})).to_string();
+        world.call(with_retry_key(request("POST", "/v1/campaigns", "all", Body::from(body)), "once"))
+    };
+    let (first, second, other) = tokio::join!(call(json!(["a"])), call(json!(["a"])), call(json!(["b"])));
+    assert_eq!(begun(&first), begun(&second));
+    other.assert_problem(409);
+    assert_eq!(world.get("/v1/campaigns").await.json()["data"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_tenant_with_too_many_open_campaigns_is_told_so() {
+    let world = World::new();
+    let id = begun(&begin(&world, &message(json!({"user_ids": ["a"]}))).await);
+    let first = known(&world, &id).await.campaign;
+    for number in 1..OPEN_MAX as u128 {
+        let campaign = Campaign { id: CampaignId(number), ..first.clone() };
+        world.campaigns.begin(&campaign).await.expect("written");
+    }
+    let refused = begin(&world, &message(json!({"user_ids": ["a"]}))).await;
+    assert_eq!(refused.status, 429, "{}", refused.text);
+    assert!(refused.text.contains("cancel one"), "{}", refused.text);
 }

@@ -76,3 +76,21 @@ async fn another_tenants_things_are_404() {
     let history = world.send("GET", "/v1/notifications?user_id=u1", "other", Body::empty()).await;
     assert_eq!(history.json()["data"], serde_json::json!([]));
 }
+
+#[tokio::test]
+async fn a_key_is_told_what_it_may_do() {
+    let world = World::new();
+    let check = async |key: &str, tenant: &str, scopes: serde_json::Value| {
+        let answer = world.send("GET", "/v1/me", key, Body::empty()).await;
+        assert_eq!(answer.status, 200);
+        let me = answer.json();
+        assert_eq!((&me["tenant"], &me["scopes"]), (&tenant.into(), &scopes));
+        assert!(me["categories"].as_array().expect("a list").iter().any(|one| one["name"] == "marketing"));
+        assert!(me.get("key").is_none(), "a key is never shown");
+    };
+    check("all", "default", serde_json::json!(["send", "read", "admin"])).await;
+    check("sender", "default", serde_json::json!(["send"])).await;
+    check("reader", "default", serde_json::json!(["read"])).await;
+    check("other", "other", serde_json::json!(["send", "read", "admin"])).await;
+    world.send("GET", "/v1/me", "nobody", Body::empty()).await.assert_problem(401);
+}

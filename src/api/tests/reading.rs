@@ -260,6 +260,16 @@ async fn what_the_sandbox_took_can_be_read_and_forgotten() {
     let json = world.get(&format!("/v1/sandbox/messages?limit=2&cursor={cursor}")).await.json();
     assert_eq!((&json["data"][0]["message"]["title"], &json["data"][1]), (&"T1".into(), &serde_json::Value::Null));
     assert!(json["next_cursor"].is_null());
+    let of_one = async |id: NotificationId, limit: usize| {
+        let json = world.get(&format!("/v1/sandbox/messages?notification_id={id}&limit={limit}")).await.json();
+        (json["data"].as_array().expect("a list").len(), json["next_cursor"].is_string())
+    };
+    let other = SandboxMessage { task: TaskId { position: position(2), ordinal: 0 }, ..message(4) };
+    world.engine.messages.lock().expect("not poisoned").push(other);
+    let task = |number| TaskId { position: position(number), ordinal: 0 };
+    assert_eq!(of_one(task(2).notification(), 2).await, (1, false));
+    assert_eq!(of_one(task(1).notification(), 2).await, (2, true));
+    assert_eq!(of_one(task(3).notification(), 2).await, (0, false));
     assert_eq!(world.send("DELETE", "/v1/sandbox/messages", "all", Body::empty()).await.status, 200);
     assert_eq!(world.get("/v1/sandbox/messages").await.json()["data"], serde_json::json!([]));
 }

@@ -108,6 +108,9 @@ fn the_openapi_document_has_every_route_and_no_other() {
                 Access::Key(Scope::Send) => Some("Needs the scope `send`."),
                 Access::Key(Scope::Read) => Some("Needs the scope `read`."),
                 Access::Key(Scope::Admin) => Some("Needs the scope `admin`."),
+                Access::Person(Scope::Read) => Some("Needs the scope `read`, or the user's token."),
+                Access::Person(_) => Some("Needs the scope `send`, or the user's token."),
+                Access::AnyKey => Some("Needs a key, with whatever scope."),
                 Access::Stranger | Access::Always => None,
             };
             let description = call["description"].as_str().unwrap_or_default();

@@ -203,6 +203,7 @@ async fn erasing_takes_everything_back_and_says_truly_what() {
         "preferences": 1,
         "settings": ["quiet_hours"],
         "subscriptions": 0,
+        "inbox": 0,
     });
     assert_eq!(receipt["erased"], expected);
     assert_eq!(receipt["suppressions_without_address"], 1);

@@ -22,14 +22,17 @@ use crate::audience::{Applied, Definitions, EventDoor, Refusal, RuleOutcome, Tak
 use crate::brakes::Brakes;
 use crate::campaigns::{Campaigns, Lists};
 use crate::config::{Http, defaults, load_from};
+use crate::coordination::LocalCoordination;
 use crate::domain::{
     Address, BrakeNames, Channel, Content, Definition, DefinitionKind, Disposition, DomainEvent, NotificationId,
     NotificationRequest, Parts, Plan, Position, Priority, Routing, ShardId, Source, TaskId, TaskSpec, Timestamp,
 };
+use crate::inbox::{Inbox, Sighting, Sightings};
 use crate::insight::{Accounting, AccountingLine};
 use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
 use crate::intake::{AcceptError, AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
 use crate::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
+use crate::realtime::{Hub, Live, LiveParts};
 use crate::schedules::fakes::FakeBegins;
 use crate::schedules::{ScheduleParts, Schedules};
 use crate::store::{DeadLetterKey, StoreError};
@@ -189,7 +192,8 @@ impl World {
             definitions,
             schedules,
             campaigns: campaigns.clone(),
-            lists: Arc::new(Lists::new(store.clone())),
+            live: live(&store, &clock),
+            lists: Arc::new(Lists::new(store.clone(), clock.clone())),
             operations: engine.clone(),
             topics: Arc::new(Topics::start(store.clone(), clock.clone(), 1)),
             stopping: CancellationToken::new(),
@@ -201,6 +205,7 @@ impl World {
             endpoints: engine.clone(),
             contents: engine.clone(),
             categories,
+            category_words: defaults().categories,
             health: health.clone(),
             metrics: install(),
         };
@@ -227,6 +232,30 @@ impl World {
 
     pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
         self.send("POST", path, "all", body).await
+    }
+}
+
+fn live(store: &Arc<FakeStore>, clock: &Arc<StoppedClock>) -> Arc<Live> {
+    let settings = defaults().realtime;
+    let hub = Hub::new(settings.clone(), false);
+    Live::new(LiveParts {
+        inbox: Inbox::new(store.clone(), clock.clone(), Arc::new(Unseen), hub.clone()),
+        hub,
+        coordination: Arc::new(LocalCoordination::new(clock.clone())),
+        clock: clock.clone(),
+        settings,
+        node: "node".to_owned(),
+        own_origin: "http://127.0.0.1:8080".to_owned(),
+    })
+}
+
+/// Stories are looked after elsewhere.
+struct Unseen;
+
+#[async_trait]
+impl Sightings for Unseen {
+    async fn note(&self, _: Vec<Sighting>) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

@@ -81,12 +81,19 @@ impl<'a> MissedView<'a> {
     }
 }
 
-/// RFC 4180.
+/// What spreadsheets take for the beginning of a formula: a member's name may be anything, and is to be read only.
+const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// RFC 4180. What a spreadsheet would calculate has a `'` before it.
 fn write_row(fields: [&str; 4], out: &mut Vec<u8>) {
     for (place, field) in fields.into_iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
+        let field = match field.starts_with(FORMULAS) {
+            true => format!("'{field}"),
+            false => field.to_owned(),
+        };
         match field.contains([',', '"', '\r', '\n']) {
             true => out.extend(format!("\"{}\"", field.replace('"', "\"\"")).into_bytes()),
             false => out.extend(field.bytes()),
@@ -146,6 +153,31 @@ impl Download {
                 tracing::warn!(%error, "a download broke off");
                 Some((Err(io::Error::other("the store cannot be read")), None))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_calculate_is_only_a_text_there() {
+        let written = |field: &str| {
+            let mut out = Vec::new();
+            write_row([field, "", "", ""], &mut out);
+            String::from_utf8(out).expect("text")
+        };
+        for (field, expected) in [
+            ("=1+1", "'=1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("+49 30", "'+49 30"),
+            ("-1", "'-1"),
+            ("\tx", "'\tx"),
+            ("=\"a\",1", "\"'=\"\"a\"\",1\""),
+            ("a=b", "a=b"),
+        ] {
+            assert_eq!(written(field), format!("{expected},,,\r\n"));
         }
     }
 }

@@ -91,15 +91,16 @@ fn share(progress: &CampaignProgress) -> u64 {
     parts.unwrap_or(0).min(99)
 }
 
-/// At the pace that it had so far, as of when that was last written down.
+/// At the pace that it had so far while it was not paused, as of when that was last written down.
 fn eta(progress: &CampaignProgress) -> Option<u64> {
     if progress.status.is_over() {
         return None;
     }
     let (total, started_at, processed) = (progress.total?, progress.started_at?, progress.processed());
-    let took = progress.written_at.millis().saturating_sub(started_at.millis());
+    let until = progress.paused_at.map_or(progress.written_at, |paused_at| paused_at.min(progress.written_at));
+    let took = until.since(started_at).saturating_sub(progress.paused).as_millis();
     let left = u128::from(total.saturating_sub(processed));
-    let millis = (left * u128::from(took)).checked_div(u128::from(processed))?;
+    let millis = (left * took).checked_div(u128::from(processed))?;
     u64::try_from(millis.div_ceil(1000)).ok()
 }
 
@@ -155,5 +156,15 @@ mod tests {
             let progress = progress(status, total, done);
             assert_eq!((share(&progress), eta(&progress)), (parts, seconds), "{status:?} {total:?} {done}");
         }
+    }
+
+    #[test]
+    fn the_time_for_which_it_was_paused_says_nothing_of_its_pace() {
+        let half = progress(CampaignStatus::Running, Some(1000), 500);
+        assert_eq!(eta(&half), Some(10));
+        let paused = CampaignProgress { paused: std::time::Duration::from_secs(6), ..half };
+        assert_eq!(eta(&paused), Some(4));
+        let still = CampaignProgress { paused_at: Some(Timestamp(18_000)), written_at: Timestamp(90_000), ..paused };
+        assert_eq!(eta(&still), Some(2));
     }
 }

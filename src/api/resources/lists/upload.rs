@@ -14,7 +14,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::resources::import::lines::{Line, Lines};
 use crate::api::state::Api;
 use crate::campaigns::{CsvMembers, ListMember, SavedList, read_member};
-use crate::intake::FieldProblem;
+use crate::intake::{FieldProblem, KeyHold};
 
 /// Members that are written together.
 const CHUNK_MEMBERS: usize = 1000;
@@ -36,6 +36,8 @@ pub(super) struct UploadParts {
     /// The list is there: nothing is written, only whether it is the same body is looked at.
     pub(super) is_known: bool,
     pub(super) format: ListFormat,
+    /// The retry key, while it is written.
+    pub(super) held: Option<KeyHold>,
 }
 
 enum Reading {
@@ -51,6 +53,7 @@ pub(super) struct Upload {
     api: Arc<Api>,
     list: Box<str>,
     is_known: bool,
+    held: Option<KeyHold>,
     body: BodyDataStream,
     reading: Reading,
     hash: Xxh3,
@@ -95,7 +98,7 @@ struct BadLinesView {
 
 impl Upload {
     pub(super) fn new(parts: UploadParts, body: Body) -> Self {
-        let UploadParts { api, list, is_known, format } = parts;
+        let UploadParts { api, list, is_known, format, held } = parts;
         let reading = match format {
             ListFormat::Lines => Reading::Lines(Lines::new(LINE_BYTES_MAX)),
             ListFormat::Csv => Reading::Csv(Box::default()),
@@ -104,6 +107,7 @@ impl Upload {
             api,
             list,
             is_known,
+            held,
             body: body.into_data_stream(),
             reading,
             hash: Xxh3::new(),
@@ -206,6 +210,9 @@ impl Upload {
         self.waiting_bytes = 0;
         if !self.is_known && !members.is_empty() {
             self.api.parts.lists.put(&self.list, &members).await?;
+            if let Some(held) = &mut self.held {
+                held.renew().await;
+            }
         }
         Ok(())
     }

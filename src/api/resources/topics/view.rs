@@ -15,6 +15,7 @@ pub(super) struct ListedView<'a> {
     created_at: String,
     retention_seconds: u64,
     messages_max: u64,
+    kafka: bool,
 }
 
 impl<'a> ListedView<'a> {
@@ -25,6 +26,7 @@ impl<'a> ListedView<'a> {
             created_at: created_at.to_string(),
             retention_seconds: settings.retention_seconds,
             messages_max: settings.messages_max,
+            kafka: settings.kafka,
         }
     }
 
@@ -45,7 +47,16 @@ pub(super) struct TopicView<'a> {
     delayed: u64,
     next_due_at: Option<String>,
     groups: Vec<GroupView<'a>>,
+    /// Null: its messages are here only.
+    kafka_topic: Option<CopyView<'a>>,
     health: HealthView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct CopyView<'a> {
+    name: &'a str,
+    /// Messages that are not there yet.
+    lag: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +93,7 @@ impl<'a> TopicView<'a> {
             delayed: state.delayed,
             next_due_at: state.next_due.map(|at| at.to_string()),
             groups: state.groups.iter().map(group).collect(),
+            kafka_topic: state.copy.as_ref().map(|copy| CopyView { name: &copy.topic, lag: copy.behind }),
             health: HealthView {
                 status: if state.troubles.is_empty() { "ok" } else { "degraded" },
                 reasons: &state.troubles,

@@ -1,0 +1,173 @@
+//! The live side, over what a node is made of.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use crate::clock::SharedClock;
+use crate::config::{Config, Provider};
+use crate::coordination::SharedCoordination;
+use crate::domain::{Categories, Channel, EventKind, InboxEntry, UserKey};
+use crate::inbox::{Inbox, Sighting, SightingKind, Sightings};
+use crate::log::SharedLog;
+use crate::outcomes::{ReceiptDesk, ReceiptDeskParts};
+use crate::providers::{InboxDoor, serves};
+use crate::realtime::{Hub, Live, LiveParts};
+use crate::store::{SharedStore, StoreError};
+use crate::users::Directory;
+
+/// The kind and the name of the provider that is there without being configured.
+const INBOX: &str = "inbox";
+/// Its name where another has that one.
+const OTHER_NAME: &str = "in-app-inbox";
+
+/// Calls whose sightings are noted together.
+const TOGETHER: usize = 256;
+
+/// The longest that a call waits for it.
+const NOTE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What the live side of a node is made of.
+pub struct LiveSide {
+    pub store: SharedStore,
+    pub log: SharedLog,
+    pub clock: SharedClock,
+    pub users: Arc<Directory>,
+    pub categories: Arc<Categories>,
+    pub coordination: SharedCoordination,
+    /// This node's name, another at each start.
+    pub node: String,
+}
+
+/// The live side of a node; [`Live::start`] lets it hear of others.
+pub fn live(parts: LiveSide, config: &Config) -> Arc<Live> {
+    let desk = ReceiptDesk::new(ReceiptDeskParts {
+        store: parts.store.clone(),
+        log: parts.log.clone(),
+        clock: parts.clock.clone(),
+        users: parts.users,
+        categories: parts.categories,
+    });
+    let hub = Hub::new(config.realtime.clone(), parts.log.is_shared());
+    let inbox = Inbox::new(parts.store, parts.clock.clone(), Arc::new(Noting::new(desk)), hub.clone());
+    Live::new(LiveParts {
+        inbox,
+        hub,
+        coordination: parts.coordination,
+        clock: parts.clock,
+        settings: config.realtime.clone(),
+        node: parts.node,
+        own_origin: origin_of(&config.http.public_url),
+    })
+}
+
+/// Scheme, host and port of an address.
+fn origin_of(url: &str) -> String {
+    url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+}
+
+/// Adds the provider of the channel `in_app`, where no other is configured for it.
+pub fn with_inbox(config: &mut Config) {
+    if config.providers.iter().any(|provider| serves(provider, Channel::InApp)) {
+        return;
+    }
+    let is_taken = config.providers.iter().any(|provider| provider.name == INBOX);
+    config.providers.push(Provider::implied(if is_taken { OTHER_NAME } else { INBOX }, INBOX));
+}
+
+/// Where messages in the product go.
+pub struct Door(pub Arc<Inbox>);
+
+#[async_trait]
+impl InboxDoor for Door {
+    async fn deliver(&self, user: &UserKey, entry: InboxEntry) -> Result<(), String> {
+        self.0.deliver(user, entry).await.map_err(|error| error.to_string())
+    }
+}
+
+type Call = (Vec<Sighting>, oneshot::Sender<Result<(), StoreError>>);
+
+/// Notes sightings as receipts, those of many calls together: whoever has the turn notes for all that wait.
+struct Noting {
+    desk: ReceiptDesk,
+    waiting: Mutex<VecDeque<Call>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Noting {
+    fn new(desk: ReceiptDesk) -> Self {
+        Self { desk, waiting: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// `None`: whoever had the turn went away with it.
+    async fn once(&self, sightings: Vec<Sighting>) -> Option<Result<(), StoreError>> {
+        let (answer, mut noted) = oneshot::channel();
+        self.waiting().push_back((sightings, answer));
+        tokio::select! {
+            biased;
+            noted = &mut noted => noted.ok(),
+            _turn = self.turn.lock() => loop {
+                match noted.try_recv() {
+                    Ok(noted) => return Some(noted),
+                    Err(TryRecvError::Empty) => self.note_together().await,
+                    Err(TryRecvError::Closed) => return None,
+                }
+            },
+        }
+    }
+
+    async fn note_together(&self) {
+        let together: Vec<Call> = {
+            let mut waiting = self.waiting();
+            let count = waiting.len().min(TOGETHER);
+            waiting.drain(..count).collect()
+        };
+        let (sightings, answers): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+        let noted = note(&self.desk, sightings.into_iter().flatten()).await;
+        for answer in answers {
+            // Who asked may have gone.
+            let _ = answer.send(noted.clone().map_err(StoreError::Failed));
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Call>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn note(desk: &ReceiptDesk, sightings: impl Iterator<Item = Sighting>) -> Result<(), String> {
+    let seen = sightings.map(|sighting| {
+        let kind = match sighting.kind {
+            SightingKind::Delivered => EventKind::Delivered,
+            SightingKind::Read => EventKind::Read,
+        };
+        (sighting.task, kind, sighting.at)
+    });
+    let noted = AssertUnwindSafe(desk.seen(seen.collect())).catch_unwind().await;
+    match noted {
+        Ok(noted) => noted.map_err(|error| error.to_string()),
+        // The panic itself was logged by its hook.
+        Err(_) => Err("noting what users saw panicked".to_owned()),
+    }
+}
+
+#[async_trait]
+impl Sightings for Noting {
+    async fn note(&self, sightings: Vec<Sighting>) -> Result<(), StoreError> {
+        let noting = async {
+            loop {
+                if let Some(noted) = self.once(sightings.clone()).await {
+                    return noted;
+                }
+            }
+        };
+        let late = StoreError::Failed("what users saw was not noted in time".to_owned());
+        tokio::time::timeout(NOTE_WAIT_MAX, noting).await.unwrap_or(Err(late))
+    }
+}
