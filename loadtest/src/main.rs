@@ -7,6 +7,7 @@ mod crash;
 mod cluster;
 mod trouble;
 mod crowd;
+mod live;
 mod relay;
 mod certain;
 mod drain_check;
@@ -40,6 +41,7 @@ use compare::CompareArgs;
 use crash::CrashArgs;
 use crowd::CrowdArgs;
 use drain_check::DrainCheckArgs;
+use live::LiveArgs;
 use mock::MockArgs;
 use relay::RelayArgs;
 use run::RunArgs;
@@ -67,6 +69,7 @@ enum Command {
     Cluster(Box<ClusterArgs>),
     Trouble(Box<TroubleArgs>),
     Crowd(Box<CrowdArgs>),
+    Live(Box<LiveArgs>),
     Relay(Box<RelayArgs>),
     DrainCheck(DrainCheckArgs),
 }
@@ -92,6 +95,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Cluster(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Trouble(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Crowd(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Live(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Relay(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),

@@ -71,7 +71,7 @@ impl Place {
     }
 
     /// Each run has topics, a group and a keyspace of its own.
-    fn write_config(&self, directory: &Path, run: u64, smtp: &str) -> Result<PathBuf> {
+    pub(crate) fn write_config(&self, directory: &Path, run: u64, smtp: &str) -> Result<PathBuf> {
         let config = CONFIG
             .replace("KAFKA", &self.kafka)
             .replace("CQL", &self.cql)
@@ -83,7 +83,8 @@ impl Place {
         Ok(path)
     }
 
-    async fn apply_schema(&self, config: &Path) -> Result<()> {
+    /// Makes the tables and topics that the processes need.
+    pub(crate) async fn apply_schema(&self, config: &Path) -> Result<()> {
         let mut command = Command::new(&self.binary);
         let status = command.args(["schema", "apply", "--config"]).arg(config).status().await;
         ensure!(status.context("cannot run the engine's program")?.success(), "`fanfare schema apply` failed");
