@@ -19,6 +19,7 @@ use fanfare::brakes::Brakes;
 use fanfare::campaigns::{Campaigns, Lists};
 use fanfare::clock::SharedClock;
 use fanfare::codec::encode_request;
+use fanfare::coordination::LocalCoordination;
 use fanfare::domain::{
     Brake, BrakeNames, ClaimKey, Definition, DefinitionKind, DomainEvent, Event, NotificationId, NotificationRequest,
     Position, Priority, ShardId, Source, Story, SuppressedAddress, Suppression, TaskId, TemplateChange, Timestamp,
@@ -31,12 +32,12 @@ use fanfare::intake::{
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
 use fanfare::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
 use fanfare::rendering::Renderer;
-use fanfare::runtime::{SchedulesParts, SystemClock, schedules};
+use fanfare::runtime::{LiveSide, SchedulesParts, SystemClock, archive, live, schedules};
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows, ListedSuppression,
-    NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace,
-    TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    DefinitionRows, Drops, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows,
+    ListedSuppression, NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog,
+    TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
 use fanfare::templates::Templates;
 use fanfare::topics::Topics;
@@ -127,6 +128,7 @@ fn parts() -> ApiParts {
     let opened = Definitions::open(store.clone(), Vec::new(), rest.clone(), clock.clone());
     let definitions = opened.now_or_never().expect("an empty store answers at once").expect("readable");
     let campaigns = Arc::new(Campaigns::new(store.clone(), clock.clone()));
+    let config = fanfare::config::defaults();
     let schedules = schedules(SchedulesParts {
         definitions: definitions.clone(),
         store: store.clone(),
@@ -135,9 +137,25 @@ fn parts() -> ApiParts {
         contents: rest.clone(),
         categories: categories.clone(),
         days: DayAttributes::default(),
+        archive: archive(&config, (log.clone(), store.clone()), campaigns.clone(), clock.clone())
+            .expect("none is set up"),
         clock: clock.clone(),
     });
+    let live = live(
+        LiveSide {
+            store: store.clone(),
+            log: log.clone(),
+            clock: clock.clone(),
+            users: users.clone(),
+            categories: categories.clone(),
+            coordination: Arc::new(LocalCoordination::new(clock.clone())),
+            node: "bench".to_owned(),
+        },
+        &config,
+    );
     ApiParts {
+        live,
+        category_words: Vec::new(),
         takes_requests: true,
         providers: Vec::new(),
         receipts: Arc::new(receipts),
@@ -154,7 +172,7 @@ fn parts() -> ApiParts {
         definitions,
         schedules,
         campaigns,
-        lists: Arc::new(Lists::new(store.clone())),
+        lists: Arc::new(Lists::new(store.clone(), clock.clone())),
         topics: Arc::new(Topics::start(store.clone(), clock.clone(), 1)),
         stopping: CancellationToken::new(),
         operations: rest.clone(),
@@ -239,6 +257,8 @@ impl ClaimRows for EmptyStore {
 }
 
 impl ReceivedRows for EmptyStore {}
+
+impl Drops for EmptyStore {}
 
 /// No category has a budget here.
 #[async_trait]

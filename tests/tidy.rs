@@ -23,7 +23,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("log", &["domain", "codec", "clock", "disk", "store"]),
     ("store", &["domain", "codec", "clock", "disk"]),
     ("coordination", &["domain", "clock"]),
-    ("providers", &["domain", "clock"]),
+    // How requests to Amazon's services are signed: providers send by them, and the archive keeps files there.
+    ("aws", &["domain"]),
+    ("providers", &["domain", "clock", "aws"]),
     // The stages, in the order of the data: the ports, and the faces of the stages after them.
     ("ownership", &["domain", "clock", "store"]),
     // Who changes what is known of users tells the nodes that keep copies, over the log.
@@ -72,6 +74,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // A receipt is a provider's answer that comes later, or a reader's, by a link.
     ("outcomes", &["domain", "clock", "store", "ownership", "timers", "brakes", "users", "providers", "links"]),
+    // What came to users in the product: rows; who tells of it, and who notes what users did, are handed in.
+    ("inbox", &["domain", "codec", "clock", "store"]),
+    // Who is connected: told by the inbox, and by other nodes over coordination.
+    ("realtime", &["domain", "codec", "clock", "store", "coordination", "inbox", "links"]),
     // Signed by a secret of the configuration; where a link leads is the API's business.
     ("links", &["domain"]),
     ("timers", &["domain", "clock", "store", "ownership", "brakes"]),
@@ -85,9 +91,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     // From what happened to requests, which end at the one door.
     ("audience", &["domain", "clock", "log", "store", "intake", "subscriptions"]),
     // What begins by itself at a time: campaigns, which are handed in, and events. Its definitions stand beside the rules.
-    ("schedules", &["domain", "codec", "clock", "store", "intake", "homes", "users", "audience"]),
-    // Topics of programs: rows, and who has which home. Their own rows are theirs alone.
-    ("topics", &["domain", "codec", "clock", "store", "homes", "ownership"]),
+    ("schedules", &["domain", "codec", "clock", "store", "intake", "homes", "users", "audience", "archive"]),
+    // What is over, from rows to files. Up to where the log is done with is the log's to say.
+    ("archive", &["domain", "codec", "clock", "log", "store", "homes", "aws"]),
+    // Topics of programs: rows, and who has which home. Their own rows are theirs alone. The log may have topics for others to read.
+    ("topics", &["domain", "codec", "clock", "log", "store", "homes", "ownership"]),
     // What reads the results.
     ("insight", &["domain", "clock", "log", "store", "ownership"]),
     // The surfaces: domain, ports to read, and the faces of the stages. The command line starts the engine.
@@ -114,6 +122,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "schedules",
             "topics",
             "campaigns",
+            "inbox",
+            "realtime",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "templates", "runtime"]),

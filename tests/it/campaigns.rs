@@ -1,6 +1,7 @@
 //! One message to many people: each gets one, whatever happens meanwhile, and what is counted is what became of them.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +13,24 @@ use fanfare::domain::{
 };
 use fanfare::store::KeyedRow;
 
-use crate::world::{Place, Script, TestProvider, World, mail};
+use crate::world::{Place, Script, TestProvider, World, mail, on_both_in_turn};
+
+on_both_in_turn! {
+    everybody_gets_one_message_and_what_is_counted_is_what_became_of_them
+    a_node_that_is_started_again_in_the_middle_tells_nobody_twice_and_misses_nobody
+    what_is_paused_stands_still_and_what_is_cancelled_is_not_sent
+    an_audience_beyond_the_ceiling_gets_nothing_and_one_of_nobody_is_over_at_once
+}
 
 /// A moment of a test.
 const TICK: Duration = Duration::from_millis(100);
 
-const ID: CampaignId = CampaignId(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
+/// An id that no other campaign of this process has, and a list that no other has.
+fn fresh() -> (CampaignId, String) {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    (CampaignId(0x1234_5678_9abc_def0_1234_5678_9abc_def0 ^ u128::from(number)), format!("lst_{number}"))
+}
 
 struct Sent {
     world: World,
@@ -27,8 +40,9 @@ struct Sent {
 impl Sent {
     /// A campaign for so many, which is not begun.
     async fn prepare(world: World, members: usize) -> Self {
+        let (id, list) = fresh();
         let rows = (0..members).map(|number| {
-            let email = format!("member-{number}@example.com");
+            let email = format!("member-{number}-of-{list}@example.com");
             let member = ListMember {
                 to: Recipient { email: Some(email.into()), ..Recipient::default() },
                 data: Some(format!(r#"{{"order_id":"{number}"}}"#).into()),
@@ -36,7 +50,7 @@ impl Sent {
             };
             let name = member.name().expect("it has an address").to_owned();
             let body = Some(Bytes::from(member.encode()));
-            KeyedRow { part: list_part("lst_1", list_spread(&name)), name: name.as_bytes().into(), body }
+            KeyedRow { part: list_part(&list, list_spread(&name)), name: name.as_bytes().into(), body }
         });
         world.store.put_keyed(rows.collect()).await.expect("the store writes");
         let now = world.now();
@@ -48,14 +62,14 @@ impl Sent {
             ..mail()
         };
         let campaign = Campaign {
-            id: ID,
+            id,
             tenant: message.tenant.clone(),
             kind: CampaignKind::Asked,
             name: None,
             made_at: now,
             starts_at: now,
             message,
-            audience: Audience::List { list: "lst_1".into() },
+            audience: Audience::List { list: list.as_str().into() },
             is_counted: true,
             ceiling: None,
             rate_per_second: None,
@@ -72,7 +86,7 @@ impl Sent {
     }
 
     async fn known(&self) -> Known {
-        let known = self.world.campaigns.get(&self.campaign.tenant, ID).await.expect("the store reads");
+        let known = self.world.campaigns.get(&self.campaign.tenant, self.campaign.id).await.expect("the store reads");
         known.expect("it was begun")
     }
 
@@ -104,12 +118,11 @@ fn addresses(provider: &TestProvider) -> Vec<String> {
     provider.taken().iter().map(|message| format!("{:?}", message.address)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn everybody_gets_one_message_and_what_is_counted_is_what_became_of_them() {
+async fn everybody_gets_one_message_and_what_is_counted_is_what_became_of_them(place: Place) {
     let provider = provider();
     let refused = Outcome::dead("no such mailbox");
     provider.script((0..25).map(|_| Script::Answer(refused.clone())));
-    let world = World::start(Place::embedded(), vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let sent = Sent::prepare(world, 2_500).await;
     sent.begin().await;
     let known = sent.until_over().await;
@@ -127,12 +140,12 @@ async fn everybody_gets_one_message_and_what_is_counted_is_what_became_of_them()
     }
     assert_eq!(missed.len(), 25);
     assert!(missed.iter().all(|one| &*one.status == "failed" && one.reason.contains("no such mailbox")), "{missed:?}");
+    sent.world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_started_again_in_the_middle_tells_nobody_twice_and_misses_nobody() {
+async fn a_node_that_is_started_again_in_the_middle_tells_nobody_twice_and_misses_nobody(place: Place) {
     let provider = provider();
-    let world = World::start(Place::embedded(), vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let mut sent = Sent::prepare(world, 5_000).await;
     sent.begin().await;
     for share in [1_000, 2_500] {
@@ -143,23 +156,23 @@ async fn a_node_that_is_started_again_in_the_middle_tells_nobody_twice_and_misse
     assert_eq!((progress.succeeded, progress.handed_on), (5_000, 5_000), "{progress:?}");
     let addresses = addresses(&provider);
     assert_eq!((addresses.len(), addresses.iter().collect::<BTreeSet<_>>().len()), (5_000, 5_000));
+    sent.world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_paused_stands_still_and_what_is_cancelled_is_not_sent() {
+async fn what_is_paused_stands_still_and_what_is_cancelled_is_not_sent(place: Place) {
     let provider = provider();
-    let world = World::start(Place::embedded(), vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let sent = Sent::prepare(world, 6_000).await;
     sent.begin().await;
     sent.until(|known| known.progress.handed_on >= 1_000).await;
     let brake = async |effect, is_on| {
         let tenant = sent.campaign.tenant.clone();
-        let scope = BrakeScope { tenant, kind: BrakeKind::Campaign, name: ID.to_string().into() };
+        let scope = BrakeScope { tenant, kind: BrakeKind::Campaign, name: sent.campaign.id.to_string().into() };
         let now = sent.world.now();
         sent.world.brakes.change(scope, effect, is_on, now, None).await.expect("the store writes");
     };
     brake(BrakeEffect::Pause, true).await;
-    sent.world.campaigns.command(ID, CampaignCommand::Pause).await.expect("the store writes");
+    sent.world.campaigns.command(sent.campaign.id, CampaignCommand::Pause).await.expect("the store writes");
     // What it had in hand when it was told ends first.
     let before = sent.world.until(async || {
         let before = sent.known().await.progress.handed_on;
@@ -173,37 +186,38 @@ async fn what_is_paused_stands_still_and_what_is_cancelled_is_not_sent() {
     assert!(before < 6_000, "it stands still before the end");
     brake(BrakeEffect::Recall, true).await;
     brake(BrakeEffect::Pause, false).await;
-    sent.world.campaigns.command(ID, CampaignCommand::Cancel).await.expect("the store writes");
+    sent.world.campaigns.command(sent.campaign.id, CampaignCommand::Cancel).await.expect("the store writes");
     let progress = sent.until_over().await.progress;
     assert_eq!(progress.status, CampaignStatus::Cancelled);
     assert_eq!((progress.handed_on, progress.processed()), (before, 6_000), "{progress:?}");
     assert_eq!(provider.taken().len() as u64, progress.succeeded);
     // Nothing is left that stops anything.
     assert!(sent.world.brakes.set().is_empty());
+    sent.world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_audience_beyond_the_ceiling_gets_nothing_and_one_of_nobody_is_over_at_once() {
+async fn an_audience_beyond_the_ceiling_gets_nothing_and_one_of_nobody_is_over_at_once(place: Place) {
     let provider = provider();
-    let world = World::start(Place::embedded(), vec![provider.clone()]).await;
+    let world = World::start(place, vec![provider.clone()]).await;
     let mut sent = Sent::prepare(world, 30).await;
     sent.campaign.ceiling = Some(29);
     sent.begin().await;
     let progress = sent.until_over().await.progress;
     assert_eq!((progress.status, progress.total), (CampaignStatus::Stopped, Some(30)));
     assert!(progress.reason.is_some_and(|reason| reason.contains("ceiling 29")));
-    let of_nobody =
-        Campaign { id: CampaignId(7), audience: Audience::List { list: "lst_2".into() }, ..sent.campaign.clone() };
+    let (id, list) = fresh();
+    let of_nobody = Campaign { id, audience: Audience::List { list: list.into() }, ..sent.campaign.clone() };
     sent.world.campaigns.begin(&of_nobody).await.expect("the store writes");
     let world = &sent.world;
     let over = world.until(async || {
         world.advance(TICK).await;
-        let known = world.campaigns.get(&of_nobody.tenant, CampaignId(7)).await.expect("the store reads")?;
+        let known = world.campaigns.get(&of_nobody.tenant, id).await.expect("the store reads")?;
         known.progress.status.is_over().then_some(known.progress)
     });
     let over = over.await;
     assert_eq!((over.status, over.total, over.processed()), (CampaignStatus::Completed, Some(0), 0));
     assert_eq!(provider.taken().len(), 0);
+    sent.world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

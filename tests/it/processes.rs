@@ -123,6 +123,108 @@ async fn a_cancellation_and_the_books_may_be_asked_of_any_node_whoever_has_the_s
     }
 }
 
+/// Topics are asked of either node, whoever has their homes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_on_one_node_is_received_on_the_other_and_a_group_goes_on_when_one_dies() {
+    let Some((_, [first, second])) = two_nodes().await else { return };
+    let topics: Vec<String> = (0..8).map(|number| format!("orders-{number}")).collect();
+    for topic in &topics {
+        asked(&first, Method::POST, "/v1/topics", &json!({"name": topic})).await;
+    }
+    for topic in &topics {
+        let messages = format!("/v1/topics/{topic}/groups/billing/messages");
+        let long_poll = received(&second, format!("{messages}?wait_seconds=20"));
+        let publishing = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            asked(
+                &first,
+                Method::POST,
+                &format!("/v1/topics/{topic}/messages"),
+                &json!({"messages": [{"data": 1}, {"data": 2}]}),
+            )
+            .await
+        };
+        let (received, published) = tokio::join!(long_poll, publishing);
+        let ids = |answer: &Value| {
+            answer["messages"].as_array().expect("a list").iter().map(|one| one["id"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&received), ids(&published), "{topic}");
+        let settled =
+            asked(&second, Method::POST, &format!("/v1/topics/{topic}/groups/billing/ack"), &json!({"numbers": [0]}))
+                .await;
+        assert_eq!(settled["settled"], 1, "{settled}");
+    }
+    first.kill();
+    for topic in &topics {
+        let again = received(
+            &second,
+            format!("/v1/topics/{topic}/groups/billing/messages?wait_seconds=5&visibility_seconds=60"),
+        )
+        .await;
+        assert_eq!(again["messages"][0]["number"], 1, "what was acknowledged does not come again: {again}");
+    }
+}
+
+/// Asks again while the node says that it cannot answer at the moment.
+async fn asked(node: &Process, method: Method, path: &str, body: &Value) -> Value {
+    until(path, async || {
+        let (status, answer) = node.try_call(method.clone(), path, Some(body)).await.expect("the node answers");
+        assert!(status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE, "{path}: {status} {answer}");
+        status.is_success().then_some(answer)
+    })
+    .await
+}
+
+/// The same, until the answer has messages.
+async fn received(node: &Process, path: String) -> Value {
+    until(&path, async || {
+        let (status, answer) = node.try_call(Method::GET, &path, None).await.expect("the node answers");
+        assert!(status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE, "{path}: {status} {answer}");
+        answer["messages"].as_array().is_some_and(|messages| !messages.is_empty()).then_some(answer)
+    })
+    .await
+}
+
+/// Whether a campaign's home is this node's: each home has a series of its own.
+async fn works_on_a_campaign(node: &Process) -> bool {
+    let page = node.call(Method::GET, "/metrics", None).await;
+    let mut lines = page.as_str().expect("text").lines();
+    lines.any(|line| line.starts_with("fanfare_open_campaigns{") && line.ends_with(" 1"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_whose_home_dies_in_the_middle_is_ended_by_the_other_node_with_one_message_for_each() {
+    const MEMBERS: usize = 300;
+    let Some((_, nodes)) = two_nodes().await else { return };
+    let (receiver, address) = Receiver::start().await;
+    let lines: String = (0..MEMBERS).map(|number| format!("{{\"url\":\"http://{address}/{number}\"}}\n")).collect();
+    let list = nodes[0].upload("/v1/lists", lines).await;
+    let campaign = json!({
+        "audience": {"list": list["id"]}, "content": {"title": "t", "body": "b"}, "channels": ["webhook"], "rate_per_second": 60,
+    });
+    let begun = nodes[1].call(Method::POST, "/v1/campaigns", Some(&campaign)).await;
+    let path = format!("/v1/campaigns/{}", begun["id"].as_str().expect("an id"));
+    until("a third is sent", async || (receiver.received().len() >= MEMBERS / 3).then_some(())).await;
+    let [first, second] = &nodes;
+    let (dying, surviving) = match works_on_a_campaign(first).await {
+        true => (first, second),
+        false => (second, first),
+    };
+    dying.kill();
+    assert!(receiver.received().len() < MEMBERS, "it dies in the middle");
+    let progress = until("it is over", async || {
+        let progress = surviving.call(Method::GET, &path, None).await;
+        (progress["status"] == "completed").then_some(progress)
+    })
+    .await;
+    assert_eq!((&progress["succeeded"], &progress["handed_on"]), (&json!(MEMBERS), &json!(MEMBERS)), "{progress}");
+    // Each has one notification, which may have come twice where nobody knows whether it came.
+    let received = receiver.received();
+    assert_eq!(received.len(), MEMBERS);
+    let twice = received.values().filter(|times| **times > 1).count();
+    assert!(twice <= 64, "{twice} were sent again: more than the dead node can have had in hand");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
     let Some((spot, [first, second])) = two_nodes().await else { return };

@@ -1,5 +1,6 @@
 //! The topics as other programs see them: nothing of ours stands between them and Kafka.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use fanfare::domain::{Channel, NotificationId, Priority};
 use fanfare::log::Foreign;
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Headers;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::io::AsyncWriteExt;
@@ -60,6 +61,46 @@ async fn read(spot: &Spot, topic: &str, count: usize) -> Vec<Read> {
                 headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
             });
         }
+        read
+    });
+    reading.await.expect("it is read")
+}
+
+/// A message of a topic of programs, as Kafka has it.
+pub(crate) struct Kept {
+    pub(crate) key: String,
+    pub(crate) body: serde_json::Value,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// What a topic of this spot is called.
+pub(crate) fn topic_of(spot: &Spot, name: &str) -> String {
+    format!("{}.{name}", spot.name)
+}
+
+/// So many messages of a topic for a group of Kafka's own, which commits them.
+pub(crate) async fn read_group(spot: &Spot, topic: &str, group: &str, count: usize) -> Vec<Kept> {
+    let mut client = spot.services.client();
+    client.set("group.id", group).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = client.create().expect("a consumer");
+    let topic = topic.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        consumer.subscribe(&[&topic]).expect("subscribed");
+        let deadline = Instant::now() + PATIENCE;
+        let mut read = Vec::new();
+        while read.len() < count {
+            assert!(Instant::now() < deadline, "{topic} has {} messages only", read.len());
+            let Some(record) = consumer.poll(Duration::from_millis(100)) else { continue };
+            let record = record.expect("a record");
+            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+            let headers = record.headers().into_iter().flat_map(|headers| headers.iter());
+            read.push(Kept {
+                key: text(record.key()),
+                body: serde_json::from_slice(record.payload().unwrap_or_default()).expect("JSON"),
+                headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+            });
+        }
+        consumer.commit_consumer_state(CommitMode::Sync).expect("committed");
         read
     });
     reading.await.expect("it is read")

@@ -51,7 +51,7 @@ async fn one_click_takes_a_user_off_the_category_and_reading_the_link_does_not(p
     let task = mails.taken()[0].task;
     let (status, headers, page) = world.call_without_key(Method::GET, &path, &[], "").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(page.contains("<form method=\"post\">") && page.contains("marketing"), "{page}");
+    assert!(page.contains("<form method=\"post\">") && page.contains("Offers and news"), "{page}");
     assert!(!page.contains("http") && !page.contains("<script"), "it asks nobody else: {page}");
     assert_eq!(headers["referrer-policy"], "no-referrer");
     assert!(headers["content-security-policy"].to_str().expect("text").contains("default-src 'none'"));

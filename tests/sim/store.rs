@@ -11,9 +11,9 @@ use fanfare::domain::{
 };
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
-    DefinitionRows, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows, ListedSuppression,
-    NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog, TemplateBodyPlace,
-    TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
+    DefinitionRows, Drops, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows,
+    ListedSuppression, NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog,
+    TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch, timer_bucket,
 };
 
 use super::cells::{Arrivals, NEVER, QUORUMS, Quorum, second};
@@ -414,6 +414,9 @@ impl TemplateRows for SimStore {
         Ok(())
     }
 }
+
+/// Nothing is old enough here.
+impl Drops for SimStore {}
 
 /// Nor defines anything.
 #[async_trait]

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use fanfare::archive::ArchiveWork;
 use fanfare::brakes::Brakes;
 use fanfare::campaigns::{CampaignWork, Campaigns, RunnerParts, StoreMembers};
 use fanfare::clock::{Clock, ManualClock, SharedClock};
@@ -28,11 +29,12 @@ use fanfare::links::Links;
 use fanfare::log::SharedLog;
 use fanfare::ownership::WRITE_WAIT_MAX;
 use fanfare::planning::{Budgets, People, Policy};
-use fanfare::providers::SharedProvider;
+use fanfare::providers::{BuildContext, Guard, Sandbox, SharedProvider, build_all};
+use fanfare::realtime::{Live, Running as Living};
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{
-    Engine, EngineParts, EventsParts, ProgramParts, Programs, SchedulesParts, SubjectFanOuts, SurfaceParts,
-    brake_names, events, schedules, surface, takers,
+    Engine, EngineParts, EventsParts, InboxAdapter, LiveSide, ProgramParts, Programs, SchedulesParts, SubjectFanOuts,
+    SurfaceParts, archive, brake_names, events, live, schedules, surface, takers, with_inbox,
 };
 use fanfare::schedules::ScheduleWork;
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
@@ -44,8 +46,8 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use others::{Others, Producer, Trouble};
-pub(crate) use place::on_both;
 pub use place::{Place, Ports, Spot};
+pub(crate) use place::{on_both, on_both_in_turn};
 pub use process::{LEASE, Process};
 pub use provider::{SIGNATURE, Script, TestProvider};
 pub use services::skipped;
@@ -98,6 +100,8 @@ pub struct World {
     router: Router,
     /// What is asked for and known of campaigns.
     pub campaigns: Arc<Campaigns>,
+    pub live: Arc<Live>,
+    living: Option<(CancellationToken, Living)>,
     programs: Option<Programs>,
     providers: Vec<Arc<TestProvider>>,
     config: Config,
@@ -152,6 +156,7 @@ impl World {
         let space = Arc::new(Space::default());
         config.providers = providers.iter().map(|provider| provider.settings()).collect();
         place.configure(&mut config);
+        with_inbox(&mut config);
         let Ports { log, store, coordination, leases } = place.open(&config, &shared, space.clone()).await;
         let log: SharedLog = match &others {
             Some(others) => Arc::new(others::OthersLog { inner: log, others: others.clone() }),
@@ -163,14 +168,38 @@ impl World {
                 costs[channel.index()] = Some(provider.cost);
             }
         }
+        costs[Channel::InApp.index()].get_or_insert(0.0);
         let changes = Arc::new(LocalChanges::default());
         let users = Arc::new(
             Directory::new(store.clone(), changes.clone()).with_days(DayAttributes::new(&config.users.day_attributes)),
         );
         let copies = Copies::new(config.planning.cache.as_usize(), config.planning.cache_age, shared.clone(), changes);
         let accepted_keys = Arc::new(AcceptedKeys::default());
-        let as_shared: Vec<SharedProvider> =
+        let live = live(
+            LiveSide {
+                store: store.clone(),
+                log: log.clone(),
+                clock: shared.clone(),
+                users: users.clone(),
+                categories: Arc::new(config.categories().expect("a default category")),
+                coordination: coordination.clone(),
+                node: format!("node-{}", random_process()),
+            },
+            &config,
+        );
+        let stop_live = CancellationToken::new();
+        let living = live.start(&stop_live);
+        let mut as_shared: Vec<SharedProvider> =
             providers.iter().cloned().map(|provider| provider as SharedProvider).collect();
+        let context = BuildContext {
+            clock: shared.clone(),
+            guard: Guard::new(true, shared.clone()),
+            public_url: PUBLIC_URL.to_owned(),
+            sandbox: Arc::new(Sandbox::new(shared.clone())),
+            inbox: Some(Arc::new(InboxAdapter(live.inbox().clone()))),
+        };
+        let added: Vec<_> = config.providers.iter().filter(|provider| provider.kind == "inbox").cloned().collect();
+        as_shared.extend(build_all(&added, &context).expect("they can be built"));
         let renderer =
             Arc::new(Renderer::new(&config.templates, config.planning.timezone.0.clone()).expect("the templates load"));
         let policy = Arc::new(Policy::new(&config, costs).with_takers(takers(&as_shared)));
@@ -214,7 +243,10 @@ impl World {
             fan_outs: Arc::new(SubjectFanOuts { campaigns: campaigns.clone(), clock: shared.clone() }),
         };
         let (definitions, event_door) = events(event_parts).await.expect("the store reads");
+        let archive = archive(&config, (log.clone(), store.clone()), campaigns.clone(), shared.clone())
+            .expect("the configuration names a place that can be");
         let schedules = schedules(SchedulesParts {
+            archive: archive.clone(),
             definitions: definitions.clone(),
             store: store.clone(),
             events: event_door.clone(),
@@ -231,14 +263,19 @@ impl World {
             members: Arc::new(StoreMembers::new(store.clone())),
             brakes: brakes.clone(),
             clock: shared.clone(),
+            kept_for: config.campaigns.kept_for,
         });
-        let topics = Desk::new(store.clone(), shared.clone(), homes.clone(), random_process());
+        let topics = Desk::new(store.clone(), shared.clone(), homes.clone(), log.outside(), random_process());
         let programs = ProgramParts {
             clock: shared.clone(),
             keeper: leases,
             homes,
             topics: topics.clone(),
-            works: vec![Arc::new(campaign_work), Arc::new(ScheduleWork::new(schedules.clone()))],
+            works: vec![
+                Arc::new(campaign_work),
+                Arc::new(ScheduleWork::new(schedules.clone())),
+                Arc::new(ArchiveWork::new(archive)),
+            ],
             fatal: engine.fatal.clone(),
         };
         let programs = match place.is_alone() {
@@ -247,6 +284,7 @@ impl World {
         };
         let router = surface(SurfaceParts {
             campaigns: campaigns.clone(),
+            live: live.clone(),
             config: config.clone(),
             clock: shared,
             log: log.clone(),
@@ -285,6 +323,8 @@ impl World {
             place,
             router,
             campaigns,
+            live,
+            living: Some((stop_live, living)),
             programs,
             providers,
             config,
@@ -327,6 +367,17 @@ impl World {
     }
 
     async fn restart_with(self, providers: Vec<Arc<TestProvider>>, pause: Duration) -> Self {
+        let (clock, place, others, config) = self.end().await;
+        clock.advance(pause);
+        Self::open(config, providers, clock, place, others).await
+    }
+
+    /// Stops in order: another node at its place finds what was there.
+    pub async fn stop(self) {
+        self.end().await;
+    }
+
+    async fn end(self) -> (Arc<ManualClock>, Place, Option<Arc<Others>>, Config) {
         let Self {
             clock,
             store,
@@ -341,6 +392,8 @@ impl World {
             place,
             router,
             campaigns,
+            live,
+            living,
             programs,
             providers: _,
             config,
@@ -349,10 +402,13 @@ impl World {
             programs.drain().await;
         }
         engine.drain().await;
+        if let Some((stop, living)) = living {
+            stop.cancel();
+            living.ended().await;
+        }
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor, users, brakes, templates, router, campaigns));
-        clock.advance(pause);
-        Self::open(config, providers, clock, place, others).await
+        drop((engine, store, log, acceptor, users, brakes, templates, router, campaigns, live));
+        (clock, place, others, config)
     }
 
     pub async fn send(&self, request: NotificationRequest) -> NotificationId {
@@ -447,6 +503,11 @@ impl World {
     /// How many slots one endpoint may hold.
     pub fn endpoint_in_flight(&self) -> usize {
         self.config.dispatch.endpoint_in_flight
+    }
+
+    /// The API, to be served.
+    pub fn router(&self) -> Router {
+        self.router.clone()
     }
 
     pub fn now(&self) -> Timestamp {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fanfare::domain::{Position, Priority, ShardId};
 use fanfare::log::{
-    Foreign, Log, LogError, Membership, NewRecord, Outlet, OwnershipChange, PartitionReader, ReadLimit, Record,
-    SharedLog, Told,
+    Foreign, Log, LogError, Membership, NewRecord, Outlet, OutsideTopics, OwnershipChange, PartitionReader, ReadLimit,
+    Record, SharedLog, Told,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -239,6 +239,10 @@ impl Log for OthersLog {
 
     fn topic(&self, lane: Priority) -> String {
         self.inner.topic(lane)
+    }
+
+    fn outside(&self) -> Option<Arc<dyn OutsideTopics>> {
+        self.inner.outside()
     }
 }
 

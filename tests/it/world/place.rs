@@ -42,6 +42,27 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
+/// Defines each test on the embedded backends, and one that runs all of them on the services, one after the other: what works at
+/// homes needs a keyspace of its own, and making one takes longer than any of them. Each takes a place and stops what it started.
+macro_rules! on_both_in_turn {
+    ($($name:ident)*) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(crate::world::Place::embedded()).await;
+            })*
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn on_services_in_turn() {
+            if let Some(place) = crate::world::Place::on_services_alone().await {
+                $($name(place.clone()).await;)*
+            }
+        }
+    };
+}
+pub(crate) use on_both_in_turn;
+
 /// Where one test takes place. A node that is started again, or another node, finds what was there.
 #[derive(Clone)]
 pub enum Place {

@@ -126,6 +126,15 @@ impl Process {
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
+    /// Posts lines of JSON, and returns what was answered.
+    pub async fn upload(&self, path: &str, lines: String) -> Value {
+        let request = self.http.post(format!("http://{}{path}", self.address)).bearer_auth("dev");
+        let request = request.header("content-type", "application/x-ndjson").body(lines);
+        let response = request.send().await.expect("the node answers");
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        response.json().await.expect("JSON")
+    }
+
     /// How many shards it works on.
     pub async fn shards(&self) -> usize {
         let page = self.call(Method::GET, "/metrics", None).await;

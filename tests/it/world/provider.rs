@@ -133,9 +133,9 @@ impl TestProvider {
     pub fn settings(&self) -> config::Provider {
         let own = format!("name = \"{}\"\nkind = \"test\"\nmax_in_flight = {}", self.name, self.max_in_flight);
         let text = format!("{own}\n{}", self.settings);
-        let settings: config::Provider = toml::from_str(&text).expect("valid settings");
-        let rate_per_second = self.rate_per_second.or(settings.rate_per_second);
-        config::Provider { rate_per_second, ..settings }
+        let mut settings: config::Provider = toml::from_str(&text).expect("valid settings");
+        settings.rate_per_second = self.rate_per_second.or(settings.rate_per_second);
+        settings
     }
 }
 
