@@ -14,7 +14,7 @@ use crate::api::paging::{self, Page};
 use crate::api::problem::{Kind, Problem};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::{InboxEntry, InboxPlace, NotificationId, TaskId, Timestamp};
+use crate::domain::{InboxEntry, InboxPlace, NotificationId, TaskId, Timestamp, UserKey};
 use crate::inbox::InboxShelf;
 use crate::intake::FieldProblem;
 use crate::realtime::EntryView;
@@ -87,14 +87,9 @@ pub(in crate::api) async fn read(
     Extension(caller): Extension<Caller>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Answer {
-    let (id, notification) = names(path)?;
-    let user = user_key(&caller, &id)?;
-    let notification: NotificationId = notification.parse().map_err(|_| Problem::not_found())?;
-    let inbox = api.parts.live.inbox();
-    if inbox.read(&user, &[notification]).await?.is_empty() {
-        return Err(Problem::not_found());
-    }
-    json(&DoneView { id: notification.to_string(), status: "read", unread_count: inbox.unread_count(&user).await? })
+    let (user, notification) = one(&caller, path)?;
+    let read = api.parts.live.inbox().read(&user, &[notification]).await?;
+    done(&api, &user, &read, "read").await
 }
 
 pub(in crate::api) async fn archive(
@@ -102,14 +97,23 @@ pub(in crate::api) async fn archive(
     Extension(caller): Extension<Caller>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Answer {
+    let (user, notification) = one(&caller, path)?;
+    let archived = api.parts.live.inbox().archive(&user, &[notification]).await?;
+    done(&api, &user, &archived, "archived").await
+}
+
+fn one(
+    caller: &Caller,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<(UserKey, NotificationId), Problem> {
     let (id, notification) = names(path)?;
-    let user = user_key(&caller, &id)?;
-    let notification: NotificationId = notification.parse().map_err(|_| Problem::not_found())?;
-    let inbox = api.parts.live.inbox();
-    if inbox.archive(&user, &[notification]).await?.is_empty() {
-        return Err(Problem::not_found());
-    }
-    json(&DoneView { id: notification.to_string(), status: "archived", unread_count: inbox.unread_count(&user).await? })
+    Ok((user_key(caller, &id)?, notification.parse().map_err(|_| Problem::not_found())?))
+}
+
+/// What was found of the one that was named, and how many are unread then.
+async fn done(api: &Api, user: &UserKey, found: &[NotificationId], status: &'static str) -> Answer {
+    let id = found.first().ok_or_else(Problem::not_found)?.to_string();
+    json(&DoneView { id, status, unread_count: api.parts.live.inbox().unread_count(user).await? })
 }
 
 pub(in crate::api) async fn read_all(
