@@ -3,22 +3,26 @@
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
 //! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand,
 //! `groups_v1` about what is merged, `presentation_v1` about how a message reads,
-//! `delivery_v1` about what goes along with it, `campaign_v1` about campaigns, `template_v1` about changes of templates,
+//! `delivery_v1` about what goes along with it, `event_v2` about what happened to it, `campaign_v1` about campaigns, `template_v1` about changes of templates,
 //! `definition_v1` about event types and rules, `schedule_v1` about runs of schedules, `subscription_v1` about who follows what,
-//! `topic_v1` about topics of programs, `inbox_v1` about what comes to users in the product, and `archive_v1` about what is archived.
+//! `privacy_v1` about consent, audit and erasures, `topic_v1` about topics of programs, `inbox_v1` about what comes to users in the product,
+//! `archive_v1` about what is archived, and `analytics_v1` about what is counted.
 //! What a released binary wrote stays readable: a new shape gets a new version and a file of its
 //! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
+mod analytics_v1;
 mod archive_v1;
 mod brakes_v1;
 mod campaign_v1;
 mod campaign_v2;
 mod definition_v1;
 mod delivery_v1;
+mod event_v2;
 mod groups_v1;
 mod inbox_v1;
 mod plan_v2;
 mod presentation_v1;
+mod privacy_v1;
 mod received_v1;
 mod request_v3;
 mod schedule_v1;
@@ -35,6 +39,10 @@ mod tests;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
 
+pub use analytics_v1::{
+    decode_block_summary, decode_rollup, decode_rollup_sheet, decode_rollup_state, decode_rollup_step,
+    encode_block_summary, encode_rollup, encode_rollup_state, encode_rollup_step,
+};
 pub use archive_v1::{decode_archive_order, decode_archive_piece, encode_archive_order, encode_archive_piece};
 pub use campaign_v1::{
     decode_campaign, decode_campaign_command, decode_campaign_progress, decode_chunk, decode_chunk_result,
@@ -42,6 +50,7 @@ pub use campaign_v1::{
     encode_campaign_progress, encode_chunk, encode_chunk_result, encode_list_head, encode_list_member, encode_missed,
 };
 pub use inbox_v1::{decode_inbox_entry, decode_inbox_word, encode_inbox_entry, encode_inbox_word};
+pub use privacy_v1::{decode_audit, decode_consent, decode_erasure, encode_audit, encode_consent, encode_erasure};
 pub use received_v1::{decode_received, encode_received};
 
 use crate::domain::{
@@ -79,6 +88,8 @@ const PLAN_WITH_PRESENTATION: u8 = 4;
 const PLAN_IN_GROUP: u8 = 3;
 /// The version of plans whose decisions and reasons are numbers; all without a group are written so.
 const PLAN_IN_NUMBERS: u8 = 2;
+/// The version of events that say which of several times they are, who did it, or what it cost.
+const EVENT_WITH_OCCASION: u8 = 2;
 /// The version of dead letters about records of other programs.
 const FOREIGN_LETTER: u8 = 2;
 /// The version of books that say which rows they have.
@@ -190,12 +201,18 @@ fn of_campaign(version: u8, bytes: &[u8]) -> Result<(Option<CampaignId>, &[u8]),
 
 /// Appends an event; its position is the row's key and not in the bytes.
 pub fn encode_event(event: &Event, bytes: &mut Vec<u8>) {
-    encode(&v1::EventOut::from(event), bytes);
+    match event_v2::EventOut::new(event) {
+        Some(event) => encode_as(EVENT_WITH_OCCASION, &event, bytes),
+        None => encode(&v1::EventOut::from(event), bytes),
+    }
 }
 
 /// Reads what [`encode_event`] wrote at `position`.
 pub fn decode_event(position: Position, bytes: &[u8]) -> Result<Event, CodecError> {
-    decode::<v1::Event>(bytes)?.into_domain(position)
+    match bytes.first() {
+        Some(&EVENT_WITH_OCCASION) => decode_as::<event_v2::Event>(EVENT_WITH_OCCASION, bytes)?.into_domain(position),
+        _ => decode::<v1::Event>(bytes)?.into_domain(position),
+    }
 }
 
 /// A claim; its key is the row's key and not in the bytes.

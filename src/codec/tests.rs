@@ -1,3 +1,4 @@
+mod analytics;
 mod campaigns;
 mod delivery;
 
@@ -177,6 +178,9 @@ fn what_version_1_wrote_is_read_and_written_the_same() {
 
     let golden = check_golden("event_v1.bin", &in_buffer(|bytes| encode_event(&event(), bytes)));
     assert_eq!(decode_event(place(), &golden), Ok(event()));
+    let event = Event { occasion: 0xfeed, by_machine: true, cost: 100, ..event() };
+    let golden = check_golden("event_v2.bin", &in_buffer(|bytes| encode_event(&event, bytes)));
+    assert_eq!(decode_event(place(), &golden), Ok(event));
 
     let key = ClaimKey(1 << 127 | 5);
     let claim = ClaimRow { key, owner: place(), body_hash: u64::MAX, expires_at: Timestamp(1_800_000_000_000) };
@@ -573,8 +577,10 @@ fn any_plan() -> impl Strategy<Value = Plan> {
 fn any_event() -> impl Strategy<Value = Event> {
     let texts = (maybe_text(), maybe_text(), maybe_text());
     let key = (any_place(), any::<u8>(), any::<u8>(), prop::sample::select(EventKind::ALL.to_vec()));
-    (key, texts, any_time(), maybe_time(), prop::option::of(any_channel())).prop_map(
-        |((position, ordinal, attempt, kind), (provider, provider_message_id, reason), at, due, channel)| Event {
+    let more = (any::<u64>(), any::<bool>(), any::<u64>());
+    let more = prop_oneof![Just((0, false, 0)), more];
+    (key, texts, any_time(), maybe_time(), prop::option::of(any_channel()), more).prop_map(
+        |((position, ordinal, attempt, kind), (provider, provider_message_id, reason), at, due, channel, more)| Event {
             task: TaskId { position, ordinal },
             attempt,
             kind,
@@ -584,6 +590,9 @@ fn any_event() -> impl Strategy<Value = Event> {
             provider_message_id,
             reason,
             due,
+            occasion: more.0,
+            by_machine: more.1,
+            cost: more.2,
         },
     )
 }

@@ -34,6 +34,7 @@ pub(super) enum EntryOut<'a> {
     DigestHour(Option<u8>),
     PreferredChannel(Option<u8>),
     Erased(Option<u64>),
+    Consent { purpose: &'a str, consent: Option<ConsentOut<'a>> },
 }
 
 #[derive(Decode)]
@@ -50,6 +51,27 @@ pub(super) enum Entry {
     DigestHour(Option<u8>),
     PreferredChannel(Option<u8>),
     Erased(Option<u64>),
+    Consent { purpose: Text, consent: Option<ConsentIn> },
+}
+
+#[derive(Encode)]
+pub(super) struct ConsentOut<'a> {
+    granted: bool,
+    at: u64,
+    text_version: &'a str,
+    source: &'a str,
+    note: Option<&'a str>,
+    recorded_at: u64,
+}
+
+#[derive(Decode)]
+pub(super) struct ConsentIn {
+    granted: bool,
+    at: u64,
+    text_version: Text,
+    source: Text,
+    note: Option<Text>,
+    recorded_at: u64,
 }
 
 #[derive(Encode)]
@@ -97,6 +119,9 @@ impl<'a> From<&'a UserEntry> for EntryOut<'a> {
                 Self::PreferredChannel(channel.map(|channel| channel.index() as u8))
             }
             UserEntry::Erased(at) => Self::Erased(at.map(Timestamp::millis)),
+            UserEntry::Consent { purpose, consent } => {
+                Self::Consent { purpose, consent: consent.as_ref().map(ConsentOut::from) }
+            }
         }
     }
 }
@@ -120,7 +145,31 @@ impl Entry {
             Self::DigestHour(hour) => UserEntry::DigestHour(hour),
             Self::PreferredChannel(number) => UserEntry::PreferredChannel(number.map(channel).transpose()?),
             Self::Erased(at) => UserEntry::Erased(at.map(Timestamp)),
+            Self::Consent { purpose, consent } => {
+                UserEntry::Consent { purpose, consent: consent.map(ConsentIn::into_domain) }
+            }
         })
+    }
+}
+
+impl<'a> From<&'a domain::Consent> for ConsentOut<'a> {
+    fn from(consent: &'a domain::Consent) -> Self {
+        Self {
+            granted: consent.granted,
+            at: consent.at.millis(),
+            text_version: &consent.text_version,
+            source: &consent.source,
+            note: consent.note.as_deref(),
+            recorded_at: consent.recorded_at.millis(),
+        }
+    }
+}
+
+impl ConsentIn {
+    pub(super) fn into_domain(self) -> domain::Consent {
+        let Self { granted, at, text_version, source, note, recorded_at } = self;
+        let (at, recorded_at) = (Timestamp(at), Timestamp(recorded_at));
+        domain::Consent { granted, at, text_version, source, note, recorded_at }
     }
 }
 

@@ -412,6 +412,9 @@ impl Event {
             provider_message_id: self.provider_message_id,
             reason: self.reason,
             due: self.due.map(Timestamp),
+            occasion: 0,
+            by_machine: false,
+            cost: 0,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Channel, Priority, QuietHours};
+use super::{Channel, Priority, QuietHours, User};
 
 /// A kind of message, as the configuration describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +37,25 @@ pub struct Category {
     pub first_at_once: bool,
     /// Whether all of a user's are collected until the user's hour for it.
     pub is_digest: bool,
+    /// The purpose that a user must have consented to; `None`: none.
+    pub requires_consent: Option<Box<str>>,
 }
 
 impl Category {
     /// Whether a message of this kind may be sent on a channel that the user switched on or off, or said nothing about.
     pub fn is_wanted(&self, said: Option<bool>) -> bool {
         !self.opt_out || said.unwrap_or(self.is_on)
+    }
+
+    /// Whether the user consented to what it requires, if it requires something. Of whom nothing is known did not.
+    pub fn has_consent(&self, user: Option<&User>) -> bool {
+        let purpose = self.requires_consent.as_deref();
+        purpose.is_none_or(|purpose| user.is_some_and(|user| user.has_consented(purpose)))
+    }
+
+    /// Whether a user gets it on a channel, by what they said of it and consented to.
+    pub fn is_for(&self, user: &User, channel: Channel) -> bool {
+        self.has_consent(Some(user)) && self.is_wanted(user.preference(&self.name, channel))
     }
 }
 
@@ -107,6 +120,7 @@ mod tests {
             budget_per_day: None,
             first_at_once: false,
             is_digest: false,
+            requires_consent: None,
         }
     }
 

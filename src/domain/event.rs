@@ -2,7 +2,7 @@
 
 use super::{Channel, TaskId, Timestamp};
 
-/// One thing that happened. Written twice it is the same row: its key is the task, the attempt and the kind.
+/// One thing that happened. Written twice it is the same row: see [`Event::fact`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub task: TaskId,
@@ -17,6 +17,13 @@ pub struct Event {
     pub reason: Option<Box<str>>,
     /// For [`EventKind::Scheduled`]: not before this.
     pub due: Option<Timestamp>,
+    /// Of what may happen to a message more often than once, opened and clicked: which of the times it is, a hash of what tells it from
+    /// the others. 0: of all other kinds, and where nobody can tell.
+    pub occasion: u64,
+    /// A program did it, as a mail scanner opens what it checks, and no person, as far as can be told.
+    pub by_machine: bool,
+    /// For [`EventKind::Sent`]: what the provider takes for it, in millionths of the unit that `cost` is configured in.
+    pub cost: u64,
 }
 
 /// The kinds of events. The numbers are those of the rows and never change.
@@ -39,10 +46,12 @@ pub enum EventKind {
     Expired = 14,
     /// The provider was given the bytes and never answered.
     Unknown = 15,
+    /// The user did what the message was for, as a program of the tenant tells.
+    Converted = 16,
 }
 
 impl EventKind {
-    pub const ALL: [EventKind; 16] = [
+    pub const ALL: [EventKind; 17] = [
         EventKind::Accepted,
         EventKind::Merged,
         EventKind::Scheduled,
@@ -59,6 +68,7 @@ impl EventKind {
         EventKind::Cancelled,
         EventKind::Expired,
         EventKind::Unknown,
+        EventKind::Converted,
     ];
 
     pub fn from_index(index: usize) -> Option<Self> {
@@ -77,6 +87,7 @@ impl EventKind {
                 | EventKind::Complained
                 | EventKind::Unsubscribed
                 | EventKind::Read
+                | EventKind::Converted
         )
     }
 
@@ -98,6 +109,7 @@ impl EventKind {
             "cancelled",
             "expired",
             "unknown",
+            "converted",
         ][self as usize]
     }
 }
@@ -119,11 +131,19 @@ impl Event {
             provider_message_id: None,
             reason: None,
             due: None,
+            occasion: 0,
+            by_machine: false,
+            cost: 0,
         }
     }
 
-    /// The last part of the row's key: a retried write of the same fact meets the same row.
+    /// Of its task's events, its place: by attempt, and then by kind.
     pub fn sequence(&self) -> u16 {
         u16::from(self.attempt) << 8 | self.kind as u16
+    }
+
+    /// What tells it from all other events of its notification: a retried write of the same fact meets the same row.
+    pub fn fact(&self) -> (u8, u16, u64) {
+        (self.task.ordinal, self.sequence(), self.occasion)
     }
 }

@@ -50,7 +50,7 @@ impl Story {
     pub fn history(&self, ordinal: usize) -> Vec<Event> {
         let own = self.events.iter().filter(|event| usize::from(event.task.ordinal) == ordinal);
         let mut later: Vec<Event> = own.cloned().collect();
-        later.sort_by_key(|event| (event.at, event.sequence()));
+        later.sort_by_key(|event| (event.at, event.sequence(), event.occasion));
         let mut events = self.plan.first_events_of(ordinal);
         events.append(&mut later);
         events

@@ -2,10 +2,41 @@
 
 use std::time::Duration;
 
-use super::{NotificationId, Priority, TaskId, Timestamp};
+use super::{AUDIT_KEPT, NotificationId, Priority, TaskId, Timestamp};
+
+/// How long it is known which blocks were written, so that whoever counts them may be away: as long as most messages are kept.
+const TOUCHED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// How long what is kept by its date is kept: entries of inboxes.
 pub const DATED_KEPT: Duration = Duration::from_secs(180 * 86_400);
+
+/// How long rows with a date are kept, by what they are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatedKept {
+    /// Entries of inboxes: at most [`DATED_KEPT`].
+    pub inbox: Duration,
+    /// Lines of the audit log: at most [`AUDIT_KEPT`].
+    pub audit: Duration,
+}
+
+impl DatedKept {
+    /// How long rows of a kind, by its number in the store, stay after the time that their names begin with; `None`: they stay, and have none.
+    pub fn of_kind(self, kind: u8) -> Option<Duration> {
+        match kind {
+            15..=18 => Some(self.inbox),
+            20 => Some(TOUCHED_KEPT),
+            23 => Some(DATED_KEPT),
+            26 => Some(self.audit),
+            _ => None,
+        }
+    }
+}
+
+impl Default for DatedKept {
+    fn default() -> Self {
+        Self { inbox: DATED_KEPT, audit: AUDIT_KEPT }
+    }
+}
 
 /// Where an entry stands in its user's inbox: by when it was due, the latest first, and by its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

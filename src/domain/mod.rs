@@ -6,6 +6,7 @@
 
 mod text;
 mod channel;
+mod consent;
 mod priority;
 mod time;
 mod zone;
@@ -21,7 +22,9 @@ mod device;
 mod preference;
 mod subscription;
 mod suppression;
+mod tally;
 mod archive;
+mod audit;
 mod brake;
 mod category;
 mod calendar;
@@ -40,6 +43,7 @@ mod message;
 mod outcome;
 
 pub use archive::{ArchiveCounts, ArchiveId, ArchiveOrder, ArchivePiece, ArchiveState};
+pub use audit::{AUDIT_KEPT, AuditRecord, Erasure};
 pub use brake::{Brake, BrakeEffect, BrakeKind, BrakeNames, BrakeScope, BrakeSet, BrakeVerdict, HOLD_MAX, held_until};
 pub use calendar::{Calendar, SpecialDay, end_of_special_days};
 pub use campaign::{
@@ -47,6 +51,7 @@ pub use campaign::{
 };
 pub use category::{Categories, Category, millionths};
 pub use channel::Channel;
+pub use consent::Consent;
 pub use decision::{Decision, SkipReason, Step, Verdict};
 pub use definition::{Definition, DefinitionKind};
 pub use device::{DEVICE_IDLE_MAX, Device, Platform};
@@ -56,7 +61,7 @@ pub use experiment::{Assignment, Experiment};
 pub use group::{Aggregate, Gathered, Group, Joined, OpenGroup, Told};
 pub use history::WHOLE;
 pub use ids::{BLOCK_OFFSETS, CampaignId, InvalidId, NotificationId, Position, ShardId, TASKS_MAX, TaskId};
-pub use inbox::{DATED_KEPT, InboxEntry, InboxPlace, InboxWord};
+pub use inbox::{DATED_KEPT, DatedKept, InboxEntry, InboxPlace, InboxWord};
 pub use locale::canonical_locale;
 pub use message::{Address, Attachment, Message, Parts, PushPart};
 pub use outcome::{Death, Outcome, Whose};
@@ -69,6 +74,10 @@ pub use schedule::{RunKind, RunState, ScheduleRun};
 pub use sms::{SmsEncoding, SmsSegments, sms_segments};
 pub use subscription::{Subscription, SubscriptionChannel};
 pub use suppression::{AddressKind, SuppressedAddress, Suppression, SuppressionCause};
+pub use tally::{
+    BlockSummary, Cell, Count, Counts, Dimensions, Entries, OffsetSet, Rollup, RollupState, RollupStep, Sheet,
+    SheetLine, add_entry,
+};
 pub use task::{
     CONFIRMATION_REASON, Delivery, Disposition, HELD_REASON, Plan, PlanClaim, Presentation, Story, TaskSpec, TaskState,
 };

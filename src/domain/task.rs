@@ -302,6 +302,16 @@ impl Story {
             && self.events.iter().any(|event| event.kind == EventKind::Cancelled)
     }
 
+    /// Whether it came, or is to come, to its user in the product.
+    pub fn is_in_product(&self) -> bool {
+        self.plan.tasks().iter().any(|task| task.channel == Channel::InApp)
+    }
+
+    /// When it was read first, by whichever way it tells.
+    pub fn read_at(&self) -> Option<Timestamp> {
+        self.events.iter().filter(|event| event.kind == EventKind::Read).map(|event| event.at).min()
+    }
+
     /// The states of all tasks, in order, as people see them.
     pub fn states(&self) -> Vec<TaskState> {
         (0..self.plan.tasks().len()).filter_map(|ordinal| self.state(ordinal)).collect()
@@ -331,13 +341,16 @@ pub(super) fn fold<'a>(due: Option<Timestamp>, events: impl Iterator<Item = &'a 
     for event in events.clone() {
         let (next, next_rank) = match event.kind {
             EventKind::Scheduled if is_outdated(event) => continue,
+            // It stands before the mailbox, and may still refuse what it opens.
+            EventKind::Opened | EventKind::Clicked if event.by_machine => (TaskState::Sent, (3, 0, 0)),
             // Who reports it or takes themselves off the list has seen it.
             EventKind::Delivered
             | EventKind::Opened
             | EventKind::Clicked
             | EventKind::Read
             | EventKind::Complained
-            | EventKind::Unsubscribed => (TaskState::Delivered, (3, 1, 0)),
+            | EventKind::Unsubscribed
+            | EventKind::Converted => (TaskState::Delivered, (3, 1, 0)),
             // What did not arrive was sent; that it did not is said by its event.
             EventKind::Sent | EventKind::Bounced => (TaskState::Sent, (3, 0, 0)),
             EventKind::Cancelled => (TaskState::Cancelled, (2, 3, 0)),

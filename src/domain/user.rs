@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Channel, Device, QuietChoice, Timestamp};
+use super::{Channel, Consent, Device, QuietChoice, Timestamp};
 
 /// Whose: a user of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,8 @@ pub struct User {
     /// The local hour, 0 to 23, at which collected messages come.
     pub digest_hour: Option<u8>,
     pub preferred_channel: Option<Channel>,
+    /// By purpose: what was said last.
+    pub consents: BTreeMap<Box<str>, Consent>,
     /// When all that was known before was taken back: what was accepted until then is not sent any more.
     pub erased_at: Option<Timestamp>,
 }
@@ -63,6 +65,11 @@ pub enum UserEntry {
     PreferredChannel(Option<Channel>),
     /// Stays when all else is taken back.
     Erased(Option<Timestamp>),
+    /// What counts of a purpose.
+    Consent {
+        purpose: Box<str>,
+        consent: Option<Consent>,
+    },
 }
 
 impl UserEntry {
@@ -81,6 +88,7 @@ impl UserEntry {
             UserEntry::DigestHour(_) => (9, String::new()),
             UserEntry::PreferredChannel(_) => (10, String::new()),
             UserEntry::Erased(_) => (11, String::new()),
+            UserEntry::Consent { purpose, .. } => (12, purpose.to_string()),
         }
     }
 }
@@ -110,6 +118,7 @@ impl User {
             UserEntry::DigestHour(hour) => self.digest_hour = hour,
             UserEntry::PreferredChannel(channel) => self.preferred_channel = channel,
             UserEntry::Erased(at) => self.erased_at = at,
+            UserEntry::Consent { purpose, consent } => replace(&mut self.consents, purpose, consent),
         }
     }
 
@@ -132,6 +141,11 @@ impl User {
         self.preferences.get(category).and_then(|channels| channels[channel.index()])
     }
 
+    /// Whether the user consented to a purpose, and did not withdraw it.
+    pub fn has_consented(&self, purpose: &str) -> bool {
+        self.consents.get(purpose).is_some_and(|consent| consent.granted)
+    }
+
     /// What takes all of it back, but for the mark of an erasure.
     pub fn taken_back(&self) -> Vec<UserEntry> {
         let attributes = self.attributes.keys().map(|name| UserEntry::Attribute { name: name.clone(), value: None });
@@ -140,7 +154,9 @@ impl User {
             let said = Channel::ALL.into_iter().filter(|channel| channels[channel.index()].is_some());
             said.map(|channel| UserEntry::Preference { category: category.clone(), channel, enabled: None })
         });
-        let mut entries: Vec<UserEntry> = attributes.chain(devices).chain(preferences).collect();
+        let consents =
+            self.consents.keys().map(|purpose| UserEntry::Consent { purpose: purpose.clone(), consent: None });
+        let mut entries: Vec<UserEntry> = attributes.chain(devices).chain(preferences).chain(consents).collect();
         let mut add = |is_known: bool, entry: UserEntry| entries.extend(is_known.then_some(entry));
         add(self.created_at.is_some(), UserEntry::Created(None));
         add(self.email.is_some(), UserEntry::Email(None));
@@ -214,6 +230,7 @@ mod tests {
             UserEntry::QuietHours(QuietChoice::Own(quiet)),
             UserEntry::DigestHour(Some(0)),
             UserEntry::PreferredChannel(Some(Channel::InApp)),
+            UserEntry::Consent { purpose: "newsletter".into(), consent: Some(Consent::withdrawn(None, "test", at)) },
         ];
         let mut user = User::from_entries(all.clone()).expect("a user");
         let back = user.taken_back();

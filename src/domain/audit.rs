@@ -1,0 +1,38 @@
+//! What somebody did with a key: the lines of the audit log.
+
+use std::time::Duration;
+
+use super::{NotificationId, Timestamp, UserKey};
+
+/// How long lines of the audit log are kept at most.
+pub const AUDIT_KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+/// One act. No user's id and no address stand in it: users are told apart by a keyed hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// When it began.
+    pub at: Timestamp,
+    pub tenant: Box<str>,
+    /// The name of the key.
+    pub by: Box<str>,
+    /// Of HTTP.
+    pub method: Box<str>,
+    /// The pattern of the address: `/v1/templates/{code}`.
+    pub route: Box<str>,
+    /// What it was done to: the names in the address, or in the answer of what was made; users as hashes.
+    pub object: Box<str>,
+    /// The hash of the user it was about.
+    pub user: Option<Box<str>>,
+    /// The status that was answered. `None`: it began, and nothing is known of how it ended.
+    pub status: Option<u16>,
+}
+
+/// A user who was erased, and whose open tasks are being cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erasure {
+    pub user: UserKey,
+    /// When they were erased: what was accepted later is not cancelled.
+    pub at: Timestamp,
+    /// Of their history, newest first, what was looked at last.
+    pub after: Option<(Timestamp, NotificationId)>,
+}
