@@ -20,9 +20,9 @@ use super::DiskError;
 const GROUP_BYTES_MAX: usize = 8 << 20;
 /// What may wait of each kind of traffic, by [`Traffic`]. Each has its own, so that outcomes never wait behind intake, and
 /// critical intake not for the room that other intake waits for: of that it finds at most this much before it.
-const WAITING_BYTES_MAX: [usize; KINDS] = [4 << 20, 16 << 20, 16 << 20, 16 << 20];
+const WAITING_BYTES_MAX: [usize; KINDS] = [4 << 20, 16 << 20, 16 << 20, 16 << 20, 4 << 20];
 /// How many kinds of traffic there are.
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 /// The unit in which waiting bytes are counted; a smaller submission counts as one.
 const UNIT_BYTES: usize = 4 << 10;
 /// Intake of a kind that may wait for room; whoever comes beyond is told to come again.
@@ -39,6 +39,8 @@ pub(crate) enum Traffic {
     Plans,
     /// What came of it: events, retries, cancellations.
     Outcomes,
+    /// What others tell of it later: receipts, opens, clicks. However much of it comes, nothing above waits for its room.
+    Receipts,
 }
 
 /// How soon a submission is to be durable.
@@ -177,7 +179,7 @@ impl Committer {
             Traffic::Critical | Traffic::Intake => {
                 Some(Waiting::enter(&self.waiting[traffic as usize]).ok_or(DiskError::Busy)?)
             }
-            Traffic::Plans | Traffic::Outcomes => None,
+            Traffic::Plans | Traffic::Outcomes | Traffic::Receipts => None,
         };
         room.clone().acquire_many_owned(units).await.map_err(|_| self.gone())
     }

@@ -1,7 +1,7 @@
 //! Drops rows whose time has passed, while they are compacted anyway: neither a scan nor a tombstone is spent on them.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,12 +47,15 @@ impl CompactionFilter for ExpiryFilter {
 }
 
 /// For a keyspace whose keys have, somewhere, the time when they were written, counted down from the highest number: eight bytes,
-/// big-endian, in milliseconds. Rows leave when they are older than `kept`.
+/// big-endian, in milliseconds. Rows leave when they are older than `kept` says of their keys.
 pub(super) struct Age {
     clock: AssertUnwindSafe<SharedClock>,
-    kept: Duration,
+    kept: Kept,
     place: TimeIn,
 }
+
+/// How long the row of a key is kept; `None`: for ever.
+type Kept = Arc<dyn Fn(&[u8]) -> Option<Duration> + Send + Sync + RefUnwindSafe>;
 
 /// What of a key begins with its time; `None`: it has none.
 type TimeIn = fn(&[u8]) -> Option<&[u8]>;
@@ -69,7 +72,7 @@ pub(super) fn behind_a_part(key: &[u8]) -> Option<&[u8]> {
 }
 
 impl Age {
-    pub(super) fn new(clock: SharedClock, kept: Duration, place: TimeIn) -> Self {
+    pub(super) fn new(clock: SharedClock, kept: Kept, place: TimeIn) -> Self {
         Self { clock: AssertUnwindSafe(clock), kept, place }
     }
 }
@@ -80,12 +83,13 @@ impl Factory for Age {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(AgeFilter { oldest: self.clock.now() - self.kept, place: self.place })
+        Box::new(AgeFilter { now: self.clock.now(), kept: self.kept.clone(), place: self.place })
     }
 }
 
 struct AgeFilter {
-    oldest: Timestamp,
+    now: Timestamp,
+    kept: Kept,
     place: TimeIn,
 }
 
@@ -93,7 +97,8 @@ impl CompactionFilter for AgeFilter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> Result<Verdict, fjall::LsmError> {
         let inverted = (self.place)(item.key()).and_then(|rest| rest.first_chunk::<8>());
         let at = inverted.map(|bytes| Timestamp(u64::MAX - u64::from_be_bytes(*bytes)));
-        Ok(if at.is_some_and(|at| at < self.oldest) { Verdict::Destroy } else { Verdict::Keep })
+        let is_old = |at: Timestamp| (self.kept)(item.key()).is_some_and(|kept| at < self.now - kept);
+        Ok(if at.is_some_and(is_old) { Verdict::Destroy } else { Verdict::Keep })
     }
 }
 

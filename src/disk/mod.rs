@@ -32,7 +32,7 @@ use filters::{Age, Expiry, behind_a_hash, behind_a_part};
 use space::SpaceGuard;
 
 use crate::clock::SharedClock;
-use crate::domain::{DATED_KEPT, Timestamp};
+use crate::domain::{DatedKept, Timestamp};
 
 /// How the database is opened.
 pub struct DiskSettings {
@@ -46,6 +46,8 @@ pub struct DiskSettings {
     pub min_free_bytes: u64,
     pub free_space: Arc<dyn FreeSpace>,
     pub clock: SharedClock,
+    /// How long rows with a date are kept.
+    pub kept: DatedKept,
 }
 
 /// Why the disk did not do what was asked.
@@ -112,6 +114,10 @@ impl Disk {
         self.clock.now()
     }
 
+    pub(crate) fn clock(&self) -> SharedClock {
+        self.clock.clone()
+    }
+
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -152,8 +158,12 @@ impl Disk {
 fn open_database(settings: &DiskSettings, timer_floors: &Floors) -> fjall::Result<Database> {
     let expiry: Arc<dyn Factory> = Arc::new(Expiry::new(settings.clock.clone()));
     let floors: Arc<dyn Factory> = Arc::new(timer_floors.clone());
-    let age = |kept, place| -> Arc<dyn Factory> { Arc::new(Age::new(settings.clock.clone(), kept, place)) };
-    let (dated, letters) = (age(DATED_KEPT, behind_a_part as _), age(DEAD_LETTERS_KEPT, behind_a_hash as _));
+    let ages = settings.kept;
+    // Their keys begin with the number of their kind.
+    let kept = move |key: &[u8]| key.first().and_then(|kind| ages.of_kind(*kind));
+    let dated: Arc<dyn Factory> = Arc::new(Age::new(settings.clock.clone(), Arc::new(kept), behind_a_part));
+    let kept = |_: &[u8]| Some(DEAD_LETTERS_KEPT);
+    let letters: Arc<dyn Factory> = Arc::new(Age::new(settings.clock.clone(), Arc::new(kept), behind_a_hash));
     Database::builder(&settings.dir)
         .cache_size(settings.cache_bytes)
         .max_journaling_size(JOURNAL_BYTES)

@@ -28,7 +28,7 @@ pub(super) struct SpaceGuard {
     dir: PathBuf,
     /// By [`Traffic`]: below this much nothing more is taken. Of what may be sent it must be possible to write what came of
     /// it, so planning stops before outcomes do, and the rest stays in the log.
-    least: [u64; 4],
+    least: [u64; 5],
     free_space: Arc<dyn FreeSpace>,
     clock: SharedClock,
     asked_at: AtomicU64,
@@ -44,9 +44,11 @@ const RESERVE_BYTES_MAX: u64 = 64 << 20;
 impl SpaceGuard {
     pub(super) fn new(settings: DiskSettings) -> Self {
         let reserve = (settings.min_free_bytes / 4).min(RESERVE_BYTES_MAX);
+        let between = (settings.min_free_bytes + reserve) / 2;
         Self {
             dir: settings.dir,
-            least: [settings.min_free_bytes, settings.min_free_bytes, (settings.min_free_bytes + reserve) / 2, reserve],
+            // What others tell may be told again, and must not take the room of what was sent.
+            least: [settings.min_free_bytes, settings.min_free_bytes, between, reserve, between],
             free_space: settings.free_space,
             clock: settings.clock,
             asked_at: AtomicU64::new(0),

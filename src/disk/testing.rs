@@ -33,6 +33,7 @@ pub(crate) fn disk_with(dir: &Path, change: impl FnOnce(&mut DiskSettings)) -> A
         min_free_bytes: 0,
         free_space: Arc::new(TestSpace(AtomicU64::new(u64::MAX))),
         clock: ManualClock::starting_at(Timestamp(1_800_000_000_000)),
+        kept: Default::default(),
     };
     change(&mut settings);
     Disk::open(settings).expect("the database opens")

@@ -40,6 +40,7 @@ async fn a_directory_that_is_open_cannot_be_opened_again() {
         min_free_bytes: 0,
         free_space: Arc::new(MachineSpace),
         clock: ManualClock::starting_at(Timestamp(0)),
+        kept: Default::default(),
     };
     let reason = Disk::open(settings).err().expect("it is refused").to_string();
     assert!(reason.contains("another process has it open"), "{reason}");
@@ -137,6 +138,7 @@ async fn outcomes_go_on_when_intake_and_then_planning_are_refused_and_stop_befor
             (Traffic::Intake, intake),
             (Traffic::Plans, plans),
             (Traffic::Outcomes, outcomes),
+            (Traffic::Receipts, plans),
         ];
         for (traffic, expected) in expected {
             let answer = database.write(traffic, Urgency::Shared, 2, insert(&database, "a", "1")).await;

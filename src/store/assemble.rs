@@ -44,10 +44,10 @@ pub(super) fn add_events(stories: &mut BTreeMap<u64, Story>, events: Vec<Event>)
             story.events.retain(|event| !is_loose(event));
         }
         // The sort keeps the order of the writes within a key.
-        story.events.sort_by_key(|event| (event.task.ordinal, event.sequence()));
+        story.events.sort_by_key(Event::fact);
         // The same fact written twice, by a replay, is one row: the later one.
         story.events.dedup_by(|later, earlier| {
-            let is_same = later.task == earlier.task && later.sequence() == earlier.sequence();
+            let is_same = later.fact() == earlier.fact();
             if is_same {
                 std::mem::swap(later, earlier);
             }

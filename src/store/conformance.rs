@@ -131,6 +131,10 @@ pub(crate) async fn stories_come_in_the_order_asked_for(backend: &dyn StoreBacke
     let is_there = |position: &Position| (1000..1100).contains(&position.offset);
     let expected: Vec<_> = asked.iter().map(|position| is_there(position).then(|| plan(*position))).collect();
     assert_eq!(found, expected);
+    // Written once more, as after a crash: the same rows in another cut.
+    store.write(shard(0), plans(shard(0), 1010..1015)).await.expect("written");
+    assert_eq!(store.plans_at(&asked).await.expect("read"), expected);
+    assert!(store.plans_at(&[]).await.expect("read").is_empty());
     assert!(store.stories(&[]).await.expect("read").is_empty());
 }
 

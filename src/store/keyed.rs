@@ -4,11 +4,13 @@
 //! A part is read in the order of its names, a page at a time, and should not grow beyond some hundred thousand rows: what may be
 //! larger is spread over several parts by whoever keeps it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::StoreError;
-use crate::domain::Timestamp;
+use crate::domain::{DatedKept, Timestamp};
 
 /// What the rows of a part are of. The numbers are those of the rows and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,10 +53,26 @@ pub enum KeyedKind {
     InboxUnacked = 17,
     /// What was put away.
     InboxArchived = 18,
+    /// What the notifications of a block come to, and what those came to that were dropped.
+    BlockSummary = 19,
+    /// Which blocks were written in a minute: see [`touched`](super::touched_row).
+    Touched = 20,
+    /// How far the roll-ups of a source are, and the step that is carried out.
+    Rollup = 21,
+    /// What was counted in a day.
+    RollupDay = 22,
+    /// What was counted in an hour.
+    RollupHour = 23,
+    /// Users who were erased and of whom tasks are still to be cancelled.
+    Erasures = 24,
+    /// What a user said of consent, all of it.
+    Consents = 25,
+    /// Who did what in a tenant, by months.
+    Audit = 26,
 }
 
 impl KeyedKind {
-    pub const ALL: [KeyedKind; 19] = [
+    pub const ALL: [KeyedKind; 27] = [
         Self::Subscribers,
         Self::SubscriptionsOf,
         Self::UserIndex,
@@ -74,11 +92,24 @@ impl KeyedKind {
         Self::InboxUnread,
         Self::InboxUnacked,
         Self::InboxArchived,
+        Self::BlockSummary,
+        Self::Touched,
+        Self::Rollup,
+        Self::RollupDay,
+        Self::RollupHour,
+        Self::Erasures,
+        Self::Consents,
+        Self::Audit,
     ];
 
-    /// Whether rows leave by themselves, [`DATED_KEPT`](crate::domain::DATED_KEPT) after the time that their names begin with: [`newest_first`].
+    /// Whether rows leave by themselves, [`KeyedKind::kept`] after the time that their names begin with: [`newest_first`].
     pub fn is_dated(self) -> bool {
-        matches!(self, Self::Inbox | Self::InboxUnread | Self::InboxUnacked | Self::InboxArchived)
+        self.kept(DatedKept::default()).is_some()
+    }
+
+    /// How long rows stay after the time of their names; `None`: they stay.
+    pub fn kept(self, ages: DatedKept) -> Option<Duration> {
+        ages.of_kind(self as u8)
     }
 }
 
@@ -144,4 +175,30 @@ pub trait KeyedRows: Send + Sync + 'static {
         before: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<NamedRow>, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_that_leave_by_themselves_are_those_with_a_time_in_their_names() {
+        let dated = KeyedKind::ALL.into_iter().filter(|kind| kind.is_dated());
+        let expected = [
+            KeyedKind::Inbox,
+            KeyedKind::InboxUnread,
+            KeyedKind::InboxUnacked,
+            KeyedKind::InboxArchived,
+            KeyedKind::Touched,
+            KeyedKind::RollupHour,
+            KeyedKind::Audit,
+        ];
+        assert_eq!(dated.collect::<Vec<_>>(), expected);
+        for (number, kind) in KeyedKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number, "rows say it");
+        }
+        let ages = DatedKept { inbox: Duration::from_secs(1), audit: Duration::from_secs(2) };
+        assert_eq!(KeyedKind::InboxArchived.kept(ages), Some(ages.inbox));
+        assert_eq!(KeyedKind::Audit.kept(ages), Some(ages.audit));
+    }
 }

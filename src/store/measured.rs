@@ -15,7 +15,7 @@ use super::{
     Users, WriteBatch,
 };
 use crate::domain::{
-    Brake, ClaimKey, Definition, DefinitionKind, Event, Position, ShardId, Story, SuppressedAddress, Suppression,
+    Brake, ClaimKey, Definition, DefinitionKind, Event, Plan, Position, ShardId, Story, SuppressedAddress, Suppression,
     TemplateChange, Timestamp, User, UserKey,
 };
 use crate::telemetry::{Counter, CounterMetric, Histogram, HistogramMetric};
@@ -146,6 +146,10 @@ impl TaskLog for Measured {
 
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
         self.call(Operation::Stories, self.store.stories(positions)).await
+    }
+
+    async fn plans_at(&self, positions: &[Position]) -> Result<Vec<Option<Plan>>, StoreError> {
+        self.call(Operation::Stories, self.store.plans_at(positions)).await
     }
 
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {

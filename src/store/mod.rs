@@ -15,6 +15,7 @@ mod embedded;
 mod groups;
 mod keyed;
 mod leases;
+mod marks;
 mod measured;
 mod packed;
 mod received;
@@ -35,6 +36,8 @@ pub(crate) mod conformance_definitions;
 pub(crate) mod conformance_keyed;
 #[cfg(test)]
 pub(crate) mod conformance_leases;
+#[cfg(test)]
+pub(crate) mod conformance_marks;
 #[cfg(test)]
 pub(crate) mod conformance_received;
 #[cfg(test)]
@@ -58,6 +61,7 @@ pub use embedded::EmbeddedStore;
 pub use groups::{GroupEntry, GroupRow, Groups, closed, members, tells_of};
 pub use keyed::{KeyedKind, KeyedPart, KeyedRow, KeyedRows, NamedRow, newest_first, read_newest_first};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
+pub use marks::{MINUTE_MILLIS, SOURCES, read_touched, source_of, touched_blocks, touched_part, touched_row};
 pub use measured::Measured;
 pub(crate) use received::user_hash;
 pub use received::{RECEIVED_MAX, ReceivedEntry, ReceivedRow, ReceivedRows};
@@ -137,6 +141,12 @@ pub trait TaskLog: Send + Sync + 'static {
 
     /// What is held of each position, in the order asked for.
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError>;
+
+    /// The plan of each position, in the order asked for: what is held of it without what happened to it, which may cost much less.
+    async fn plans_at(&self, positions: &[Position]) -> Result<Vec<Option<Plan>>, StoreError> {
+        let stories = self.stories(positions).await?;
+        Ok(stories.into_iter().map(|story| story.map(|story| story.plan)).collect())
+    }
 
     /// Everything planned in one block of [`crate::domain::BLOCK_OFFSETS`] offsets, in the order of the offsets.
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError>;

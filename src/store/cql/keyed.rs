@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use super::CqlStore;
 use super::lifetimes;
 use super::runner::{Body, Row, Traffic, blob, small};
-use crate::domain::{DATED_KEPT, Timestamp};
+use crate::domain::{DatedKept, Timestamp};
 use crate::store::{KeyedPart, KeyedRow, KeyedRows, NamedRow, StoreError, read_newest_first};
 
 /// Rows that one call reads by name at once: half of the places for reads, so that another call finds some.
@@ -30,7 +30,7 @@ impl KeyedRows for CqlStore {
             rows.into_iter().map(|row| ((row.part, row.name), row.body)).collect();
         let rows = last.into_iter().map(|((part, name), body)| {
             let partition = xxh3_128_with_seed(&part.key, part.kind as u64);
-            let expiry = if body.is_some() { lifetime(&part, &name, now) } else { TAKEN_AWAY_SECONDS };
+            let expiry = if body.is_some() { lifetime(&part, &name, now, self.kept()) } else { TAKEN_AWAY_SECONDS };
             let [kind, key] = part_key(&part);
             let body = blob(body.unwrap_or_default());
             Row { partition, values: vec![kind, key, blob(name), body, CqlValue::Int(expiry)] }
@@ -80,10 +80,10 @@ impl KeyedRows for CqlStore {
 }
 
 /// In seconds; 0: for ever.
-fn lifetime(part: &KeyedPart, name: &[u8], now: Timestamp) -> i32 {
-    let at = read_newest_first(name).filter(|_| part.kind.is_dated());
+fn lifetime(part: &KeyedPart, name: &[u8], now: Timestamp, kept: DatedKept) -> i32 {
+    let at = read_newest_first(name);
     // One that has left already is written for a moment: a lifetime of 0 would be none.
-    at.map_or(0, |at| lifetimes::seconds((at + DATED_KEPT).since(now)).max(1))
+    at.zip(part.kind.kept(kept)).map_or(0, |(at, kept)| lifetimes::seconds((at + kept).since(now)).max(1))
 }
 
 fn part_key(part: &KeyedPart) -> [CqlValue; 2] {

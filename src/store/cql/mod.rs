@@ -16,6 +16,7 @@ mod budgets;
 mod connect;
 mod counted;
 mod leases;
+mod marks;
 mod groups;
 mod lifetimes;
 mod lists;
@@ -43,13 +44,15 @@ mod tests;
 #[cfg(test)]
 pub(crate) use tests::Place;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::config::Cql;
+use crate::domain::DatedKept;
 use crate::store::StoreError;
 use books::ShardBooks;
+use marks::KnownMarks;
 use numbers::Numbers;
 use runner::Runner;
 use schema::Keyspaces;
@@ -67,6 +70,9 @@ pub struct CqlStore {
     numbers: Arc<Numbers>,
     books: ShardBooks,
     known_buckets: KnownBuckets,
+    /// How long rows with a date are kept, where it was said.
+    kept: OnceLock<DatedKept>,
+    known_marks: KnownMarks,
 }
 
 impl CqlStore {
@@ -84,7 +90,18 @@ impl CqlStore {
             numbers,
             books: ShardBooks::default(),
             known_buckets: KnownBuckets::default(),
+            kept: OnceLock::new(),
+            known_marks: KnownMarks::default(),
         }))
+    }
+
+    /// Says how long rows with a date are kept, from the next that is written on. Once: what is said later is ignored.
+    pub fn keep(&self, kept: DatedKept) {
+        _ = self.kept.set(kept);
+    }
+
+    fn kept(&self) -> DatedKept {
+        self.kept.get().copied().unwrap_or_default()
     }
 
     /// Connects and looks whether everything is as it must be; says which database it is.

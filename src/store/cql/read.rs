@@ -10,7 +10,7 @@ use super::CqlStore;
 use super::rows::{EVENTS, PLANS, window};
 use super::runner::{Body, big, blob, shard_key};
 use crate::codec;
-use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, Timestamp};
+use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
 use crate::store::assemble::{Offsets, add_events, is_loose};
 use crate::store::{
     Books, ClaimRow, ClaimRows, Cursors, StoreError, TaskLog, TimerKey, TimerRow, Timers, WriteBatch, packed,
@@ -49,6 +49,24 @@ impl TaskLog for CqlStore {
             }
         }
         Ok(found)
+    }
+
+    async fn plans_at(&self, positions: &[Position]) -> Result<Vec<Option<Plan>>, StoreError> {
+        let mut by_block: BTreeMap<(ShardId, u64), Vec<u64>> = BTreeMap::new();
+        for position in positions {
+            by_block.entry((position.shard, position.block())).or_default().push(position.offset);
+        }
+        let mut found: BTreeMap<Position, Plan> = BTreeMap::new();
+        let mut blocks = stream::iter(by_block)
+            .map(|((shard, block), mut offsets)| async move {
+                offsets.sort_unstable();
+                self.plans(shard, block, &Offsets::These(offsets)).await
+            })
+            .buffer_unordered(ABREAST);
+        while let Some(stories) = blocks.try_next().await? {
+            found.extend(stories.into_values().map(|story| (story.plan.position, story.plan)));
+        }
+        Ok(positions.iter().map(|position| found.get(position).cloned()).collect())
     }
 
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {

@@ -16,7 +16,7 @@ use super::rows::{self, LogRow};
 use super::runner::{Row, Traffic, big, blob, shard_key, shard_order};
 use crate::codec;
 use crate::domain::{NotificationId, Plan, PlanClaim, Position, ShardId, Timestamp};
-use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, StoreError, WriteBatch};
+use crate::store::{ClaimRow, DeadLetterKey, HistoryEntry, StoreError, WriteBatch, touched_blocks};
 
 impl CqlStore {
     pub(super) async fn write_batch(&self, shard: ShardId, batch: WriteBatch) -> Result<(), StoreError> {
@@ -26,6 +26,8 @@ impl CqlStore {
         let (now, traffic) = (self.clock.now(), Traffic::of(shard));
         let (runner, statements) = (&self.runner, &self.statements);
         let tenure = self.tenure(shard).await?;
+        let touched = touched_blocks(&batch.events);
+        let marked = self.mark(shard, &touched).await?;
         // Claims carry their owner, so one without its plan says nothing wrong: whoever plans again finds itself.
         tokio::try_join!(
             self.add_timers(shard, &batch.timers, now),
@@ -55,7 +57,7 @@ impl CqlStore {
         if let Some(cursors) = batch.cursors {
             self.advance(&tenure, cursors).await?;
         }
-        Ok(())
+        self.mark_again(shard, &touched, marked).await
     }
 
     /// Plans, then events; what is returned is not in the books yet.

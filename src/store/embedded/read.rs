@@ -10,7 +10,7 @@ use fjall::Slice;
 use super::{EmbeddedStore, keys};
 use crate::codec;
 use crate::disk::{DEAD_LETTERS_KEPT, Disk};
-use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Position, ShardId, Story, Timestamp};
+use crate::domain::{BLOCK_OFFSETS, ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
 use crate::store::assemble::{Offsets, add_events, is_loose};
 use crate::store::{
     Books, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters, History, HistoryEntry, StoreError,
@@ -37,6 +37,11 @@ impl TaskLog for EmbeddedStore {
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
         let positions = positions.to_vec();
         self.beside(move |disk| read_stories(disk, &positions)).await
+    }
+
+    async fn plans_at(&self, positions: &[Position]) -> Result<Vec<Option<Plan>>, StoreError> {
+        let positions = positions.to_vec();
+        self.beside(move |disk| positions.iter().map(|position| plan_at(disk, *position)).collect()).await
     }
 
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {
@@ -106,6 +111,23 @@ fn plans(disk: &Disk, shard: ShardId, block: u64, wanted: &Offsets) -> Result<BT
         }
     }
     Ok(stories)
+}
+
+/// One plan. Rows are in the order of their first offsets, and of those with one plan the last counts, so the nearest row before
+/// an offset is nearly always the one: a block is not walked through.
+fn plan_at(disk: &Disk, position: Position) -> Result<Option<Plan>, StoreError> {
+    let read = |cause: fjall::Error| disk.read_error(&cause);
+    let start = position.block() * BLOCK_OFFSETS;
+    let range = keys::plans_from(position.shard, start)..keys::plans_from(position.shard, position.offset + 1);
+    for row in disk.keyspaces.plans.range(range).rev() {
+        let has_it = |key: &Slice| keys::read_plans(key).is_none_or(|(_, last)| position.offset <= last);
+        let (_, Some(value)) = row.into_inner_if(has_it).map_err(read)? else { continue };
+        let found = packed::unpack(&value).filter(|(within, _)| start + within == position.offset).last();
+        if let Some((_, bytes)) = found {
+            return Ok(Some(codec::decode_plan(position, bytes)?));
+        }
+    }
+    Ok(None)
 }
 
 /// The events of a block, in the order they were written.

@@ -54,6 +54,11 @@ mod budgets {
     budget_conformance!(InDirectory::new());
 }
 
+#[tokio::test]
+async fn blocks_that_are_written_are_marked_in_their_minute() {
+    crate::store::conformance_marks::blocks_that_are_written_are_marked_in_their_minute(&InDirectory::new()).await;
+}
+
 mod templates {
     use super::*;
     use crate::store::conformance_templates::template_conformance;

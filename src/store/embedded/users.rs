@@ -59,6 +59,7 @@ impl Users for EmbeddedStore {
 fn is_taken_back(entry: &UserEntry) -> bool {
     match entry {
         UserEntry::Created(at) | UserEntry::Erased(at) => at.is_none(),
+        UserEntry::Consent { consent, .. } => consent.is_none(),
         UserEntry::Email(text) | UserEntry::Phone(text) | UserEntry::Locale(text) | UserEntry::Timezone(text) => {
             text.is_none()
         }

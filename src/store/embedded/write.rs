@@ -1,5 +1,6 @@
 //! One write: encoded where it is asked for, put into the group on the writing thread.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,9 +9,9 @@ use super::shards::timer_floor;
 use super::{EmbeddedStore, keys, received};
 use crate::codec;
 use crate::disk::{Keyspaces, Rows, Traffic, Urgency};
-use crate::domain::{BLOCK_OFFSETS, Event, Plan, Priority, ShardId};
+use crate::domain::{BLOCK_OFFSETS, Event, Plan, Priority, ShardId, Timestamp};
 use crate::store::packed::Packer;
-use crate::store::{StoreError, WriteBatch};
+use crate::store::{StoreError, WriteBatch, touched_blocks, touched_row};
 
 /// Rows with their keys, ready to be put into the group.
 #[derive(Default)]
@@ -24,15 +25,27 @@ struct Encoded {
     entries: Entries,
     dead_letters: Vec<(Vec<u8>, Vec<u8>)>,
     revived: Vec<Vec<u8>>,
+    /// Blocks that are marked as changed, with the time at which they come into the batch.
+    touched: BTreeSet<u64>,
 }
 
 /// Nothing is sent before its plan is durable; but what came of a send changes nothing for whoever got it.
 fn kind(shard: ShardId, batch: &WriteBatch) -> (Traffic, Urgency) {
     match shard.lane {
+        _ if is_told(batch) => (Traffic::Receipts, Urgency::Shared),
         _ if batch.plans.is_empty() => (Traffic::Outcomes, Urgency::Patient),
         Priority::Critical => (Traffic::Plans, Urgency::Now),
         _ => (Traffic::Plans, Urgency::Shared),
     }
+}
+
+/// Whether it is nothing but what was told of messages: whoever tells waits for an answer.
+fn is_told(batch: &WriteBatch) -> bool {
+    let rest =
+        batch.plans.is_empty() && batch.timers.is_empty() && batch.dead_letters.is_empty() && batch.books.is_empty();
+    rest && batch.cursors.is_none()
+        && !batch.events.is_empty()
+        && batch.events.iter().all(|event| event.kind.is_receipt())
 }
 
 impl EmbeddedStore {
@@ -41,9 +54,11 @@ impl EmbeddedStore {
         let (shards, index) = (self.shards.clone(), self.index.clone());
         let (traffic, urgency) = kind(shard, &batch);
         let (books, cursors) = (batch.books, batch.cursors);
+        let clock = self.disk.clock();
         let written = self.disk.write(traffic, urgency, encoded.bytes(), move |rows| {
             let mut encoded = encoded;
             index.stage(encoded.plans.iter().map(|(key, _)| &key[..]), std::mem::take(&mut encoded.entries));
+            encoded.mark(shard, clock.now(), rows, shards.keyspaces());
             encoded.put(rows, shards.keyspaces());
             if !books.is_empty() {
                 shards.add(rows, shard, &books);
@@ -84,6 +99,7 @@ impl EmbeddedStore {
         for letter in &batch.dead_letters {
             encoded.dead_letters.push((keys::dead_letter(&letter.key), codec::encode_dead_letter(letter)));
         }
+        encoded.touched = touched_blocks(&batch.events);
         encoded.received.extend(batch.received.iter().map(received::row));
         encoded.revived.extend(batch.revived.iter().map(keys::dead_letter));
         encoded
@@ -124,6 +140,15 @@ impl Encoded {
             + pairs(&self.groups)
             + pairs(&self.received)
             + pairs(&self.dead_letters)
+    }
+
+    fn mark(&self, shard: ShardId, at: Timestamp, rows: &mut Rows, keyspaces: &Keyspaces) {
+        for block in &self.touched {
+            let mark = touched_row(shard, *block, at);
+            if let Some(body) = mark.body {
+                rows.insert(&keyspaces.dated, keys::keyed(&mark.part, &mark.name), body.to_vec());
+            }
+        }
     }
 
     fn put(self, rows: &mut Rows, keyspaces: &Keyspaces) {

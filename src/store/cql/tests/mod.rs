@@ -18,10 +18,12 @@ use super::CqlStore;
 use crate::clock::{Clock, ManualClock, Moment, SharedClock};
 use crate::config::{self, Cql};
 use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, TemplateAction, TemplateChange, Timestamp};
-use crate::store::conformance::{NOON, StoreBackend, store_conformance};
+use crate::store::conformance::{NOON, StoreBackend, shard, store_conformance};
 use crate::store::conformance_leases::{LeaseBackend, lease_conformance};
 use crate::store::conformance_users::{UserBackend, user_conformance};
-use crate::store::{BrakeRows, LeaseRows, SharedStore, TemplateRows, apply_schema};
+use crate::store::{
+    BrakeRows, KeyedRows, LeaseRows, SharedStore, TemplateRows, apply_schema, read_touched, source_of, touched_part,
+};
 use crate::testing::service;
 
 /// An hour past [`NOON`] and going on, so that what the shared tests write is of today.
@@ -178,6 +180,26 @@ mod users {
     use super::*;
 
     user_conformance!(place!());
+}
+
+#[tokio::test]
+async fn blocks_that_are_written_are_marked_in_their_minute() {
+    crate::store::conformance_marks::blocks_that_are_written_are_marked_in_their_minute(&place!()).await;
+}
+
+#[tokio::test]
+async fn a_write_that_ends_in_a_later_minute_is_marked_there_as_well() {
+    let place = place!();
+    let clock = ManualClock::starting_at(NOON);
+    let store = CqlStore::open(&place.settings, clock.clone()).await.expect("opened");
+    let blocks = [7].into();
+    let minute = store.mark(shard(0), &blocks).await.expect("marked");
+    store.mark_again(shard(0), &blocks, minute).await.expect("nothing is to be done");
+    clock.advance(Duration::from_secs(61));
+    store.mark_again(shard(0), &blocks, minute).await.expect("marked");
+    let part = touched_part(source_of(shard(0)), minute + 1);
+    let marks = store.keyed_between(&part, None, None, 10).await.expect("read");
+    assert_eq!(marks.iter().map(read_touched).collect::<Vec<_>>(), [Some((shard(0), 7, clock.now()))]);
 }
 
 #[tokio::test]
