@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Heard, PRESENCE_TTL, PresentOn, Rate, SharedCoordination, UserKey, Wanted};
+use super::{Heard, PRESENCE_TTL, PresentNodes, PresentOn, Rate, SharedCoordination, UserKey, Wanted};
 use crate::clock::ManualClock;
 use crate::domain::{ClaimKey, Position, Priority, ShardId};
 
@@ -147,12 +147,13 @@ pub(crate) async fn who_is_connected_is_known_by_node(backend: SharedCoordinatio
     backend.set_present("a", &[(ann, 1), (bob, 2)]).await;
     backend.set_present("b", &[(ann, 3)]).await;
     assert_eq!(
-        backend.present_on(&[bob, ann, UserKey(3)]).await,
+        backend.present_on(&[bob, ann, UserKey(3)]).await.nodes,
         [vec![on("a", 2)], vec![on("a", 1), on("b", 3)], vec![]]
     );
     backend.set_present("a", &[(ann, 0), (bob, 1)]).await;
-    assert_eq!(backend.present_on(&[ann, bob]).await, [vec![on("b", 3)], vec![on("a", 1)]]);
-    assert!(backend.present_on(&[]).await.is_empty());
+    let seen = backend.present_on(&[ann, bob]).await;
+    assert_eq!(seen, PresentNodes { nodes: vec![vec![on("b", 3)], vec![on("a", 1)]], is_all: true });
+    assert!(backend.present_on(&[]).await.nodes.is_empty());
 }
 
 pub(crate) async fn a_node_that_says_no_more_is_forgotten(backend: SharedCoordination, clock: Arc<ManualClock>) {
@@ -160,9 +161,9 @@ pub(crate) async fn a_node_that_says_no_more_is_forgotten(backend: SharedCoordin
     backend.set_present("dead", &[(user, 1)]).await;
     clock.advance(PRESENCE_TTL / 2);
     backend.set_present("alive", &[(user, 1)]).await;
-    assert_eq!(backend.present_on(&[user]).await, [vec![on("alive", 1), on("dead", 1)]]);
+    assert_eq!(backend.present_on(&[user]).await.nodes, [vec![on("alive", 1), on("dead", 1)]]);
     clock.advance(PRESENCE_TTL / 2);
-    assert_eq!(backend.present_on(&[user]).await, [vec![on("alive", 1)]]);
+    assert_eq!(backend.present_on(&[user]).await.nodes, [vec![on("alive", 1)]]);
 }
 
 pub(crate) async fn a_message_reaches_who_listens_for_the_node(backend: SharedCoordination, _: Arc<ManualClock>) {

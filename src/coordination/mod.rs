@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use local::LocalCoordination;
-pub use realtime::{Fanout, Heard, PRESENCE_TTL, Presence, PresentOn, Subscription, UserKey};
+pub use realtime::{Fanout, Heard, PRESENCE_TTL, Presence, PresentNodes, PresentOn, Subscription, UserKey};
 pub use redis::RedisCoordination;
 
 use crate::domain::{ClaimKey, Position};

@@ -18,6 +18,15 @@ pub struct PresentOn {
     pub connections: u32,
 }
 
+/// Who is where, as far as it can be told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PresentNodes {
+    /// In the order asked for; each user's by name.
+    pub nodes: Vec<Vec<PresentOn>>,
+    /// Whether that is all: while other nodes cannot be asked for it is this node's own connections alone.
+    pub is_all: bool,
+}
+
 /// How long what a node said of its connections counts: a node that died is forgotten by then. Nodes say it again three
 /// times as often.
 pub const PRESENCE_TTL: Duration = Duration::from_secs(30);
@@ -29,8 +38,8 @@ pub trait Presence: Send + Sync + 'static {
     /// Says how many connections of each user the node has, for [`PRESENCE_TTL`]; 0 when the last is gone.
     async fn set_present(&self, node: &str, users: &[(UserKey, u32)]);
 
-    /// The nodes that have connections of each user, in the order asked for; each user's by name.
-    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>>;
+    /// The nodes that have connections of each user.
+    async fn present_on(&self, users: &[UserKey]) -> PresentNodes;
 }
 
 /// A word to another node, at most once and kept nowhere: what must arrive stands in the store.

@@ -271,9 +271,15 @@ impl FakeStore {
 
 #[async_trait]
 impl TaskLog for FakeStore {
-    /// Takes dead letters, and nothing else.
+    /// Takes dead letters, and what is told of notifications that are there; nothing else.
     async fn write(&self, _: ShardId, mut batch: WriteBatch) -> Result<(), StoreError> {
         let (letters, revived) = (std::mem::take(&mut batch.dead_letters), std::mem::take(&mut batch.revived));
+        for event in std::mem::take(&mut batch.events) {
+            self.answers().await?;
+            if let Some(story) = lock(&self.stories).get_mut(&event.task.position) {
+                story.events.push(event);
+            }
+        }
         if !batch.is_empty() {
             return Err(StoreError::Failed("this store is only read".to_owned()));
         }

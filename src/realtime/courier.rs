@@ -71,7 +71,7 @@ async fn tell(live: &Live, parcels: Vec<Parcel>) {
         of_user.entry(user).or_default().push(bytes);
     }
     let keys: Vec<_> = of_user.keys().map(coordination_key).collect();
-    let nodes = Presence::present_on(&*live.parts.coordination, &keys).await;
+    let nodes = Presence::present_on(&*live.parts.coordination, &keys).await.nodes;
     let mut telling = Vec::new();
     for (words, nodes) in of_user.into_values().zip(nodes) {
         for present in nodes.iter().filter(|present| present.node != live.parts.node) {

@@ -55,8 +55,8 @@ impl Seat {
 struct Watcher {
     id: u64,
     sender: mpsc::Sender<Heard>,
-    /// How they were when it was told last.
-    was_online: bool,
+    /// How they were when it was told last; `None`: it was not told yet.
+    was_online: Option<bool>,
 }
 
 /// Why there is no place for another connection.
@@ -236,8 +236,8 @@ impl Hub {
     pub(super) fn tell_watchers(&self, user: &UserKey, is_online: bool) {
         for watcher in held(&self.watchers).get_mut(user).into_iter().flatten() {
             let told = || watcher.sender.try_send(Heard::Present(user.user_id.clone(), is_online)).is_ok();
-            if watcher.was_online != is_online && told() {
-                watcher.was_online = is_online;
+            if watcher.was_online != Some(is_online) && told() {
+                watcher.was_online = Some(is_online);
             }
         }
     }
@@ -256,9 +256,9 @@ impl Announce for Hub {
 }
 
 impl Place {
-    /// Tells this connection from now on when these users, who are online now or not, come and go. At most so many in all; whether there was
+    /// Tells this connection from now on when these users, who are online now or not or of whom nobody knows, come and go. At most so many in all; whether there was
     /// room for each.
-    pub(super) fn watch(&mut self, users: impl IntoIterator<Item = (UserKey, bool)>, max: usize) -> bool {
+    pub(super) fn watch(&mut self, users: impl IntoIterator<Item = (UserKey, Option<bool>)>, max: usize) -> bool {
         let mut watchers = held(&self.hub.watchers);
         let mut is_all = true;
         for (user, was_online) in users {

@@ -19,13 +19,13 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::SharedClock;
+use crate::clock::{Moment, SharedClock};
 use crate::config::Realtime;
 use crate::coordination::{PresentOn, SharedCoordination, UserKey as CoordinationKey};
 use crate::domain::UserKey;
@@ -56,6 +56,8 @@ pub struct LiveParts {
 /// The live side of a node.
 pub struct Live {
     pub(crate) parts: LiveParts,
+    /// Until then nobody knows who has no connection to another node: it could not be asked for, or the nodes have not all said it again.
+    unknown_until: Mutex<Moment>,
 }
 
 /// A user as coordination knows them.
@@ -65,7 +67,8 @@ pub(crate) fn coordination_key(user: &UserKey) -> CoordinationKey {
 
 impl Live {
     pub fn new(parts: LiveParts) -> Arc<Self> {
-        Arc::new(Self { parts })
+        let unknown_until = Mutex::new(parts.clock.moment());
+        Arc::new(Self { parts, unknown_until })
     }
 
     pub fn inbox(&self) -> &Arc<Inbox> {
@@ -80,12 +83,12 @@ impl Live {
         &self.parts.hub
     }
 
-    /// How many connections a user has, on all nodes.
-    pub async fn connections(&self, user: &UserKey) -> u32 {
-        let nodes = self.parts.coordination.present_on(&[coordination_key(user)]).await;
-        let others = nodes.iter().flatten().filter(|present| present.node != self.parts.node);
-        let others: u32 = others.map(|present| present.connections).sum();
-        others.saturating_add(self.parts.hub.connections(user))
+    /// How many connections a user has, on all nodes that are known of; `None`: none here, and other nodes cannot be asked for now.
+    pub async fn connections(&self, user: &UserKey) -> Option<u32> {
+        let (nodes, is_all) = self.elsewhere(&[coordination_key(user)]).await;
+        let others: u32 = nodes.iter().flatten().map(|present| present.connections).sum();
+        let count = others.saturating_add(self.parts.hub.connections(user));
+        (count > 0 || is_all).then_some(count)
     }
 
     /// Waits until no connection is left; not for ever.
@@ -93,14 +96,27 @@ impl Live {
         let _ = tokio::time::timeout(EMPTY_WAIT_MAX, self.parts.hub.emptied()).await;
     }
 
-    /// Who of these is connected, to whichever node.
-    pub(crate) async fn online(&self, users: &[UserKey]) -> Vec<bool> {
+    /// Who of these is connected, to whichever node; `None`: nobody can tell now.
+    pub(crate) async fn online(&self, users: &[UserKey]) -> Vec<Option<bool>> {
         let keys: Vec<_> = users.iter().map(coordination_key).collect();
-        let nodes = self.parts.coordination.present_on(&keys).await;
-        // What this node has it knows better itself.
-        let elsewhere = |nodes: &[PresentOn]| nodes.iter().any(|present| present.node != self.parts.node);
+        let (nodes, is_all) = self.elsewhere(&keys).await;
         let there = users.iter().zip(nodes);
-        there.map(|(user, nodes)| elsewhere(&nodes) || self.parts.hub.connections(user) > 0).collect()
+        let is_there = there.map(|(user, nodes)| !nodes.is_empty() || self.parts.hub.connections(user) > 0);
+        is_there.map(|is_there| (is_there || is_all).then_some(is_there)).collect()
+    }
+
+    /// The other nodes that have connections of each user: what this node has it knows better itself. And whether these are all.
+    async fn elsewhere(&self, keys: &[CoordinationKey]) -> (Vec<Vec<PresentOn>>, bool) {
+        let mut seen = self.parts.coordination.present_on(keys).await;
+        for nodes in &mut seen.nodes {
+            nodes.retain(|present| present.node != self.parts.node);
+        }
+        let now = self.parts.clock.moment();
+        let mut until = self.unknown_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.is_all {
+            *until = now + presence::SAY_INTERVAL * 2;
+        }
+        (seen.nodes, seen.is_all && *until <= now)
     }
 
     /// What goes on beside the connections, until `stop`.

@@ -15,6 +15,9 @@ use crate::domain::UserKey;
 /// How long changes gather until they are said.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// How often a node says all of it again: what was lost is known again after it.
+pub(super) const SAY_INTERVAL: Duration = PRESENCE_TTL.checked_div(3).expect("three is not zero");
+
 /// How often those who are watched are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -74,7 +77,7 @@ impl Saying {
     async fn all(&self) {
         let hub = &self.live.parts.hub;
         loop {
-            self.live.parts.clock.sleep(PRESENCE_TTL / 3).await;
+            self.live.parts.clock.sleep(SAY_INTERVAL).await;
             self.say(hub.everybody(), |user| hub.connections(user)).await;
         }
     }
@@ -95,6 +98,7 @@ async fn look(live: &Live) {
         let mut missing_now = HashSet::new();
         for users in watched.chunks(TOGETHER) {
             for (user, is_online) in users.iter().zip(live.online(users).await) {
+                let Some(is_online) = is_online else { continue };
                 if is_online || missing.contains(user) {
                     live.parts.hub.tell_watchers(user, is_online);
                 }

@@ -365,6 +365,8 @@ impl Session {
         let is_all = self.place.watch(seen.iter().cloned().zip(online.iter().copied()), WATCHED_MAX);
         for (user, is_online) in seen.iter().zip(online) {
             let user_id = &user.user_id;
+            // Whoever is not known of is told of once they are.
+            let Some(is_online) = is_online else { continue };
             self.push(&if is_online { Say::Online { user_id } } else { Say::Offline { user_id } });
         }
         if !is_all {

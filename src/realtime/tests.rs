@@ -1,17 +1,22 @@
 //! Sessions over a store in memory and a clock that is moved.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Closing, Hub, Live, LiveParts, OpenError, Session};
 use crate::clock::{Clock, ManualClock};
 use crate::config;
-use crate::coordination::LocalCoordination;
-use crate::domain::{Timestamp, UserKey};
+use crate::coordination::{
+    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentNodes, Rate, Subscription, TokenLeases,
+    UserKey as CoordinationKey, Wanted,
+};
+use crate::domain::{Position, Timestamp, UserKey};
 use crate::inbox::tests::entry;
 use crate::inbox::{Inbox, Sighting, Sightings};
 use crate::intake::fakes::FakeStore;
@@ -29,9 +34,61 @@ impl Sightings for Unseen {
     }
 }
 
+/// Coordination that can be lost: then it knows nothing of other nodes.
+struct Losable {
+    inner: LocalCoordination,
+    is_lost: AtomicBool,
+}
+
+#[async_trait]
+impl Claims for Losable {
+    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+        self.inner.claim(wanted).await
+    }
+
+    async fn release(&self, held: &[Wanted]) {
+        self.inner.release(held).await;
+    }
+}
+
+#[async_trait]
+impl TokenLeases for Losable {
+    async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease {
+        self.inner.lease(name, rate, wanted, critical).await
+    }
+}
+
+#[async_trait]
+impl Presence for Losable {
+    async fn set_present(&self, node: &str, users: &[(CoordinationKey, u32)]) {
+        self.inner.set_present(node, users).await;
+    }
+
+    async fn present_on(&self, users: &[CoordinationKey]) -> PresentNodes {
+        if self.is_lost.load(Ordering::SeqCst) {
+            return PresentNodes { nodes: vec![Vec::new(); users.len()], is_all: false };
+        }
+        self.inner.present_on(users).await
+    }
+}
+
+#[async_trait]
+impl Fanout for Losable {
+    async fn publish(&self, node: &str, message: Bytes) -> bool {
+        self.inner.publish(node, message).await
+    }
+
+    async fn subscribe(&self, node: &str) -> Subscription {
+        self.inner.subscribe(node).await
+    }
+}
+
+impl Coordination for Losable {}
+
 struct World {
     live: Arc<Live>,
     clock: Arc<ManualClock>,
+    coordination: Arc<Losable>,
 }
 
 impl World {
@@ -40,16 +97,18 @@ impl World {
         let settings =
             config::Realtime { max_connections: 3, max_connections_per_user: 2, ..config::defaults().realtime };
         let hub = Hub::new(settings.clone(), false);
+        let inner = LocalCoordination::new(clock.clone());
+        let coordination = Arc::new(Losable { inner, is_lost: AtomicBool::new(false) });
         let live = Live::new(LiveParts {
             inbox: Inbox::new(Arc::new(FakeStore::default()), clock.clone(), Arc::new(Unseen), hub.clone()),
             hub,
-            coordination: Arc::new(LocalCoordination::new(clock.clone())),
+            coordination: coordination.clone(),
             clock: clock.clone(),
             settings,
             node: "node".to_owned(),
             own_origin: "https://live.example.com".to_owned(),
         });
-        Self { live, clock }
+        Self { live, clock, coordination }
     }
 
     async fn open(&self, user: &str) -> Result<Session, OpenError> {
@@ -275,6 +334,39 @@ async fn who_watches_is_told_each_coming_and_going_once() {
 }
 
 #[tokio::test]
+async fn nobody_is_said_to_have_gone_while_other_nodes_cannot_be_asked_for() {
+    let world = World::new();
+    let stop = CancellationToken::new();
+    let running = world.live.start(&stop);
+    let bob = [(super::coordination_key(&key("bob")), 1)];
+    world.coordination.set_present("elsewhere", &bob).await;
+    let mut session = world.connect("alice").await;
+    session.take(r#"{"type":"subscribe","users":["bob"]}"#).await.expect("taken");
+    assert_eq!(kinds(&frames(&mut session)), ["hello", "user:online"]);
+    world.coordination.is_lost.store(true, Ordering::SeqCst);
+    assert_eq!(world.live.connections(&key("bob")).await, None);
+    assert_eq!(world.live.connections(&key("alice")).await, Some(1), "what is here is known");
+    for _ in 0..5 {
+        assert!(world.presence(&mut session).await.is_empty());
+    }
+    let mut later = world.connect("alice").await;
+    later.take(r#"{"type":"subscribe","users":["bob"]}"#).await.expect("taken");
+    assert_eq!(kinds(&frames(&mut later)), ["hello"], "nobody can tell");
+    // By now what the other node said has ended: it says it again after a while.
+    world.coordination.is_lost.store(false, Ordering::SeqCst);
+    assert!(world.presence(&mut session).await.is_empty());
+    world.coordination.set_present("elsewhere", &bob).await;
+    assert!(world.presence(&mut session).await.is_empty(), "nothing has changed");
+    assert_eq!(world.presence(&mut later).await, ["user:online"], "now it is known");
+    world.coordination.set_present("elsewhere", &[(bob[0].0, 0)]).await;
+    let gone =
+        [world.presence(&mut session).await, world.presence(&mut session).await, world.presence(&mut session).await];
+    assert_eq!(gone.concat(), ["user:offline"]);
+    stop.cancel();
+    running.ended().await;
+}
+
+#[tokio::test]
 async fn a_node_that_stops_says_that_nobody_is_there_any_more() {
     let world = World::new();
     let stop = CancellationToken::new();
@@ -282,7 +374,7 @@ async fn a_node_that_stops_says_that_nobody_is_there_any_more() {
     let session = world.connect("alice").await;
     let present = async || {
         let keys = [super::coordination_key(&key("alice"))];
-        !world.live.parts.coordination.present_on(&keys).await[0].is_empty()
+        !world.live.parts.coordination.present_on(&keys).await.nodes[0].is_empty()
     };
     while !present().await {
         world.clock.advance(Duration::from_millis(50));

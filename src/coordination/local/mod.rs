@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::memory::{Channels, InFlight, Present, SharedBucket};
 use super::{
-    Claims, Coordination, Fanout, Lease, Presence, PresentOn, Rate, Subscription, TokenLeases, UserKey, Wanted,
+    Claims, Coordination, Fanout, Lease, Presence, PresentNodes, Rate, Subscription, TokenLeases, UserKey, Wanted,
 };
 use crate::clock::SharedClock;
 use crate::domain::Position;
@@ -69,8 +69,8 @@ impl Presence for LocalCoordination {
         self.present.set(node, users, self.clock.now());
     }
 
-    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
-        self.present.nodes_of(users, self.clock.now())
+    async fn present_on(&self, users: &[UserKey]) -> PresentNodes {
+        PresentNodes { nodes: self.present.nodes_of(users, self.clock.now()), is_all: true }
     }
 }
 

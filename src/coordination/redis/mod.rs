@@ -28,7 +28,7 @@ use self::link::{Keeper, Link};
 use self::reach::Unreachable;
 use super::memory::{InFlight, Present};
 use super::{
-    Claims, Coordination, Fanout, Lease, Presence, PresentOn, Rate, Subscription, TokenLeases, UserKey, Wanted,
+    Claims, Coordination, Fanout, Lease, Presence, PresentNodes, Rate, Subscription, TokenLeases, UserKey, Wanted,
 };
 use crate::clock::SharedClock;
 use crate::config;
@@ -99,7 +99,7 @@ impl Presence for RedisCoordination {
         presence::set_present(&self.link, &self.present, node, users).await;
     }
 
-    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
+    async fn present_on(&self, users: &[UserKey]) -> PresentNodes {
         presence::present_on(&self.link, &self.present, users).await
     }
 }

@@ -7,7 +7,7 @@ use redis::Script;
 use super::link::Link;
 use super::metrics::Operation;
 use crate::coordination::memory::Present;
-use crate::coordination::{PRESENCE_TTL, PresentOn, UserKey};
+use crate::coordination::{PRESENCE_TTL, PresentNodes, PresentOn, UserKey};
 
 static SET_PRESENT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/set_present.lua")));
 static PRESENT_ON: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/present_on.lua")));
@@ -28,16 +28,21 @@ pub(super) async fn set_present(link: &Link, here: &Present, node: &str, users: 
     }
 }
 
-pub(super) async fn present_on(link: &Link, here: &Present, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
-    let mut found = Vec::with_capacity(users.len());
+pub(super) async fn present_on(link: &Link, here: &Present, users: &[UserKey]) -> PresentNodes {
+    let mut found = PresentNodes { nodes: Vec::with_capacity(users.len()), is_all: true };
     for chunk in users.chunks(USERS_MAX) {
         let mut script = PRESENT_ON.arg(link.script_time().unwrap_or_default());
         for user in chunk {
             script.key(key(link, *user));
         }
         match link.run::<Vec<Vec<(String, u32)>>>(Operation::Presence, &script).await {
-            Ok(answers) if answers.len() == chunk.len() => found.extend(answers.into_iter().map(by_name)),
-            _ => found.extend(here.nodes_of(chunk, link.clock.now())),
+            Ok(answers) if answers.len() == chunk.len() => {
+                found.nodes.extend(answers.into_iter().map(by_name));
+            }
+            _ => {
+                found.nodes.extend(here.nodes_of(chunk, link.clock.now()));
+                found.is_all = false;
+            }
         }
     }
     found

@@ -111,7 +111,21 @@ async fn a_word_goes_from_node_to_node() {
     assert!(a.publish("b", message.clone()).await);
     assert_eq!(heard.next().await, Some(Heard::Message(message)));
     a.set_present("a", &[(UserKey(1), 2)]).await;
-    assert_eq!(b.present_on(&[UserKey(1)]).await[0].len(), 1);
+    assert_eq!(b.present_on(&[UserKey(1)]).await.nodes[0].len(), 1);
+}
+
+#[tokio::test]
+async fn while_redis_is_lost_nobody_says_who_is_elsewhere() {
+    let Some(address) = service(REDIS) else { return };
+    let relay = Relay::to(&address).await;
+    let node = started(&settings(relay.address())).await;
+    node.set_present("b", &[(UserKey(1), 1)]).await;
+    assert!(node.present_on(&[UserKey(1), UserKey(2)]).await.is_all);
+    relay.cut();
+    until_lost(&node).await;
+    assert!(!node.present_on(&[UserKey(1), UserKey(2)]).await.is_all);
+    relay.restore();
+    until("back", async || node.present_on(&[UserKey(1)]).await.is_all).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::coordination::{
-    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentOn, Rate, Subscription, TokenLeases,
+    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentNodes, Rate, Subscription, TokenLeases,
     UserKey,
 };
 use crate::domain::{Idempotency, NotificationRequest, Source, Timestamp};
@@ -193,7 +193,7 @@ impl Presence for OnTheWay {
         self.inner.set_present(node, users).await;
     }
 
-    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
+    async fn present_on(&self, users: &[UserKey]) -> PresentNodes {
         self.inner.present_on(users).await
     }
 }
