@@ -28,6 +28,7 @@ mod load;
 mod take_up;
 mod promises;
 mod stopped;
+mod tracking;
 mod sender;
 mod metrics;
 
@@ -41,5 +42,6 @@ pub use channel::{ChannelActor, ChannelArguments, ChannelMessage};
 pub use ready::{Class, DispatchHandle, Payload, Ready, Room};
 pub use sender::SenderContext;
 pub use slots::ProviderLimits;
+pub use tracking::{Tracked, Tracking};
 pub use unserved::UnservedActor;
 pub use watch::{WatchActor, WatchArguments, WatchedProvider};

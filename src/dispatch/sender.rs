@@ -19,10 +19,11 @@ use super::metrics::SendMetrics;
 use super::promises::PromiseMetrics;
 use super::ready::{DispatchHandle, Payload, Ready};
 use super::stopped::stops;
+use super::tracking::Tracking;
 use crate::brakes::Brakes;
 use crate::clock::{Moment, SharedClock};
 use crate::config::Promises;
-use crate::domain::{Address, BrakeVerdict, Channel, Outcome, Plan, Priority, Timestamp, Whose};
+use crate::domain::{Address, BrakeVerdict, Channel, Message, Outcome, Plan, Priority, Timestamp, Whose};
 use crate::links::{Links, Unsubscribe, Whom};
 use crate::outcomes::{Answer, AnswerKind, Deliveries, SettlerHandle};
 use crate::ownership::{Begin, Ownership, WRITE_WAIT_MAX};
@@ -56,6 +57,8 @@ pub struct SenderContext {
     pub deliveries: Option<Arc<Deliveries>>,
     /// Who makes the links in messages; `None`: there are none.
     pub links: Option<Arc<Links>>,
+    /// Which mails say when they are opened, and which of their links were followed.
+    pub tracking: Arc<Tracking>,
 }
 
 /// One task with the provider it goes to. It holds one of the provider's slots.
@@ -353,6 +356,7 @@ async fn carry_out(context: Arc<SenderContext>, mut job: Job) -> Landed {
     let mut message = match rendered.map(|rendered| rendered.map_err(|error| error.to_string())) {
         Ok(Ok(mut message)) => {
             message.unsubscribe = unsubscribe_link(&context, &plan, usize::from(task.ordinal));
+            track(&context, &mut message, &plan);
             message
         }
         failed => {
@@ -383,6 +387,17 @@ async fn files(context: &SenderContext, ready: &Ready) -> Result<Fetched, Outcom
             context.attachments.fetch(&payload.plan.delivery.attachments).await
         }
         _ => Ok(Fetched::default()),
+    }
+}
+
+/// Puts in what counts opens and clicks, after the text was made that has none of it. A mail without it is as good.
+fn track(context: &SenderContext, message: &mut Message, plan: &Plan) {
+    let links = context.links.as_deref();
+    let category = context.policy.categories.of(plan.category.as_deref());
+    let now = context.clock.now();
+    let tracking = AssertUnwindSafe(|| context.tracking.put_in(message, plan, category, links, now));
+    if catch_unwind(tracking).is_err() {
+        tracing::error!(task = %plan.id(), "a mail could not be tracked");
     }
 }
 

@@ -6,6 +6,7 @@
 mod choices;
 mod pass;
 mod token;
+mod tracked;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,6 +18,7 @@ use crate::domain::{Channel, TaskId, Timestamp};
 
 pub use choices::{ChoicesLink, LinkError};
 pub use pass::{MaySee, PASS_PREFIX, PASS_USERS_MAX, Pass, PassError};
+pub use tracked::{ClickLink, TrackedMail};
 
 /// Letters of a token; a tenant, a user and a category as long as the API takes them fit.
 const TOKEN_CHARS_MAX: usize = 2048;
@@ -29,8 +31,15 @@ const SECRET_CHARS_MIN: usize = 32;
 
 /// What a token is for is signed with it: one is never taken for the other.
 const UNSUBSCRIBE: &[u8] = b"fanfare: unsubscribe\0";
+const PSEUDONYM: &[u8] = b"fanfare: pseudonym\0";
 const PASS: &[u8] = b"fanfare: pass\0";
 const CHOICES: &[u8] = b"fanfare: choices\0";
+
+const OPEN: &[u8] = b"fanfare: open\0";
+const CLICK: &[u8] = b"fanfare: click\0";
+
+/// Where links lead that are for the reader alone, and counted by nobody.
+const OWN_PATHS: [&str; 3] = ["/u/", "/preferences/", "/t/"];
 
 /// Letters of a pass: with as many users as it may name, and ids of the usual length. Proxies take no longer addresses.
 const PASS_CHARS_MAX: usize = 4096;
@@ -66,6 +75,8 @@ pub enum Whom {
 pub struct Links {
     /// What addresses begin with, without a slash at its end.
     base: String,
+    /// The same as addresses are written out.
+    canonical: String,
     /// The first signs; what any of them signed is taken.
     keys: Vec<Key>,
 }
@@ -79,7 +90,19 @@ impl Links {
     /// `public_url`: what the outside knows us by. `old`: secrets that signed before and are still taken.
     pub fn new(public_url: &str, secret: &Secret, old: &[Secret]) -> Result<Self, ShortSecret> {
         let keys: Result<Vec<Key>, ShortSecret> = std::iter::once(secret).chain(old).map(Key::new).collect();
-        Ok(Self { base: public_url.trim_end_matches('/').to_owned(), keys: keys? })
+        let base = public_url.trim_end_matches('/').to_owned();
+        let canonical =
+            url::Url::parse(&base).map_or_else(|_| base.clone(), |url| url.as_str().trim_end_matches('/').to_owned());
+        Ok(Self { base, canonical, keys: keys? })
+    }
+
+    /// A name in the place of a user's, which tells them from others and not who they are; as long as the secret is the same, the same.
+    pub fn pseudonym(&self, tenant: &str, user_id: &str) -> String {
+        let mut said = (tenant.len() as u64).to_be_bytes().to_vec();
+        said.extend_from_slice(tenant.as_bytes());
+        said.extend_from_slice(user_id.as_bytes());
+        let mac = self.keys.first().map(|key| key.mac(PSEUDONYM, &said)).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(mac)
     }
 
     /// The address that takes somebody off a list; `None`: its token would be longer than anybody takes.
@@ -110,6 +133,41 @@ impl Links {
         let bytes = self.opened(CHOICES, token, TOKEN_CHARS_MAX).ok_or(LinkError::Unknown)?;
         let link = choices::read(&bytes).ok_or(LinkError::Unknown)?;
         if link.expires_at <= now { Err(LinkError::Expired) } else { Ok(link) }
+    }
+
+    /// The address of the image that notes that a mail was opened; `None`: its tenant's name is too long.
+    pub fn open(&self, mail: &TrackedMail) -> Option<String> {
+        let key = self.keys.first()?;
+        let mut bytes = key.id.to_vec();
+        tracked::write_mail(mail, &mut bytes)?;
+        Some(format!("{}/t/o/{}", self.base, key.sealed(OPEN, bytes)))
+    }
+
+    /// Which mail was opened; `None`: it was not made here.
+    pub fn read_open(&self, token: &str) -> Option<TrackedMail> {
+        tracked::read_mail(&self.opened(OPEN, token, TOKEN_CHARS_MAX)?)
+    }
+
+    /// The address that notes a click and leads on to `target`, which is an absolute address of http or https as [`url::Url`] writes it
+    /// out; `None`: it is none, or its token would be longer than anybody takes.
+    pub fn click(&self, mail: &TrackedMail, ordinal: u16, target: &str) -> Option<String> {
+        let key = self.keys.first()?;
+        let mut bytes = Vec::with_capacity(target.len() + 128);
+        bytes.extend_from_slice(&key.id);
+        tracked::write_click(mail, ordinal, target, &mut bytes)?;
+        let token = key.sealed(CLICK, bytes);
+        (token.len() <= TOKEN_CHARS_MAX).then(|| format!("{}/t/c/{token}", self.base))
+    }
+
+    /// Which link was followed, and where it leads; `None`: it was not made here.
+    pub fn read_click(&self, token: &str) -> Option<ClickLink> {
+        tracked::read_click(&self.opened(CLICK, token, TOKEN_CHARS_MAX)?)
+    }
+
+    /// Whether an address, as [`url::Url`] writes it out, is one of those that are made here.
+    pub fn is_own(&self, target: &str) -> bool {
+        let path = target.strip_prefix(&self.canonical);
+        path.is_some_and(|path| OWN_PATHS.iter().any(|own| path.starts_with(own)))
     }
 
     /// What a program of a user shows us instead of a key; `None`: it says more than fits.
@@ -275,6 +333,95 @@ mod tests {
         assert_eq!(links.read_choices(&unsubscribe, Timestamp(0)), Err(LinkError::Unknown));
         let long = ChoicesLink { user_id: "u".repeat(3_000).into(), ..link };
         assert_eq!(links.choices(&long), None);
+    }
+
+    fn tracked_mail() -> TrackedMail {
+        let task = said(Whom::User("alice".into())).task;
+        TrackedMail { tenant: "acme".into(), task, made_at: Timestamp(1_795_000_000_123) }
+    }
+
+    const TARGET: &str = "https://shop.example/orders/7?from=mail&x=%C3%BC#top";
+
+    #[test]
+    fn a_pixel_and_a_link_say_what_was_put_into_them_and_are_taken_for_nothing_else() {
+        let links = Links::new(URL, &secret("a"), &[]).expect("long enough");
+        let mail = tracked_mail();
+        let open = links.open(&mail).expect("short enough");
+        let open = open.strip_prefix("https://notify.example.com/t/o/").expect("it begins so");
+        let click = links.click(&mail, 3, TARGET).expect("short enough");
+        let click = click.strip_prefix("https://notify.example.com/t/c/").expect("it begins so");
+        assert_eq!(links.read_open(open), Some(mail.clone()));
+        assert_eq!(links.read_click(click), Some(ClickLink { mail, ordinal: 3, target: TARGET.into() }));
+        assert!(open.len() <= 64, "{} letters in every mail", open.len());
+        assert!(click.len() <= 64 + TARGET.len() * 4 / 3 + 3, "{} letters in every link", click.len());
+        assert_eq!((links.read_open(click), links.read_click(open)), (None, None));
+        let unsubscribe = token(&links, &said(Whom::User("alice".into())));
+        assert_eq!((links.read_open(&unsubscribe), links.read_click(&unsubscribe)), (None, None));
+        assert_eq!((links.read_unsubscribe(click), links.read_unsubscribe(open)), (None, None));
+        assert!(links.read_choices(click, Timestamp(0)).is_err());
+    }
+
+    #[test]
+    fn a_pixel_or_a_link_that_was_changed_anywhere_or_cut_is_nobodys() {
+        let links = Links::new(URL, &secret("a"), &[]).expect("long enough");
+        let read = |token: &str| (links.read_open(token).is_some(), links.read_click(token).is_some());
+        for url in [links.open(&tracked_mail()), links.click(&tracked_mail(), 1, TARGET)] {
+            let url = url.expect("short enough");
+            let bytes = URL_SAFE_NO_PAD.decode(url.rsplit('/').next().expect("a token")).expect("as it was made");
+            for at in 0..bytes.len() {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1;
+                assert_eq!(read(&URL_SAFE_NO_PAD.encode(&changed)), (false, false), "byte {at} of {url}");
+                assert_eq!(read(&URL_SAFE_NO_PAD.encode(&bytes[..at])), (false, false), "{url} cut at {at}");
+            }
+        }
+        assert_eq!(read(&"A".repeat(5000)), (false, false));
+        assert_eq!(read("https://evil.example"), (false, false));
+    }
+
+    #[test]
+    fn a_link_outlives_its_secret_as_long_as_that_is_still_taken() {
+        let before = Links::new(URL, &secret("a"), &[]).expect("long enough");
+        let click = before.click(&tracked_mail(), 1, TARGET).expect("short enough");
+        let click = click.rsplit('/').next().expect("a token");
+        let after = Links::new(URL, &secret("b"), &[secret("a")]).expect("long enough");
+        assert!(after.read_click(click).is_some());
+        let without = Links::new(URL, &secret("b"), &[]).expect("long enough");
+        assert_eq!(without.read_click(click), None);
+    }
+
+    #[test]
+    fn nothing_but_the_web_can_be_signed_as_a_target_nor_what_does_not_fit() {
+        let links = Links::new(URL, &secret("a"), &[]).expect("long enough");
+        for target in [
+            "javascript:alert(1)",
+            "mailto:a@example.com",
+            "//evil.example",
+            "https://a b",
+            "https://ü",
+            "",
+            "HTTP://x",
+        ] {
+            assert_eq!(links.click(&tracked_mail(), 1, target), None, "{target}");
+        }
+        let long = format!("https://shop.example/{}", "x".repeat(1_600));
+        assert_eq!(links.click(&tracked_mail(), 1, &long), None);
+        assert!(links.click(&tracked_mail(), 1, &long[..1_400]).is_some());
+    }
+
+    #[test]
+    fn our_own_links_are_known_however_our_address_is_written() {
+        for url in ["https://Notify.example.com:443/base/", "https://notify.example.com/base"] {
+            let links = Links::new(url, &secret("a"), &[]).expect("long enough");
+            for own in ["u/abc", "preferences/abc", "t/c/abc"] {
+                assert!(links.is_own(&format!("https://notify.example.com/base/{own}")), "{own} of {url}");
+            }
+            for other in
+                ["https://notify.example.com/base/docs", "https://notify.example.com/u/x", "https://shop.example/u/x"]
+            {
+                assert!(!links.is_own(other), "{other} of {url}");
+            }
+        }
     }
 
     #[test]

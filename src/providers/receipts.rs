@@ -29,6 +29,11 @@ pub struct Receipt {
     pub at: Timestamp,
     /// The provider's code, for people; never an address.
     pub reason: Option<Box<str>>,
+    /// What the provider knows this one thing by, wherever it says so: posted again it is the same, and of two opens each has its own.
+    /// `None`: they are told apart by their time.
+    pub event_id: Option<Box<str>>,
+    /// It says that a program did it and no person, as a mail scanner opens what it checks.
+    pub by_machine: bool,
 }
 
 /// What happened.

@@ -38,6 +38,6 @@ mod tests;
 pub use catalog::{CatalogError, FileProblem, locate, read_file};
 pub use check::ContentProblem;
 pub use error::{Part, RenderError, SyntaxProblem};
-pub use html::{compile_mjml, inline_css, text_of};
+pub use html::{MakeLink, TRACK_ATTRIBUTE, Tracks, compile_mjml, inline_css, text_of, track};
 pub use message::message;
 pub use renderer::Renderer;

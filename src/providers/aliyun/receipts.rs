@@ -57,6 +57,8 @@ impl Reports {
             // The clocks there are those of China.
             at: Timestamp::parse(&format!("{}+08:00", report.report_time)).unwrap_or(now),
             reason: (!report.success && is_code).then(|| report.err_code.into()),
+            event_id: None,
+            by_machine: false,
         }
     }
 }

@@ -167,6 +167,8 @@ async fn reports_are_read_behind_their_secret() {
         kind: ReceiptKind::Delivered,
         at: Timestamp::parse("2026-11-21T11:59:30Z").expect("a time"),
         reason: None,
+        event_id: None,
+        by_machine: false,
     };
     assert_eq!(read.receipts[0], expected);
     assert_eq!(read.receipts[1].kind, ReceiptKind::Bounced { is_gone: true, is_opt_out: false });

@@ -115,6 +115,8 @@ impl Reader {
             kind,
             at: Timestamp((event.timestamp.max(0.0) * 1000.0) as u64),
             reason,
+            event_id: event.id.as_deref().filter(|id| !id.is_empty()).map(Into::into),
+            by_machine: false,
         })
     }
 }
@@ -172,6 +174,8 @@ struct Signature<'a> {
 struct Event<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
     /// Seconds since 1970, with their fraction.
     timestamp: f64,
     #[serde(borrow)]

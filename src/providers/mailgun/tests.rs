@@ -176,6 +176,8 @@ async fn each_event_says_what_became_of_the_mail() {
                 kind,
                 at: Timestamp(seconds() * 1000 + 250),
                 reason: reason.map(Into::into),
+                event_id: None,
+                by_machine: false,
             })
             .into_iter()
             .collect();

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::Secret;
@@ -96,6 +97,8 @@ impl Reader {
             kind,
             at: Timestamp(event.timestamp.saturating_mul(1000)),
             reason: reason.map(Into::into),
+            event_id: event.sg_event_id.as_deref().filter(|id| !id.is_empty()).map(Into::into),
+            by_machine: event.sg_machine_open.unwrap_or_default(),
         })
     }
 }
@@ -113,6 +116,11 @@ impl ReceiptReader for Reader {
     }
 }
 
+/// What is said in another way says nothing, and costs no event.
+fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_bool())
+}
+
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow)]
@@ -127,6 +135,11 @@ struct Event<'a> {
     status: Option<Cow<'a, str>>,
     #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sg_event_id: Option<Cow<'a, str>>,
+    /// Apple's Mail Privacy Protection loaded the image, and not who reads it.
+    #[serde(default, deserialize_with = "is_true")]
+    sg_machine_open: Option<bool>,
     /// What we gave along: [`crate::providers::mail_api::TASK`].
     #[serde(borrow)]
     task: Option<Cow<'a, str>>,

@@ -172,6 +172,8 @@ async fn the_published_example_of_a_signature_is_believed() {
         kind: ReceiptKind::Bounced { is_gone: true, is_opt_out: false },
         at: Timestamp(1_600_112_492_000),
         reason: Some("dropped Bounced Address".into()),
+        event_id: Some("ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA".into()),
+        by_machine: false,
     };
     assert_eq!(receipts, [expected]);
 }
@@ -226,7 +228,8 @@ async fn each_event_says_what_became_of_the_mail() {
         event("unsubscribe", none.clone()),
         event("group_unsubscribe", none.clone()),
         event("group_resubscribe", none.clone()),
-        event("open", none.clone()),
+        event("open", json!({"sg_event_id": "first", "sg_machine_open": true})),
+        event("open", json!({"sg_event_id": "second", "sg_machine_open": "yes"})),
         event("click", none.clone()),
     ])
     .to_string();
@@ -248,7 +251,11 @@ async fn each_event_says_what_became_of_the_mail() {
         (ReceiptKind::Unsubscribed, None),
         (ReceiptKind::Unsubscribed, None),
         (ReceiptKind::Opened, None),
+        (ReceiptKind::Opened, None),
         (ReceiptKind::Clicked, None),
     ];
     assert_eq!(found, expected);
+    let opens = receipts.iter().filter(|receipt| receipt.kind == ReceiptKind::Opened);
+    let opens: Vec<_> = opens.map(|receipt| (receipt.event_id.as_deref(), receipt.by_machine)).collect();
+    assert_eq!(opens, [(Some("first"), true), (Some("second"), false)]);
 }

@@ -68,6 +68,9 @@ impl Reader {
             kind,
             at: at.or(sent_at).unwrap_or(now),
             reason: reason.map(Into::into),
+            // Of a second post SNS says another id, and SES none: its times are exact to the millisecond.
+            event_id: None,
+            by_machine: false,
         })
     }
 }

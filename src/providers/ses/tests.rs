@@ -209,6 +209,8 @@ async fn each_event_says_what_became_of_the_mail() {
                 kind,
                 at,
                 reason: reason.map(Into::into),
+                event_id: None,
+                by_machine: false,
             })
             .into_iter()
             .collect();

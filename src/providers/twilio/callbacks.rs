@@ -149,6 +149,8 @@ impl ReceiptReader for Callbacks {
             kind,
             at: field("Timestamp").and_then(rfc_2822).unwrap_or(post.now),
             reason,
+            event_id: None,
+            by_machine: false,
         };
         Ok(Receipts { receipts: vec![receipt], answer: None })
     }

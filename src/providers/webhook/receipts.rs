@@ -38,6 +38,11 @@ struct PostedReceipt {
     at: Option<Box<str>>,
     #[serde(default)]
     reason: Option<Box<str>>,
+    /// What tells one open or click from the others.
+    #[serde(default)]
+    id: Option<Box<str>>,
+    #[serde(default)]
+    by_machine: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -86,7 +91,8 @@ impl Inbox {
         if apart > TOLERANCE { Err(ReceiptError::Replayed) } else { Ok(()) }
     }
 
-    fn receipt(&self, posted: PostedReceipt, now: Timestamp) -> Receipt {
+    /// `id`: of the post, which a retry keeps.
+    fn receipt(&self, posted: PostedReceipt, id: &str, now: Timestamp) -> Receipt {
         // What does not look like a code may quote an address, and is left away.
         let reason = posted.reason.filter(|reason| is_code(reason));
         let kind = match posted.status {
@@ -106,12 +112,15 @@ impl Inbox {
                 }
             }
         };
+        let at = posted.at.as_deref().and_then(Timestamp::parse);
         Receipt {
             task: posted.task_id.parse().ok(),
             provider_message_id: None,
             kind,
-            at: posted.at.and_then(|at| Timestamp::parse(&at)).unwrap_or(now),
+            at: at.unwrap_or(now),
             reason,
+            event_id: posted.id.or_else(|| at.is_none().then(|| id.into())),
+            by_machine: posted.by_machine,
         }
     }
 }
@@ -129,7 +138,8 @@ impl ReceiptReader for Inbox {
         self.check(post)?;
         let posted: Posted = serde_json::from_slice(&post.body)
             .map_err(|_| ReceiptError::Unreadable("it is not {\"receipts\": [{\"task_id\", \"status\", \"at\"}]}"))?;
-        let receipts = posted.receipts.into_iter().map(|posted| self.receipt(posted, post.now)).collect();
+        let id = header(&post.headers, &ID)?;
+        let receipts = posted.receipts.into_iter().map(|posted| self.receipt(posted, id, post.now)).collect();
         Ok(Receipts { receipts, answer: None })
     }
 }

@@ -87,6 +87,11 @@ impl<'a, 't> Markup<'a, 't> {
         Markup { source, tags, at: 0, raw: None }
     }
 
+    /// Where the next token begins.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The expression that begins here.
     fn tag_at(&self, at: usize) -> Option<Tag<'a>> {
         if self.source.as_bytes().get(at) != Some(&b'{') {

@@ -91,6 +91,8 @@ async fn a_delivered_text_finds_its_task_by_the_address_it_was_posted_to() {
         kind: ReceiptKind::Delivered,
         at: Timestamp::parse(testing::NOW).expect("a time"),
         reason: None,
+        event_id: None,
+        by_machine: false,
     };
     assert_eq!(receipt(&callbacks, &fields).await, expected);
 }
