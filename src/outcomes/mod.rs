@@ -12,6 +12,8 @@ mod settler;
 mod graves;
 mod dead_addresses;
 mod receipts;
+mod together;
+mod tracking;
 mod deliveries;
 mod finish;
 mod cancel;
@@ -23,7 +25,12 @@ pub use answer::{Answer, AnswerKind};
 pub use cancel::{Cancellation, Cancellations};
 pub use dead_addresses::DeadAddresses;
 pub use deliveries::{Deliveries, DeliveriesActor, DeliveriesArguments, TellOthers};
-pub use receipts::{Early, Noted, ReceiptDesk, ReceiptDeskParts, ReceiptSource, ReceiptsError};
+pub use receipts::{
+    Early, Noted, Occasion, OccasionFate, OccasionNoted, ReceiptDesk, ReceiptDeskParts, ReceiptSource, ReceiptsError,
+    occasion,
+};
 pub use replay::{ReadAgain, Replay, Replays};
 pub use retry::{RetryPolicy, throttle_pause};
 pub use settler::{SettlerActor, SettlerArguments, SettlerHandle};
+pub use together::{NoAnswer, Together};
+pub use tracking::{Tracker, Visit};

@@ -3,7 +3,7 @@
 //! One for critical traffic and one for the rest, each started and watched by the outcomes' supervisor. Answers stand in a
 //! queue outside the actor until they are durable, so a crash of the actor loses none: the next incarnation goes on.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -157,6 +157,8 @@ pub struct SettlerArguments {
     pub handle: SettlerHandle,
     pub policy: Arc<RetryPolicy>,
     pub categories: Arc<Categories>,
+    /// What each provider takes for a message, in millionths.
+    pub costs: Arc<HashMap<Box<str>, u64>>,
     pub store: SharedStore,
     pub clock: SharedClock,
     pub ownership: Arc<Ownership>,
@@ -248,7 +250,11 @@ impl SettlerState {
         for answer in answers {
             self.arguments.dead_addresses.learn(answer);
             let group = groups.entry(answer.task.position.shard).or_default();
-            let settlement = settle(answer, &self.arguments.policy, &self.arguments.categories, &mut group.batch.books);
+            let mut settlement =
+                settle(answer, &self.arguments.policy, &self.arguments.categories, &mut group.batch.books);
+            for sent in settlement.events.iter_mut().filter(|event| event.kind == EventKind::Sent) {
+                sent.cost = self.arguments.costs.get(&*answer.provider).copied().unwrap_or(0);
+            }
             if self.arguments.deliveries.is_some() {
                 group.told_of.extend(settlement.events.iter().map(|_| answer.plan.clone()));
             }

@@ -53,6 +53,9 @@ struct Data<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<String>,
+    /// Of what a program did, such as a mail scanner.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    by_machine: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
 }
@@ -62,9 +65,13 @@ pub(in crate::outcomes) fn told(plan: &Plan, event: &Event) -> Told {
     let notification_id = NotificationId(event.task.position).to_string();
     let task_id = (event.task.ordinal != WHOLE).then(|| event.task.to_string());
     let subject = task_id.as_deref().unwrap_or(&notification_id);
+    let which = match event.occasion {
+        0 => String::new(),
+        occasion => format!("-{occasion:016x}"),
+    };
     let cloud_event = CloudEvent {
         specversion: "1.0",
-        id: &format!("{subject}-{}", event.sequence()),
+        id: &format!("{subject}-{}{which}", event.sequence()),
         source: "fanfare",
         r#type: format!("fanfare.task.{}", event.kind.name()),
         subject,
@@ -83,6 +90,7 @@ pub(in crate::outcomes) fn told(plan: &Plan, event: &Event) -> Told {
             attempt: Some(event.attempt).filter(|attempt| *attempt > 0),
             reason: event.reason.as_deref().map(|reason| cut(reason, REASON_BYTES_MAX)),
             due_at: event.due.map(|due| due.to_string()),
+            by_machine: event.by_machine,
             metadata: metadata(plan),
         },
     };

@@ -6,6 +6,7 @@
 //! comes too early to be kept (docs/decisions/0025).
 
 mod early;
+mod occasions;
 mod opt_out;
 mod read;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use early::Early;
+pub use occasions::{Occasion, OccasionFate, OccasionNoted, occasion};
 
 use self::opt_out::{OptOut, opt_outs};
 use self::read::{Found, Stories};
@@ -22,7 +24,7 @@ use super::graves::{Dead, Graves};
 use crate::clock::SharedClock;
 use crate::domain::{Categories, Channel, Event, EventKind, Position, ShardId, SuppressionCause, TaskId, Timestamp};
 use crate::links::{Unsubscribe, Whom};
-use crate::log::SharedLog;
+use crate::log::{SharedLog, Told};
 use crate::providers::{Receipt, ReceiptKind};
 use crate::store::{SharedStore, StoreError, WriteBatch};
 use crate::telemetry::CounterMetric;
@@ -121,20 +123,27 @@ impl ReceiptDesk {
 
     /// Notes what a user's own programs said of messages in the product. Durable on return.
     pub async fn seen(&self, sightings: Vec<(TaskId, EventKind, Timestamp)>) -> Result<(), ReceiptsError> {
+        // Nothing waits for what becomes of a message in the product: it is sent once it is in the inbox.
+        let events = sightings.into_iter().map(|(task, kind, at)| Event::new(task, Event::NO_ATTEMPT, kind, at));
+        self.happened(events.collect()).await.map(drop)
+    }
+
+    /// Notes what programs of the tenant, or of a user, said of messages; of two that tell of the same the first counts. Durable on
+    /// return.
+    pub async fn happened(&self, events: Vec<Event>) -> Result<Noted, ReceiptsError> {
         let mut facts: BTreeMap<Position, Vec<Fact>> = BTreeMap::new();
-        for (task, kind, at) in sightings {
-            let event = Event::new(task, Event::NO_ATTEMPT, kind, at);
-            facts.entry(task.position).or_default().push(Fact { event, cause: None });
+        for event in events {
+            facts.entry(event.task.position).or_default().push(Fact { event, cause: None });
         }
+        let mut noted = Noted::default();
         let mut facts: Vec<(Position, Vec<Fact>)> = facts.into_iter().collect();
         while !facts.is_empty() {
             let chunk: Vec<_> = facts.drain(..facts.len().min(READ_MAX)).collect();
             let positions = chunk.iter().map(|(position, _)| *position).collect();
             let stories = Stories::read(&self.parts.store, positions, self.parts.clock.now()).await?;
-            // Nothing waits for what becomes of a message in the product: it is sent once it is in the inbox.
-            self.write(stories, chunk, None).await?;
+            noted.early.extend(self.write(stories, chunk, None).await?.early);
         }
-        Ok(())
+        Ok(noted)
     }
 
     /// Takes somebody off a list, who called the link in a message. Durable on return.
@@ -146,7 +155,7 @@ impl ReceiptDesk {
             Whom::User(user_id) => {
                 let (tenant, category, channel) = (said.tenant, said.category, said.channel);
                 let out = OptOut { tenant, user_id, category, channel, accepted_at };
-                opt_outs(&self.parts.store, &self.parts.users, vec![out], now).await?;
+                opt_outs(&self.parts.store, &self.parts.users, &self.parts.categories, vec![out], now).await?;
             }
             Whom::Email(address) => {
                 self.graves.dig(vec![Dead::email(said.tenant, address, now, SuppressionCause::OptOut)]).await?;
@@ -176,7 +185,7 @@ impl ReceiptDesk {
             }
         }
         self.graves.dig(dead).await?;
-        opt_outs(&self.parts.store, &self.parts.users, outs, self.parts.clock.now()).await?;
+        opt_outs(&self.parts.store, &self.parts.users, &self.parts.categories, outs, self.parts.clock.now()).await?;
         Ok(self.write(stories, facts, Some(source)).await?.early)
     }
 
@@ -224,11 +233,15 @@ impl ReceiptDesk {
     /// Tells others before the provider is answered: no cursor waits for what receipts write, so nobody would find it again after a
     /// crash. What cannot be told is to be posted again, and is told then.
     async fn tell(&self, stories: &Stories, events: &[Event]) -> Result<(), ReceiptsError> {
-        if events.is_empty() || !self.parts.log.is_shared() {
+        let with_plans = events.iter().filter_map(|event| Some((stories.plan(event.task.position)?, event)));
+        self.tell_all(with_plans.map(|(plan, event)| told(plan, event)).collect()).await
+    }
+
+    async fn tell_all(&self, all: Vec<Told>) -> Result<(), ReceiptsError> {
+        if all.is_empty() || !self.parts.log.is_shared() {
             return Ok(());
         }
-        let with_plans = events.iter().filter_map(|event| Some((stories.plan(event.task.position)?, event)));
-        let telling = self.parts.log.tell(with_plans.map(|(plan, event)| told(plan, event)).collect());
+        let telling = self.parts.log.tell(all);
         match tokio::time::timeout(TELL_WAIT_MAX, telling).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(ReceiptsError::NotTold(error.to_string())),
@@ -255,5 +268,11 @@ fn fact(receipt: Receipt, provider: &str, now: Timestamp) -> Result<Fact, &'stat
     event.provider = Some(provider.into());
     event.provider_message_id = receipt.provider_message_id;
     event.reason = receipt.reason;
+    if matches!(kind, EventKind::Opened | EventKind::Clicked) {
+        // By the provider's clock, before anything was made of it: posted again it says the same.
+        let time = receipt.at.millis().to_be_bytes();
+        event.occasion = occasion(receipt.event_id.as_deref().map_or(&time[..], str::as_bytes));
+        event.by_machine = receipt.by_machine;
+    }
     Ok(Fact { event, cause })
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Categories, Channel, Plan, Timestamp, UserEntry, UserKey};
+use crate::domain::{Categories, Channel, Consent, Plan, Timestamp, User, UserEntry, UserKey};
 use crate::store::{SharedStore, UserChange};
 use crate::users::Directory;
 
 use super::ReceiptsError;
+
+/// Where it was said, in records of consent.
+const SOURCE: &str = "unsubscribe link";
 
 /// One of them.
 pub(super) struct OptOut {
@@ -35,6 +38,7 @@ impl OptOut {
 pub(super) async fn opt_outs(
     store: &SharedStore,
     users: &Arc<Directory>,
+    categories: &Categories,
     outs: Vec<OptOut>,
     now: Timestamp,
 ) -> Result<(), ReceiptsError> {
@@ -47,14 +51,28 @@ pub(super) async fn opt_outs(
     let known = store.users(&keys).await?;
     let changes = outs.into_iter().zip(keys).zip(known).filter_map(|((out, key), user)| {
         let user = user.unwrap_or_default();
-        if user.was_erased_since(out.accepted_at) || user.preference(&out.category, out.channel) == Some(false) {
+        if user.was_erased_since(out.accepted_at) {
             return None;
         }
+        let withdrawn = withdrawal(&user, categories, &out.category, now);
+        let is_off = user.preference(&out.category, out.channel) == Some(false);
         let off = UserEntry::Preference { category: out.category, channel: out.channel, enabled: Some(false) };
-        let created = user.created_at.is_none().then_some(UserEntry::Created(Some(now)));
-        Some(UserChange { key, entries: [off].into_iter().chain(created).collect() })
+        let mut entries: Vec<UserEntry> = (!is_off).then_some(off).into_iter().chain(withdrawn).collect();
+        if entries.is_empty() {
+            return None;
+        }
+        entries.extend(user.created_at.is_none().then_some(UserEntry::Created(Some(now))));
+        Some(UserChange { key, entries })
     });
     let changes: Vec<UserChange> = changes.collect();
     users.write_users(changes).await?;
     Ok(())
+}
+
+/// Who leaves what requires consent takes that back, for every channel.
+fn withdrawal(user: &User, categories: &Categories, category: &str, now: Timestamp) -> Option<UserEntry> {
+    let purpose = categories.get(category)?.requires_consent.clone()?;
+    let held = user.consents.get(&purpose).filter(|held| held.granted)?;
+    let consent = Some(Consent::withdrawn(Some(held), SOURCE, now));
+    Some(UserEntry::Consent { purpose, consent })
 }

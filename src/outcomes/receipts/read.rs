@@ -46,7 +46,7 @@ impl Stories {
         if !source.is_none_or(is_its) {
             return Found::Nowhere;
         }
-        let is_same = |known: &&Event| known.task == event.task && known.sequence() == event.sequence();
+        let is_same = |known: &&Event| known.task == event.task && known.fact() == event.fact();
         story.events.iter().find(is_same).map_or(Found::New(&story.plan), Found::Known)
     }
 

@@ -269,6 +269,7 @@ impl FormerOwner {
             handle: handle.clone(),
             policy: Arc::new(policy()),
             categories: Arc::new(categories(None)),
+            costs: Arc::new([("mail-main".into(), 100)].into()),
             store: store.clone(),
             clock: StoppedClock::at("2026-11-21T12:00:00Z"),
             ownership,
