@@ -56,6 +56,13 @@ pub trait Needs: Send + Sync + 'static {
     async fn is_open(&self, tenant: &str, campaign: CampaignId) -> Result<bool, StoreError>;
 }
 
+/// Who keeps something of notifications that are dropped.
+#[async_trait]
+pub trait Keeps: Send + Sync + 'static {
+    /// Durable on return. May be called again with the same ones, also if some are gone.
+    async fn keep(&self, shard: ShardId, block: u64, offsets: &[u64]) -> Result<(), StoreError>;
+}
+
 /// What the archive is made of.
 pub struct ArchiveParts {
     pub store: SharedStore,
@@ -64,6 +71,7 @@ pub struct ArchiveParts {
     pub place: Option<SharedPlace>,
     pub lines: Arc<dyn Lines>,
     pub needs: Arc<dyn Needs>,
+    pub keeps: Arc<dyn Keeps>,
     /// Shards that the configuration names, besides those that the store knows.
     pub shards: Vec<ShardId>,
     /// After so long everything that is over is taken, of all tenants; `None`: only what schedules ask for.

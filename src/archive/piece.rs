@@ -58,6 +58,10 @@ impl Archive {
             if !tenure.holds() {
                 return Ok(Err(NotOurs));
             }
+            self.parts.keeps.keep(piece.shard, *block, offsets).await?;
+            if !tenure.holds() {
+                return Ok(Err(NotOurs));
+            }
             piece.counts.dropped += store.drop_offsets(piece.shard, *block, offsets).await? as u64;
         }
         order.counts.add(piece.counts);

@@ -64,6 +64,23 @@ impl Needs for FirstIsOpen {
     }
 }
 
+/// Keeps how many of them are still there.
+#[derive(Default)]
+struct Kept {
+    store: Arc<FakeStore>,
+    held: AtomicUsize,
+}
+
+#[async_trait]
+impl Keeps for Kept {
+    async fn keep(&self, shard: ShardId, block: u64, offsets: &[u64]) -> Result<(), StoreError> {
+        let held = self.store.block(shard, block).await?;
+        let held = held.iter().filter(|story| offsets.contains(&story.plan.position.offset)).count();
+        self.held.fetch_add(held, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
 struct Offsets;
 
 impl Lines for Offsets {
@@ -78,6 +95,7 @@ struct Bench {
     store: Arc<FakeStore>,
     shelf: Arc<Shelf>,
     archive: Arc<Archive>,
+    kept: Arc<Kept>,
     turns: Vec<Box<dyn Turns>>,
 }
 
@@ -89,17 +107,19 @@ impl Bench {
     async fn with(has_place: bool, retention: Option<Duration>) -> Self {
         let clock = ManualClock::starting_at(NOON);
         let (store, shelf) = (Arc::new(FakeStore::default()), Arc::new(Shelf::default()));
+        let kept = Arc::new(Kept { store: store.clone(), held: AtomicUsize::new(0) });
         let archive = Archive::new(ArchiveParts {
             store: store.clone(),
             log: FakeLog::open(),
             place: has_place.then(|| shelf.clone() as SharedPlace),
             lines: Arc::new(Offsets),
             needs: Arc::new(FirstIsOpen),
+            keeps: kept.clone(),
             shards: Vec::new(),
             retention,
             clock: clock.clone(),
         });
-        let mut bench = Self { clock, store, shelf, archive, turns: Vec::new() };
+        let mut bench = Self { clock, store, shelf, archive, kept, turns: Vec::new() };
         bench.restart().await;
         bench
     }
@@ -239,6 +259,7 @@ async fn what_is_over_and_old_is_written_and_dropped_and_the_rest_stays() {
     bench.change(1031, Some(EventKind::Sent), |plan| plan.accepted_at = bench.clock.now());
     let order = bench.archive("acme", 3).await;
     assert_eq!((order.state, counts(&order)), (ArchiveState::Done, (4, 4, 1, 1)));
+    assert_eq!(bench.kept.held.load(Ordering::SeqCst), 4, "they were there when they were counted for good");
     assert_eq!(bench.held().await, [3, 4, 1031]);
     assert_eq!(bench.files(), BTreeMap::from([(format!("{FILE}-0-1030.ndjson.zst"), vec![0, 1, 2, 1030])]));
 
