@@ -308,6 +308,43 @@ impl Lists {
         Ok(Removal::Done)
     }
 
+    /// The lists of a tenant, at most `lists_max` of each sort, that have a member of one of these names: the id of a list, and the name.
+    pub async fn having(
+        &self,
+        tenant: &str,
+        names: &[&str],
+        lists_max: usize,
+    ) -> Result<Vec<(Box<str>, Box<str>)>, StoreError> {
+        let mut found = Vec::new();
+        for is_of_campaign in [false, true] {
+            let heads = self.store.keyed_between(&heads_part(tenant, is_of_campaign), None, None, lists_max).await?;
+            for (head, _) in heads {
+                let list = String::from_utf8_lossy(&head);
+                let place = |name: &&str| (list_part(&list, list_spread(name)), Box::from(name.as_bytes()));
+                let places: Vec<_> = names.iter().map(place).collect();
+                let held = self.store.keyed(&places).await?;
+                let held = names.iter().zip(held).filter(|(_, held)| held.is_some());
+                found.extend(held.map(|(name, _)| (Box::from(&*list), Box::from(*name))));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes members of these names out of the lists of a tenant, at most `lists_max` of each sort; how many rows.
+    pub async fn forget(&self, tenant: &str, names: &[&str], lists_max: usize) -> Result<usize, StoreError> {
+        let found = self.having(tenant, names, lists_max).await?;
+        let gone = found.iter().map(|(list, name)| KeyedRow {
+            part: list_part(list, list_spread(name)),
+            name: name.as_bytes().into(),
+            body: None,
+        });
+        let gone: Vec<KeyedRow> = gone.collect();
+        if !gone.is_empty() {
+            self.store.put_keyed(gone).await?;
+        }
+        Ok(found.len())
+    }
+
     /// Takes members away, at most so many; `true`: none are left.
     pub async fn clear(&self, list: &str, rows_max: usize) -> Result<bool, StoreError> {
         let mut left = rows_max;

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::planning;
+use super::tracking;
 use super::{Attachments, ByteSize, Config, CoordinationBackend, Http, LogBackend, Provider, StoreBackend};
-use crate::domain::{Channel, Priority};
+use crate::domain::{self, Channel, Priority};
 use crate::telemetry;
 
 /// The key of the default configuration, which everybody knows.
@@ -24,6 +25,7 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     attachments(&config.attachments)?;
     day_attributes(&config.users.day_attributes)?;
     archive(config)?;
+    tracking::refuse(&config.tracking)?;
     telemetry::check_log_filter(&config.telemetry.log_filter)?;
     providers(&config.providers)
 }
@@ -36,6 +38,9 @@ fn archive(config: &Config) -> Result<(), String> {
         config.retention.notifications.is_none_or(|age| age >= KEPT_MIN),
         "`retention.notifications` must be at least \"1d\", or \"off\"",
     )?;
+    let within = |kept: Duration, most| (KEPT_MIN..=most).contains(&kept);
+    ensure(within(config.retention.inbox, domain::DATED_KEPT), "`retention.inbox` must be \"1d\" to \"180d\"")?;
+    ensure(within(config.retention.audit, domain::AUDIT_KEPT), "`retention.audit` must be \"1d\" to \"400d\"")?;
     ensure(!config.archive.region.is_empty(), "`archive.region` is empty: write it as \"eu-west-1\"")
 }
 
@@ -131,6 +136,7 @@ fn log_and_store(config: &Config) -> Result<(), String> {
         )?;
     }
     ensure(realtime.messages_per_second > 0, "`realtime.messages_per_second` must be above 0")?;
+    ensure(realtime.calls_per_second > 0, "`realtime.calls_per_second` must be above 0")?;
     ensure(!config.dedup.idempotency.is_zero(), "`dedup.idempotency` must be above 0")
 }
 
@@ -359,6 +365,10 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
                 provider.name
             ),
         );
+    }
+    let tenants: Vec<&str> = config.http.keys.iter().map(|key| key.tenant.as_str()).collect();
+    for tenant in tracking::without_key(&config.tracking, &tenants) {
+        warn(true, format!("`tracking.tenants` names `{tenant}`, and no key in `http.keys` is that tenant's"));
     }
     for key in config.http.keys.iter().filter(|key| key.key.expose() != DEV_KEY && key.key.expose().len() < 20) {
         warn(true, format!("a key of tenant `{}` is shorter than 20 characters: it can be guessed", key.tenant));

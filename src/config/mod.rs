@@ -12,6 +12,7 @@ pub mod duration;
 mod load;
 mod environment;
 mod providers;
+mod tracking;
 mod reader;
 mod lines;
 mod check;
@@ -32,4 +33,5 @@ pub use sections::{
     LogFormat, Promises, Realtime, Redis, Retention, Retry, Rules, Scope, Security, Store, StoreBackend, Telemetry,
     Templates, Users,
 };
+pub use tracking::{Machines, Tracking, TrackingTenant};
 pub use values::{ByteSize, Secret};

@@ -131,6 +131,15 @@ pub struct Category {
     /// Whether all of a user's are collected until the user's digest hour.
     #[serde(default)]
     pub digest: bool,
+    /// The purpose that users must have consented to; none: none.
+    #[serde(default)]
+    pub requires_consent: Option<String>,
+    /// Whether its mails say when they are opened; none: as `[tracking]`, and not where users may not switch the category off.
+    #[serde(default)]
+    pub track_opens: Option<bool>,
+    /// The same of their links.
+    #[serde(default)]
+    pub track_clicks: Option<bool>,
     /// What recipients read in the place of the name, by language.
     #[serde(default)]
     pub title: BTreeMap<String, String>,
@@ -182,6 +191,7 @@ impl Config {
             budget_per_day: category.budget_per_day.map(domain::millionths),
             first_at_once: category.first_at_once,
             is_digest: category.digest,
+            requires_consent: category.requires_consent.as_deref().map(Into::into),
         });
         Categories::new(all.collect(), &self.planning.default_category)
     }

@@ -10,8 +10,9 @@ use serde::Deserialize;
 
 use super::planning::{Calendar, Category, Fatigue, Planning, QuietHours, Routing};
 use super::providers::Provider;
+use super::tracking::Tracking;
 use super::{ByteSize, Secret, duration};
-use crate::domain::Priority;
+use crate::domain::{DatedKept, Priority};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +45,7 @@ pub struct Config {
     pub aggregation: Aggregation,
     pub compensation: Compensation,
     pub security: Security,
+    pub tracking: Tracking,
     pub realtime: Realtime,
     pub telemetry: Telemetry,
     #[serde(default)]
@@ -289,6 +291,19 @@ pub struct Retention {
     /// Of notifications; `None`: for ever.
     #[serde(with = "duration::or_off")]
     pub notifications: Option<Duration>,
+    /// Of entries of inboxes.
+    #[serde(with = "duration")]
+    pub inbox: Duration,
+    /// Of lines of the audit log.
+    #[serde(with = "duration")]
+    pub audit: Duration,
+}
+
+impl Retention {
+    /// What is kept by its date.
+    pub fn dated(&self) -> DatedKept {
+        DatedKept { inbox: self.inbox, audit: self.audit }
+    }
 }
 
 /// What is known of users.
@@ -449,6 +464,8 @@ pub struct Realtime {
     pub max_message: ByteSize,
     /// Messages that a program may say in a second.
     pub messages_per_second: u32,
+    /// Calls with a token that a user's programs may make in a second, to one node; connects are calls.
+    pub calls_per_second: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -14,6 +14,7 @@ mod rows;
 pub(crate) mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -76,6 +77,7 @@ pub struct Inbox {
     clock: SharedClock,
     sightings: Arc<dyn Sightings>,
     announce: Arc<dyn Announce>,
+    kept: Duration,
 }
 
 impl Inbox {
@@ -85,14 +87,25 @@ impl Inbox {
         sightings: Arc<dyn Sightings>,
         announce: Arc<dyn Announce>,
     ) -> Arc<Self> {
-        Arc::new(Self { store, clock, sightings, announce })
+        Self::keeping(DATED_KEPT, store, clock, sightings, announce)
+    }
+
+    /// The same, with entries that are kept for so long only.
+    pub fn keeping(
+        kept: Duration,
+        store: SharedStore,
+        clock: SharedClock,
+        sightings: Arc<dyn Sightings>,
+        announce: Arc<dyn Announce>,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, clock, sightings, announce, kept })
     }
 
     /// The same inboxes, of which somebody else is told.
     #[cfg(test)]
     pub(crate) fn beside(&self, announce: Arc<dyn Announce>) -> Self {
         let (store, clock, sightings) = (self.store.clone(), self.clock.clone(), self.sightings.clone());
-        Self { store, clock, sightings, announce }
+        Self { store, clock, sightings, announce, kept: self.kept }
     }
 
     /// Puts a message into an inbox. Durable on return.
@@ -283,7 +296,7 @@ impl Inbox {
 
     /// What is behind is too old, wherever it still stands.
     fn oldest(&self) -> [u8; 8] {
-        newest_first(self.clock.now() - DATED_KEPT)
+        newest_first(self.clock.now() - self.kept)
     }
 
     async fn flags(

@@ -205,7 +205,8 @@ fn bytes_of(user: &User) -> usize {
     let device_bytes = size_of::<crate::domain::Device>() + 16 + NODE_BYTES;
     let devices: usize = user.devices.iter().map(|(id, device)| id.len() + device.token.len() + device_bytes).sum();
     let preferences: usize = user.preferences.keys().map(|category| category.len() + 16 + 7 + NODE_BYTES).sum();
-    size_of::<User>() + texts + attributes + devices + preferences
+    let consents: usize = user.consents.values().map(|one| one.text_version.len() + one.source.len() + 200).sum();
+    size_of::<User>() + texts + attributes + devices + preferences + consents
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::{ChangeKey, Changes, DISTRUST};
+use super::consents::consent_row;
 use super::index::{self, DayAttributes, IndexRows, KnownChange};
 use crate::clock::Clock;
 use crate::codec;
-use crate::domain::{SuppressedAddress, Suppression, User, UserKey};
+use crate::domain::{Consent, SuppressedAddress, Suppression, User, UserEntry, UserKey};
 use crate::log::LogError;
 use crate::store::{
     KeyedRow, ListedSuppression, SharedStore, StoreError, SuppressionChange, SuppressionPlace, UserChange,
@@ -88,6 +89,8 @@ impl Directory {
         let IndexRows { put, of_erased, taken_away } = IndexRows::of(&self.days, &changes);
         self.write_index(put).await?;
         self.write_index(of_erased.clone()).await?;
+        // Before what counts: of that there is a record.
+        self.write_index(changes.iter().flat_map(records).collect()).await?;
         let changes = changes.into_iter().filter(|change| !change.entries.is_empty());
         let changes: Vec<UserChange> =
             changes.map(|KnownChange { key, entries, .. }| UserChange { key, entries }).collect();
@@ -95,6 +98,11 @@ impl Directory {
         self.announced(&keys, self.store.write_users(changes)).await?;
         // Again those of who is erased: somebody may have put them there meanwhile.
         self.write_index(taken_away.into_iter().chain(of_erased).collect()).await
+    }
+
+    /// Writes down what a user said of consent that does not count, because something later was said. Durable on return.
+    pub async fn record_consent(&self, key: &UserKey, purpose: &str, consent: &Consent) -> Result<(), DirectoryError> {
+        self.write_index(vec![consent_row(key, purpose, consent)]).await
     }
 
     /// Writes all users there are into the indexes, where the store can walk through them and it was not done for these attributes: they
@@ -188,4 +196,13 @@ impl Directory {
             Err(_) => Err(DirectoryError::TooLate),
         }
     }
+}
+
+/// The records of what a change says of consent.
+fn records(change: &KnownChange) -> Vec<KeyedRow> {
+    let record = |entry: &UserEntry| match entry {
+        UserEntry::Consent { purpose, consent: Some(consent) } => Some(consent_row(&change.key, purpose, consent)),
+        _ => None,
+    };
+    change.entries.iter().filter_map(record).collect()
 }

@@ -13,12 +13,14 @@
 //! Whoever is written stands in the indexes as well, before the write ([`index`]).
 
 mod changes;
+mod consents;
 mod copies;
 mod directory;
 mod followed;
 pub mod index;
 
 pub use changes::{ChangeKey, Changes, DISTRUST, Listener, LocalChanges, STALE_MAX};
+pub use consents::{ConsentRecord, consent_part, consents_of, read_consent};
 pub use copies::Copies;
 pub(crate) use copies::Known;
 pub use directory::{Directory, DirectoryError, WRITE_WAIT_MAX};

@@ -73,6 +73,11 @@ fn categories(categories: &[Category]) -> Result<(), String> {
         if !seen.insert(name) {
             return Err(format!("two categories are called `{name}`"));
         }
+        if let Some(purpose) = &category.requires_consent
+            && (!(1..=64).contains(&purpose.len()) || !purpose.chars().all(is_plain))
+        {
+            return Err(format!("category `{name}`: `requires_consent` must have 1 to 64 letters, digits, _, - or ."));
+        }
         if let Some(hours) = &category.quiet_hours {
             let wrong = |detail| format!("category `{name}`: `quiet_hours`: {detail}");
             quiet_hours(hours.from.0, hours.to.0).map_err(wrong)?;

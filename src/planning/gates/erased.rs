@@ -1,12 +1,15 @@
-//! Users who were erased after the notification was accepted.
+//! Users who were erased after the notification was accepted. A campaign may have its list from before, with an address for each: what it
+//! makes later for who was erased and is nobody since is not sent either.
 
 use super::Case;
-use crate::domain::{SkipReason, Verdict};
+use crate::domain::{SkipReason, User, Verdict};
 
 pub(super) fn judge(case: &Case<'_>) -> Verdict {
-    let erased_at = case.user().and_then(|user| user.erased_at);
-    let is_erased = erased_at.is_some_and(|erased_at| case.request.accepted_at <= erased_at);
-    if is_erased { Verdict::Skip(SkipReason::Erased) } else { Verdict::Pass }
+    let is_erased = |user: &User| {
+        let is_of_list = case.request.campaign.is_some() && !user.is_somebody();
+        user.erased_at.is_some_and(|erased_at| is_of_list || case.request.accepted_at <= erased_at)
+    };
+    if case.user().is_some_and(is_erased) { Verdict::Skip(SkipReason::Erased) } else { Verdict::Pass }
 }
 
 /// Whether the user was erased at all.
@@ -34,5 +37,22 @@ mod tests {
         check(NOW - moment, false);
         check(NOW, false);
         check(NOW + moment, true);
+    }
+
+    #[test]
+    fn what_a_campaign_makes_of_its_list_later_for_who_is_nobody_since_is_skipped() {
+        let check = |entries: Vec<UserEntry>, campaign, expected| {
+            let facts = known(entries);
+            let accepted_at = NOW + Duration::from_secs(60);
+            let request = crate::domain::NotificationRequest { accepted_at, campaign, ..request() };
+            let policy = policy();
+            assert_eq!(judge(&Case::new(&request, &facts, &policy, NOW)) == Verdict::Pass, expected);
+        };
+        let erased = || UserEntry::Erased(Some(NOW));
+        let campaign = Some(crate::domain::CampaignId(1));
+        check(vec![erased()], campaign, false);
+        check(vec![erased(), UserEntry::Created(Some(NOW + Duration::from_secs(1)))], campaign, true);
+        // Whoever names somebody anew, one by one, means it.
+        check(vec![erased()], None, true);
     }
 }

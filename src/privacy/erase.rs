@@ -1,0 +1,168 @@
+//! Taking back all that is held of a user. Each kind is a step, which may be done again: what broke off is taken up by saying the same again.
+
+use std::time::Duration;
+
+use super::{LISTS_MAX, Privacy, consents, metrics};
+use crate::domain::{
+    AddressKind, Erasure, QuietChoice, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
+};
+use crate::users::{DirectoryError, KnownChange};
+
+/// So long a call cancels tasks; the rest is carried on at a home.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
+
+/// What was erased, as a receipt says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Erased {
+    pub at: Timestamp,
+    /// The names of the fields that were there.
+    pub contact: Vec<&'static str>,
+    pub attributes: usize,
+    pub devices: usize,
+    pub preferences: usize,
+    pub settings: Vec<&'static str>,
+    /// Subjects that were followed.
+    pub subscriptions: usize,
+    /// Entries of the inbox.
+    pub inbox: usize,
+    /// Records of consent.
+    pub consents: usize,
+    /// Members of lists of campaigns.
+    pub list_members: usize,
+    /// Suppressions that stay without their address.
+    pub suppressions_without_address: usize,
+    pub open_tasks: OpenTasks,
+}
+
+/// What became of tasks that were still to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenTasks {
+    pub cancelled: usize,
+    /// At least so many are still to be cancelled. None of them is sent.
+    pub pending: usize,
+    /// Nothing is left to be cancelled.
+    pub is_complete: bool,
+}
+
+/// Said as it is, so that nobody tells a person more than was done.
+pub const NOT_ERASED: [&str; 7] = [
+    "notifications that were accepted for the user, with their contents, events and dead letters: this version erases none of them; on the \
+     embedded store they are dropped after `retention.notifications`, in a CQL database they expire 30 days after their last task is over",
+    "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
+    "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
+    "tokens of the user's own programs, which count until they end",
+    "in a CQL database the user's id and the names of attributes and devices, as keys of empty rows; backups and the log",
+    "in the index of days, the user's id and a former value, under a day from which an attribute was moved by two calls at once or by one \
+     that broke off: it leads to nobody any more",
+    "that something was done to the user, in the audit log, and what the user got, for caps: both under hashes, until they leave by \
+     themselves; members of lists, where a tenant has more than 1000 of a sort",
+];
+
+/// How often it is looked whether something was written meanwhile.
+const ROUNDS: usize = 3;
+
+impl Privacy {
+    /// Takes back all that is held, and leaves a mark: what was accepted before is not sent any more. Of a user of whom nothing is known it
+    /// does the same. Durable on return; may be called again.
+    pub async fn erase(&self, key: &UserKey) -> Result<Erased, DirectoryError> {
+        let parts = &self.parts;
+        let user = parts.users.user(key).await?.unwrap_or_default();
+        let mut erased = counted(&user);
+        // First: once the user is gone nobody knows the addresses any more.
+        erased.suppressions_without_address = self.forget_addresses(key, &user).await?;
+        erased.list_members = self.forget_members(key, &user).await?;
+        erased.subscriptions = parts.subscriptions.remove_all(key).await?;
+        erased.inbox = parts.inbox.erase(key).await?;
+        erased.at = parts.clock.now();
+        let mut erasure = Erasure { user: key.clone(), at: erased.at, after: None };
+        // Before the mark: what is to be cancelled then is found by somebody, whatever becomes of this call.
+        self.put_erasure(&erasure, true).await?;
+        // Where this fails the caller comes again, and finds what is left.
+        let entries = user.taken_back().into_iter().chain([UserEntry::Erased(Some(erased.at))]).collect();
+        parts.users.write_known(vec![KnownChange::of(key.clone(), entries, &user)]).await?;
+        self.take_back_again(key, &mut erased).await?;
+        // What came meanwhile.
+        erased.inbox += parts.inbox.erase(key).await?;
+        erased.subscriptions += parts.subscriptions.remove_all(key).await?;
+        erased.consents = consents::erase(&parts.store, key).await?;
+        erased.open_tasks = self.cancel_open(&mut erasure).await?;
+        metrics::erased();
+        Ok(erased)
+    }
+
+    /// Takes back what was written of the user while the rest was taken back, and was answered before the mark was there.
+    async fn take_back_again(&self, key: &UserKey, erased: &mut Erased) -> Result<(), DirectoryError> {
+        for _ in 0..ROUNDS {
+            let left = self.parts.users.user(key).await?.filter(User::is_somebody);
+            let Some(left) = left else { return Ok(()) };
+            erased.suppressions_without_address += self.forget_addresses(key, &left).await?;
+            self.parts.users.write_known(vec![KnownChange::of(key.clone(), left.taken_back(), &left)]).await?;
+        }
+        // Whoever still writes means somebody new.
+        Ok(())
+    }
+
+    /// Cancels what is open for a while. What is left is in its row.
+    async fn cancel_open(&self, erasure: &mut Erasure) -> Result<OpenTasks, DirectoryError> {
+        let walked = self.walk(erasure, CANCEL_TIME).await?;
+        self.put_erasure(erasure, !walked.is_over).await?;
+        if !walked.is_over {
+            self.wake.wake();
+        }
+        let (cancelled, pending) = (walked.cancelled, walked.pending);
+        Ok(OpenTasks { cancelled, pending, is_complete: walked.is_over })
+    }
+
+    /// Takes the user's addresses out of their suppressions; how many there are.
+    async fn forget_addresses(&self, key: &UserKey, user: &User) -> Result<usize, DirectoryError> {
+        let addresses = addresses(key, user);
+        let held = self.parts.users.suppressions(&addresses).await?;
+        let without = |(address, held): (SuppressedAddress, Option<Suppression>)| {
+            held.map(|held| (address, Some(Suppression { address: None, ..held })))
+        };
+        let changes: Vec<_> = addresses.into_iter().zip(held).filter_map(without).collect();
+        let count = changes.len();
+        self.parts.users.write_suppressions(changes).await?;
+        Ok(count)
+    }
+
+    async fn forget_members(&self, key: &UserKey, user: &User) -> Result<usize, DirectoryError> {
+        Ok(self.parts.lists.forget(&key.tenant, &list_names(key, user), LISTS_MAX).await?)
+    }
+}
+
+/// The addresses of a user that can be suppressed.
+pub(super) fn addresses(key: &UserKey, user: &User) -> Vec<SuppressedAddress> {
+    let of = |kind, text: &Option<Box<str>>| text.as_ref().map(|text| SuppressedAddress::new(&key.tenant, kind, text));
+    [of(AddressKind::Email, &user.email), of(AddressKind::Phone, &user.phone)].into_iter().flatten().collect()
+}
+
+/// What a user is called in lists.
+pub(super) fn list_names<'a>(key: &'a UserKey, user: &'a User) -> Vec<&'a str> {
+    [Some(&*key.user_id), user.email.as_deref(), user.phone.as_deref()].into_iter().flatten().collect()
+}
+
+fn counted(user: &User) -> Erased {
+    let count = |channels: &[Option<bool>; 7]| channels.iter().flatten().count();
+    Erased {
+        contact: present([
+            ("email", user.email.is_some()),
+            ("phone", user.phone.is_some()),
+            ("locale", user.locale.is_some()),
+            ("timezone", user.timezone.is_some()),
+        ]),
+        attributes: user.attributes.len(),
+        devices: user.devices.len(),
+        preferences: user.preferences.values().map(count).sum(),
+        settings: present([
+            ("quiet_hours", user.quiet_hours != QuietChoice::Usual),
+            ("digest_hour", user.digest_hour.is_some()),
+            ("preferred_channel", user.preferred_channel.is_some()),
+        ]),
+        ..Erased::default()
+    }
+}
+
+fn present<const N: usize>(names: [(&'static str, bool); N]) -> Vec<&'static str> {
+    names.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
+}
