@@ -40,6 +40,9 @@ pub mod schedules;
 // What takes away what is over.
 pub mod archive;
 
+// What is held of people: handed out, taken away, and who did what.
+pub mod privacy;
+
 // What programs tell each other.
 pub mod topics;
 

@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::auth::{Caller, presented_pass};
-use super::cross_origin;
 use super::problem::{Kind, Problem};
 use super::resources::{lists, live};
 use super::routes::Access;
 use super::state::Api;
+use super::{audit, cross_origin};
 use crate::links::PassError;
 use crate::telemetry::{Histogram, HistogramMetric};
 
@@ -30,8 +30,8 @@ const DURATION: HistogramMetric<3> = HistogramMetric::new(
 );
 
 /// Every status that this API answers with; the rest would be counted as 500.
-const STATUSES: [u16; 20] =
-    [101, 200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 422, 429, 503];
+const STATUSES: [u16; 21] =
+    [101, 200, 201, 202, 204, 302, 304, 400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 422, 429, 503];
 
 /// One route with what surrounds it.
 pub(super) struct Around {
@@ -39,12 +39,15 @@ pub(super) struct Around {
     route: &'static str,
     method: Method,
     access: Access,
+    /// Whether what keys do here stands in the audit log.
+    is_audited: bool,
     durations: [OnceLock<Histogram>; STATUSES.len() + 1],
 }
 
 impl Around {
     pub(super) fn new(api: Arc<Api>, route: &'static str, method: Method, access: Access) -> Self {
-        Self { api, route, method, access, durations: Default::default() }
+        let is_audited = audit::is_audited(&method, route, access);
+        Self { api, route, method, access, is_audited, durations: Default::default() }
     }
 
     fn observe(&self, status: StatusCode, took: Duration) {
@@ -79,7 +82,9 @@ pub(super) async fn around(State(route): State<Arc<Around>>, request: Request, n
 fn of_pass(api: &Api, pass: &str) -> Result<Caller, Problem> {
     let links = api.parts.links.as_ref();
     let read = links.map_or(Err(PassError::Unknown), |links| links.read_pass(pass, api.parts.clock.now()));
-    read.map(|pass| Caller::of(&pass)).map_err(|error| Problem::new(Kind::Unauthorized, error.to_string()))
+    let pass = read.map_err(|error| Problem::new(Kind::Unauthorized, error.to_string()))?;
+    api.count_call(&pass)?;
+    Ok(Caller::of(&pass))
 }
 
 async fn answer(route: &Around, mut request: Request, next: Next) -> Result<Response, Problem> {
@@ -113,6 +118,19 @@ async fn answer(route: &Around, mut request: Request, next: Next) -> Result<Resp
         lists::PATH => lists::UPLOAD_MAX,
         _ => route.api.parts.http.request_timeout + ANSWER_WAIT_MAX,
     };
+    if !route.is_audited {
+        return handled(route, limit, request, next).await;
+    }
+    let (request, begun) = audit::begin(api, request, (&route.method, route.route)).await?;
+    // Problems as well: that it was tried, and what came of it.
+    let response = handled(route, limit, request, next).await.unwrap_or_else(IntoResponse::into_response);
+    Ok(match begun {
+        Some(begun) => audit::end(api, begun, response).await,
+        None => response,
+    })
+}
+
+async fn handled(route: &Around, limit: Duration, request: Request, next: Next) -> Result<Response, Problem> {
     match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(_)) => {

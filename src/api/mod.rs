@@ -9,6 +9,7 @@ mod ports;
 mod routes;
 mod state;
 mod around;
+mod audit;
 mod serve;
 mod auth;
 mod rate;

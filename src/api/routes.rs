@@ -18,9 +18,9 @@ use super::resources::recipients::{choices, link, unsubscribe};
 use super::resources::rules::Rules;
 use super::resources::schedules::ScheduleShelf;
 use super::resources::{
-    accounting, batch, brakes, campaigns, dead_letters, definitions, devices, docs, events, import, inbox, lists, live,
-    me, notifications, operations, pages, preferences, receipts, rules, sandbox, schedules, subscriptions,
-    suppressions, tasks, templates, topics, users,
+    accounting, analytics, audit, batch, brakes, campaigns, consents, dead_letters, definitions, devices, docs, events,
+    happened, history, import, inbox, lists, live, me, notifications, operations, pages, preferences, receipts, rules,
+    sandbox, schedules, subscriptions, suppressions, tasks, templates, topics, tracking, users,
 };
 use super::state::{Api, ApiParts};
 use crate::config::Scope;
@@ -58,10 +58,12 @@ pub(super) fn table() -> Vec<Route> {
     vec![
         post("/v1/notifications", SEND, notifications::create),
         post("/v1/notifications/batch", SEND, batch::create),
-        get("/v1/notifications", READ, notifications::list),
+        get("/v1/notifications", READ, history::list),
         get("/v1/notifications/{id}", READ, notifications::show),
         delete("/v1/notifications/{id}", SEND, notifications::cancel),
         get("/v1/tasks/{id}", READ, tasks::show),
+        post("/v1/tasks/{id}/events", DONE_BY_USER, happened::tell),
+        post("/v1/conversions", SEND, happened::convert),
         get("/v1/dead-letters", READ, dead_letters::list),
         post("/v1/dead-letters/replay", ADMIN, dead_letters::replay_many),
         post("/v1/dead-letters/{id}/replay", ADMIN, dead_letters::replay),
@@ -70,6 +72,11 @@ pub(super) fn table() -> Vec<Route> {
         put("/v1/users/{id}", SEND, users::replace),
         patch("/v1/users/{id}", SEND, users::merge),
         delete("/v1/users/{id}", ADMIN, users::erase),
+        get("/v1/users/{id}/export", READ, users::export),
+        get("/v1/users/{id}/consents", READ, consents::list),
+        get("/v1/users/{id}/consents/{purpose}", READ, consents::show),
+        put("/v1/users/{id}/consents/{purpose}", SEND, consents::put),
+        delete("/v1/users/{id}/consents/{purpose}", SEND, consents::withdraw),
         get("/v1/users/{id}/devices", READ, devices::list),
         get("/v1/users/{id}/devices/{device_id}", READ, devices::show),
         put("/v1/users/{id}/devices/{device_id}", SEND, devices::register),
@@ -163,10 +170,15 @@ pub(super) fn table() -> Vec<Route> {
         post("/v1/providers/{name}/receipts", Stranger, receipts::create),
         get(unsubscribe::PATH, Stranger, unsubscribe::show),
         post(unsubscribe::PATH, Stranger, unsubscribe::create),
+        get("/t/o/{token}", Always, tracking::open),
+        get("/t/c/{token}", Always, tracking::click),
         get("/v1/me", AnyKey, me::show),
         get(choices::PATH, Stranger, choices::show),
         post(choices::PATH, Stranger, choices::change),
+        get("/v1/analytics", READ, analytics::show),
+        get("/v1/analytics/experiments", READ, analytics::experiments),
         get("/v1/accounting", ADMIN, accounting::show),
+        get("/v1/audit", ADMIN, audit::list),
         get(sandbox::PATH, ADMIN, sandbox::list),
         delete(sandbox::PATH, ADMIN, sandbox::clear),
         get("/healthz", Always, operations::alive),

@@ -9,22 +9,25 @@ use tokio_util::sync::CancellationToken;
 use super::Operations;
 use super::auth::Keys;
 use super::ports::{DryRun, SandboxMessages};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
+use super::rate::RateOfEach;
 use super::retry_key::Answers;
 use crate::audience::{Definitions, EventDoor};
 use crate::brakes::Brakes;
 use crate::campaigns::{Campaigns, Lists};
 use crate::clock::SharedClock;
 use crate::config::{self, Http};
-use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source};
+use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source, UserKey};
+use crate::insight::{Analytics, AnalyticsParts};
 use crate::intake::{Acceptor, ContentCheck, EndpointCheck, Envelope, refused_counter, repeated_counter};
-use crate::links::Links;
+use crate::links::{Links, Pass};
 use crate::log::SharedLog;
-use crate::outcomes::ReceiptDesk;
+use crate::outcomes::{ReceiptDesk, Tracker};
+use crate::privacy::{Audit, Privacy};
 use crate::providers::SharedProvider;
 use crate::realtime::Live;
 use crate::schedules::Schedules;
-use crate::store::SharedStore;
+use crate::store::{SharedStore, user_hash};
 use crate::subscriptions::Subscriptions;
 use crate::telemetry::{Counter, Health, MetricsPage};
 use crate::templates::Templates;
@@ -40,6 +43,10 @@ pub struct ApiParts {
     pub log: SharedLog,
     pub store: SharedStore,
     pub users: Arc<Directory>,
+    /// What is held of people.
+    pub privacy: Arc<Privacy>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
     pub brakes: Arc<Brakes>,
     pub templates: Arc<Templates>,
     pub acceptor: Arc<Acceptor>,
@@ -62,6 +69,8 @@ pub struct ApiParts {
     /// Whose receipts are taken.
     pub providers: Vec<SharedProvider>,
     pub receipts: Arc<ReceiptDesk>,
+    /// Who notes opens and clicks of mails.
+    pub tracker: Arc<Tracker>,
     /// `None`: messages carry no links.
     pub links: Option<Arc<Links>>,
     pub endpoints: Arc<dyn EndpointCheck>,
@@ -77,6 +86,7 @@ pub struct ApiParts {
 pub(super) struct Api {
     pub(super) parts: ApiParts,
     pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) analytics: Arc<Analytics>,
     pub(super) keys: Keys,
     /// Requests being answered.
     pub(super) in_flight: Semaphore,
@@ -84,6 +94,8 @@ pub(super) struct Api {
     pub(super) strangers: Semaphore,
     /// Of those in flight, calls of users' own programs.
     pub(super) people: Semaphore,
+    /// How many calls a user's programs may make.
+    people_rate: RateOfEach,
     /// Streams of users' programs that are open: each keeps its HTTP connection.
     pub(super) live_streams: Arc<Semaphore>,
     /// Memory for their bodies, in KiB.
@@ -92,6 +104,8 @@ pub(super) struct Api {
     bulk: Semaphore,
     /// Memory for large bodies, in KiB.
     pub(super) body_memory: Arc<Semaphore>,
+    /// Documents with all that is held of a user, on their way.
+    pub(super) exports: Arc<Semaphore>,
     /// Imports under way.
     pub(super) imports: Arc<Semaphore>,
     /// Streams of messages of topics that are open.
@@ -115,6 +129,9 @@ pub(super) const STRANGER_MEMORY_KIB: usize = 8 * 1024;
 
 /// Of the requests being answered, the part (one in so many) that strangers may take.
 const STRANGERS_PART: usize = 4;
+
+/// Exports at once: each reads as fast as it is taken.
+const EXPORTS_MAX: usize = 4;
 
 /// Imports at once: one after the other they are as fast, and the rest of the store's time is for others.
 const IMPORTS_MAX: usize = 2;
@@ -140,23 +157,42 @@ impl Api {
         let max_in_flight = parts.http.max_in_flight.min(Semaphore::MAX_PERMITS);
         Self {
             subscriptions: Subscriptions::new(parts.store.clone(), parts.clock.clone()),
+            analytics: Analytics::new(AnalyticsParts {
+                log: parts.store.clone(),
+                rows: parts.store.clone(),
+                categories: parts.categories.clone(),
+                clock: parts.clock.clone(),
+            }),
             keys: Keys::new(&parts.http.keys, parts.clock.clone()),
             in_flight: Semaphore::new(max_in_flight),
             bulk: Semaphore::new(max_in_flight - max_in_flight / CRITICAL_PART),
             strangers: Semaphore::new((max_in_flight / STRANGERS_PART).max(1)),
             people: Semaphore::new((max_in_flight / STRANGERS_PART).max(1)),
+            people_rate: RateOfEach::new(f64::from(parts.live.settings().calls_per_second)),
             live_streams: Arc::new(Semaphore::new(LIVE_STREAMS_MAX)),
             stranger_memory: Arc::new(Semaphore::new(STRANGER_MEMORY_KIB)),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY_KIB)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             readers: Semaphore::new((max_in_flight / READERS_PART).max(1)),
             early: Arc::new(Semaphore::new(EARLY_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             answers: Answers::new(parts.clock.clone()),
             refused: refused_counter(Source::Http),
             repeated: repeated_counter(Source::Http),
             parts,
         }
+    }
+
+    /// Counts a call of a user's own program, which showed its pass.
+    pub(super) fn count_call(&self, pass: &Pass) -> Result<(), Problem> {
+        let user = UserKey { tenant: pass.tenant.clone(), user_id: pass.user_id.clone() };
+        let who = u128::from_be_bytes(user_hash(&user));
+        let over = |wait| {
+            let detail = "this user's programs call more often than one's may (`realtime.calls_per_second`)";
+            Problem::new(Kind::TooMany, detail).retry_after(wait)
+        };
+        self.people_rate.take(who, self.parts.clock.now()).map_err(over)
     }
 
     /// What a request has besides its body.

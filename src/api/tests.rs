@@ -2,11 +2,13 @@
 
 mod world;
 mod accepting;
+mod analytics;
 mod bad_input;
 mod brakes;
 mod campaigns;
 mod templates;
 mod topics;
+mod tracking;
 mod definitions;
 mod schedules;
 mod events;
@@ -16,6 +18,7 @@ mod dead_letters;
 mod users;
 mod devices;
 mod preferences;
+mod privacy;
 mod recipients;
 mod subscriptions;
 mod suppressions;

@@ -6,11 +6,12 @@ use anyhow::Context;
 use async_trait::async_trait;
 
 use crate::api;
-use crate::archive::{Archive, ArchiveParts, Lines, Needs, place_of};
+use crate::archive::{Archive, ArchiveParts, Keeps, Lines, Needs, place_of};
 use crate::campaigns::Campaigns;
 use crate::clock::SharedClock;
 use crate::config::{Config, StoreBackend};
 use crate::domain::{CampaignId, Priority, ShardId, Story};
+use crate::insight::{Analytics, AnalyticsParts};
 use crate::log::SharedLog;
 use crate::store::{GroupEntry, SharedStore, StoreError};
 
@@ -23,16 +24,28 @@ pub fn archive(
 ) -> anyhow::Result<Arc<Archive>> {
     let place =
         place_of(&config.archive, clock.clone()).map_err(anyhow::Error::msg).context("cannot set up the archive")?;
+    let analytics = analytics(config, &store, &clock)?;
     Ok(Archive::new(ArchiveParts {
         store,
         log,
         place,
         lines: Arc::new(ApiLines),
         needs: Arc::new(OpenCampaigns(campaigns)),
+        keeps: Arc::new(Counted(analytics)),
         shards: shards(config),
         // Rows of a CQL database expire by themselves.
         retention: config.retention.notifications.filter(|_| config.store.backend == StoreBackend::Embedded),
         clock,
+    }))
+}
+
+/// What counts messages on this node; what it has in memory is nothing, so there may be several.
+pub(super) fn analytics(config: &Config, store: &SharedStore, clock: &SharedClock) -> anyhow::Result<Arc<Analytics>> {
+    Ok(Analytics::new(AnalyticsParts {
+        log: store.clone(),
+        rows: store.clone(),
+        categories: Arc::new(config.categories().context("no category is the default one")?),
+        clock: clock.clone(),
     }))
 }
 
@@ -51,6 +64,16 @@ struct ApiLines;
 impl Lines for ApiLines {
     fn line(&self, story: &Story, entries: Option<&[GroupEntry]>) -> Vec<u8> {
         api::archived_line(story, entries)
+    }
+}
+
+/// What was counted stays so.
+struct Counted(Arc<Analytics>);
+
+#[async_trait]
+impl Keeps for Counted {
+    async fn keep(&self, shard: ShardId, block: u64, offsets: &[u64]) -> Result<(), StoreError> {
+        self.0.freeze(shard, block, offsets).await
     }
 }
 

@@ -41,6 +41,7 @@ impl Backends {
             }
             (LogBackend::Kafka, StoreBackend::Cql) => {
                 let store = CqlStore::open(&config.store.cql, clock.clone()).await?;
+                store.keep(config.retention.dated());
                 let kafka: SharedLog = KafkaLog::open(&config.log).await?;
                 let log = SpillingLog::over(kafka, store.clone(), clock.clone(), &random_hex(16)?);
                 let leases: Arc<dyn LeaseRows> = store.clone();
@@ -69,6 +70,7 @@ fn open_disk(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<Disk>> 
         min_free_bytes: config.log.embedded.min_free.bytes(),
         free_space: Arc::new(MachineSpace),
         clock: clock.clone(),
+        kept: config.retention.dated(),
     });
     Ok(disk?)
 }

@@ -12,6 +12,7 @@
 
 mod sending;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ use crate::brakes::{Brakes, FollowActor, FollowArguments};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::coordination::SharedCoordination;
-use crate::dispatch::{Backlog, Class, DispatchHandle, PayloadBudget, Room};
-use crate::domain::Priority;
+use crate::dispatch::{Backlog, Class, DispatchHandle, PayloadBudget, Room, Tracking};
+use crate::domain::{Priority, millionths};
 use crate::intake::{AcceptedKeys, Reading};
 use crate::links::Links;
 use crate::log::{Membership, SharedLog};
@@ -167,6 +168,7 @@ struct Builder {
     deliveries: Option<Arc<Deliveries>>,
     /// Of each class its own.
     attachments: [Arc<Attachments>; 2],
+    tracking: Arc<Tracking>,
     fatal: Arc<Fatal>,
     stop: CancellationToken,
 }
@@ -197,6 +199,7 @@ impl Builder {
         let dead_addresses = DeadAddresses::start(parts.users.clone());
         let attachments = [attachments(&parts)?, attachments(&parts)?];
         Ok(Self {
+            tracking: Arc::new(Tracking::new(&parts.config)),
             parts,
             attachments,
             dead_addresses,
@@ -326,6 +329,7 @@ impl Builder {
             handle: self.settlers[class as usize].clone(),
             policy: Arc::new(RetryPolicy::new(&self.parts.config.retry)),
             categories: Arc::new(self.parts.policy.categories.clone()),
+            costs: self.costs(),
             store: self.parts.store.clone(),
             clock: self.parts.clock.clone(),
             ownership: self.ownership.clone(),
@@ -342,6 +346,13 @@ impl Builder {
             runtime: self.runtime(class),
             stop: self.stop.child_token(),
         }
+    }
+
+    /// What each provider takes for a message.
+    fn costs(&self) -> Arc<HashMap<Box<str>, u64>> {
+        let providers = self.parts.config.providers.iter();
+        let costs = providers.map(|provider| (Box::from(&*provider.name), millionths(provider.cost)));
+        Arc::new(costs.collect())
     }
 
     fn sweeper(&self) -> Child {

@@ -1,14 +1,11 @@
 //! The live side, over what a node is made of.
 
-use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Provider};
@@ -16,7 +13,7 @@ use crate::coordination::SharedCoordination;
 use crate::domain::{Categories, Channel, EventKind, InboxEntry, UserKey};
 use crate::inbox::{Inbox, Sighting, SightingKind, Sightings};
 use crate::log::SharedLog;
-use crate::outcomes::{ReceiptDesk, ReceiptDeskParts};
+use crate::outcomes::{NoAnswer, ReceiptDesk, ReceiptDeskParts, Together};
 use crate::providers::{InboxDoor, serves};
 use crate::realtime::{Hub, Live, LiveParts};
 use crate::store::{SharedStore, StoreError};
@@ -29,6 +26,9 @@ const OTHER_NAME: &str = "in-app-inbox";
 
 /// Calls whose sightings are noted together.
 const TOGETHER: usize = 256;
+
+/// Calls that wait; who comes beyond may come again.
+const WAITING_MAX: usize = 65_536;
 
 /// The longest that a call waits for it.
 const NOTE_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -55,7 +55,13 @@ pub fn live(parts: LiveSide, config: &Config) -> Arc<Live> {
         categories: parts.categories,
     });
     let hub = Hub::new(config.realtime.clone(), parts.log.is_shared());
-    let inbox = Inbox::new(parts.store, parts.clock.clone(), Arc::new(Noting::new(desk)), hub.clone());
+    let inbox = Inbox::keeping(
+        config.retention.inbox,
+        parts.store,
+        parts.clock.clone(),
+        Arc::new(Noting::new(desk)),
+        hub.clone(),
+    );
     Live::new(LiveParts {
         inbox,
         hub,
@@ -91,53 +97,21 @@ impl InboxDoor for Door {
     }
 }
 
-type Call = (Vec<Sighting>, oneshot::Sender<Result<(), StoreError>>);
-
-/// Notes sightings as receipts, those of many calls together: whoever has the turn notes for all that wait.
+/// Notes sightings as receipts, those of many calls together.
 struct Noting {
     desk: ReceiptDesk,
-    waiting: Mutex<VecDeque<Call>>,
-    turn: tokio::sync::Mutex<()>,
+    together: Together<Vec<Sighting>, Result<(), String>>,
 }
 
 impl Noting {
     fn new(desk: ReceiptDesk) -> Self {
-        Self { desk, waiting: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self { desk, together: Together::new(1, TOGETHER, WAITING_MAX) }
     }
 
-    /// `None`: whoever had the turn went away with it.
-    async fn once(&self, sightings: Vec<Sighting>) -> Option<Result<(), StoreError>> {
-        let (answer, mut noted) = oneshot::channel();
-        self.waiting().push_back((sightings, answer));
-        tokio::select! {
-            biased;
-            noted = &mut noted => noted.ok(),
-            _turn = self.turn.lock() => loop {
-                match noted.try_recv() {
-                    Ok(noted) => return Some(noted),
-                    Err(TryRecvError::Empty) => self.note_together().await,
-                    Err(TryRecvError::Closed) => return None,
-                }
-            },
-        }
-    }
-
-    async fn note_together(&self) {
-        let together: Vec<Call> = {
-            let mut waiting = self.waiting();
-            let count = waiting.len().min(TOGETHER);
-            waiting.drain(..count).collect()
-        };
-        let (sightings, answers): (Vec<_>, Vec<_>) = together.into_iter().unzip();
-        let noted = note(&self.desk, sightings.into_iter().flatten()).await;
-        for answer in answers {
-            // Who asked may have gone.
-            let _ = answer.send(noted.clone().map_err(StoreError::Failed));
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Call>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn note_together(&self, calls: Vec<Vec<Sighting>>) -> Vec<Result<(), String>> {
+        let count = calls.len();
+        let noted = note(&self.desk, calls.into_iter().flatten()).await;
+        vec![noted; count]
     }
 }
 
@@ -162,8 +136,11 @@ impl Sightings for Noting {
     async fn note(&self, sightings: Vec<Sighting>) -> Result<(), StoreError> {
         let noting = async {
             loop {
-                if let Some(noted) = self.once(sightings.clone()).await {
-                    return noted;
+                match self.together.ask(sightings.clone(), |calls| self.note_together(calls)).await {
+                    Ok(noted) => return noted.map_err(StoreError::Failed),
+                    Err(NoAnswer::Full) => return Err(StoreError::Failed("too many wait to be noted".to_owned())),
+                    // Whoever had the turn went away with it.
+                    Err(NoAnswer::Lost) => {}
                 }
             }
         };

@@ -8,6 +8,7 @@ mod homes;
 mod events;
 mod backends;
 mod peers;
+mod privacy;
 mod operations;
 mod adapters;
 mod surface;

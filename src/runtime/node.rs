@@ -9,7 +9,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::archive::archive;
+use super::archive::{analytics, archive};
 use super::backends::Backends;
 use super::brakes::brake_names;
 use super::clock::SystemClock;
@@ -19,6 +19,7 @@ use super::events::{EventsParts, events, tenants};
 use super::links::links;
 use super::live::{Door as InboxAdapter, LiveSide, live, with_inbox};
 use super::peers::{Door, Peers, beat_address, door, random_hex, random_number};
+use super::privacy::privacy;
 use super::programs::{ProgramParts, Programs, SubjectFanOuts};
 use super::schedules::{SchedulesParts, schedules};
 use super::surface::{SurfaceParts, surface_among};
@@ -32,9 +33,11 @@ use crate::campaigns::{CampaignWork, Campaigns, RunnerParts, StoreMembers};
 use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
 use crate::homes::Homes;
+use crate::insight::AnalyticsWork;
 use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
 use crate::ownership::LeaseKeeper;
 use crate::planning::{Budgets, People, Policy};
+use crate::privacy::ErasureWork;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::schedules::ScheduleWork;
@@ -175,6 +178,7 @@ pub(super) async fn run_until(
         clock: clock.clone(),
         kept_for: config.campaigns.kept_for,
     });
+    let analytics = analytics(&config, &store, &clock)?;
     let archive = archive(&config, (log.clone(), store.clone()), campaigns.clone(), clock.clone())?;
     let topics = Desk::new(store.clone(), clock.clone(), homes.clone(), log.outside(), random_number()?);
     let event_parts = EventsParts {
@@ -224,6 +228,7 @@ pub(super) async fn run_until(
         brakes,
         templates: templates.clone(),
         providers: receipts_of,
+        process: random_number()?,
         links,
         topics: topics.clone(),
         stopping: stop_api.clone(),
@@ -233,7 +238,15 @@ pub(super) async fn run_until(
         health: health.clone(),
         metrics: metrics.clone(),
     };
-    let mut router = surface_among(parts, cluster.peers()?);
+    let peers = cluster.peers()?;
+    let erasures = ErasureWork::new(privacy(
+        (parts.store.clone(), clock.clone()),
+        parts.users.clone(),
+        live.inbox().clone(),
+        engine.clone(),
+        peers.clone(),
+    ));
+    let mut router = surface_among(parts, peers);
     if let Some(engine) = engine.clone().filter(|_| cluster.keeper.is_some()) {
         router = router.merge(door(Door { secret, engine, topics: topics.clone() }));
     }
@@ -260,6 +273,8 @@ pub(super) async fn run_until(
                     Arc::new(campaign_work),
                     Arc::new(ScheduleWork::new(schedules)),
                     Arc::new(ArchiveWork::new(archive)),
+                    Arc::new(erasures),
+                    Arc::new(AnalyticsWork::new(analytics)),
                 ],
                 topics,
                 fatal: engine.fatal.clone(),

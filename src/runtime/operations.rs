@@ -51,6 +51,21 @@ pub(super) struct Everywhere {
     pub(super) event_replays: EventReplays,
 }
 
+/// Cancels by this node's engine, or by whoever has the shard.
+pub(super) async fn cancel(
+    engine: Option<&Arc<Engine>>,
+    peers: Option<&Peers>,
+    id: NotificationId,
+) -> Result<Cancelled, OperationError> {
+    let peers = || peers.ok_or_else(|| OperationError::Elsewhere("no node has the shard".into()));
+    let Some(engine) = engine.filter(|engine| engine.has(id.0.shard)) else { return peers()?.cancel(id).await };
+    match engine.cancellations.cancel(id).await? {
+        Cancellation::Cancelled { stopped, too_late } => Ok(Cancelled::Cancelled { stopped, too_late }),
+        Cancellation::TooLate { too_late } => Ok(Cancelled::TooLate { too_late }),
+        Cancellation::NotOurs => peers()?.cancel(id).await,
+    }
+}
+
 impl Everywhere {
     fn peers(&self) -> Result<&Peers, OperationError> {
         self.peers.as_deref().ok_or_else(|| OperationError::Elsewhere("no node has the shard".into()))
@@ -64,12 +79,7 @@ impl Everywhere {
 #[async_trait]
 impl Operations for Everywhere {
     async fn cancel(&self, id: NotificationId) -> Result<Cancelled, OperationError> {
-        let Some(engine) = self.having(id.0.shard) else { return self.peers()?.cancel(id).await };
-        match engine.cancellations.cancel(id).await? {
-            Cancellation::Cancelled { stopped, too_late } => Ok(Cancelled::Cancelled { stopped, too_late }),
-            Cancellation::TooLate { too_late } => Ok(Cancelled::TooLate { too_late }),
-            Cancellation::NotOurs => self.peers()?.cancel(id).await,
-        }
+        cancel(self.engine.as_ref(), self.peers.as_deref(), id).await
     }
 
     async fn replay(&self, key: &DeadLetterKey) -> Result<Replayed, OperationError> {

@@ -9,6 +9,7 @@ use rustix::fs::{Access, access};
 use super::clock::SystemClock;
 use super::credentials::{ending, without_receipts};
 use super::links;
+use crate::archive::place_of;
 use crate::clock::{Clock, SharedClock};
 use crate::config::{Config, CoordinationBackend, LogBackend, StoreBackend};
 use crate::coordination::RedisCoordination;
@@ -50,6 +51,11 @@ pub async fn reach(config: &Config) -> Vec<(String, Result<(), String>)> {
     reached.push(("the templates".to_owned(), templates));
     if let Some(outcome) = links::check(config) {
         reached.push(("the secrets of links in messages".to_owned(), outcome.map_err(|error| chain(&error))));
+    }
+    match place_of(&config.archive, Arc::new(SystemClock)) {
+        Ok(None) => {}
+        Ok(Some(_)) => reached.push(("where the archive goes, as far as it is written right".to_owned(), Ok(()))),
+        Err(reason) => reached.push(("the archive".to_owned(), Err(reason))),
     }
     match build_providers(config) {
         Ok(providers) => {
@@ -121,6 +127,16 @@ mod tests {
         assert!(reached[0].1.as_ref().is_err_and(|reason| reason.contains("/dev/null")), "{reached:?}");
         assert!(reached[1..].iter().all(|(_, outcome)| outcome.is_ok()), "{reached:?}");
         assert_eq!(reached.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_place_for_the_archive_that_is_none_is_found_before_it_is_served_with() {
+        let mut config = crate::config::defaults();
+        config.archive.to = Some("/var/lib/archive".to_owned());
+        let reached = reach(&config).await;
+        let found = reached.iter().find(|(what, _)| what.contains("archive"));
+        let reason = found.and_then(|(_, outcome)| outcome.as_ref().err()).expect("it is refused");
+        assert!(reason.contains("folder:"), "{reason}");
     }
 
     #[tokio::test]

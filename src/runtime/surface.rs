@@ -9,6 +9,7 @@ use super::adapters::{DryRunner, Endpoints, SandboxShelf};
 use super::engine::Engine;
 use super::operations::Everywhere;
 use super::peers::Peers;
+use super::privacy::privacy;
 use super::topics::TopicsEverywhere;
 use crate::api::{self, ApiParts, SandboxMessages};
 use crate::audience::{Definitions, EventDoor, EventReplays};
@@ -19,8 +20,9 @@ use crate::config::Config;
 use crate::intake::Acceptor;
 use crate::links::Links;
 use crate::log::SharedLog;
-use crate::outcomes::{ReceiptDesk, ReceiptDeskParts};
+use crate::outcomes::{ReceiptDesk, ReceiptDeskParts, Tracker};
 use crate::planning::{People, Policy};
+use crate::privacy::Audit;
 use crate::providers::{Guard, Sandbox, SharedProvider};
 use crate::realtime::Live;
 use crate::rendering::Renderer;
@@ -57,6 +59,8 @@ pub struct SurfaceParts {
     pub topics: Arc<Desk>,
     /// Cancelled when this node stops.
     pub stopping: CancellationToken,
+    /// A number that no other process has.
+    pub process: u64,
     /// `None`: messages carry no links.
     pub links: Option<Arc<Links>>,
     /// `None`: this process only takes requests.
@@ -94,6 +98,8 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Arc<Peers>>) -> R
         users: parts.users.clone(),
         categories: categories.clone(),
     }));
+    let tracker =
+        Arc::new(Tracker::new(receipts.clone(), parts.clock.clone(), &parts.config.tracking.machines, parts.process));
     let event_replays = EventReplays {
         log: parts.log.clone(),
         store: parts.store.clone(),
@@ -101,13 +107,19 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Arc<Peers>>) -> R
         clock: parts.clock.clone(),
         body_max: parts.config.http.max_body.as_usize(),
     };
+    let (held, inbox) = ((parts.store.clone(), parts.clock.clone()), parts.live.inbox().clone());
+    let privacy = privacy(held, parts.users.clone(), inbox, parts.engine.clone(), peers.clone());
+    let audit = Audit::new(parts.store.clone(), parts.clock.clone());
     let lists = Arc::new(Lists::new(parts.store.clone(), parts.clock.clone()));
     api::router(ApiParts {
         campaigns: parts.campaigns,
         live: parts.live,
         lists,
+        privacy,
+        audit,
         providers: parts.providers,
         receipts,
+        tracker,
         links: parts.links,
         http: parts.config.http,
         category_words: parts.config.categories,

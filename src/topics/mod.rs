@@ -34,6 +34,7 @@
 //!     min_free_bytes: 0,
 //!     free_space: Arc::new(MachineSpace),
 //!     clock: clock.clone(),
+//!     kept: Default::default(),
 //! })?;
 //! let topics = Topics::start(EmbeddedStore::open(disk)?, clock, u64::from(std::process::id()));
 //!

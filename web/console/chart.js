@@ -4,6 +4,8 @@ import { fill, h, uniqueId } from "./dom.js";
 import { CHANNELS, PRIORITIES } from "./form.js";
 
 const HEIGHT = 180;
+/** Between the ticks of an axis of days, in seconds. */
+const DAYS = [1, 2, 7, 14, 30, 60, 90].map((days) => days * 86_400);
 
 /** The number of a line's colour: a channel has the same in every chart, and so has a priority. */
 function colourOf(name, index) {
@@ -16,10 +18,10 @@ function colour(name) {
 }
 
 /** A chart with a title, its lines' names with their latest values, and a sentence for who cannot see it. `least`: what it is high at
- * least, so that little does not look like much. */
+ * least, so that little does not look like much. `times`: "days" of UTC, or "moments". */
 export class Chart {
-  constructor({ title, unit, format, signal, least = 1 }) {
-    Object.assign(this, { title, unit, format, least });
+  constructor({ title, unit, format, signal, least = 1, times = "moments" }) {
+    Object.assign(this, { title, unit, format, least, times });
     const id = uniqueId("chart");
     this.legend = h("ul", { class: "legend" });
     this.ground = h("div", { class: "chart-ground", role: "img", "aria-label": `${title}: nothing yet.` });
@@ -93,7 +95,13 @@ export class Chart {
     };
     const clock = (_, ticks) =>
       ticks.map((tick) =>
-        new Date(tick * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+        this.times === "days"
+          ? new Date(tick * 1000).toLocaleDateString(undefined, { month: "short", day: "numeric", timeZone: "UTC" })
+          : new Date(tick * 1000).toLocaleTimeString(undefined, {
+              hour: "2-digit",
+              minute: "2-digit",
+              second: "2-digit",
+            }),
       );
     return {
       width: this.width(),
@@ -103,7 +111,7 @@ export class Chart {
       padding: [8, 8, 0, 0],
       scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, this.least) * 1.1] } },
       axes: [
-        { ...axis, space: 80, values: clock },
+        { ...axis, space: 80, values: clock, ...(this.times === "days" && { incrs: DAYS }) },
         { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => this.format(tick)) },
       ],
       series: [

@@ -8,6 +8,8 @@ import { live } from "./live.js";
 import * as session from "./session.js";
 
 import * as accounting from "./accounting.js";
+import * as analytics from "./analytics.js";
+import * as audit from "./audit.js";
 import * as brakes from "./brakes.js";
 import * as campaigns from "./campaigns.js";
 import * as deadLetters from "./dead-letters.js";
@@ -25,8 +27,10 @@ import * as users from "./users.js";
 /** The pages, in the order of the list: [address, name, module, group]. */
 const PAGES = [
   ["overview", "Overview", overview, "Watch"],
+  ["analytics", "Analytics", analytics, "Watch"],
   ["providers", "Providers", providers, "Watch"],
   ["accounting", "Accounting", accounting, "Watch"],
+  ["audit", "Audit", audit, "Watch"],
   ["notifications", "Notifications", notifications, "Messages"],
   ["send", "Send a test", send, "Messages"],
   ["outbox", "Sandbox outbox", outbox, "Messages"],

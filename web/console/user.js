@@ -12,7 +12,7 @@ import { badge, when } from "./words.js";
 import { lift } from "./suppressions.js";
 
 /** The tabs. */
-export const NAMES = ["Contact", "Devices", "Preferences", "History", "Subscriptions", "Suppressions"];
+export const NAMES = ["Contact", "Devices", "Preferences", "Consents", "History", "Subscriptions", "Suppressions"];
 
 /** The page of one user, at this tab. */
 export function one(ground, context, id, chosen) {
@@ -21,6 +21,7 @@ export function one(ground, context, id, chosen) {
     contact,
     devices,
     preferences,
+    consents,
     async (panel) => {
       const list = history(id, context);
       fill(panel, list.element);
@@ -46,7 +47,7 @@ export function one(ground, context, id, chosen) {
     async () => {
       const answer = await ask({
         title: "Erase this user?",
-        text: `All that is held of ${id} is taken back: contact, attributes, devices, preferences, subscriptions. This cannot be taken back. Type the id to go on.`,
+        text: `All that is held of ${id} is taken back: contact, attributes, devices, preferences, consents, subscriptions, the inbox; what is still to be sent is cancelled. This cannot be taken back. Type the id to go on.`,
         action: "Erase",
         input: { label: "User id", properties: {} },
       });
@@ -274,6 +275,40 @@ async function preferences(panel, { path, context, load }) {
       [save],
     ),
   );
+}
+
+async function consents(panel, { path, context, load }) {
+  let data = [];
+  try {
+    ({ data } = await get(`${path}/consents`, {}, context.signal));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+  const withdraw = (row) =>
+    button(
+      "Withdraw…",
+      async () => {
+        const text = "Categories that require it are not sent to the user any more. That it was given stays on record.";
+        if (!(await ask({ title: `Withdraw ${row.purpose}?`, text, action: "Withdraw" }))) return;
+        await call("DELETE", `${path}/consents/${segment(row.purpose)}`);
+        await load();
+      },
+      { needs: "send" },
+    );
+  const table = new Table({
+    caption: "What counts, by purpose",
+    columns: [
+      { label: "Purpose", value: (row) => h("code", {}, row.purpose), sort: (row) => row.purpose },
+      { label: "Consent", value: (row) => (row.granted ? "granted" : "withdrawn"), sort: (row) => String(row.granted) },
+      { label: "When", value: (row) => when(row.at), sort: (row) => row.at },
+      { label: "Text", value: (row) => row.text_version, sort: (row) => row.text_version },
+      { label: "Where", value: (row) => row.source, sort: (row) => row.source },
+      { label: "", value: (row) => row.granted && withdraw(row) },
+    ],
+  });
+  table.set(data);
+  const none = empty("No consents", "What the user consented to is recorded with PUT /v1/users/{id}/consents/{purpose}.");
+  fill(panel, data.length > 0 ? table.element : none);
 }
 
 async function subscriptions(panel, { path, id, context }) {

@@ -3,6 +3,7 @@
 //! In: the text of a body, and what is known of the user. Out: the entries that change; what stays as it is is not written. Pure.
 
 mod address;
+mod consent;
 mod contact;
 mod device;
 mod fields;
@@ -17,6 +18,7 @@ mod zone;
 mod tests;
 
 pub(super) use address::{email, phone};
+pub(super) use consent::{PURPOSES_MAX, purpose, read_consent};
 pub(super) use contact::{Contact, How};
 pub(super) use device::{DeviceSaid, device_entries};
 pub(super) use fields::{Fields, Problems};

@@ -208,7 +208,7 @@ impl Import {
                 tokio::task::yield_now().await;
             }
             match line.text().and_then(|text| ImportLine::read(text, &self.api.parts.categories, now)) {
-                Ok(ImportLine::User(user)) => read.push((line.number, user)),
+                Ok(ImportLine::User(user)) => read.push((line.number, *user)),
                 Ok(ImportLine::Suppression(said)) => suppressions.push(said),
                 Err(problems) => self.report.refuse(line.number, &problems),
             }

@@ -31,6 +31,9 @@ const TTL: u64 = 3_600;
 const TTL_MIN: u64 = 60;
 const TTL_MAX: u64 = 86_400;
 
+/// How soon it may be known who is connected.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(10);
+
 /// How soon who found no place may try again.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -129,6 +132,8 @@ pub(in crate::api) async fn presence(
     }
     let user = user_key(&caller, &names(path)?)?;
     let connections = api.parts.live.connections(&user).await;
+    let unknown = || Problem::unavailable("who is connected to other nodes cannot be told now", UNKNOWN_PAUSE);
+    let connections = connections.ok_or_else(unknown)?;
     json(&PresenceView { user_id: user.user_id, online: connections > 0, connections })
 }
 
@@ -148,6 +153,7 @@ async fn session(
     let links = api.parts.links.as_ref().ok_or_else(no_secret)?;
     let pass = links.read_pass(&token, api.parts.clock.now());
     let pass = pass.map_err(|error| Problem::new(Kind::Unauthorized, error.to_string()))?;
+    api.count_call(&pass)?;
     if api.parts.stopping.is_cancelled() {
         return Err(Problem::unavailable("this node is stopping", FULL_PAUSE));
     }

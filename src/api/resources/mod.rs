@@ -1,12 +1,15 @@
 //! One file a resource: its handlers and the words of its JSON.
 
 pub(super) mod notifications;
+pub(super) mod history;
 pub(super) mod batch;
 pub(super) mod tasks;
+pub(super) mod happened;
 pub(super) mod dead_letters;
 pub(super) mod users;
 pub(super) mod devices;
 pub(super) mod preferences;
+pub(super) mod consents;
 pub(super) mod subscriptions;
 pub(super) mod suppressions;
 pub(super) mod brakes;
@@ -25,10 +28,13 @@ pub(super) mod campaigns;
 pub use campaigns::read_campaign;
 pub use story::archived_line;
 pub(super) mod me;
+pub(super) mod analytics;
 pub(super) mod accounting;
+pub(super) mod audit;
 pub(super) mod sandbox;
 pub(super) mod receipts;
 pub(super) mod recipients;
+pub(super) mod tracking;
 pub(super) mod files;
 pub(super) mod operations;
 pub(super) mod docs;

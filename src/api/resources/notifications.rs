@@ -1,6 +1,6 @@
 //! `/v1/notifications`: hand one in, look at it, cancel it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -12,22 +12,18 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{id, json, query, raw_json};
-use super::story::{DecisionView, NotificationView, SummaryView};
+use super::story::{DecisionView, NotificationView};
 use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::operations::Cancelled;
-use crate::api::paging::{self, Page};
 use crate::api::ports::DryRunReport;
 use crate::api::problem::Problem;
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
 use crate::codec;
-use crate::domain::{
-    EventKind, Idempotency, NotificationId, NotificationRequest, Parts, Position, Source, Story, Timestamp,
-};
+use crate::domain::{EventKind, Idempotency, NotificationId, NotificationRequest, Parts, Source, Story};
 use crate::intake::{Envelope, FieldProblem, NOTIFY, read_request};
-use crate::store::{GroupEntry, HistoryEntry};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,47 +160,6 @@ async fn held(api: &Api, caller: &Caller, id: NotificationId) -> Result<Found, P
         }
     }
     Err(Problem::not_found())
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct ListQuery {
-    user_id: String,
-    limit: Option<usize>,
-    cursor: Option<String>,
-}
-
-/// `GET /v1/notifications?user_id=…`: a user's history, newest first; a notification is in it once it is planned.
-pub(in crate::api) async fn list(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    parameters: Result<Query<ListQuery>, QueryRejection>,
-) -> Answer {
-    let ListQuery { user_id, limit, cursor } = query(parameters)?;
-    let limit = paging::limit(limit)?;
-    let before = paging::read_cursor(cursor.as_deref(), |text| {
-        let (millis, id) = text.split_once('.')?;
-        Some(HistoryEntry { accepted_at: Timestamp(millis.parse().ok()?), notification: id.parse().ok()? })
-    })?;
-    let mut entries = api.parts.store.history(&caller.tenant, &user_id, before, limit + 1).await?;
-    let has_more = entries.len() > limit;
-    entries.truncate(limit);
-    let next_cursor = entries
-        .last()
-        .filter(|_| has_more)
-        .map(|last| paging::cursor(&format!("{}.{}", last.accepted_at.millis(), last.notification)));
-    let positions: Vec<_> = entries.iter().map(|entry| entry.notification.0).collect();
-    let stories: Vec<Story> = api.parts.store.stories(&positions).await?.into_iter().flatten().collect();
-    let leaders: Vec<_> =
-        stories.iter().filter(|story| story.plan.is_leader()).map(|story| story.plan.position).collect();
-    let groups = if leaders.is_empty() { Vec::new() } else { api.parts.store.groups(&leaders).await? };
-    let groups: HashMap<Position, Vec<GroupEntry>> = leaders.into_iter().zip(groups).collect();
-    let summary = |story: &Story| {
-        let entries = groups.get(&story.plan.position).map(Vec::as_slice);
-        SummaryView::new(story, entries, &|task| api.parts.operations.is_sending(task))
-    };
-    let data = stories.iter().map(summary).collect();
-    json(&Page { data, next_cursor })
 }
 
 #[derive(Debug, Serialize)]

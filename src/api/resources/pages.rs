@@ -53,7 +53,9 @@ const CONSOLE: &[File] = &[
     script("users.js", include_str!("../../../web/console/users.js")),
     script("brakes.js", include_str!("../../../web/console/brakes.js")),
     script("outbox.js", include_str!("../../../web/console/outbox.js")),
+    script("analytics.js", include_str!("../../../web/console/analytics.js")),
     script("accounting.js", include_str!("../../../web/console/accounting.js")),
+    script("audit.js", include_str!("../../../web/console/audit.js")),
 ];
 
 /// What several pages use.

@@ -15,7 +15,7 @@ use crate::api::problem::Problem;
 use crate::api::profile::{Fields, Preferences, Problems};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::{Channel, QuietChoice, User, UserKey};
+use crate::domain::{Channel, QuietChoice, User, UserEntry, UserKey};
 
 #[derive(Debug, Serialize)]
 struct PreferencesView<'a> {
@@ -94,8 +94,19 @@ pub(in crate::api) async fn change(
 
 /// Writes what a user said, whoever said it for them; what is known of the user then. Durable on return.
 pub(super) async fn save(api: &Api, key: &UserKey, said: &Preferences) -> Result<User, Problem> {
+    save_with(api, key, said, Vec::new()).await
+}
+
+/// The same with more that was said at once.
+pub(super) async fn save_with(
+    api: &Api,
+    key: &UserKey,
+    said: &Preferences,
+    more: Vec<UserEntry>,
+) -> Result<User, Problem> {
     let mut user = api.parts.users.user(key).await?.unwrap_or_default();
     let mut entries = said.entries(&user);
+    entries.extend(more);
     entries.extend(creation(&user, api.parts.clock.now()));
     write(api, key, &mut user, entries).await?;
     Ok(user)

@@ -123,6 +123,9 @@ pub(super) struct SummaryView {
     template: Option<Box<str>>,
     category: Option<Box<str>>,
     priority: &'static str,
+    /// Of one in the product: when it was read; null: it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_at: Option<Option<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,6 +184,9 @@ struct EventView {
     reason: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<String>,
+    /// A program did it, as far as can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_machine: Option<bool>,
 }
 
 impl NotificationView {
@@ -253,7 +259,12 @@ impl SummaryView {
             template: template(&plan.content),
             category: plan.category.clone(),
             priority: plan.priority().name(),
+            read_at: story.is_in_product().then(|| story.read_at().map(|at| at.to_string())),
         }
+    }
+
+    pub(super) fn status(&self) -> &'static str {
+        self.status
     }
 }
 
@@ -334,6 +345,7 @@ impl EventView {
             provider_message_id: event.provider_message_id.clone(),
             reason: event.reason.clone(),
             due_at: event.due.map(|due| due.to_string()),
+            by_machine: event.by_machine.then_some(true),
         }
     }
 }

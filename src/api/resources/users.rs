@@ -1,22 +1,29 @@
 //! `/v1/users/{id}`: how a user is reached. Devices and preferences have addresses of their own below it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use futures_util::stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::answer::{json, names, put_json, user_key};
+use super::answer::{json, names, put_json, raw_json, user_key};
+use super::archived_line;
 use crate::api::auth::Caller;
 use crate::api::body;
 use crate::api::problem::Problem;
 use crate::api::profile::{Contact, Fields, How, Problems};
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::domain::{AddressKind, QuietChoice, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey};
+use crate::domain::{Timestamp, User, UserEntry, UserKey};
+use crate::privacy::{NOT_ERASED, OpenTasks};
 use crate::users::KnownChange;
 
 #[derive(Debug, Serialize)]
@@ -128,7 +135,8 @@ struct ReceiptView<'a> {
     erased: ErasedView,
     /// Suppressions of the user's addresses stay, without the address.
     suppressions_without_address: usize,
-    not_erased: [&'static str; 6],
+    open_tasks: OpenTasksView,
+    not_erased: &'static [&'static str],
 }
 
 #[derive(Debug, Serialize)]
@@ -143,82 +151,62 @@ struct ErasedView {
     subscriptions: usize,
     /// Entries of the inbox.
     inbox: usize,
+    /// Records of consent.
+    consents: usize,
+    /// Members of lists of campaigns.
+    list_members: usize,
 }
 
-/// Said as it is, so that nobody tells a person more than was done.
-const NOT_ERASED: [&str; 6] = [
-    "notifications that were accepted for the user, with their contents and events: this version erases none of them; in a CQL \
-     database they expire 30 days after their last task is over",
-    "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
-    "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
-    "tokens of the user's own programs, which count until they end",
-    "in a CQL database the user's id and the names of attributes and devices, as keys of empty rows; backups and the log",
-    "in the index of days, the user's id and a former value, under a day from which an attribute was moved by two calls at once or by one \
-     that broke off: it leads to nobody any more",
-];
+/// What was still to be sent.
+#[derive(Debug, Serialize)]
+struct OpenTasksView {
+    cancelled: usize,
+    /// At least so many are still to be; it goes on by itself.
+    pending: usize,
+    complete: bool,
+}
 
-/// Takes back all that the directory holds, and leaves a mark: what was accepted before is not sent any more. Of a user of whom nothing is
-/// known it answers the same, with nothing in it: who erases again must not be told that it failed.
+/// Of a user of whom nothing is known it answers the same, with nothing in it: who erases again must not be told that it failed.
 pub(in crate::api) async fn erase(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     path: Result<Path<String>, PathRejection>,
 ) -> Answer {
     let key = user_key(&caller, &names(path)?)?;
-    let user = api.parts.users.user(&key).await?.unwrap_or_default();
-    // First: once the user is gone nobody knows the addresses any more.
-    let suppressions_without_address = forget_addresses(&api, &key, &user).await?;
-    let subscriptions = api.subscriptions.remove_all(&key).await?;
-    let inbox = api.parts.live.inbox().erase(&key).await?;
-    let now = api.parts.clock.now();
-    // Last: where this fails the caller comes again, and finds what is left.
-    let entries = user.taken_back().into_iter().chain([UserEntry::Erased(Some(now))]).collect();
-    api.parts.users.write_known(vec![KnownChange::of(key.clone(), entries, &user)]).await?;
-    // What came into the inbox meanwhile; from here on nothing does.
-    let inbox = inbox + api.parts.live.inbox().erase(&key).await?;
-    let count = |channels: &[Option<bool>; 7]| channels.iter().flatten().count();
-    let erased = ErasedView {
-        contact: present([
-            ("email", user.email.is_some()),
-            ("phone", user.phone.is_some()),
-            ("locale", user.locale.is_some()),
-            ("timezone", user.timezone.is_some()),
-        ]),
-        attributes: user.attributes.len(),
-        devices: user.devices.len(),
-        preferences: user.preferences.values().map(count).sum(),
-        settings: present([
-            ("quiet_hours", user.quiet_hours != QuietChoice::Usual),
-            ("digest_hour", user.digest_hour.is_some()),
-            ("preferred_channel", user.preferred_channel.is_some()),
-        ]),
-        subscriptions,
-        inbox,
-    };
+    let erased = api.parts.privacy.erase(&key).await?;
+    let OpenTasks { cancelled, pending, is_complete } = erased.open_tasks;
     json(&ReceiptView {
         user_id: &key.user_id,
-        erased_at: now.to_string(),
-        erased,
-        suppressions_without_address,
-        not_erased: NOT_ERASED,
+        erased_at: erased.at.to_string(),
+        erased: ErasedView {
+            contact: erased.contact,
+            attributes: erased.attributes,
+            devices: erased.devices,
+            preferences: erased.preferences,
+            settings: erased.settings,
+            subscriptions: erased.subscriptions,
+            inbox: erased.inbox,
+            consents: erased.consents,
+            list_members: erased.list_members,
+        },
+        suppressions_without_address: erased.suppressions_without_address,
+        open_tasks: OpenTasksView { cancelled, pending, complete: is_complete },
+        not_erased: &NOT_ERASED,
     })
 }
 
-fn present<const N: usize>(names: [(&'static str, bool); N]) -> Vec<&'static str> {
-    names.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
-}
-
-/// Takes the user's addresses out of their suppressions; how many there are.
-async fn forget_addresses(api: &Api, key: &UserKey, user: &User) -> Result<usize, Problem> {
-    let of = |kind, text: &Option<Box<str>>| text.as_ref().map(|text| SuppressedAddress::new(&key.tenant, kind, text));
-    let addresses: Vec<SuppressedAddress> =
-        [of(AddressKind::Email, &user.email), of(AddressKind::Phone, &user.phone)].into_iter().flatten().collect();
-    let held = api.parts.users.suppressions(&addresses).await?;
-    let without = |(address, held): (SuppressedAddress, Option<Suppression>)| {
-        held.map(|held| (address, Some(Suppression { address: None, ..held })))
-    };
-    let changes: Vec<_> = addresses.into_iter().zip(held).filter_map(without).collect();
-    let count = changes.len();
-    api.parts.users.write_suppressions(changes).await?;
-    Ok(count)
+/// All that is held of a user, as one document that is made while it is sent.
+pub(in crate::api) async fn export(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let key = user_key(&caller, &names(path)?)?;
+    let busy = |_| Problem::unavailable("other exports are under way: wait for one to end", Duration::from_secs(5));
+    let place = api.exports.clone().try_acquire_owned().map_err(busy)?;
+    let export = api.parts.privacy.export(key, archived_line).await?.ok_or_else(Problem::not_found)?;
+    let pieces = stream::unfold((export, place), |(mut export, place)| async move {
+        export.next().await.map(|piece| (Ok::<_, Infallible>(piece), (export, place)))
+    });
+    Ok(raw_json(StatusCode::OK, Body::from_stream(pieces)))
 }

@@ -41,6 +41,7 @@ async fn good_lines_are_taken_and_bad_ones_told_by_number() {
         "devices": [{"id": "phone", "platform": "ios", "token": TOKEN}],
         "preferences": [{"category": "marketing", "channel": "email", "enabled": false}],
         "quiet_hours": {"from": "22:00", "to": "07:00"},
+        "consents": [{"purpose": "newsletter", "granted": true, "text_version": "1", "source": "import"}],
     });
     let body = format!(
         "{good}\n\n{}\nnonsense\n{}\r\n{}\n{}",
@@ -59,6 +60,7 @@ async fn good_lines_are_taken_and_bad_ones_told_by_number() {
     assert_eq!(said.last(), Some(&json!({"done": true, "lines": 7, "taken": 2, "refused": 4})));
     assert_eq!(world.get("/v1/users/alice").await.json()["attributes"]["tier"], "gold");
     assert_eq!(world.get("/v1/users/alice/devices/phone").await.json()["active"], true);
+    assert_eq!(world.get("/v1/users/alice/consents/newsletter").await.json()["granted"], true);
     let preferences = world.get("/v1/users/alice/preferences").await.json();
     assert_eq!(preferences["quiet_hours"], json!({"from": "22:00", "to": "07:00"}));
     assert_eq!(world.get("/v1/users/carol").await.json()["phone"], "+4930123456");
@@ -139,8 +141,16 @@ async fn the_answer_comes_while_the_body_is_being_sent() {
 #[tokio::test]
 async fn an_import_that_breaks_off_says_so_and_up_to_where_it_came() {
     let world = World::new();
+    // Down from the start nothing is taken: that it begins could not be written into the audit log.
     world.store.is_down.store(true, std::sync::atomic::Ordering::SeqCst);
-    let said = import(&world, "{\"id\":\"alice\"}\n").await;
+    world.call(lines_of("{\"id\":\"alice\"}\n")).await.assert_problem(503);
+    world.store.is_down.store(false, std::sync::atomic::Ordering::SeqCst);
+    let store = world.store.clone();
+    let body = stream::once(async move {
+        store.is_down.store(true, std::sync::atomic::Ordering::SeqCst);
+        Ok::<_, Infallible>(Bytes::from_static(b"{\"id\":\"alice\"}\n"))
+    });
+    let said = import(&world, Body::from_stream(body)).await;
     let last = said.last().expect("a line");
     assert_eq!((&last["error"]["status"], &last["lines"], &last["taken"]), (&json!(503), &json!(0), &json!(0)));
     let broken = stream::iter([Ok(Bytes::from_static(b"{\"id\":\"alice\"}\n{\"id\"")), Err("cut")]);

@@ -14,9 +14,10 @@ use super::world::{Answer, World, now, plan};
 use crate::api::resources::pages;
 use crate::api::resources::recipients::LANGUAGES;
 use crate::config::Secret;
-use crate::domain::{Channel, Message, Outcome};
+use crate::domain::{Categories, Category, Channel, Message, Outcome};
 use crate::intake::fakes::FakeLog;
 use crate::links::{Links, Unsubscribe, Whom};
+use crate::outcomes::{ReceiptDesk, ReceiptDeskParts};
 use crate::providers::Provider;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -352,4 +353,69 @@ async fn pages_of_origins_that_are_allowed_may_listen_to_the_stream() {
     let response = response.expect("never fails");
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["access-control-allow-origin"], "http://localhost");
+}
+
+/// Marketing requires consent to the newsletter.
+fn consenting() -> World {
+    let change = |parts: &mut crate::api::ApiParts| {
+        parts.links = Some(Arc::new(links(SECRET)));
+        parts.providers = vec![Arc::new(Ways)];
+        let of_marketing = |category: Category| {
+            let requires_consent = (&*category.name == "marketing").then(|| "newsletter".into());
+            Category { requires_consent, ..category }
+        };
+        let default = parts.categories.of(None).name.clone();
+        let all = parts.categories.all().iter().cloned().map(of_marketing).collect();
+        parts.categories = Arc::new(Categories::new(all, &default).expect("the default is there"));
+        parts.receipts = Arc::new(ReceiptDesk::new(ReceiptDeskParts {
+            store: parts.store.clone(),
+            log: parts.log.clone(),
+            clock: parts.clock.clone(),
+            users: parts.users.clone(),
+            categories: parts.categories.clone(),
+        }));
+    };
+    World::of(FakeLog::open(), |_| {}, change)
+}
+
+#[tokio::test]
+async fn who_unsubscribes_from_what_requires_consent_withdraws_it_and_the_page_gives_it_back() {
+    let world = consenting();
+    let path = "/v1/users/alice/consents/newsletter";
+    let granted = json!({"granted": true, "text_version": "2026-01", "source": "sign-up"});
+    ok(put(&world, path, &granted).await);
+    world.clock.set(now() + Duration::from_secs(1));
+    let token = of_user("alice");
+    submit(&world, &format!("/u/{token}"), "List-Unsubscribe=One-Click").await;
+    let shown = ok(world.get(path).await);
+    assert_eq!((&shown["granted"], &shown["source"]), (&json!(false), &json!("unsubscribe link")));
+    world.clock.set(now() + Duration::from_secs(2));
+    let choices = format!("/preferences/{token}");
+    submit(&world, &choices, "on=email:marketing&do=subscribe").await;
+    let shown = ok(world.get(path).await);
+    assert_eq!((&shown["granted"], &shown["source"]), (&json!(true), &json!("preferences page")));
+    // One channel of two: the consent stays. The last one: it goes.
+    submit(&world, &choices, "shown=email:marketing&shown=sms:marketing&on=sms:marketing&do=save").await;
+    assert_eq!(ok(world.get(path).await)["granted"], true);
+    world.clock.set(now() + Duration::from_secs(3));
+    submit(&world, &choices, "do=leave_all").await;
+    assert_eq!(ok(world.get(path).await)["granted"], false);
+    assert_eq!(ok(world.get(path).await)["history"].as_array().map(Vec::len), Some(4));
+}
+
+#[tokio::test]
+async fn what_requires_a_consent_that_was_not_given_is_shown_as_off() {
+    let world = consenting();
+    put(&world, "/v1/users/alice", &json!({})).await;
+    let choices = format!("/preferences/{}", of_user("alice"));
+    let page = visit(&world, &choices, "en").await;
+    assert!(!page.text.contains("value=\"email:marketing\" checked"), "{}", page.text);
+    // Saved as it is: nothing is given by that.
+    submit(&world, &choices, "shown=email:marketing&shown=sms:marketing&do=save").await;
+    world.get("/v1/users/alice/consents/newsletter").await.assert_problem(404);
+    // Ticked for one way: the other stays off.
+    submit(&world, &choices, "shown=email:marketing&shown=sms:marketing&on=email:marketing&do=save").await;
+    assert_eq!(ok(world.get("/v1/users/alice/consents/newsletter").await)["granted"], true);
+    let said = preferences(&world, "alice").await.to_string();
+    assert!(said.contains(r#""channel":"sms","enabled":false"#), "{said}");
 }

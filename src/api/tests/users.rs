@@ -204,9 +204,12 @@ async fn erasing_takes_everything_back_and_says_truly_what() {
         "settings": ["quiet_hours"],
         "subscriptions": 0,
         "inbox": 0,
+        "consents": 0,
+        "list_members": 0,
     });
     assert_eq!(receipt["erased"], expected);
     assert_eq!(receipt["suppressions_without_address"], 1);
+    assert_eq!(receipt["open_tasks"], json!({"cancelled": 0, "pending": 0, "complete": true}));
     let not_erased = receipt["not_erased"].to_string();
     assert!(not_erased.contains("notifications that were accepted"), "{not_erased}");
     for path in ["/v1/users/alice", "/v1/users/alice/devices", "/v1/users/alice/preferences"] {

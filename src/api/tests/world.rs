@@ -31,11 +31,13 @@ use crate::inbox::{Inbox, Sighting, Sightings};
 use crate::insight::{Accounting, AccountingLine};
 use crate::intake::fakes::{FakeLog, FakeStore, StoppedClock};
 use crate::intake::{AcceptError, AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, FieldProblem};
-use crate::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
+use crate::outcomes::{Early, ReceiptDesk, ReceiptDeskParts, Tracker};
+use crate::privacy::{Audit, Cancels, NotCancelled, Privacy, PrivacyParts};
 use crate::realtime::{Hub, Live, LiveParts};
 use crate::schedules::fakes::FakeBegins;
 use crate::schedules::{ScheduleParts, Schedules};
 use crate::store::{DeadLetterKey, StoreError};
+use crate::subscriptions::Subscriptions;
 use crate::telemetry::{Health, install};
 use crate::templates::Templates;
 use crate::templates::fakes::FakeCompiled;
@@ -76,6 +78,7 @@ pub(super) struct World {
     pub(super) log: Arc<FakeLog>,
     pub(super) store: Arc<FakeStore>,
     pub(super) users: Arc<Directory>,
+    pub(super) privacy: Arc<Privacy>,
     pub(super) campaigns: Arc<Campaigns>,
     pub(super) engine: Arc<FakeEngine>,
     pub(super) door: Arc<FakeDoor>,
@@ -164,6 +167,7 @@ impl World {
             users: users.clone(),
             categories: categories.clone(),
         }));
+        let tracker = Tracker::new(receipts.clone(), clock.clone(), &defaults().tracking.machines, 7);
         let opened = Definitions::open(store.clone(), shipped(), engine.clone(), clock.clone());
         let definitions = opened.now_or_never().expect("a store in memory answers at once").expect("readable");
         let door = Arc::new(FakeDoor::default());
@@ -178,7 +182,19 @@ impl World {
             clock: clock.clone(),
         });
         let campaigns = Arc::new(Campaigns::new(store.clone(), clock.clone()));
+        let live = live(&store, &clock);
+        let privacy = Privacy::new(PrivacyParts {
+            store: store.clone(),
+            users: users.clone(),
+            subscriptions: Subscriptions::new(store.clone(), clock.clone()),
+            inbox: live.inbox().clone(),
+            lists: Arc::new(Lists::new(store.clone(), clock.clone())),
+            cancels: engine.clone(),
+            clock: clock.clone(),
+        });
         let mut parts = ApiParts {
+            privacy: privacy.clone(),
+            audit: Audit::new(store.clone(), clock.clone()),
             http,
             takes_requests: true,
             clock: clock.clone(),
@@ -192,7 +208,7 @@ impl World {
             definitions,
             schedules,
             campaigns: campaigns.clone(),
-            live: live(&store, &clock),
+            live,
             lists: Arc::new(Lists::new(store.clone(), clock.clone())),
             operations: engine.clone(),
             topics: Arc::new(Topics::start(store.clone(), clock.clone(), 1)),
@@ -201,6 +217,7 @@ impl World {
             sandbox: Some(engine.clone()),
             providers: Vec::new(),
             receipts,
+            tracker: Arc::new(tracker),
             links: None,
             endpoints: engine.clone(),
             contents: engine.clone(),
@@ -211,7 +228,7 @@ impl World {
         };
         change_parts(&mut parts);
         let router = router(parts);
-        Self { clock, log, store, users, campaigns, engine, door, begins, health, router }
+        Self { clock, log, store, users, privacy, campaigns, engine, door, begins, health, router }
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {
@@ -373,6 +390,8 @@ pub(super) struct FakeEngine {
     pub(super) is_elsewhere: AtomicBool,
     pub(super) replayed: Mutex<Vec<DeadLetterKey>>,
     pub(super) panics: AtomicBool,
+    /// What was cancelled for who was erased.
+    pub(super) cancelled: Mutex<Vec<NotificationId>>,
     pub(super) messages: Mutex<Vec<SandboxMessage>>,
 }
 
@@ -417,6 +436,17 @@ impl Operations for FakeEngine {
             rejected: 0,
         };
         Ok(Accounting { lines: vec![line.clone(), line], unaccounted: 0, unreachable_nodes: 0 })
+    }
+}
+
+#[async_trait]
+impl Cancels for FakeEngine {
+    async fn cancel(&self, id: NotificationId) -> Result<usize, NotCancelled> {
+        if self.is_elsewhere.load(Ordering::SeqCst) {
+            return Err(NotCancelled("10.0.0.7:8080 does not answer".to_owned()));
+        }
+        self.cancelled.lock().expect("not poisoned").push(id);
+        Ok(1)
     }
 }
 

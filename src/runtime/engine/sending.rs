@@ -96,6 +96,7 @@ impl Builder {
             shown_items: self.parts.policy.shown_items,
             deliveries: self.deliveries.clone(),
             links: self.parts.links.clone(),
+            tracking: self.tracking.clone(),
         }
     }
 

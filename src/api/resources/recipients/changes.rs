@@ -1,7 +1,12 @@
 //! From a form to what changes. Pure.
 
+use std::collections::BTreeMap;
+
 use super::form::{Action, Choice, Form};
-use crate::domain::{Categories, Category, Channel, User};
+use crate::domain::{Categories, Category, Channel, Consent, Timestamp, User, UserEntry};
+
+/// Where it was said, in records of consent; it also stands for the text, which is the page's.
+const SOURCE: &str = "preferences page";
 
 /// A category on a channel, and whether it comes from now on.
 pub(super) type Switch = (Box<str>, Channel, bool);
@@ -29,11 +34,45 @@ pub(super) fn changes(form: &Form, categories: &Categories, user: &User) -> Vec<
         }
         Action::Leave => Vec::new(),
     };
-    let differs = |(category, channel, enabled): &(&Category, Channel, bool)| {
-        category.is_wanted(user.preference(&category.name, *channel)) != *enabled
+    // Where consent is given with a channel, the others that stay off are to stay off.
+    let has_consent = |category: &Category| {
+        let is_given = |(one, _, enabled): &(&Category, Channel, bool)| one.name == category.name && *enabled;
+        category.has_consent(Some(user)) || wanted.iter().any(is_given)
     };
-    let changed = wanted.into_iter().filter(differs);
+    let differs = |(category, channel, enabled): &(&Category, Channel, bool)| match enabled {
+        true => !category.is_for(user, *channel),
+        false => has_consent(category) && category.is_wanted(user.preference(&category.name, *channel)),
+    };
+    let decided: Vec<bool> = wanted.iter().map(differs).collect();
+    let wanted = wanted.into_iter().zip(decided);
+    let wanted: Vec<(&Category, Channel, bool)> = wanted.filter(|(_, differs)| *differs).map(|(one, _)| one).collect();
+    let changed = wanted.into_iter();
     changed.map(|(category, channel, enabled)| (category.name.clone(), channel, enabled)).collect()
+}
+
+/// What the same says of consent: who switches a channel of a category that requires it on gives it, and who switches the last one off
+/// takes it back. Where the two go together by one purpose, giving counts.
+pub(super) fn consents(changed: &[Switch], categories: &Categories, user: &User, now: Timestamp) -> Vec<UserEntry> {
+    let mut said: BTreeMap<Box<str>, Consent> = BTreeMap::new();
+    for (name, _, _) in changed {
+        let Some(category) = categories.get(name) else { continue };
+        let Some(purpose) = &category.requires_consent else { continue };
+        let held = user.consents.get(purpose);
+        let switched = |channel: Channel| {
+            let switch = changed.iter().find(|(one, on, _)| one == name && *on == channel);
+            switch.map_or(category.is_wanted(user.preference(name, channel)), |(_, _, enabled)| *enabled)
+        };
+        let is_on = changed.iter().any(|(one, _, enabled)| one == name && *enabled);
+        let is_left = !Channel::ALL.into_iter().any(switched);
+        let is_granted = held.is_some_and(|held| held.granted);
+        if is_on && !is_granted {
+            let withdrawn = Consent::withdrawn(held, SOURCE, now);
+            said.insert(purpose.clone(), Consent { granted: true, text_version: SOURCE.into(), ..withdrawn });
+        } else if is_left && is_granted {
+            said.entry(purpose.clone()).or_insert_with(|| Consent::withdrawn(held, SOURCE, now));
+        }
+    }
+    said.into_iter().map(|(purpose, consent)| UserEntry::Consent { purpose, consent: Some(consent) }).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::changes::{Switch, changes};
+use super::changes::{Switch, changes, consents};
 use super::form::{Action, Form, write_choice};
 use super::page::{escaped, later, page, sentence};
 use super::reader::{Opened, Reader, description, key, open, title, token};
@@ -84,7 +84,9 @@ async fn save(api: &Api, reader: &mut Reader, form: &Form, token: &str) -> Resul
     let changed = changes(form, &api.parts.categories, &reader.user);
     if let Some(key) = key(reader).filter(|_| !changed.is_empty()) {
         let switches = changed.iter().map(|(category, channel, on)| (category.clone(), *channel, Some(*on)));
-        let user = preferences::save(api, &key, &Preferences::of(switches.collect())).await?;
+        let said = Preferences::of(switches.collect());
+        let consents = consents(&changed, &api.parts.categories, &reader.user, api.parts.clock.now());
+        let user = preferences::save_with(api, &key, &said, consents).await?;
         reader.now_known(user);
     }
     Ok(Saved::Notice(notice(api, reader, &changed, token)))
@@ -188,7 +190,7 @@ fn choice(api: &Api, reader: &Reader, category: &Category, served: &[Channel]) -
     let mut boxes = String::new();
     for channel in served {
         let value = escaped(&write_choice(*channel, &category.name));
-        let is_on = category.is_wanted(reader.user.preference(&category.name, *channel));
+        let is_on = category.is_for(&reader.user, *channel);
         let checked = if is_on { " checked" } else { "" };
         boxes.push_str(&format!(
             "<input type=\"hidden\" name=\"shown\" value=\"{value}\"><label><input type=\"checkbox\" name=\"on\" \

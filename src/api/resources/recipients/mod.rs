@@ -14,5 +14,13 @@ mod page;
 mod reader;
 mod words;
 
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+/// The page of a link that was not made here.
+pub(in crate::api) fn unknown_link(headers: &HeaderMap) -> Response {
+    reader::unknown(words::Words::of(None, headers))
+}
+
 #[cfg(test)]
 pub(in crate::api) use words::ALL as LANGUAGES;
