@@ -30,7 +30,8 @@ use fanfare::intake::{
     AcceptError, AcceptedKeys, Acceptor, ContentCheck, EndpointCheck, Envelope, FieldProblem, read_item,
 };
 use fanfare::log::{Log, LogError, Membership, NewRecord, Record};
-use fanfare::outcomes::{Early, ReceiptDesk, ReceiptDeskParts};
+use fanfare::outcomes::{Early, ReceiptDesk, ReceiptDeskParts, Tracker};
+use fanfare::privacy::{Audit, Cancels, NotCancelled, Privacy, PrivacyParts};
 use fanfare::rendering::Renderer;
 use fanfare::runtime::{LiveSide, SchedulesParts, SystemClock, archive, live, schedules};
 use fanfare::store::{
@@ -39,6 +40,7 @@ use fanfare::store::{
     ListedSuppression, NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog,
     TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
 };
+use fanfare::subscriptions::Subscriptions;
 use fanfare::templates::Templates;
 use fanfare::topics::Topics;
 use fanfare::users::{DayAttributes, Directory, LocalChanges};
@@ -125,6 +127,9 @@ fn parts() -> ApiParts {
         users: users.clone(),
         categories: categories.clone(),
     });
+    let receipts = Arc::new(receipts);
+    let machines = fanfare::config::defaults().tracking.machines;
+    let tracker = Arc::new(Tracker::new(receipts.clone(), clock.clone(), &machines, 7));
     let opened = Definitions::open(store.clone(), Vec::new(), rest.clone(), clock.clone());
     let definitions = opened.now_or_never().expect("an empty store answers at once").expect("readable");
     let campaigns = Arc::new(Campaigns::new(store.clone(), clock.clone()));
@@ -153,12 +158,25 @@ fn parts() -> ApiParts {
         },
         &config,
     );
+    let lists = Arc::new(Lists::new(store.clone(), clock.clone()));
+    let privacy = Privacy::new(PrivacyParts {
+        store: store.clone(),
+        users: users.clone(),
+        subscriptions: Subscriptions::new(store.clone(), clock.clone()),
+        inbox: live.inbox().clone(),
+        lists: lists.clone(),
+        cancels: rest.clone(),
+        clock: clock.clone(),
+    });
     ApiParts {
         live,
+        privacy,
+        audit: Audit::new(store.clone(), clock.clone()),
         category_words: Vec::new(),
         takes_requests: true,
         providers: Vec::new(),
-        receipts: Arc::new(receipts),
+        receipts,
+        tracker,
         links: None,
         http: fanfare::config::defaults().http,
         clock: clock.clone(),
@@ -172,7 +190,7 @@ fn parts() -> ApiParts {
         definitions,
         schedules,
         campaigns,
-        lists: Arc::new(Lists::new(store.clone(), clock.clone())),
+        lists,
         topics: Arc::new(Topics::start(store.clone(), clock.clone(), 1)),
         stopping: CancellationToken::new(),
         operations: rest.clone(),
@@ -393,6 +411,13 @@ impl DefinitionRows for EmptyStore {
 
 /// What accepting does not touch, and checks that pass.
 struct Nothing;
+
+#[async_trait]
+impl Cancels for Nothing {
+    async fn cancel(&self, _: NotificationId) -> Result<usize, NotCancelled> {
+        Ok(0)
+    }
+}
 
 #[async_trait]
 impl EventDoor for Nothing {

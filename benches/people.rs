@@ -156,6 +156,7 @@ async fn open(place: &str, config: &mut Config, clock: SharedClock) -> (SharedSt
         min_free_bytes: 0,
         free_space: Arc::new(MachineSpace),
         clock: ManualClock::starting_at(NOW),
+        kept: Default::default(),
     };
     let disk = Disk::open(settings).expect("the database opens");
     (EmbeddedStore::open(disk).expect("the store opens"), Some(directory))

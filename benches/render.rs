@@ -5,11 +5,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use fanfare::config::Secret;
 use fanfare::domain::{
-    Address, Channel, Content, Disposition, Plan, Position, Priority, Routing, ShardId, Source, TaskSpec, Timestamp,
-    Zone,
+    Address, Channel, Content, Disposition, Plan, Position, Priority, Routing, ShardId, Source, TaskId, TaskSpec,
+    Timestamp, Zone,
 };
-use fanfare::rendering::{Renderer, compile_mjml, inline_css, message, text_of};
+use fanfare::links::{Links, TrackedMail};
+use fanfare::rendering::{Renderer, Tracks, compile_mjml, inline_css, message, text_of, track};
 
 const DATA: &str =
     r#"{"order_id":"12345","total":"99.99","name":"Alice","items":[{"name":"a","price":1},{"name":"b","price":2}]}"#;
@@ -47,6 +49,23 @@ fn html() {
     html_case("MJML", &mjml, |source| compile_mjml(source).expect("MJML"));
     html_case("style rules inlined", &mail, |source| inline_css(source, &|_| None).expect("HTML"));
     html_case("plain text of HTML", &mail, text_of);
+    let (links, large) = (links(), format!("<html><body>{}</body></html>", MAIL_SECTION.repeat(40)));
+    for mail in [&mail, &large] {
+        html_case("opens and clicks", mail, |source| tracked(&links, source));
+    }
+}
+
+fn links() -> Links {
+    Links::new("https://notify.example.com", &Secret::new("a".repeat(32)), &[]).expect("long enough")
+}
+
+/// A mail with its pixel, and links that are counted, as right before it is sent.
+fn tracked(links: &Links, html: &str) -> String {
+    let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
+    let task = TaskId { position: Position::new(shard, 7), ordinal: 0 };
+    let mail = TrackedMail { tenant: "default".into(), task, made_at: Timestamp(1_795_000_000_000) };
+    let link = |ordinal: u16, target: &str| links.click(&mail, ordinal, target);
+    track(html, &Tracks { pixel: links.open(&mail), link: Some(&link) })
 }
 
 fn html_case(name: &str, source: &str, run: impl Fn(&str) -> String) {

@@ -71,6 +71,7 @@ fn settings(dir: PathBuf) -> DiskSettings {
         min_free_bytes: 0,
         free_space: Arc::new(MachineSpace),
         clock: ManualClock::starting_at(NOW),
+        kept: Default::default(),
     }
 }
 

@@ -6,8 +6,10 @@ mod compare;
 mod crash;
 mod cluster;
 mod trouble;
+mod analytics;
 mod crowd;
 mod live;
+mod track;
 mod relay;
 mod certain;
 mod drain_check;
@@ -35,6 +37,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+use analytics::AnalyticsArgs;
 use bare_command::BareArgs;
 use cluster::ClusterArgs;
 use compare::CompareArgs;
@@ -45,6 +48,7 @@ use live::LiveArgs;
 use mock::MockArgs;
 use relay::RelayArgs;
 use run::RunArgs;
+use track::TrackArgs;
 use trouble::TroubleArgs;
 
 // Both ends of a bare loop allocate per request; the engine is measured with the same allocator.
@@ -70,6 +74,8 @@ enum Command {
     Trouble(Box<TroubleArgs>),
     Crowd(Box<CrowdArgs>),
     Live(Box<LiveArgs>),
+    Analytics(Box<AnalyticsArgs>),
+    Track(Box<TrackArgs>),
     Relay(Box<RelayArgs>),
     DrainCheck(DrainCheckArgs),
 }
@@ -96,6 +102,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Trouble(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Crowd(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Live(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Analytics(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Track(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Relay(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
