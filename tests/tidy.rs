@@ -94,10 +94,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("schedules", &["domain", "codec", "clock", "store", "intake", "homes", "users", "audience", "archive"]),
     // What is over, from rows to files. Up to where the log is done with is the log's to say.
     ("archive", &["domain", "codec", "clock", "log", "store", "homes", "aws"]),
+    // All that is held of a user, wherever it is held; what cancels tasks, and how a notification reads, are handed in.
+    ("privacy", &["domain", "codec", "clock", "store", "homes", "users", "subscriptions", "inbox", "campaigns"]),
     // Topics of programs: rows, and who has which home. Their own rows are theirs alone. The log may have topics for others to read.
     ("topics", &["domain", "codec", "clock", "log", "store", "homes", "ownership"]),
-    // What reads the results.
-    ("insight", &["domain", "clock", "log", "store", "ownership"]),
+    // What reads the results. Analytics keep roll-ups of their own, each at its home.
+    ("insight", &["domain", "codec", "clock", "log", "store", "ownership", "homes"]),
     // The surfaces: domain, ports to read, and the faces of the stages. The command line starts the engine.
     (
         "api",
@@ -124,6 +126,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "campaigns",
             "inbox",
             "realtime",
+            "privacy",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "templates", "runtime"]),

@@ -4,12 +4,15 @@
 // page did that it should not (an error, a call to another host, something its policy forbids) is kept in `page.trouble`.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome-headless-shell"];
 const WAIT_MS = 15_000;
+/** axe-core, which looks at what a page says of itself to those who do not see it. */
+const AXE = fileURLToPath(new URL("vendor/axe.min.js", import.meta.url));
 
 function browserPath() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
@@ -242,9 +245,9 @@ class Page {
     writeFileSync(path, Buffer.from(data, "base64"));
   }
 
-  /** Serious findings of axe, as lines; `source` is that of axe.min.js. */
-  async axe(source) {
-    await this.eval(`${source}; undefined`);
+  /** Serious findings of axe, as lines. */
+  async axe() {
+    await this.eval(`${readFileSync(AXE, "utf8")}; undefined`);
     const found = await this.eval(async () => {
       const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"], iframes: false });
       return violations

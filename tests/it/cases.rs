@@ -223,8 +223,8 @@ async fn a_user_who_is_erased_gets_nothing_that_was_still_to_come(place: Place) 
     let id = shop.send("max", json!({"category": "social", "delay_seconds": 3600, "data": {"text": "later"}})).await;
     shop.when(&id, "scheduled").await;
     shop.world.ask(Method::DELETE, &shop.user("max"), None).await;
+    shop.when(&id, "cancelled").await;
     shop.world.advance(HOUR).await;
-    shop.when(&id, "skipped").await;
     assert_eq!(shop.received(), [0, 0, 0]);
     shop.world.balances().await;
 }

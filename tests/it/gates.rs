@@ -348,7 +348,7 @@ async fn what_is_held_goes_on_when_its_time_has_come(place: Place) {
         line("erased meanwhile", mail(), json!({"category": "social", "delay_seconds": 3600}))
             .then(Then::Call(Method::DELETE, "/v1/users/$me", Value::Null))
             .then(Then::Pass(HOUR))
-            .ends("skipped", ""),
+            .ends("cancelled", ""),
         line("not confirmed in time", everything(), unless()).then(Then::Pass(HOUR)).through(&[Email, Sms]),
         line("alone in its window", mail(), burst()).then(Then::Pass(Duration::from_secs(300))).through(&[Email]),
         // It is five past two, and five past five in the morning there.

@@ -1,6 +1,8 @@
 //! What comes to users in the product: a message is in the inbox and at every connection, once it is read everywhere, and nothing is
 //! missed by who was away.
 
+mod strangers;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -25,6 +25,7 @@ mod log_trouble;
 mod deliveries;
 mod nodes;
 mod topics;
+mod tracking;
 mod campaigns;
 mod archive;
 mod programs;

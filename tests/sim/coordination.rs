@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fanfare::clock::ManualClock;
 use fanfare::coordination::{
-    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentOn, Rate, Subscription, TokenLeases,
+    Claims, Coordination, Fanout, Lease, LocalCoordination, Presence, PresentNodes, Rate, Subscription, TokenLeases,
     UserKey, Wanted,
 };
 use fanfare::domain::{Position, Timestamp};
@@ -72,7 +72,7 @@ impl Presence for SimCoordination {
         self.realtime.set_present(node, users).await;
     }
 
-    async fn present_on(&self, users: &[UserKey]) -> Vec<Vec<PresentOn>> {
+    async fn present_on(&self, users: &[UserKey]) -> PresentNodes {
         self.realtime.present_on(users).await
     }
 }

@@ -283,6 +283,7 @@ impl World {
             false => None,
         };
         let router = surface(SurfaceParts {
+            process: 7,
             campaigns: campaigns.clone(),
             live: live.clone(),
             config: config.clone(),

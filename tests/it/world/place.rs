@@ -171,6 +171,7 @@ fn embedded(dir: &Path, config: &Config, clock: &SharedClock, space: Arc<dyn Fre
         min_free_bytes: 4,
         free_space: space,
         clock: clock.clone(),
+        kept: config.retention.dated(),
     })
     .expect("the database opens");
     Ports {

@@ -185,7 +185,7 @@ impl Provider for TestProvider {
 /// What signs a post of the provider's.
 pub const SIGNATURE: (&str, &str) = ("x-signature", "genuine");
 
-/// Its posts are lists of `{"task", "kind", "at", "id"}`; the header says whether they are signed.
+/// Its posts are lists of `{"task", "kind", "at", "id", "event", "machine"}`; the header says whether they are signed.
 #[async_trait]
 impl ReceiptReader for TestProvider {
     async fn read(&self, post: &ReceiptPost) -> Result<Receipts, ReceiptError> {
@@ -209,10 +209,13 @@ impl ReceiptReader for TestProvider {
                 "complained" => ReceiptKind::Complained,
                 "unsubscribed" => ReceiptKind::Unsubscribed,
                 "opened" => ReceiptKind::Opened,
+                "clicked" => ReceiptKind::Clicked,
                 other => panic!("{other}"),
             },
             at: said["at"].as_u64().map_or(post.now, Timestamp),
             reason: None,
+            event_id: said["event"].as_str().map(Into::into),
+            by_machine: said["machine"].as_bool().unwrap_or_default(),
         };
         Ok(Receipts { receipts: posted.iter().map(receipt).collect(), answer: Some(r#"{"code":0}"#) })
     }
