@@ -239,14 +239,9 @@ pub(super) async fn run_until(
         metrics: metrics.clone(),
     };
     let peers = cluster.peers()?;
-    let erasures = ErasureWork::new(privacy(
-        (parts.store.clone(), clock.clone()),
-        parts.users.clone(),
-        live.inbox().clone(),
-        engine.clone(),
-        peers.clone(),
-    ));
-    let mut router = surface_among(parts, peers);
+    let privacy = privacy(&parts, peers.clone());
+    let erasures = ErasureWork::new(privacy.clone());
+    let mut router = surface_among(parts, privacy, peers);
     if let Some(engine) = engine.clone().filter(|_| cluster.keeper.is_some()) {
         router = router.merge(door(Door { secret, engine, topics: topics.clone() }));
     }

@@ -7,31 +7,23 @@ use async_trait::async_trait;
 use super::engine::Engine;
 use super::operations::cancel;
 use super::peers::Peers;
+use super::surface::SurfaceParts;
 use crate::api::Cancelled;
 use crate::campaigns::Lists;
-use crate::clock::SharedClock;
 use crate::domain::NotificationId;
-use crate::inbox::Inbox;
 use crate::privacy::{Cancels, NotCancelled, Privacy, PrivacyParts};
-use crate::store::SharedStore;
 use crate::subscriptions::Subscriptions;
-use crate::users::Directory;
 
-/// What is held of people, on a node that has this engine and these others.
-pub(super) fn privacy(
-    (store, clock): (SharedStore, SharedClock),
-    users: Arc<Directory>,
-    inbox: Arc<Inbox>,
-    engine: Option<Arc<Engine>>,
-    peers: Option<Arc<Peers>>,
-) -> Arc<Privacy> {
+/// What is held of people, on a node that is made of this and knows these others.
+pub(super) fn privacy(parts: &SurfaceParts, peers: Option<Arc<Peers>>) -> Arc<Privacy> {
+    let (store, clock, engine) = (parts.store.clone(), parts.clock.clone(), parts.engine.clone());
     Privacy::new(PrivacyParts {
         subscriptions: Subscriptions::new(store.clone(), clock.clone()),
         lists: Arc::new(Lists::new(store.clone(), clock.clone())),
         cancels: Arc::new(Everybody { engine, peers }),
         store,
-        users,
-        inbox,
+        users: parts.users.clone(),
+        inbox: parts.live.inbox().clone(),
         clock,
     })
 }

@@ -22,7 +22,7 @@ use crate::links::Links;
 use crate::log::SharedLog;
 use crate::outcomes::{ReceiptDesk, ReceiptDeskParts, Tracker};
 use crate::planning::{People, Policy};
-use crate::privacy::Audit;
+use crate::privacy::{Audit, Privacy};
 use crate::providers::{Guard, Sandbox, SharedProvider};
 use crate::realtime::Live;
 use crate::rendering::Renderer;
@@ -75,11 +75,12 @@ pub struct SurfaceParts {
 
 /// The API of a node that is alone.
 pub fn surface(parts: SurfaceParts) -> Router {
-    surface_among(parts, None)
+    let privacy = privacy(&parts, None);
+    surface_among(parts, privacy, None)
 }
 
-/// The API of a node that asks others where a shard is not its own.
-pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Arc<Peers>>) -> Router {
+/// The API of a node that asks others where a shard is not its own. `privacy`: the node's one, so that an erasure wakes who carries it on.
+pub(super) fn surface_among(parts: SurfaceParts, privacy: Arc<Privacy>, peers: Option<Arc<Peers>>) -> Router {
     let guard = Guard::new(parts.config.security.allow_private_addresses, parts.clock.clone());
     let dry_run = DryRunner {
         policy: parts.policy.clone(),
@@ -107,8 +108,6 @@ pub(super) fn surface_among(parts: SurfaceParts, peers: Option<Arc<Peers>>) -> R
         clock: parts.clock.clone(),
         body_max: parts.config.http.max_body.as_usize(),
     };
-    let (held, inbox) = ((parts.store.clone(), parts.clock.clone()), parts.live.inbox().clone());
-    let privacy = privacy(held, parts.users.clone(), inbox, parts.engine.clone(), peers.clone());
     let audit = Audit::new(parts.store.clone(), parts.clock.clone());
     let lists = Arc::new(Lists::new(parts.store.clone(), parts.clock.clone()));
     api::router(ApiParts {
