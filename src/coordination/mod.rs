@@ -47,6 +47,10 @@ pub trait TokenLeases: Send + Sync + 'static {
     async fn lease(&self, name: &str, rate: Rate, wanted: u32, critical: bool) -> Lease;
 }
 
+/// How long a claim is held that nobody lets go: its owner died before its row was durable. The same record is planned again
+/// by another node, as the same owner, and still has it.
+pub const CLAIM_HOLD: Duration = Duration::from_secs(60);
+
 /// One claim that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
@@ -58,7 +62,13 @@ pub struct Wanted {
 pub trait Claims: Send + Sync + 'static {
     /// Who holds each key, in the order asked for: the one who asks, if nobody else did before. A claim is held until it is
     /// released, which the owner does once its row is durable; whoever claims a key again as the same owner still has it.
-    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position>;
+    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+        self.claim_for(wanted, CLAIM_HOLD).await
+    }
+
+    /// The same, where nobody lets go because the owner died: then the keys are free again after this time. It is short for an owner
+    /// that does not come back, which a process does not.
+    async fn claim_for(&self, wanted: &[Wanted], held_for: Duration) -> Vec<Position>;
 
     async fn release(&self, held: &[Wanted]);
 }

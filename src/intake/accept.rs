@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::accepted_keys::{AcceptedKeys, Holders, Reservation, Reserved};
-use super::cluster_keys::{ClusterHold, ClusterKeys};
+use super::cluster_keys::{APPEND_HOLD, ClusterHold, ClusterKeys};
 use super::key_hold::{HeldKeys, KeyHold};
 use super::metrics::REQUESTS;
 use crate::clock::SharedClock;
@@ -196,7 +196,7 @@ impl Acceptor {
         if keys.is_empty() {
             return Ok(None);
         }
-        let hold = cluster.reserve(keys, KEY_WAIT).await;
+        let hold = cluster.reserve(keys, KEY_WAIT, APPEND_HOLD).await;
         hold.map(Some).ok_or_else(|| unavailable("a request with the same retry key is still being written", 1))
     }
 

@@ -45,6 +45,10 @@ const LATE_MAX: usize = 100_000;
 /// Late rows that are written along with those of one request.
 const LATE_AT_ONCE: usize = 256;
 
+/// How long a key stays taken whose process died: so long it is answered "come again" elsewhere, while a campaign that goes on at
+/// another node waits. Much more than an append takes; where one takes longer, planning decides between two records of one key.
+pub(super) const APPEND_HOLD: Duration = Duration::from_secs(15);
+
 /// Tells the keys of the door from those of planning, which claims the plain ones.
 const DOOR: u128 = 0x646f_6f72_5f6b_6579_646f_6f72_5f6b_6579;
 
@@ -95,15 +99,21 @@ impl ClusterKeys {
     }
 
     /// Claims all keys among the processes, waiting for those that have some of them; `None`: they still had after `wait_max`.
-    pub(super) async fn reserve(self: &Arc<Self>, keys: Vec<ClaimKey>, wait_max: Duration) -> Option<ClusterHold> {
+    /// Where this process dies, the keys are free again after `held_for`.
+    pub(super) async fn reserve(
+        self: &Arc<Self>,
+        keys: Vec<ClaimKey>,
+        wait_max: Duration,
+        held_for: Duration,
+    ) -> Option<ClusterHold> {
         let wanted: Vec<Wanted> =
             keys.iter().map(|key| Wanted { key: ClaimKey(key.0 ^ DOOR), owner: self.owner }).collect();
         let began = self.clock.moment();
         let mut pause = LOOK_INTERVAL;
         loop {
             // From before they are asked for: who goes away meanwhile lets go of what it gets.
-            let mut hold = ClusterHold { keys: self.clone(), held: wanted.clone() };
-            let holders = self.coordination.claim(&wanted).await;
+            let mut hold = ClusterHold { keys: self.clone(), held: wanted.clone(), held_for };
+            let holders = self.coordination.claim_for(&wanted, held_for).await;
             let is_ours = |(_, holder): &(&Wanted, &Position)| **holder == self.owner;
             hold.held = wanted.iter().zip(&holders).filter(is_ours).map(|(wanted, _)| *wanted).collect();
             if hold.held.len() == wanted.len() {
@@ -142,7 +152,7 @@ impl ClusterKeys {
             return;
         }
         if let Some(hold) = hold {
-            hold.forget();
+            hold.keep().await;
         }
         let dropped = self.put_late(late, rows);
         memory.planned(&dropped);
@@ -203,12 +213,13 @@ impl ClusterKeys {
 pub(super) struct ClusterHold {
     keys: Arc<ClusterKeys>,
     held: Vec<Wanted>,
+    held_for: Duration,
 }
 
 impl ClusterHold {
     /// From now on they are held for their time again.
     pub(super) async fn renew(&self) {
-        self.keys.coordination.claim(&self.held).await;
+        self.keys.coordination.claim_for(&self.held, self.held_for).await;
     }
 
     async fn release(mut self) {
@@ -218,8 +229,9 @@ impl ClusterHold {
         }
     }
 
-    /// Keeps the keys: they end by themselves, or with the rows that are written later.
-    fn forget(mut self) {
+    /// Keeps the keys for as long as can be: they end by themselves, or with the rows that are written later.
+    async fn keep(mut self) {
+        self.keys.coordination.claim(&self.held).await;
         self.held.clear();
     }
 }

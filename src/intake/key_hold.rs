@@ -9,13 +9,14 @@ use tokio::sync::Notify;
 
 use super::cluster_keys::{ClusterHold, ClusterKeys};
 use crate::clock::{Moment, SharedClock};
+use crate::coordination::CLAIM_HOLD;
 use crate::domain::ClaimKey;
 
 /// How long a call waits for another one under its key.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// A claim among the processes lasts some minute unless it is renewed.
-const RENEW_INTERVAL: Duration = Duration::from_secs(15);
+/// A part of the time that a claim among the processes lasts unless it is renewed.
+const RENEW_INTERVAL: Duration = Duration::from_secs(CLAIM_HOLD.as_secs() / 4);
 
 /// The keys that calls of this process have in hand.
 #[derive(Debug, Default)]
@@ -49,7 +50,7 @@ impl HeldKeys {
         let among = match cluster {
             Some(cluster) => {
                 let left = WAIT_MAX.saturating_sub(clock.moment().since(began));
-                Some(cluster.reserve(vec![key], left).await?)
+                Some(cluster.reserve(vec![key], left, CLAIM_HOLD).await?)
             }
             None => None,
         };

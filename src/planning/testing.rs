@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -152,7 +153,7 @@ pub(super) struct FakeClaims {
 
 #[async_trait]
 impl Claims for FakeClaims {
-    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+    async fn claim_for(&self, wanted: &[Wanted], _held_for: Duration) -> Vec<Position> {
         let mut held = self.held.lock().expect("no test panics while it holds the lock");
         wanted.iter().map(|wanted| *held.entry(wanted.key).or_insert(wanted.owner)).collect()
     }

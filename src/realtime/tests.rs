@@ -42,8 +42,8 @@ struct Losable {
 
 #[async_trait]
 impl Claims for Losable {
-    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
-        self.inner.claim(wanted).await
+    async fn claim_for(&self, wanted: &[Wanted], held_for: Duration) -> Vec<Position> {
+        self.inner.claim_for(wanted, held_for).await
     }
 
     async fn release(&self, held: &[Wanted]) {

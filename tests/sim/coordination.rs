@@ -23,9 +23,6 @@ pub struct SimCoordination {
     realtime: LocalCoordination,
 }
 
-/// How long a claim is remembered.
-const CLAIM_TTL: Duration = Duration::from_secs(60);
-
 impl SimCoordination {
     pub fn new(world: Arc<World>, host: Arc<Host>) -> Arc<Self> {
         let realtime = LocalCoordination::new(ManualClock::starting_at(Timestamp(0)));
@@ -38,7 +35,7 @@ impl SimCoordination {
         tokio::time::sleep(wait).await;
     }
 
-    fn claim_one(&self, wanted: &Wanted) -> Position {
+    fn claim_one(&self, wanted: &Wanted, held_for: Duration) -> Position {
         let now = self.world.now();
         let mut claims = self.world.claims.lock().expect("one thread");
         match claims.get(&wanted.key) {
@@ -49,7 +46,7 @@ impl SimCoordination {
                 if is_taken_for_another { other } else { *holder }
             }
             _ => {
-                claims.insert(wanted.key, (wanted.owner, now + CLAIM_TTL));
+                claims.insert(wanted.key, (wanted.owner, now + held_for));
                 wanted.owner
             }
         }
@@ -90,10 +87,10 @@ impl Fanout for SimCoordination {
 
 #[async_trait]
 impl Claims for SimCoordination {
-    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+    async fn claim_for(&self, wanted: &[Wanted], held_for: Duration) -> Vec<Position> {
         self.go_there().await;
         let is_unreachable = self.world.fails(0.02);
-        let claim = |wanted: &Wanted| if is_unreachable { wanted.owner } else { self.claim_one(wanted) };
+        let claim = |wanted: &Wanted| if is_unreachable { wanted.owner } else { self.claim_one(wanted, held_for) };
         let holders = wanted.iter().map(claim).collect();
         self.host.pass().await;
         holders

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,7 +55,8 @@ impl TokenLeases for LocalCoordination {
 
 #[async_trait]
 impl Claims for LocalCoordination {
-    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
+    /// What is claimed here ends with the process that claims.
+    async fn claim_for(&self, wanted: &[Wanted], _held_for: Duration) -> Vec<Position> {
         self.claims.claim(wanted)
     }
 

@@ -16,22 +16,18 @@ use crate::domain::{ClaimKey, Position, ShardId};
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/claim.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/release.lua")));
 
-/// How long a claim is held that nobody lets go: its owner died before its row was durable. The same record is planned again
-/// by another node, as the same owner, and still has it.
-const CLAIM_TTL: Duration = Duration::from_secs(60);
-
 /// Keys in one script, which nothing else in Redis runs beside: about a millisecond.
 const KEYS_MAX: usize = 1000;
 
 /// Who holds each key, in the order asked for.
-pub(super) async fn claim(link: &Link, here: &InFlight, wanted: &[Wanted]) -> Vec<Position> {
+pub(super) async fn claim(link: &Link, here: &InFlight, wanted: &[Wanted], held_for: Duration) -> Vec<Position> {
     let mut holders = here.claim(wanted);
     // Others are asked only for what is free here.
     let own: Vec<Wanted> =
         wanted.iter().zip(&holders).filter(|(wanted, holder)| wanted.owner == **holder).map(|(own, _)| *own).collect();
     let mut elsewhere: HashMap<ClaimKey, Position> = HashMap::new();
     for chunk in own.chunks(KEYS_MAX) {
-        elsewhere.extend(claim_in_redis(link, chunk).await);
+        elsewhere.extend(claim_in_redis(link, chunk, held_for).await);
     }
     if elsewhere.is_empty() {
         return holders;
@@ -45,8 +41,8 @@ pub(super) async fn claim(link: &Link, here: &InFlight, wanted: &[Wanted]) -> Ve
 }
 
 /// The keys that somebody else holds, and who; none where Redis does not answer.
-async fn claim_in_redis(link: &Link, wanted: &[Wanted]) -> Vec<(ClaimKey, Position)> {
-    let mut script = CLAIM.arg(CLAIM_TTL.as_millis() as u64);
+async fn claim_in_redis(link: &Link, wanted: &[Wanted], held_for: Duration) -> Vec<(ClaimKey, Position)> {
+    let mut script = CLAIM.arg(held_for.as_millis() as u64);
     for wanted in wanted {
         script.key(key(link, wanted.key)).arg(text(wanted.owner));
     }

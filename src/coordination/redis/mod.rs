@@ -18,6 +18,7 @@ mod reach;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -84,8 +85,8 @@ impl TokenLeases for RedisCoordination {
 
 #[async_trait]
 impl Claims for RedisCoordination {
-    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
-        claims::claim(&self.link, &self.claims, wanted).await
+    async fn claim_for(&self, wanted: &[Wanted], held_for: Duration) -> Vec<Position> {
+        claims::claim(&self.link, &self.claims, wanted, held_for).await
     }
 
     async fn release(&self, held: &[Wanted]) {

@@ -143,6 +143,19 @@ async fn a_flushed_redis_does_not_give_a_burst() {
 }
 
 #[tokio::test]
+async fn what_a_dead_process_claimed_for_a_while_is_free_after_it() {
+    let Some(address) = service(REDIS) else { return };
+    let settings = settings(&address);
+    let (dying, other) = (started(&settings).await, started(&settings).await);
+    let held_for = Duration::from_millis(300);
+    let begun = SystemClock.moment();
+    assert_eq!(dying.claim_for(&[wanted(1, 10)], held_for).await, [owner(10)]);
+    drop(dying);
+    until("the key is free", async || other.claim(&[wanted(1, 11)]).await == [owner(11)]).await;
+    assert!(SystemClock.moment().since(begun) >= held_for, "and not before");
+}
+
+#[tokio::test]
 async fn without_redis_a_node_takes_its_part_and_comes_back_by_itself() {
     let Some(address) = service(REDIS) else { return };
     let relay = Relay::to(&address).await;

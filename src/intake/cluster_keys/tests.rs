@@ -169,8 +169,8 @@ struct OnTheWay {
 
 #[async_trait]
 impl Claims for OnTheWay {
-    async fn claim(&self, wanted: &[Wanted]) -> Vec<Position> {
-        let holders = self.inner.claim(wanted).await;
+    async fn claim_for(&self, wanted: &[Wanted], held_for: Duration) -> Vec<Position> {
+        let holders = self.inner.claim_for(wanted, held_for).await;
         self.answers.acquire().await.expect("never closed").forget();
         holders
     }
@@ -218,7 +218,8 @@ async fn a_caller_that_goes_away_while_its_claims_are_answered_leaves_none() {
     let inner = Arc::new(LocalCoordination::new(clock.clone()));
     let slow = Arc::new(OnTheWay { inner: inner.clone(), answers: Semaphore::new(0) });
     let keys = ClusterKeys::new(slow, Arc::<FakeStore>::default(), clock, Duration::from_secs(86_400), 1);
-    let asking = tokio::spawn(async move { keys.reserve(vec![ClaimKey(1)], Duration::from_secs(10)).await });
+    let asking =
+        tokio::spawn(async move { keys.reserve(vec![ClaimKey(1)], Duration::from_secs(10), APPEND_HOLD).await });
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
