@@ -97,6 +97,7 @@ pub(crate) fn plan(position: Position) -> Plan {
         presentation: Default::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     }
 }
 
@@ -299,7 +300,7 @@ pub(crate) async fn claims_come_in_the_order_asked_for_and_the_later_holder_coun
 pub(crate) async fn what_stands_under_leaders_comes_in_order_and_of_each_alone(backend: &dyn StoreBackend) {
     let store = backend.open().await;
     let joined = |offset| Joined { offset, actor: Some("Alice".into()), data: Some("{}".into()) };
-    let row = |leader, entry| GroupRow { leader: at(leader), until: NOON, entry };
+    let row = |leader, entry| GroupRow { leader: at(leader), until: NOON, owner: plan(at(leader)).owner(), entry };
     let closed = GroupEntry::Closed(Gathered { count: 2, ..Gathered::default() }, Told { below: 7, also: vec![9] });
     let (first, later) = (GroupEntry::Joined(vec![joined(2), joined(5)]), GroupEntry::Joined(vec![joined(9)]));
     let left = GroupEntry::Left(5);

@@ -260,7 +260,13 @@ pub(crate) async fn tenants_do_not_see_each_others_users(backend: &dyn UserBacke
 
 fn suppression(address: &str) -> Suppression {
     let cause = SuppressionCause::Complaint;
-    Suppression { address: Some(address.into()), cause, since: NOON, until: Some(NOON + Duration::from_secs(9)) }
+    Suppression {
+        address: Some(address.into()),
+        sealed_address: None,
+        cause,
+        since: NOON,
+        until: Some(NOON + Duration::from_secs(9)),
+    }
 }
 
 fn address(tenant: &str, text: &str) -> SuppressedAddress {

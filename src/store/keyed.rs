@@ -69,10 +69,12 @@ pub enum KeyedKind {
     Consents = 25,
     /// Who did what in a tenant, by months.
     Audit = 26,
+    /// On the embedded store: where the secrets of a user are.
+    Secrets = 27,
 }
 
 impl KeyedKind {
-    pub const ALL: [KeyedKind; 27] = [
+    pub const ALL: [KeyedKind; 28] = [
         Self::Subscribers,
         Self::SubscriptionsOf,
         Self::UserIndex,
@@ -100,6 +102,7 @@ impl KeyedKind {
         Self::Erasures,
         Self::Consents,
         Self::Audit,
+        Self::Secrets,
     ];
 
     /// Whether rows leave by themselves, [`KeyedKind::kept`] after the time that their names begin with: [`newest_first`].
@@ -140,6 +143,18 @@ impl KeyedPart {
             key.extend_from_slice(word);
         }
         Self { kind, key: key.into() }
+    }
+
+    /// What [`KeyedPart::of`] made the key of; `None`: something else made it.
+    pub fn words(&self) -> Option<Vec<&[u8]>> {
+        let (mut words, mut rest) = (Vec::new(), &*self.key);
+        while !rest.is_empty() {
+            let (length, after) = rest.split_first_chunk::<2>()?;
+            let (word, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            words.push(word);
+            rest = after;
+        }
+        Some(words)
     }
 }
 

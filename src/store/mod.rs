@@ -18,8 +18,10 @@ mod leases;
 mod marks;
 mod measured;
 mod packed;
+mod plan_rows;
 mod received;
 mod rows;
+mod secrets;
 mod spill;
 mod templates;
 mod users;
@@ -41,6 +43,8 @@ pub(crate) mod conformance_marks;
 #[cfg(test)]
 pub(crate) mod conformance_received;
 #[cfg(test)]
+pub(crate) mod conformance_secrets;
+#[cfg(test)]
 pub(crate) mod conformance_templates;
 #[cfg(test)]
 pub(crate) mod conformance_users;
@@ -58,17 +62,19 @@ pub use cql::{CqlStore, apply_schema, print_schema};
 pub use definitions::DefinitionRows;
 pub use drops::Drops;
 pub use embedded::EmbeddedStore;
-pub use groups::{GroupEntry, GroupRow, Groups, closed, members, tells_of};
+pub use groups::{GroupEntry, GroupRow, Groups, SealedEntry, closed, members, tells_of};
 pub use keyed::{KeyedKind, KeyedPart, KeyedRow, KeyedRows, NamedRow, newest_first, read_newest_first};
 pub use leases::{Beat, LeaseRow, LeaseRows, NodeName};
 pub use marks::{MINUTE_MILLIS, SOURCES, read_touched, source_of, touched_blocks, touched_part, touched_row};
 pub use measured::Measured;
+pub use plan_rows::PlanRows;
 pub(crate) use received::user_hash;
 pub use received::{RECEIVED_MAX, ReceivedEntry, ReceivedRow, ReceivedRows};
 pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter,
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
+pub use secrets::{UserSecret, UserSecrets};
 pub use spill::SpillRows;
 pub use templates::{TemplateBodyPlace, TemplateRows};
 pub use users::{ListedSuppression, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users};
@@ -107,6 +113,8 @@ pub struct WriteBatch {
     pub groups: Vec<GroupRow>,
     /// A plan's claims and its entry in the user's history are written with it.
     pub plans: Vec<Arc<Plan>>,
+    /// What is written of the plans, where that is not all of them.
+    pub plan_rows: PlanRows,
     /// What the plans' users will have got by them. Written before the plans where a backend has no atomic batch: one without its
     /// plan says too much, and is written over by whoever plans again.
     pub received: Vec<ReceivedRow>,

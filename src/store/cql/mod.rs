@@ -26,6 +26,7 @@ mod received;
 mod recount;
 mod rows;
 mod runner;
+mod secrets;
 mod schema;
 mod spill;
 mod statements;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::lifetimes;
 use crate::codec;
 use crate::domain::{BLOCK_OFFSETS, Event, Plan, Timestamp};
+use crate::store::PlanRows;
 use crate::store::packed::Packer;
 
 /// Offsets whose plans are read together where one of them is asked for.
@@ -34,15 +35,15 @@ pub(super) fn window(offset: u64) -> i16 {
 }
 
 /// In the order of blocks and windows.
-pub(super) fn of_plans(plans: &[Arc<Plan>], now: Timestamp) -> Vec<LogRow> {
-    let mut sorted: Vec<&Plan> = plans.iter().map(|plan| &**plan).collect();
+pub(super) fn of_plans(plans: &[Arc<Plan>], plan_rows: &PlanRows, now: Timestamp) -> Vec<LogRow> {
+    let mut sorted: Vec<(usize, &Plan)> = plans.iter().map(|plan| &**plan).enumerate().collect();
     // It keeps the order of two plans of one offset.
-    sorted.sort_by_key(|plan| plan.position.offset);
+    sorted.sort_by_key(|(_, plan)| plan.position.offset);
     let place = |plan: &Plan| (plan.position.block(), PLANS, window(plan.position.offset));
     let mut rows = Rows::default();
-    for plan in sorted {
+    for (index, plan) in sorted {
         let lifetime = lifetimes::of_plan(plan, now);
-        rows.add(place(plan), plan.position.offset, lifetime, |bytes| codec::encode_plan(plan, bytes));
+        rows.add(place(plan), plan.position.offset, lifetime, |bytes| plan_rows.write(index, plan, bytes));
     }
     rows.done()
 }
@@ -116,25 +117,25 @@ mod tests {
 
     #[test]
     fn plans_of_a_window_share_a_row_whatever_their_order() {
-        let rows = of_plans(&plans([1024, 63, 0, 64, 1023, 2], 10), NOW);
+        let rows = of_plans(&plans([1024, 63, 0, 64, 1023, 2], 10), &PlanRows::default(), NOW);
         assert_eq!(places(&rows), [(0, 0, 3), (0, 1, 1), (0, 15, 1), (1, 0, 1)]);
         assert!(rows.iter().all(|row| row.kind == PLANS));
     }
 
     #[test]
     fn a_row_is_not_much_larger_than_it_may_be() {
-        let rows = of_plans(&plans(0..64, 1024), NOW);
+        let rows = of_plans(&plans(0..64, 1024), &PlanRows::default(), NOW);
         assert!(rows.len() >= 3, "{}", rows.len());
         assert!(rows.iter().all(|row| row.body.len() <= 32 << 10));
         assert_eq!(places(&rows).iter().map(|(_, _, count)| count).sum::<usize>(), 64);
-        assert_eq!(places(&of_plans(&plans(0..2, 100_000), NOW)), [(0, 0, 1), (0, 0, 1)]);
+        assert_eq!(places(&of_plans(&plans(0..2, 100_000), &PlanRows::default(), NOW)), [(0, 0, 1), (0, 0, 1)]);
     }
 
     #[test]
     fn a_row_lives_as_long_as_the_longest_of_its_plans() {
         let mut plans = plans(0..3, 10);
         Arc::make_mut(&mut plans[1]).expires_at = Some(NOW + Duration::from_secs(86_400));
-        let rows = of_plans(&plans, NOW);
+        let rows = of_plans(&plans, &PlanRows::default(), NOW);
         assert_eq!(rows.iter().map(|row| row.lifetime.as_secs() / 86_400).collect::<Vec<_>>(), [31]);
     }
 

@@ -54,6 +54,7 @@ pub(super) const STEPS: &[Step] = steps! {
     22 "0022_definitions"
     23 "0023_definition_tenants"
     24 "0024_keyed_rows"
+    25 "0025_user_secrets"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

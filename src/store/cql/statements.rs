@@ -105,6 +105,8 @@ statements! {
     keyed: "SELECT body FROM {keyspace}.keyed_rows WHERE kind = ? AND part = ? AND name = ?";
     keyed_after: "SELECT name, body FROM {keyspace}.keyed_rows WHERE kind = ? AND part = ? AND name > ?";
     keyed_between: "SELECT name, body FROM {keyspace}.keyed_rows WHERE kind = ? AND part = ? AND name > ? AND name < ?";
+    put_user_secret: "INSERT INTO {keyspace}.user_secrets (tenant, user_id, id, secret) VALUES (?, ?, ?, ?)";
+    user_secrets: "SELECT id, secret FROM {keyspace}.user_secrets WHERE tenant = ? AND user_id = ?";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }

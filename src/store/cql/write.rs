@@ -68,7 +68,8 @@ impl CqlStore {
         now: Timestamp,
     ) -> Result<Write<'a>, StoreError> {
         let (shard, traffic) = (tenure.id(), Traffic::of(tenure.id()));
-        let (plans, events) = (rows::of_plans(&batch.plans, now), rows::of_events(&batch.events, now));
+        let (plans, events) =
+            (rows::of_plans(&batch.plans, &batch.plan_rows, now), rows::of_events(&batch.events, now));
         let write = self.begin(tenure, plans.len() + events.len(), batch).await?;
         let first_event = write.first() + plans.len() as i64;
         let plans = self.numbered(shard, plans, write.first());

@@ -30,6 +30,8 @@
 //! | keyed | kind · part · name | body |
 //! | dated | as in `keyed`; the name begins with an inverted time | body |
 //!
+//! Beside the database stands the file `secrets`: see [`secrets`].
+//!
 //! The books are totals, kept in memory by the writing thread and written with the rows they count, in the same atomic batch. A
 //! write that was refused has added nothing; after one that failed the database takes no more writes at all until it is opened
 //! again, and then the row tells whether it was counted. So a caller that writes again after an error never counts twice.
@@ -47,6 +49,7 @@ mod definitions;
 mod keyed;
 mod drops;
 mod received;
+mod secrets;
 mod budgets;
 
 #[cfg(test)]
@@ -58,6 +61,7 @@ use std::sync::atomic::AtomicU64;
 use crate::disk::{Disk, DiskError};
 use crate::store::StoreError;
 use index::Index;
+use secrets::Slots;
 use shards::Shards;
 
 /// Numbers for a million writes a second over a month between two openings.
@@ -72,6 +76,9 @@ pub struct EmbeddedStore {
     next_write: AtomicU64,
     /// Held while a change of a template is appended or a definition is put: one looks whether its number is free, and then takes it.
     appending: tokio::sync::Mutex<()>,
+    slots: Arc<Slots>,
+    /// Held while slots are given or destroyed.
+    giving_slots: tokio::sync::Mutex<()>,
 }
 
 impl EmbeddedStore {
@@ -80,7 +87,9 @@ impl EmbeddedStore {
         let next_write = AtomicU64::new(shards::count_opening(&disk)? << WRITES_BITS);
         let index = Index::open(&disk)?;
         disk.ride(index.clone());
-        Ok(Arc::new(Self { disk, shards, index, next_write, appending: tokio::sync::Mutex::default() }))
+        let slots = Slots::open(disk.dir())?;
+        let (appending, giving_slots) = Default::default();
+        Ok(Arc::new(Self { disk, shards, index, next_write, appending, slots, giving_slots }))
     }
 }
 

@@ -11,9 +11,11 @@ use crate::clock::{Clock, ManualClock, SharedClock};
 use crate::disk::testing::{self, TestSpace};
 use crate::domain::{ClaimKey, EventKind, PlanClaim, Position, Source, Timestamp};
 use crate::store::conformance::{StoreBackend, event, plan, plans, shard, store_conformance};
+use crate::store::conformance_secrets::SecretBackend;
 use crate::store::conformance_users::{UserBackend, user_conformance};
 use crate::store::{
-    BookColumn, ClaimRows, Cursors, Drops, History, SharedStore, TaskLog, TimerKey, TimerRow, Timers, WriteBatch,
+    BookColumn, ClaimRows, Cursors, Drops, History, SharedStore, TaskLog, TimerKey, TimerRow, Timers, UserSecrets,
+    WriteBatch,
 };
 
 struct InDirectory {
@@ -78,6 +80,41 @@ mod keyed {
     use crate::store::conformance_keyed::keyed_conformance;
 
     keyed_conformance!(InDirectory::new());
+}
+
+impl SecretBackend for InDirectory {
+    async fn secrets(&self) -> Arc<dyn UserSecrets> {
+        EmbeddedStore::open(testing::disk(self.dir.path())).expect("the store opens")
+    }
+}
+
+mod secrets {
+    use super::*;
+    use crate::store::conformance_secrets::secret_conformance;
+
+    secret_conformance!(InDirectory::new());
+
+    #[tokio::test]
+    async fn a_destroyed_secret_is_nowhere_in_the_directory() {
+        let place = InDirectory::new();
+        let secrets = place.secrets().await;
+        let alice = crate::domain::UserKey { tenant: "acme".into(), user_id: "alice".into() };
+        let made = secrets.create_user_secrets(std::slice::from_ref(&alice)).await.expect("made");
+        assert!(holds(place.dir.path(), &made[0].bytes));
+        secrets.destroy_user_secrets(&alice).await.expect("destroyed");
+        assert!(!holds(place.dir.path(), &made[0].bytes));
+    }
+
+    /// Whether some file of a directory has these bytes.
+    fn holds(dir: &Path, bytes: &[u8]) -> bool {
+        std::fs::read_dir(dir).expect("readable").any(|entry| {
+            let path = entry.expect("readable").path();
+            match path.is_dir() {
+                true => holds(&path, bytes),
+                false => std::fs::read(&path).expect("readable").windows(bytes.len()).any(|window| window == bytes),
+            }
+        })
+    }
 }
 
 mod received {

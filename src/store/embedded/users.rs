@@ -6,7 +6,7 @@ use super::read::page;
 use super::{EmbeddedStore, keys};
 use crate::codec;
 use crate::disk::{Disk, Traffic, Urgency};
-use crate::domain::{QuietChoice, SuppressedAddress, Suppression, User, UserEntry, UserKey};
+use crate::domain::{SuppressedAddress, Suppression, User, UserKey};
 use crate::store::users::last_entries;
 use crate::store::{
     ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users,
@@ -30,7 +30,7 @@ impl Users for EmbeddedStore {
         let mut rows: Vec<Row> = Vec::new();
         for (key, entries) in last_entries(changes) {
             rows.extend(entries.iter().map(|(slot, entry)| {
-                let value = (!is_taken_back(entry)).then(|| codec::encode_user_entry(entry));
+                let value = (!entry.is_taken_back()).then(|| codec::encode_user_entry(entry));
                 (keys::entry(&key, slot), value)
             }));
         }
@@ -52,23 +52,6 @@ impl Users for EmbeddedStore {
             Ok(Some(users))
         })
         .await
-    }
-}
-
-/// Whether there is nothing to be kept of it.
-fn is_taken_back(entry: &UserEntry) -> bool {
-    match entry {
-        UserEntry::Created(at) | UserEntry::Erased(at) => at.is_none(),
-        UserEntry::Consent { consent, .. } => consent.is_none(),
-        UserEntry::Email(text) | UserEntry::Phone(text) | UserEntry::Locale(text) | UserEntry::Timezone(text) => {
-            text.is_none()
-        }
-        UserEntry::Attribute { value, .. } => value.is_none(),
-        UserEntry::Device { device, .. } => device.is_none(),
-        UserEntry::Preference { enabled, .. } => enabled.is_none(),
-        UserEntry::QuietHours(choice) => *choice == QuietChoice::Usual,
-        UserEntry::DigestHour(hour) => hour.is_none(),
-        UserEntry::PreferredChannel(channel) => channel.is_none(),
     }
 }
 

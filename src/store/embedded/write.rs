@@ -11,7 +11,7 @@ use crate::codec;
 use crate::disk::{Keyspaces, Rows, Traffic, Urgency};
 use crate::domain::{BLOCK_OFFSETS, Event, Plan, Priority, ShardId, Timestamp};
 use crate::store::packed::Packer;
-use crate::store::{StoreError, WriteBatch, touched_blocks, touched_row};
+use crate::store::{PlanRows, StoreError, WriteBatch, touched_blocks, touched_row};
 
 /// Rows with their keys, ready to be put into the group.
 #[derive(Default)]
@@ -78,9 +78,11 @@ impl EmbeddedStore {
     fn encode(&self, shard: ShardId, batch: &WriteBatch) -> Encoded {
         let mut encoded = Encoded::default();
         let write = self.next_write.fetch_add(1, Ordering::Relaxed);
+        let mut first = 0;
         for plans in batch.plans.chunk_by(|a, b| a.position.block() == b.position.block()) {
             for plans in plans.chunks(PLANS_PER_ROW) {
-                encoded.add_plans(shard, write, plans);
+                encoded.add_plans(shard, write, plans, first, &batch.plan_rows);
+                first += plans.len();
             }
         }
         if !batch.events.is_empty() {
@@ -110,12 +112,13 @@ impl EmbeddedStore {
 const PLANS_PER_ROW: usize = 32;
 
 impl Encoded {
-    fn add_plans(&mut self, shard: ShardId, write: u64, plans: &[Arc<Plan>]) {
+    /// `index`: where the first of the plans stands in the batch.
+    fn add_plans(&mut self, shard: ShardId, write: u64, plans: &[Arc<Plan>], index: usize, rows: &PlanRows) {
         let offsets = || plans.iter().map(|plan| plan.position.offset);
         let (Some(first), Some(last)) = (offsets().min(), offsets().max()) else { return };
         let mut packer = Packer::with_capacity(plans.iter().map(|plan| about_bytes(plan)).sum());
-        for plan in plans {
-            packer.add(plan.position.offset, |bytes| codec::encode_plan(plan, bytes));
+        for (index, plan) in (index..).zip(plans) {
+            packer.add(plan.position.offset, |bytes| rows.write(index, plan, bytes));
             self.entries.add(plan);
         }
         self.plans.push((keys::plans(shard, first, last, write), packer.done()));

@@ -20,9 +20,11 @@ use crate::config::{self, Cql};
 use crate::domain::{Brake, BrakeEffect, BrakeKind, BrakeScope, TemplateAction, TemplateChange, Timestamp};
 use crate::store::conformance::{NOON, StoreBackend, shard, store_conformance};
 use crate::store::conformance_leases::{LeaseBackend, lease_conformance};
+use crate::store::conformance_secrets::SecretBackend;
 use crate::store::conformance_users::{UserBackend, user_conformance};
 use crate::store::{
-    BrakeRows, KeyedRows, LeaseRows, SharedStore, TemplateRows, apply_schema, read_touched, source_of, touched_part,
+    BrakeRows, KeyedRows, LeaseRows, SharedStore, TemplateRows, UserSecrets, apply_schema, read_touched, source_of,
+    touched_part,
 };
 use crate::testing::service;
 
@@ -167,6 +169,19 @@ mod keyed {
     use crate::store::conformance_keyed::keyed_conformance;
 
     keyed_conformance!(place!());
+}
+
+impl SecretBackend for Place {
+    async fn secrets(&self) -> Arc<dyn UserSecrets> {
+        self.store().await
+    }
+}
+
+mod secrets {
+    use super::*;
+    use crate::store::conformance_secrets::secret_conformance;
+
+    secret_conformance!(place!());
 }
 
 mod received {

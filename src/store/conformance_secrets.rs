@@ -1,0 +1,89 @@
+//! What every backend of secrets of users must do; run against each of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{UserSecret, UserSecrets};
+use crate::domain::UserKey;
+
+/// A place for secrets that may be opened several times, one after the other, and then has what was there.
+pub(crate) trait SecretBackend {
+    async fn secrets(&self) -> Arc<dyn UserSecrets>;
+}
+
+fn user(tenant: &str, name: &str) -> UserKey {
+    UserKey { tenant: tenant.into(), user_id: name.into() }
+}
+
+async fn held(secrets: &Arc<dyn UserSecrets>, user: &UserKey) -> Vec<UserSecret> {
+    secrets.user_secrets(std::slice::from_ref(user)).await.expect("read").pop().expect("one answer")
+}
+
+/// What was made is there after opening again, for its user alone, and all of it is random.
+pub(crate) async fn secrets_are_random_and_stay(backend: &impl SecretBackend) {
+    let secrets = backend.secrets().await;
+    let users: Vec<UserKey> =
+        ["", "acme"].iter().flat_map(|tenant| (0..50).map(|n| user(tenant, &n.to_string()))).collect();
+    assert!(secrets.user_secrets(&users).await.expect("read").iter().all(Vec::is_empty));
+    let made = secrets.create_user_secrets(&users).await.expect("made");
+    let distinct: BTreeSet<_> = made.iter().map(|secret| secret.bytes).collect();
+    assert_eq!(distinct.len(), users.len());
+    assert_eq!(made.iter().map(|secret| secret.id).collect::<BTreeSet<_>>().len(), users.len());
+    drop(secrets);
+    let secrets = backend.secrets().await;
+    let found = secrets.user_secrets(&users).await.expect("read");
+    assert!(found.iter().zip(&made).all(|(found, made)| found[..] == [*made]));
+    let new = secrets.create_user_secrets(&[user("acme", "new")]).await.expect("made");
+    assert!(!distinct.contains(&new[0].bytes), "what is made later is another");
+    assert_eq!(secrets.user_secrets(&[]).await.expect("read"), Vec::<Vec<_>>::new());
+    assert_eq!(secrets.create_user_secrets(&[]).await.expect("made"), []);
+}
+
+/// Nodes that meet a user at once each make one, and all of them count.
+pub(crate) async fn a_user_may_have_several(backend: &impl SecretBackend) {
+    let (secrets, alice) = (backend.secrets().await, user("acme", "alice"));
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.extend(secrets.create_user_secrets(std::slice::from_ref(&alice)).await.expect("made"));
+    }
+    let mut found = held(&secrets, &alice).await;
+    assert!(found.is_sorted_by_key(|secret| secret.id) || found.len() == 3, "{found:?}");
+    found.sort_by_key(|secret| secret.id);
+    made.sort_by_key(|secret| secret.id);
+    assert_eq!(found, made);
+}
+
+/// Destroyed ones are gone for good, those of others are not, and who comes by the name later gets new ones.
+pub(crate) async fn what_is_destroyed_is_gone(backend: &impl SecretBackend) {
+    let (secrets, alice, bob) = (backend.secrets().await, user("acme", "alice"), user("acme", "bob"));
+    let old = secrets.create_user_secrets(&[alice.clone(), bob.clone()]).await.expect("made");
+    secrets.create_user_secrets(std::slice::from_ref(&alice)).await.expect("made");
+    assert_eq!(secrets.destroy_user_secrets(&alice).await.expect("destroyed"), 2);
+    assert_eq!(secrets.destroy_user_secrets(&alice).await.expect("destroyed"), 0);
+    assert_eq!(secrets.destroy_user_secrets(&user("acme", "nobody")).await.expect("destroyed"), 0);
+    drop(secrets);
+    let secrets = backend.secrets().await;
+    assert_eq!(held(&secrets, &alice).await, []);
+    assert_eq!(held(&secrets, &bob).await, old[1..]);
+    let new = secrets.create_user_secrets(std::slice::from_ref(&alice)).await.expect("made");
+    assert_ne!(new, old[..1]);
+    assert_ne!(new[0].id, old[0].id);
+    assert_eq!(held(&secrets, &alice).await, new);
+}
+
+macro_rules! secret_conformance {
+    ($backend:expr) => {
+        $crate::store::conformance_secrets::secret_conformance! { $backend =>
+            secrets_are_random_and_stay,
+            a_user_may_have_several,
+            what_is_destroyed_is_gone,
+        }
+    };
+    ($backend:expr => $($name:ident,)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            $crate::store::conformance_secrets::$name(&$backend).await;
+        }
+    )*};
+}
+pub(crate) use secret_conformance;

@@ -1,0 +1,39 @@
+//! What the data of each user is sealed under, and how it is destroyed.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::UserKey;
+
+/// A secret of one user: what is sealed under it can be read for as long as it is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct UserSecret {
+    /// Which of the user's: no other of the same store ever has it.
+    pub id: u64,
+    pub bytes: [u8; UserSecret::BYTES],
+}
+
+impl UserSecret {
+    /// A key of AES-256.
+    pub const BYTES: usize = 32;
+}
+
+impl std::fmt::Debug for UserSecret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("UserSecret").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The secrets of users. Where several nodes meet a user at once each may make one, and all of them count.
+#[async_trait]
+pub trait UserSecrets: Send + Sync + 'static {
+    /// Those of each user by their ids, in the order asked for; none of who has none, or had them destroyed.
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError>;
+
+    /// A new one of each user, in the order asked for, random and durable on return.
+    async fn create_user_secrets(&self, users: &[UserKey]) -> Result<Vec<UserSecret>, StoreError>;
+
+    /// Destroys all secrets of a user, and says how many there were. On return they are on no disk of this process's any more, and no
+    /// node reads them from the store; may be called again.
+    async fn destroy_user_secrets(&self, user: &UserKey) -> Result<usize, StoreError>;
+}
