@@ -326,6 +326,25 @@ pub fn decode_list_member(bytes: &[u8]) -> Result<&str, CodecError> {
     }
 }
 
+/// What tells whose a member of a list is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
+pub struct ListMemberOwner {
+    /// `None`: written before rows said it.
+    #[serde(default)]
+    pub tenant: Option<Text>,
+    #[serde(default)]
+    pub user_id: Option<Text>,
+    #[serde(default)]
+    pub email: Option<Text>,
+    #[serde(default)]
+    pub phone: Option<Text>,
+}
+
+/// Reads of what [`encode_list_member`] wrote whose it is.
+pub fn decode_list_member_owner(bytes: &[u8]) -> Result<ListMemberOwner, CodecError> {
+    serde_json::from_str(decode_list_member(bytes)?).map_err(|error| damaged(&error.to_string()))
+}
+
 /// What is known of a list as a whole, as JSON after the version.
 pub fn encode_list_head(json: &str) -> Vec<u8> {
     encode_list_member(json)

@@ -13,13 +13,13 @@ use super::{CodecError, plan_v2};
 use crate::domain::{self, AttachmentReference, Delivery, NotificationRequest, Position, TimeOfDay};
 
 /// URL, name, media type.
-type AttachmentRow<T> = (T, T, Option<T>);
+pub(super) type AttachmentRow<T> = (T, T, Option<T>);
 
-fn attachment_rows(attachments: &[AttachmentReference]) -> Vec<AttachmentRow<&str>> {
+pub(super) fn attachment_rows(attachments: &[AttachmentReference]) -> Vec<AttachmentRow<&str>> {
     attachments.iter().map(|one| (&*one.url, &*one.name, one.media_type.as_deref())).collect()
 }
 
-fn attachments_in(rows: Vec<AttachmentRow<Text>>) -> Vec<AttachmentReference> {
+pub(super) fn attachments_in(rows: Vec<AttachmentRow<Text>>) -> Vec<AttachmentReference> {
     rows.into_iter().map(|(url, name, media_type)| AttachmentReference { url, name, media_type }).collect()
 }
 

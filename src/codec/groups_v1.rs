@@ -87,6 +87,11 @@ impl<'a> PlanOut<'a> {
     pub(super) fn new(plan: &'a domain::Plan, group: &'a domain::Group) -> Self {
         Self { plan: plan.into(), group: group_row(group) }
     }
+
+    /// Without what is personal.
+    pub(super) fn bare(plan: &'a domain::Plan, group: &'a domain::Group) -> Self {
+        Self { plan: plan_v2::PlanOut::bare(plan), group: bare_row(group) }
+    }
 }
 
 #[derive(Decode)]
@@ -103,6 +108,11 @@ impl Plan {
 
 pub(super) fn group_row(group: &domain::Group) -> GroupRow<&str> {
     (group.key.0, group.actor.as_deref(), group.until.millis(), group.is_first)
+}
+
+/// The row of a group without who did it.
+pub(super) fn bare_row(group: &domain::Group) -> GroupRow<&str> {
+    (group.key.0, None, group.until.millis(), group.is_first)
 }
 
 pub(super) fn group_in((key, actor, until, is_first): GroupRow<Text>) -> domain::Group {
@@ -123,6 +133,8 @@ impl<'a> From<&'a GroupEntry> for EntryOut<'a> {
     fn from(entry: &'a GroupEntry) -> Self {
         let row = |one: &'a Joined| (one.offset, one.actor.as_deref(), one.data.as_deref());
         match entry {
+            // Of a sealed one, what is clear.
+            GroupEntry::Sealed(entry) => Self::from(&entry.bare),
             GroupEntry::Joined(joined) => Self::Joined(joined.iter().map(row).collect()),
             GroupEntry::Left(offset) => Self::Left(*offset),
             GroupEntry::Closed(gathered, told) => Self::Closed {

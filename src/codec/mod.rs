@@ -1,12 +1,13 @@
 //! Bytes to domain and back, for the log's records and the store's rows.
 //!
 //! Every value starts with a version byte; `v1` holds the shapes of version 1, frozen, and `v2`, `request_v3` and `plan_v2` those
-//! that came later; `users_v1` is about people, `received_v1` about what they got, `brakes_v1` about what was stopped by hand,
+//! that came later; `users_v1` is about people, `users_v2` where it is sealed, `received_v1` about what they got, `brakes_v1` about what was stopped by hand,
 //! `groups_v1` about what is merged, `presentation_v1` about how a message reads,
 //! `delivery_v1` about what goes along with it, `event_v2` about what happened to it, `campaign_v1` about campaigns, `template_v1` about changes of templates,
 //! `definition_v1` about event types and rules, `schedule_v1` about runs of schedules, `subscription_v1` about who follows what,
 //! `privacy_v1` about consent, audit and erasures, `topic_v1` about topics of programs, `inbox_v1` about what comes to users in the product,
-//! `archive_v1` about what is archived, and `analytics_v1` about what is counted.
+//! `archive_v1` about what is archived, `sealed_v1` around what is sealed, `request_sealed_v1` around a sealed request, `plan_sealed_v1` about plans of
+//! which a part is sealed, and `analytics_v1` about what is counted.
 //! What a released binary wrote stays readable: a new shape gets a new version and a file of its
 //! own, and the old file stays. Decoding takes untrusted bytes: it neither panics nor allocates more than [`LENGTH_MAX`].
 
@@ -20,21 +21,25 @@ mod delivery_v1;
 mod event_v2;
 mod groups_v1;
 mod inbox_v1;
+mod plan_sealed_v1;
 mod plan_v2;
 mod presentation_v1;
 mod privacy_v1;
 mod received_v1;
+mod request_sealed_v1;
 mod request_v3;
 mod schedule_v1;
+mod sealed_v1;
 mod subscription_v1;
 mod template_v1;
 mod topic_v1;
 mod users_v1;
+mod users_v2;
 mod v1;
 mod v2;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{Decode, Encode};
@@ -45,22 +50,28 @@ pub use analytics_v1::{
 };
 pub use archive_v1::{decode_archive_order, decode_archive_piece, encode_archive_order, encode_archive_piece};
 pub use campaign_v1::{
-    decode_campaign, decode_campaign_command, decode_campaign_progress, decode_chunk, decode_chunk_result,
-    decode_list_head, decode_list_member, decode_missed, encode_campaign, encode_campaign_command,
-    encode_campaign_progress, encode_chunk, encode_chunk_result, encode_list_head, encode_list_member, encode_missed,
+    ListMemberOwner, decode_campaign, decode_campaign_command, decode_campaign_progress, decode_chunk,
+    decode_chunk_result, decode_list_head, decode_list_member, decode_list_member_owner, decode_missed,
+    encode_campaign, encode_campaign_command, encode_campaign_progress, encode_chunk, encode_chunk_result,
+    encode_list_head, encode_list_member, encode_missed,
 };
 pub use inbox_v1::{decode_inbox_entry, decode_inbox_word, encode_inbox_entry, encode_inbox_word};
+pub use plan_sealed_v1::{encode_personal, encode_sealed_plan, restore_personal};
 pub use privacy_v1::{decode_audit, decode_consent, decode_erasure, encode_audit, encode_consent, encode_erasure};
 pub use received_v1::{decode_received, encode_received};
+pub use request_sealed_v1::{decode_request_head, encode_request_head};
+pub use sealed_v1::{decode_sealed, decode_secret_slots, encode_sealed_owner, encode_secret_slots};
 
 use crate::domain::{
-    Brake, BrakeEffect, BrakeScope, CampaignId, Definition, DefinitionKind, Event, NotificationRequest, Plan, Position,
-    ScheduleRun, Subscription, Suppression, TemplateChange, TemplateSource, Timestamp, Topic, TopicGroup, TopicMessage,
-    UserEntry,
+    Brake, BrakeEffect, BrakeScope, CampaignId, Definition, DefinitionKind, Event, NotificationRequest, Personal, Plan,
+    Position, ScheduleRun, Subscription, Suppression, TemplateChange, TemplateSource, Timestamp, Topic, TopicGroup,
+    TopicMessage, UserEntry,
 };
 use crate::store::{
     Books, ClaimRow, Counted, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, GroupEntry, TimerKey, TimerRow,
 };
+
+use plan_sealed_v1::PLAN_SEALED;
 
 /// The most one value may make the decoder allocate.
 const LENGTH_MAX: usize = 16 << 20;
@@ -80,6 +91,8 @@ const PROGRESS_WITH_PAUSES: u8 = 2;
 /// The version of what belongs to a campaign: its 16 bytes, and then what it is without it, in the version of that.
 const REQUEST_OF_CAMPAIGN: u8 = 7;
 const PLAN_OF_CAMPAIGN: u8 = 6;
+/// The version of requests whose contents are sealed.
+const REQUEST_SEALED: u8 = 8;
 /// The version of plans with attachments or a key that collapses.
 const PLAN_WITH_DELIVERY: u8 = 5;
 /// The version of plans that do not read as usual.
@@ -92,6 +105,8 @@ const PLAN_IN_NUMBERS: u8 = 2;
 const EVENT_WITH_OCCASION: u8 = 2;
 /// The version of dead letters about records of other programs.
 const FOREIGN_LETTER: u8 = 2;
+/// The version of what is known of users and addresses where it is sealed.
+const SEALED_PERSON: u8 = 2;
 /// The version of books that say which rows they have.
 const COUNTED_BOOKS: u8 = 2;
 
@@ -112,28 +127,30 @@ pub enum CodecError {
 /// A record of the log.
 pub fn encode_request(request: &NotificationRequest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + request.data.len() + request.metadata.len());
+    append_request(request, &mut bytes);
+    bytes
+}
+
+/// The same behind what is there already.
+pub fn append_request(request: &NotificationRequest, bytes: &mut Vec<u8>) {
     if let Some(campaign) = request.campaign {
         bytes.push(REQUEST_OF_CAMPAIGN);
         bytes.extend(campaign.0.to_be_bytes());
     }
     if request.to.chat.is_some() || !request.attachments.is_empty() || request.collapse_key.is_some() {
-        encode_as(REQUEST_WITH_DELIVERY, &delivery_v1::RequestOut::from(request), &mut bytes);
-        return bytes;
+        return encode_as(REQUEST_WITH_DELIVERY, &delivery_v1::RequestOut::from(request), bytes);
     }
     if let Some(locale) = &request.locale {
-        encode_as(REQUEST_IN_LOCALE, &presentation_v1::RequestOut::new(request, locale), &mut bytes);
-        return bytes;
+        return encode_as(REQUEST_IN_LOCALE, &presentation_v1::RequestOut::new(request, locale), bytes);
     }
     if let Some(aggregate) = &request.aggregate {
-        encode_as(REQUEST_IN_GROUP, &groups_v1::RequestOut::new(request, aggregate), &mut bytes);
-        return bytes;
+        return encode_as(REQUEST_IN_GROUP, &groups_v1::RequestOut::new(request, aggregate), bytes);
     }
     match (request.local_time, request.idempotency.and_then(|retry| retry.batch)) {
-        (None, None) => encode(&v1::RequestOut::from(request), &mut bytes),
-        (None, Some(batch)) => encode_as(REQUEST_OF_BATCH, &v2::RequestOut::new(request, batch), &mut bytes),
-        (Some(time), _) => encode_as(REQUEST_FOR_LOCAL_TIME, &request_v3::RequestOut::new(request, time), &mut bytes),
+        (None, None) => encode(&v1::RequestOut::from(request), bytes),
+        (None, Some(batch)) => encode_as(REQUEST_OF_BATCH, &v2::RequestOut::new(request, batch), bytes),
+        (Some(time), _) => encode_as(REQUEST_FOR_LOCAL_TIME, &request_v3::RequestOut::new(request, time), bytes),
     }
-    bytes
 }
 
 /// Reads what [`encode_request`] wrote.
@@ -156,10 +173,16 @@ fn decode_lone_request(bytes: &[u8]) -> Result<NotificationRequest, CodecError> 
 
 /// Appends a plan; its position is the row's key and not in the bytes.
 pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
-    if let Some(campaign) = plan.campaign {
-        bytes.push(PLAN_OF_CAMPAIGN);
-        bytes.extend(campaign.0.to_be_bytes());
+    match &plan.personal {
+        Personal::Here { .. } => {}
+        Personal::Erased => return encode_sealed_plan(plan, None, bytes),
+        Personal::Sealed(part) => {
+            encode_sealed_plan(plan, Some(&part.owner), bytes);
+            bytes.extend_from_slice(&part.bytes);
+            return;
+        }
     }
+    encode_plan_campaign(plan, bytes);
     match &plan.group {
         _ if !plan.delivery.is_usual() => encode_as(PLAN_WITH_DELIVERY, &delivery_v1::PlanOut::from(plan), bytes),
         _ if !plan.presentation.is_usual() => {
@@ -170,8 +193,22 @@ pub fn encode_plan(plan: &Plan, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`encode_plan`] wrote at `position`.
+fn encode_plan_campaign(plan: &Plan, bytes: &mut Vec<u8>) {
+    if let Some(campaign) = plan.campaign {
+        bytes.push(PLAN_OF_CAMPAIGN);
+        bytes.extend(campaign.0.to_be_bytes());
+    }
+}
+
+/// Reads what [`encode_plan`] wrote at `position`, or [`encode_sealed_plan`] with what follows it.
 pub fn decode_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
+    match bytes.split_first() {
+        Some((&PLAN_SEALED, rest)) => plan_sealed_v1::decode_sealed_plan(position, rest),
+        _ => decode_open_plan(position, bytes),
+    }
+}
+
+fn decode_open_plan(position: Position, bytes: &[u8]) -> Result<Plan, CodecError> {
     let (campaign, bytes) = of_campaign(PLAN_OF_CAMPAIGN, bytes)?;
     let plan = decode_lone_plan(position, bytes)?;
     Ok(Plan { campaign, ..plan })
@@ -308,25 +345,42 @@ pub fn decode_cursors(bytes: &[u8]) -> Result<Cursors, CodecError> {
 /// One thing that is known of a user; whose it is is the row's key and not in the bytes.
 pub fn encode_user_entry(entry: &UserEntry) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
-    encode(&users_v1::EntryOut::from(entry), &mut bytes);
+    match users_v1::EntryOut::new(entry) {
+        Ok(entry) => encode(&entry, &mut bytes),
+        Err(sealed) => encode_as(SEALED_PERSON, &users_v2::EntryOut::from(sealed), &mut bytes),
+    }
     bytes
 }
 
 /// Reads what [`encode_user_entry`] wrote.
 pub fn decode_user_entry(bytes: &[u8]) -> Result<UserEntry, CodecError> {
-    decode::<users_v1::Entry>(bytes)?.into_domain()
+    match bytes.first() {
+        Some(&SEALED_PERSON) => {
+            Ok(UserEntry::Sealed(decode_as::<users_v2::Entry>(SEALED_PERSON, bytes)?.into_domain()))
+        }
+        _ => decode::<users_v1::Entry>(bytes)?.into_domain(),
+    }
 }
 
 /// A suppression, or `None` where it was lifted; the address is the row's key and not in the bytes.
 pub fn encode_suppression(suppression: Option<&Suppression>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(24);
-    encode(&users_v1::SuppressionOut::from(suppression), &mut bytes);
+    let sealed = suppression.and_then(|one| Some((one, one.sealed_address.as_deref()?)));
+    match sealed {
+        Some((suppression, address)) => {
+            encode_as(SEALED_PERSON, &users_v2::SuppressionOut::new(suppression, address), &mut bytes);
+        }
+        None => encode(&users_v1::SuppressionOut::from(suppression), &mut bytes),
+    }
     bytes
 }
 
 /// Reads what [`encode_suppression`] wrote.
 pub fn decode_suppression(bytes: &[u8]) -> Result<Option<Suppression>, CodecError> {
-    decode::<users_v1::Suppression>(bytes)?.into_domain()
+    match bytes.first() {
+        Some(&SEALED_PERSON) => decode_as::<users_v2::Suppression>(SEALED_PERSON, bytes)?.into_domain().map(Some),
+        _ => decode::<users_v1::Suppression>(bytes)?.into_domain(),
+    }
 }
 
 /// A brake; its scope and its effect are the row's key and not in the bytes.
@@ -346,12 +400,26 @@ pub fn decode_brake(scope: BrakeScope, effect: BrakeEffect, bytes: &[u8]) -> Res
 /// What stands under a leader; which one is the row's key and not in the bytes.
 pub fn encode_group_entry(entry: &GroupEntry) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
-    encode(&groups_v1::EntryOut::from(entry), &mut bytes);
+    match entry {
+        GroupEntry::Sealed(entry) => plan_sealed_v1::encode_sealed_entry(entry, &mut bytes),
+        entry => encode_lone_group_entry(entry, &mut bytes),
+    }
     bytes
+}
+
+fn encode_lone_group_entry(entry: &GroupEntry, bytes: &mut Vec<u8>) {
+    encode(&groups_v1::EntryOut::from(entry), bytes);
 }
 
 /// Reads what [`encode_group_entry`] wrote.
 pub fn decode_group_entry(bytes: &[u8]) -> Result<GroupEntry, CodecError> {
+    match plan_sealed_v1::decode_sealed_entry(bytes)? {
+        Some(entry) => Ok(entry),
+        None => decode_lone_group_entry(bytes),
+    }
+}
+
+fn decode_lone_group_entry(bytes: &[u8]) -> Result<GroupEntry, CodecError> {
     Ok(decode::<groups_v1::Entry>(bytes)?.into())
 }
 
@@ -512,10 +580,15 @@ fn decode_as<T: Decode<()>>(expected: u8, bytes: &[u8]) -> Result<T, CodecError>
     if *version != expected {
         return Err(CodecError::UnknownVersion(*version));
     }
-    let (value, used) = bincode::decode_from_slice::<T, _>(rest, CONFIGURATION)
-        .map_err(|error| CodecError::Damaged(error.to_string()))?;
+    let (value, used) = decode_prefix::<T>(rest)?;
     if used != rest.len() {
         return Err(CodecError::Damaged(format!("{} bytes follow its end", rest.len() - used)));
     }
     Ok(value)
+}
+
+/// A value at the beginning of some bytes, and how many it took.
+fn decode_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
+    let decoded = bincode::decode_from_slice::<T, _>(bytes, CONFIGURATION);
+    decoded.map_err(|error| CodecError::Damaged(error.to_string()))
 }

@@ -8,8 +8,8 @@ use super::v1::{
     ContentIn, ContentOut, Place, TaskIn, Text, channel, damaged, place, position, routing, routing_number, source,
 };
 use crate::domain::{
-    self, Address, ClaimKey, Decision, Disposition, NotificationId, PlanClaim, Position, SkipReason, Step, TaskSpec,
-    Timestamp, Verdict,
+    self, Address, ClaimKey, Content, Decision, Disposition, NotificationId, PlanClaim, Position, SkipReason, Step,
+    TaskSpec, Timestamp, Verdict,
 };
 
 /// A reason's number, and the notification that it speaks of.
@@ -107,6 +107,21 @@ enum AddressOut<'a> {
     Chat(&'a str),
 }
 
+impl AddressOut<'_> {
+    /// As [`Address::blank`].
+    fn clear(&mut self) {
+        match self {
+            Self::Email(text)
+            | Self::Phone(text)
+            | Self::PushToken(text)
+            | Self::Url(text)
+            | Self::Device(_, text)
+            | Self::Chat(text) => *text = "",
+            Self::User(_) | Self::Provider => {}
+        }
+    }
+}
+
 impl<'a> From<&'a Address> for AddressOut<'a> {
     fn from(address: &'a Address) -> Self {
         match address {
@@ -196,6 +211,24 @@ impl<'a> From<&'a domain::Plan> for PlanOut<'a> {
     }
 }
 
+impl<'a> PlanOut<'a> {
+    /// Without what is personal.
+    pub(super) fn bare(plan: &'a domain::Plan) -> Self {
+        let mut out = Self::from(plan);
+        if let Content::Inline { .. } = &plan.content {
+            out.content = ContentOut::Inline { title: "", body: "", html: None, sms: None };
+        }
+        (out.data, out.metadata) = (EMPTY, EMPTY);
+        if let DispositionOut::Tasks(tasks) = &mut out.disposition {
+            tasks.iter_mut().for_each(|task| task.address.clear());
+        }
+        out
+    }
+}
+
+/// An object with nothing in it.
+const EMPTY: &str = "{}";
+
 #[derive(Decode)]
 pub(super) struct Plan {
     tenant: Text,
@@ -246,6 +279,7 @@ impl Plan {
             presentation: domain::Presentation::default(),
             delivery: domain::Delivery::default(),
             campaign: None,
+            personal: Default::default(),
         })
     }
 }

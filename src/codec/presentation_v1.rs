@@ -5,7 +5,7 @@
 use bincode::{Decode, Encode};
 
 use super::groups_v1::{
-    AggregateRow, GroupRow, aggregate_in, aggregate_row, carry_batch, group_in, group_row, local_time,
+    AggregateRow, GroupRow, aggregate_in, aggregate_row, bare_row, carry_batch, group_in, group_row, local_time,
 };
 use super::v1::{self, Text};
 use super::{CodecError, plan_v2};
@@ -78,6 +78,18 @@ impl<'a> From<&'a domain::Plan> for PlanOut<'a> {
             plan: plan.into(),
             group: plan.group.as_ref().map(group_row),
             presentation: presentation_row(&plan.presentation),
+        }
+    }
+}
+
+impl<'a> PlanOut<'a> {
+    /// Without what is personal.
+    pub(super) fn bare(plan: &'a domain::Plan) -> Self {
+        let (locale, _, variant) = presentation_row(&plan.presentation);
+        Self {
+            plan: plan_v2::PlanOut::bare(plan),
+            group: plan.group.as_ref().map(bare_row),
+            presentation: (locale, None, variant),
         }
     }
 }

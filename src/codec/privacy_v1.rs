@@ -68,23 +68,39 @@ struct ErasureRow {
     /// The notification that was looked at last, and when it was accepted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     after: Option<(u64, Text)>,
+    #[serde(skip_serializing_if = "is_false", default)]
+    walked: bool,
+    /// Hashes of addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    addresses: Vec<Text>,
+    #[serde(skip_serializing_if = "is_false", default)]
+    destroyed: bool,
 }
 
-/// A user whose open tasks are being cancelled.
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A user of whom something is still to be taken back.
 pub fn encode_erasure(erasure: &Erasure) -> Vec<u8> {
-    let Erasure { user, at, after } = erasure.clone();
+    let Erasure { user, at, after, is_walked: walked, addresses, is_destroyed: destroyed } = erasure.clone();
     let after = after.map(|(accepted_at, id)| (accepted_at.millis(), Text::from(id.to_string())));
-    write(&ErasureRow { tenant: user.tenant, user_id: user.user_id, at: at.millis(), after })
+    let addresses = addresses.into_iter().map(|owner| owner.user_id).collect();
+    let UserKey { tenant, user_id } = user;
+    write(&ErasureRow { tenant, user_id, at: at.millis(), after, walked, addresses, destroyed })
 }
 
 /// Reads what [`encode_erasure`] wrote.
 pub fn decode_erasure(bytes: &[u8]) -> Result<Erasure, CodecError> {
-    let ErasureRow { tenant, user_id, at, after } = read(bytes)?;
+    let ErasureRow { tenant, user_id, at, after, walked, addresses, destroyed } = read(bytes)?;
     let after = after.map(|(accepted_at, id)| {
         let id: NotificationId = id.parse().map_err(|_| CodecError::Damaged("it holds no valid id".to_owned()))?;
         Ok::<_, CodecError>((Timestamp(accepted_at), id))
     });
-    Ok(Erasure { user: UserKey { tenant, user_id }, at: Timestamp(at), after: after.transpose()? })
+    let owner = |user_id: Text| UserKey { tenant: tenant.clone(), user_id };
+    let addresses = addresses.into_iter().map(owner).collect();
+    let erasure = Erasure::new(UserKey { tenant: tenant.clone(), user_id }, Timestamp(at), addresses);
+    Ok(Erasure { after: after.transpose()?, is_walked: walked, is_destroyed: destroyed, ..erasure })
 }
 
 fn write(row: &impl Serialize) -> Vec<u8> {
@@ -137,9 +153,14 @@ mod tests {
         assert_eq!(decode_audit("default", &golden), Ok(record));
         let shard = ShardId { generation: 0, lane: Priority::Normal, partition: 0 };
         let user = UserKey { tenant: "default".into(), user_id: "alice".into() };
-        let erasure = Erasure { user, at, after: Some((at, NotificationId(Position::new(shard, 7)))) };
-        let golden = check_golden("erasure_v1.bin", &encode_erasure(&erasure));
-        assert_eq!(decode_erasure(&golden), Ok(erasure));
+        let address = UserKey { tenant: "default".into(), user_id: "\u{1}00ff".into() };
+        let after = Some((at, NotificationId(Position::new(shard, 7))));
+        let erasure = Erasure { after, ..Erasure::new(user, at, Vec::new()) };
+        let later = Erasure { addresses: vec![address], is_walked: true, is_destroyed: true, ..erasure.clone() };
+        for (name, erasure) in [("erasure_v1.bin", erasure), ("erasure_destroyed_v1.bin", later)] {
+            let golden = check_golden(name, &encode_erasure(&erasure));
+            assert_eq!(decode_erasure(&golden), Ok(erasure));
+        }
         for wrong in [&b""[..], b"\x02{}", b"\x01{", b"\x01{}"] {
             assert!(
                 decode_consent(wrong).is_err() && decode_audit("", wrong).is_err() && decode_erasure(wrong).is_err()

@@ -1,6 +1,7 @@
 mod analytics;
 mod campaigns;
 mod delivery;
+mod sealed;
 
 use std::path::{Path, PathBuf};
 
@@ -93,6 +94,7 @@ fn plan() -> Plan {
         presentation: Presentation::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     }
 }
 
@@ -128,7 +130,7 @@ fn in_buffer(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 /// Compares what is written today with the file that the first binary of this version wrote. The files are written where
 /// `FANFARE_WRITE_GOLDEN` is set, for a new version only: those that are there never change.
-pub(super) fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     let path = golden_path(name);
     if std::env::var_os("FANFARE_WRITE_GOLDEN").is_some() && !path.exists() {
         std::fs::write(&path, bytes).expect("the golden file can be written");
@@ -254,6 +256,7 @@ fn user_entries() -> Vec<UserEntry> {
 
 fn suppression() -> Suppression {
     Suppression {
+        sealed_address: None,
         address: Some("alice@example.com".into()),
         cause: SuppressionCause::Manual,
         since: Timestamp(1_800_000_000_000),
@@ -540,7 +543,7 @@ fn any_task() -> impl Strategy<Value = TaskSpec> {
     })
 }
 
-fn any_plan() -> impl Strategy<Value = Plan> {
+pub(crate) fn any_plan() -> impl Strategy<Value = Plan> {
     let disposition = prop_oneof![
         prop::collection::vec(any_task(), 1..4).prop_map(Disposition::Tasks),
         any_reason().prop_map(Disposition::Skipped),
@@ -563,6 +566,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             presentation: Presentation { locale: request.locale, ..Presentation::default() },
             delivery: Default::default(),
             campaign: None,
+            personal: Default::default(),
             decisions,
             disposition,
             claims: claims
@@ -632,7 +636,7 @@ fn any_entry() -> impl Strategy<Value = UserEntry> {
 
 fn any_suppression() -> impl Strategy<Value = Suppression> {
     (maybe_text(), prop::sample::select(SuppressionCause::ALL.to_vec()), any_time(), maybe_time())
-        .prop_map(|(address, cause, since, until)| Suppression { address, cause, since, until })
+        .prop_map(|(address, cause, since, until)| Suppression { address, sealed_address: None, cause, since, until })
 }
 
 proptest! {

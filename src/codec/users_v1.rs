@@ -6,12 +6,12 @@ use bincode::{Decode, Encode};
 
 use super::CodecError;
 use crate::domain::{
-    self, Channel, Platform, QuietChoice, QuietHours, SuppressionCause, TimeOfDay, Timestamp, UserEntry,
+    self, Channel, Platform, QuietChoice, QuietHours, SealedEntry, SuppressionCause, TimeOfDay, Timestamp, UserEntry,
 };
 
 type Text = Box<str>;
 
-fn damaged(what: &str) -> CodecError {
+pub(super) fn damaged(what: &str) -> CodecError {
     CodecError::Damaged(format!("it holds no valid {what}"))
 }
 
@@ -100,9 +100,10 @@ pub(super) enum Quiet {
     Own { from: u16, to: u16 },
 }
 
-impl<'a> From<&'a UserEntry> for EntryOut<'a> {
-    fn from(entry: &'a UserEntry) -> Self {
-        match entry {
+impl<'a> EntryOut<'a> {
+    /// What is sealed has no shape here.
+    pub(super) fn new(entry: &'a UserEntry) -> Result<Self, &'a SealedEntry> {
+        Ok(match entry {
             UserEntry::Created(at) => Self::Created(at.map(Timestamp::millis)),
             UserEntry::Email(text) => Self::Email(text.as_deref()),
             UserEntry::Phone(text) => Self::Phone(text.as_deref()),
@@ -122,7 +123,8 @@ impl<'a> From<&'a UserEntry> for EntryOut<'a> {
             UserEntry::Consent { purpose, consent } => {
                 Self::Consent { purpose, consent: consent.as_ref().map(ConsentOut::from) }
             }
-        }
+            UserEntry::Sealed(entry) => return Err(entry),
+        })
     }
 }
 
@@ -259,6 +261,12 @@ impl Suppression {
     pub(super) fn into_domain(self) -> Result<Option<domain::Suppression>, CodecError> {
         let Self(Some(Holds { address, cause, since, until })) = self else { return Ok(None) };
         let cause = SuppressionCause::from_index(usize::from(cause)).ok_or_else(|| damaged("cause"))?;
-        Ok(Some(domain::Suppression { address, cause, since: Timestamp(since), until: until.map(Timestamp) }))
+        Ok(Some(domain::Suppression {
+            address,
+            sealed_address: None,
+            cause,
+            since: Timestamp(since),
+            until: until.map(Timestamp),
+        }))
     }
 }

@@ -354,6 +354,7 @@ impl Plan {
             presentation: domain::Presentation::default(),
             delivery: domain::Delivery::default(),
             campaign: None,
+            personal: Default::default(),
         })
     }
 }

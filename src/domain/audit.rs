@@ -27,7 +27,7 @@ pub struct AuditRecord {
     pub status: Option<u16>,
 }
 
-/// A user who was erased, and whose open tasks are being cancelled.
+/// A user who was erased, and of whom something is still to be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
     pub user: UserKey,
@@ -35,4 +35,17 @@ pub struct Erasure {
     pub at: Timestamp,
     /// Of their history, newest first, what was looked at last.
     pub after: Option<(Timestamp, NotificationId)>,
+    /// Nothing of their history is left to be cancelled.
+    pub is_walked: bool,
+    /// Their addresses as owners of what names nobody, until their secrets are destroyed.
+    pub addresses: Vec<UserKey>,
+    /// What was known when they were erased is taken back, and the secrets that it was sealed under are destroyed.
+    pub is_destroyed: bool,
+}
+
+impl Erasure {
+    /// One that begins.
+    pub fn new(user: UserKey, at: Timestamp, addresses: Vec<UserKey>) -> Self {
+        Self { user, at, after: None, is_walked: false, addresses, is_destroyed: false }
+    }
 }

@@ -227,7 +227,7 @@ impl ChunkResult {
 /// Somebody of a campaign's audience who got nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
-    /// The user's id, or what the list had in its place.
+    /// The user's id, or in the place of an address what the list calls it: a hash.
     pub member: Box<str>,
     /// Their notification as text; empty where none could be made.
     pub notification: Box<str>,

@@ -37,6 +37,41 @@ impl Address {
         }
     }
 
+    /// The same way, to nobody: an address without what is personal of it. The id of a user is none of that.
+    pub fn blank(&self) -> Self {
+        match self {
+            Address::Email(_) => Address::Email("".into()),
+            Address::Phone(_) => Address::Phone("".into()),
+            Address::PushToken(_) => Address::PushToken("".into()),
+            Address::Device(platform, _) => Address::Device(*platform, "".into()),
+            Address::Url(_) => Address::Url("".into()),
+            Address::User(id) => Address::User(id.clone()),
+            Address::Provider => Address::Provider,
+            Address::Chat(_) => Address::Chat("".into()),
+        }
+    }
+
+    /// What [`Address::blank`] takes away; `None`: nothing.
+    pub fn personal(&self) -> Option<&str> {
+        match self {
+            Address::User(_) | Address::Provider => None,
+            _ => Some(self.as_str()),
+        }
+    }
+
+    /// A blank address with what was taken away.
+    pub fn with_personal(&self, text: Box<str>) -> Self {
+        match self {
+            Address::Email(_) => Address::Email(text),
+            Address::Phone(_) => Address::Phone(text),
+            Address::PushToken(_) => Address::PushToken(text),
+            Address::Device(platform, _) => Address::Device(*platform, text),
+            Address::Url(_) => Address::Url(text),
+            Address::Chat(_) => Address::Chat(text),
+            Address::User(_) | Address::Provider => self.clone(),
+        }
+    }
+
     /// What a push service knows the device by.
     pub fn push_token(&self) -> Option<&str> {
         match self {

@@ -33,6 +33,7 @@ mod group;
 mod schedule;
 mod decision;
 mod task;
+mod personal;
 mod definition;
 mod domain_event;
 mod event;
@@ -65,10 +66,12 @@ pub use inbox::{DATED_KEPT, DatedKept, InboxEntry, InboxPlace, InboxWord};
 pub use locale::canonical_locale;
 pub use message::{Address, Attachment, Message, Parts, PushPart};
 pub use outcome::{Death, Outcome, Whose};
+pub use personal::{Owner, Personal, SealedPart};
 pub use preference::{QuietChoice, QuietHours};
 pub use priority::Priority;
 pub use request::{
-    AttachmentReference, ClaimKey, Content, Idempotency, NotificationRequest, Recipient, Routing, Source,
+    AttachmentReference, ClaimKey, Content, Idempotency, NO_FIELDS, NotificationRequest, Recipient, RequestHead,
+    Routing, Source,
 };
 pub use schedule::{RunKind, RunState, ScheduleRun};
 pub use sms::{SmsEncoding, SmsSegments, sms_segments};
@@ -89,5 +92,5 @@ pub use template_change::{TemplateAction, TemplateChange, TemplateHistory, Templ
 pub use text::cut;
 pub use time::Timestamp;
 pub use topic::{MessageId, Topic, TopicGroup, TopicMessage};
-pub use user::{User, UserEntry, UserKey};
+pub use user::{SealedEntry, User, UserEntry, UserKey};
 pub use zone::{LocalDate, TimeOfDay, Zone};

@@ -1,6 +1,6 @@
 //! What a caller wants, as validated: the API, the log's producers and campaigns all end in this type.
 
-use super::{Aggregate, CampaignId, Channel, Priority, TimeOfDay, Timestamp};
+use super::{Aggregate, CampaignId, Channel, Priority, TimeOfDay, Timestamp, UserKey};
 
 /// One accepted request. Its texts were checked (lengths, no control characters where a header may be made of them).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,55 @@ pub struct NotificationRequest {
     pub accepted_at: Timestamp,
 }
 
+/// What of a request stands in clear where the rest of it is sealed: whose it is, and what must be known of it once the rest cannot be
+/// read any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Under whose secret the rest is.
+    pub owner: UserKey,
+    /// Whether the owner is the user that the request names, and not an address.
+    pub is_of_user: bool,
+    pub source: Source,
+    pub accepted_at: Timestamp,
+    pub campaign: Option<CampaignId>,
+    pub idempotency: Option<Idempotency>,
+}
+
+impl RequestHead {
+    /// The request without the rest: nothing of it could be sent.
+    pub fn without_rest(self, priority: Priority) -> NotificationRequest {
+        let UserKey { tenant, user_id } = self.owner;
+        NotificationRequest {
+            tenant,
+            user_id: self.is_of_user.then_some(user_id),
+            to: Recipient::default(),
+            content: Content::nothing(),
+            data: NO_FIELDS.into(),
+            category: None,
+            locale: None,
+            priority,
+            channels: Vec::new(),
+            routing: Routing::All,
+            deliver_at: None,
+            local_time: None,
+            expires_at: None,
+            dedup_key: None,
+            dedup_window_seconds: None,
+            aggregate: None,
+            attachments: Vec::new(),
+            collapse_key: None,
+            idempotency: self.idempotency,
+            metadata: NO_FIELDS.into(),
+            campaign: self.campaign,
+            source: self.source,
+            accepted_at: self.accepted_at,
+        }
+    }
+}
+
+/// JSON text of an object with nothing in it.
+pub const NO_FIELDS: &str = "{}";
+
 /// Addresses given with the request; they override the user's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recipient {
@@ -71,6 +120,13 @@ pub enum Content {
     Template { code: Box<str> },
     /// Parts given with the request; they are templates too, over `data`.
     Inline { title: Box<str>, body: Box<str>, html: Option<Box<str>>, sms: Option<Box<str>> },
+}
+
+impl Content {
+    /// What is left of a message that cannot be read any more.
+    pub fn nothing() -> Self {
+        Self::Inline { title: "".into(), body: "".into(), html: None, sms: None }
+    }
 }
 
 /// How several channels are used.

@@ -37,6 +37,8 @@ impl SuppressionCause {
 pub struct Suppression {
     /// For people to read; `None` once the person it belonged to was erased.
     pub address: Option<Box<str>>,
+    /// The address as it is stored; what was read through what opens it has none.
+    pub sealed_address: Option<Box<[u8]>>,
     pub cause: SuppressionCause,
     pub since: Timestamp,
     /// It ends then; `None`: never.
@@ -118,7 +120,8 @@ mod tests {
         let check = |until: Option<u64>, expected| {
             let since = Timestamp(1);
             let cause = SuppressionCause::Manual;
-            let suppression = Suppression { address: None, cause, since, until: until.map(Timestamp) };
+            let suppression =
+                Suppression { address: None, sealed_address: None, cause, since, until: until.map(Timestamp) };
             assert_eq!(suppression.holds(Timestamp(10)), expected);
         };
         check(None, true);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Address, AttachmentReference, CampaignId, Channel, ClaimKey, Content, Decision, Event, EventKind, Group,
-    NotificationId, Position, Priority, Routing, SkipReason, Source, Step, TaskId, Timestamp, Verdict,
+    NotificationId, Personal, Position, Priority, Routing, SkipReason, Source, Step, TaskId, Timestamp, Verdict,
 };
 
 /// What planning made of one request; frozen when it is written, so that a replay never decides anew.
@@ -33,6 +33,7 @@ pub struct Plan {
     pub delivery: Delivery,
     /// The campaign that it is one message of.
     pub campaign: Option<CampaignId>,
+    pub personal: Personal,
 }
 
 /// What goes along with a message, besides what it says.

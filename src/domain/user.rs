@@ -36,6 +36,17 @@ pub struct User {
     pub consents: BTreeMap<Box<str>, Consent>,
     /// When all that was known before was taken back: what was accepted until then is not sent any more.
     pub erased_at: Option<Timestamp>,
+    /// What is known but cannot be read as it is. Only backends give such users out, and only to what opens them.
+    pub sealed: Vec<SealedEntry>,
+}
+
+/// One thing that is known of a user, sealed under the user's secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedEntry {
+    /// With `name` the slot of what is sealed: see [`UserEntry::slot`].
+    pub kind: u8,
+    pub name: Box<str>,
+    pub sealed: Box<[u8]>,
 }
 
 /// One thing that is known of a user; nothing in it means that it is not known any more. Who changes one never undoes what
@@ -70,6 +81,8 @@ pub enum UserEntry {
         purpose: Box<str>,
         consent: Option<Consent>,
     },
+    /// Any of the others, which is not readable here.
+    Sealed(SealedEntry),
 }
 
 impl UserEntry {
@@ -89,7 +102,32 @@ impl UserEntry {
             UserEntry::PreferredChannel(_) => (10, String::new()),
             UserEntry::Erased(_) => (11, String::new()),
             UserEntry::Consent { purpose, .. } => (12, purpose.to_string()),
+            UserEntry::Sealed(entry) => (entry.kind, entry.name.to_string()),
         }
+    }
+
+    /// Whether there is nothing to be kept of it.
+    pub fn is_taken_back(&self) -> bool {
+        match self {
+            UserEntry::Created(at) | UserEntry::Erased(at) => at.is_none(),
+            UserEntry::Consent { consent, .. } => consent.is_none(),
+            UserEntry::Email(text) | UserEntry::Phone(text) | UserEntry::Locale(text) | UserEntry::Timezone(text) => {
+                text.is_none()
+            }
+            UserEntry::Attribute { value, .. } => value.is_none(),
+            UserEntry::Device { device, .. } => device.is_none(),
+            UserEntry::Preference { enabled, .. } => enabled.is_none(),
+            UserEntry::QuietHours(choice) => *choice == QuietChoice::Usual,
+            UserEntry::DigestHour(hour) => hour.is_none(),
+            UserEntry::PreferredChannel(channel) => channel.is_none(),
+            UserEntry::Sealed(_) => false,
+        }
+    }
+
+    /// Whether it says something that an erasure must make unreadable: all but times of the user's own coming and going.
+    pub fn is_personal(&self) -> bool {
+        let is_clear = matches!(self, UserEntry::Created(_) | UserEntry::Erased(_) | UserEntry::Sealed(_));
+        !is_clear && !self.is_taken_back()
     }
 }
 
@@ -119,6 +157,7 @@ impl User {
             UserEntry::PreferredChannel(channel) => self.preferred_channel = channel,
             UserEntry::Erased(at) => self.erased_at = at,
             UserEntry::Consent { purpose, consent } => replace(&mut self.consents, purpose, consent),
+            UserEntry::Sealed(entry) => self.sealed.push(entry),
         }
     }
 

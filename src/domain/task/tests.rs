@@ -58,6 +58,7 @@ fn the_time_asked_for_is_that_of_the_first_channel_of_a_fallback() {
         presentation: Default::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     };
     let states = |routing| Story { plan: plan(routing), events: vec![event(1, EventKind::Failed)] }.states();
     assert_eq!(states(Routing::Fallback)[1], TaskState::Pending { attempt: 1 });
