@@ -18,6 +18,7 @@ pub mod providers;
 // The stages.
 pub mod ownership;
 pub mod users;
+pub mod sealing;
 pub mod subscriptions;
 pub mod brakes;
 pub mod templates;

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
@@ -78,6 +79,15 @@ struct HeadRow {
     complete: bool,
 }
 
+/// A member that was looked for.
+struct Found {
+    list: Box<str>,
+    /// What the row is called.
+    row: Box<str>,
+    /// What was looked for.
+    name: Box<str>,
+}
+
 /// The lists of all tenants.
 pub struct Lists {
     store: SharedStore,
@@ -87,6 +97,9 @@ pub struct Lists {
 /// A member as its row has it.
 #[derive(Serialize, Deserialize)]
 struct MemberRow<'a> {
+    /// Of what is sealed under the secret of whose it is: a list's key does not say the tenant.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    tenant: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     user_id: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -111,11 +124,20 @@ impl ListMember {
         all.into_iter().find_map(|text| text.as_deref()).filter(|name| !name.is_empty())
     }
 
+    /// The name of its row: the user's id, or a hash of the address, which stands nowhere in clear.
+    fn row_name(&self, tenant: &str) -> Option<Box<str>> {
+        match &self.user_id {
+            Some(user_id) if !user_id.is_empty() => Some(user_id.clone()),
+            _ => self.name().map(|address| address_name(tenant, address)),
+        }
+    }
+
     /// The bytes of its row.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, tenant: &str) -> Vec<u8> {
         let data = self.data.as_deref().and_then(|data| serde_json::from_str(data).ok());
         let to = self.to.clone();
         let row = MemberRow {
+            tenant: Some(tenant.into()),
             user_id: self.user_id.clone(),
             email: to.email,
             phone: to.phone,
@@ -130,10 +152,25 @@ impl ListMember {
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let unreadable = |_| StoreError::Unreadable("a member of a list".to_owned());
         let row: MemberRow<'_> = serde_json::from_str(codec::decode_list_member(bytes)?).map_err(unreadable)?;
-        let MemberRow { user_id, email, phone, push_token, url, chat, data } = row;
+        let MemberRow { tenant: _, user_id, email, phone, push_token, url, chat, data } = row;
         let data = data.map(|data| data.get().into());
         Ok(Self { user_id, to: Recipient { email, phone, push_token, url, chat }, data })
     }
+}
+
+/// What a member without a user's id is called in a tenant's lists: a hash (SHA-256) in the place of the address. Addresses can be tried
+/// against it, no more.
+fn address_name(tenant: &str, address: &str) -> Box<str> {
+    let mut hash = Context::new(&SHA256);
+    // The length keeps ("ab", "c") apart from ("a", "bc").
+    hash.update(&(tenant.len() as u64).to_be_bytes());
+    hash.update(tenant.as_bytes());
+    hash.update(address.as_bytes());
+    let mut name = String::from("address:");
+    for byte in hash.finish().as_ref() {
+        name.push_str(&format!("{byte:02x}"));
+    }
+    name.into()
 }
 
 /// One of the parts of a list.
@@ -141,7 +178,7 @@ pub fn list_part(list: &str, spread: u16) -> KeyedPart {
     KeyedPart::of(KeyedKind::ListMembers, &[list.as_bytes(), &spread.to_be_bytes()])
 }
 
-/// The part that a member of a list is in.
+/// The part that a member of a list is in, by the name of its row.
 pub fn list_spread(name: &str) -> u16 {
     (xxh3_64(name.as_bytes()) % u64::from(LIST_SPREADS)) as u16
 }
@@ -205,14 +242,14 @@ impl Lists {
         Ok(true)
     }
 
-    /// Writes members of a list that is being made; durable on return. Of those of one name one is kept. May be called again.
-    pub async fn put(&self, list: &str, members: &[ListMember]) -> Result<(), StoreError> {
-        let mut last: HashMap<&str, &ListMember> = HashMap::with_capacity(members.len());
-        last.extend(members.iter().filter_map(|member| Some((member.name()?, member))));
-        let row = |(name, member): (&str, &ListMember)| KeyedRow {
-            part: list_part(list, list_spread(name)),
+    /// Writes members of a tenant's list that is being made; durable on return. Of those of one name one is kept. May be called again.
+    pub async fn put(&self, tenant: &str, list: &str, members: &[ListMember]) -> Result<(), StoreError> {
+        let mut last: HashMap<Box<str>, &ListMember> = HashMap::with_capacity(members.len());
+        last.extend(members.iter().filter_map(|member| Some((member.row_name(tenant)?, member))));
+        let row = |(name, member): (Box<str>, &ListMember)| KeyedRow {
+            part: list_part(list, list_spread(&name)),
             name: name.as_bytes().into(),
-            body: Some(Bytes::from(member.encode())),
+            body: Some(Bytes::from(member.encode(tenant))),
         };
         self.store.put_keyed(last.into_iter().map(row).collect()).await
     }
@@ -308,34 +345,24 @@ impl Lists {
         Ok(Removal::Done)
     }
 
-    /// The lists of a tenant, at most `lists_max` of each sort, that have a member of one of these names: the id of a list, and the name.
+    /// The lists of a tenant, at most `lists_max` of each sort, that have a member of one of these names (ids of users, addresses): the id
+    /// of a list, and the name.
     pub async fn having(
         &self,
         tenant: &str,
         names: &[&str],
         lists_max: usize,
     ) -> Result<Vec<(Box<str>, Box<str>)>, StoreError> {
-        let mut found = Vec::new();
-        for is_of_campaign in [false, true] {
-            let heads = self.store.keyed_between(&heads_part(tenant, is_of_campaign), None, None, lists_max).await?;
-            for (head, _) in heads {
-                let list = String::from_utf8_lossy(&head);
-                let place = |name: &&str| (list_part(&list, list_spread(name)), Box::from(name.as_bytes()));
-                let places: Vec<_> = names.iter().map(place).collect();
-                let held = self.store.keyed(&places).await?;
-                let held = names.iter().zip(held).filter(|(_, held)| held.is_some());
-                found.extend(held.map(|(name, _)| (Box::from(&*list), Box::from(*name))));
-            }
-        }
-        Ok(found)
+        let found = self.rows_of(tenant, names, lists_max).await?;
+        Ok(found.into_iter().map(|found| (found.list, found.name)).collect())
     }
 
     /// Takes members of these names out of the lists of a tenant, at most `lists_max` of each sort; how many rows.
     pub async fn forget(&self, tenant: &str, names: &[&str], lists_max: usize) -> Result<usize, StoreError> {
-        let found = self.having(tenant, names, lists_max).await?;
-        let gone = found.iter().map(|(list, name)| KeyedRow {
-            part: list_part(list, list_spread(name)),
-            name: name.as_bytes().into(),
+        let found = self.rows_of(tenant, names, lists_max).await?;
+        let gone = found.iter().map(|found| KeyedRow {
+            part: list_part(&found.list, list_spread(&found.row)),
+            name: found.row.as_bytes().into(),
             body: None,
         });
         let gone: Vec<KeyedRow> = gone.collect();
@@ -343,6 +370,26 @@ impl Lists {
             self.store.put_keyed(gone).await?;
         }
         Ok(found.len())
+    }
+
+    async fn rows_of(&self, tenant: &str, names: &[&str], lists_max: usize) -> Result<Vec<Found>, StoreError> {
+        // Rows that were written before addresses were hashed have them as they are.
+        let both = |name: &&str| [(Box::from(*name), Box::from(*name)), (address_name(tenant, name), Box::from(*name))];
+        let names: Vec<(Box<str>, Box<str>)> = names.iter().flat_map(both).collect();
+        let mut found = Vec::new();
+        for is_of_campaign in [false, true] {
+            let heads = self.store.keyed_between(&heads_part(tenant, is_of_campaign), None, None, lists_max).await?;
+            for (head, _) in heads {
+                let list = String::from_utf8_lossy(&head);
+                let place = |row: &str| (list_part(&list, list_spread(row)), Box::from(row.as_bytes()));
+                let places: Vec<_> = names.iter().map(|(row, _)| place(row)).collect();
+                let held = self.store.keyed(&places).await?;
+                let held = names.iter().zip(held).filter(|(_, held)| held.is_some());
+                let held = held.map(|((row, name), _)| (row.clone(), name.clone()));
+                found.extend(held.map(|(row, name)| Found { list: Box::from(&*list), row, name }));
+            }
+        }
+        Ok(found)
     }
 
     /// Takes members away, at most so many; `true`: none are left.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::changes::{ChangeKey, Changes, DISTRUST, Listener, STALE_MAX};
 use crate::clock::{Moment, SharedClock};
 use crate::domain::{Suppression, User};
+use crate::store::UserSecret;
 
 /// The memory itself. Shared by all partitions of a node.
 pub struct Copies {
@@ -51,6 +52,8 @@ struct Entry {
 pub(crate) enum Known {
     User(Option<Arc<User>>),
     Address(Option<Suppression>),
+    /// What a user's data is sealed under; none: nothing was, or it was destroyed.
+    Secrets(Arc<[UserSecret]>),
 }
 
 /// Announced changes that are remembered one by one, some 5 MB; more within [`DISTRUST`] are an import.
@@ -192,6 +195,7 @@ impl Known {
             Known::User(None) | Known::Address(None) => 0,
             Known::Address(Some(suppression)) => suppression.address.as_ref().map_or(0, |address| address.len()),
             Known::User(Some(user)) => bytes_of(user),
+            Known::Secrets(secrets) => size_of_val(&**secrets) + 16,
         };
         PLACE_BYTES + heap
     }

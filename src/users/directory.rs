@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+
 use super::changes::{ChangeKey, Changes, DISTRUST};
-use super::consents::consent_row;
+use super::consents::{consent_part, consent_row, consents_of, read_consent};
 use super::index::{self, DayAttributes, IndexRows, KnownChange};
 use crate::clock::Clock;
 use crate::codec;
@@ -20,6 +22,9 @@ pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(8);
 
 /// Users that are written into the indexes together.
 const USERS_AT_ONCE: usize = 500;
+
+/// Consents that are looked at again at once.
+const CONSENTS_ABREAST: usize = 16;
 
 /// Before the walk through all users goes on after an error.
 const WALK_PAUSE: Duration = Duration::from_secs(10);
@@ -91,13 +96,42 @@ impl Directory {
         self.write_index(of_erased.clone()).await?;
         // Before what counts: of that there is a record.
         self.write_index(changes.iter().flat_map(records).collect()).await?;
+        let said: Vec<(UserKey, UserEntry)> = changes.iter().flat_map(said).collect();
         let changes = changes.into_iter().filter(|change| !change.entries.is_empty());
         let changes: Vec<UserChange> =
             changes.map(|KnownChange { key, entries, .. }| UserChange { key, entries }).collect();
         let keys: Vec<ChangeKey> = changes.iter().map(|change| ChangeKey::of_user(&change.key)).collect();
         self.announced(&keys, self.store.write_users(changes)).await?;
+        self.settle_consents(&said).await?;
         // Again those of who is erased: somebody may have put them there meanwhile.
         self.write_index(taken_away.into_iter().chain(of_erased).collect()).await
+    }
+
+    /// Two who write of one purpose at the same moment have both read what was before them, and of their entries either may stay. Their
+    /// records are there before: whoever wrote looks again whether another one is of a later time, and lets that count.
+    async fn settle_consents(&self, said: &[(UserKey, UserEntry)]) -> Result<(), DirectoryError> {
+        let mut later = Vec::new();
+        for together in said.chunks(CONSENTS_ABREAST) {
+            let mut looks = Vec::with_capacity(together.len());
+            for (key, entry) in together {
+                looks.push(self.said_later(key, entry));
+            }
+            later.extend(try_join_all(looks).await?.into_iter().flatten());
+        }
+        let keys: Vec<ChangeKey> = later.iter().map(|change| ChangeKey::of_user(&change.key)).collect();
+        self.announced(&keys, self.store.write_users(later)).await
+    }
+
+    /// The record that counts in the place of one that was written.
+    async fn said_later(&self, key: &UserKey, entry: &UserEntry) -> Result<Option<UserChange>, StoreError> {
+        let UserEntry::Consent { purpose, consent: Some(written) } = entry else { return Ok(None) };
+        let (after, before) = consents_of(purpose);
+        let latest = self.store.keyed_between(&consent_part(key), Some(&after), Some(&before), 1).await?;
+        let latest = latest.first().map(read_consent).transpose()?;
+        Ok(latest.filter(|(_, latest)| latest.at > written.at).map(|(_, latest)| {
+            let entry = UserEntry::Consent { purpose: purpose.clone(), consent: Some(latest) };
+            UserChange { key: key.clone(), entries: vec![entry] }
+        }))
     }
 
     /// Writes down what a user said of consent that does not count, because something later was said. Durable on return.
@@ -205,4 +239,10 @@ fn records(change: &KnownChange) -> Vec<KeyedRow> {
         _ => None,
     };
     change.entries.iter().filter_map(record).collect()
+}
+
+/// The same as entries, by their users.
+fn said(change: &KnownChange) -> impl Iterator<Item = (UserKey, UserEntry)> {
+    let said = change.entries.iter().filter(|entry| matches!(entry, UserEntry::Consent { consent: Some(_), .. }));
+    said.map(|entry| (change.key.clone(), entry.clone()))
 }

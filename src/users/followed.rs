@@ -75,15 +75,13 @@ struct Announcement {
 }
 
 impl LogChanges {
-    /// `process`: a number that no other process has. Who keeps no copies need not follow.
-    pub fn start(log: SharedLog, clock: SharedClock, process: u64, is_following: bool) -> Arc<Self> {
+    /// `process`: a number that no other process has.
+    pub fn start(log: SharedLog, clock: SharedClock, process: u64) -> Arc<Self> {
         let (listeners, state) = (Listeners::default(), Mutex::default());
         let parts = Arc::new(Parts { log, clock, process, listeners, state, current: CURRENT.with([]) });
         let mut tasks = JoinSet::new();
-        if is_following {
-            tasks.spawn(follow(parts.clone()));
-            tasks.spawn(beat(parts.clone()));
-        }
+        tasks.spawn(follow(parts.clone()));
+        tasks.spawn(beat(parts.clone()));
         Arc::new(Self { parts, _tasks: tasks })
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::ManualClock;
 use crate::intake::fakes::FakeStore;
+use crate::store::KeyedRows;
 
 /// What is read of a list that comes in parts of this size: of each row its line, and the member or what is wrong.
 /// Each row with its line.
@@ -91,7 +92,7 @@ fn a_line_is_checked_as_the_recipient_of_a_request_is() {
     let member = read_member(r#"{"email":"a@example.com","data":{"n":1}}"#).expect("a member");
     assert_eq!(member.name(), Some("a@example.com"));
     assert_eq!(member.data.as_deref(), Some(r#"{"n":1}"#));
-    assert_eq!(ListMember::decode(&member.encode()).expect("readable"), member);
+    assert_eq!(ListMember::decode(&member.encode("acme")).expect("readable"), member);
     for (line, pointer) in [
         ("", ""),
         ("[]", ""),
@@ -124,8 +125,8 @@ fn saved(id: &str, members: u64) -> SavedList {
 async fn a_list_exists_once_it_is_complete_and_whoever_is_there_twice_counts_once() {
     let lists = lists();
     let members: Vec<ListMember> = (0..2500).map(|number| user(&format!("u{number}"), None)).collect();
-    lists.put("lst_a", &members).await.expect("written");
-    lists.put("lst_a", &[user("u7", None), user("u7", Some("{}")), user("u8", None)]).await.expect("written");
+    lists.put("acme", "lst_a", &members).await.expect("written");
+    lists.put("acme", "lst_a", &[user("u7", None), user("u7", Some("{}")), user("u8", None)]).await.expect("written");
     assert_eq!(lists.count("lst_a").await.expect("the store answers"), 2500);
     assert_eq!(lists.get("acme", "lst_a").await.expect("the store answers"), None);
     lists.complete("acme", &saved("lst_a", 2500)).await.expect("written");
@@ -141,7 +142,7 @@ async fn a_list_exists_once_it_is_complete_and_whoever_is_there_twice_counts_onc
 async fn a_list_that_is_taken_away_is_gone_at_once_and_its_rows_step_by_step() {
     let lists = lists();
     let members: Vec<ListMember> = (0..300).map(|number| user(&format!("u{number}"), None)).collect();
-    lists.put("lst_a", &members).await.expect("written");
+    lists.put("acme", "lst_a", &members).await.expect("written");
     lists.complete("acme", &saved("lst_a", 300)).await.expect("written");
     assert_eq!(lists.remove("other", "lst_a", 100).await.expect("the store answers"), Removal::Unknown);
     assert_eq!(lists.remove("acme", "lst_a", 100).await.expect("the store answers"), Removal::Begun);
@@ -159,4 +160,32 @@ proptest! {
         let body = format!("user_id,x\n{body}");
         prop_assert_eq!(read(body.as_bytes(), part), read(body.as_bytes(), 1000));
     }
+}
+
+#[tokio::test]
+async fn addresses_of_members_stand_in_no_name_of_a_row_and_are_found_and_forgotten_all_the_same() {
+    let store = Arc::new(FakeStore::default());
+    let lists = Lists::new(store.clone(), ManualClock::starting_at(Timestamp(0)));
+    let by_mail = |text: &str| ListMember {
+        to: Recipient { email: Some(text.into()), ..Recipient::default() },
+        ..ListMember::default()
+    };
+    lists.put("acme", "lst_a", &[by_mail("a@example.com"), user("alice", None)]).await.expect("written");
+    // As rows were named before.
+    let before = by_mail("old@example.com");
+    let part = list_part("lst_a", list_spread("old@example.com"));
+    let old = KeyedRow { part, name: (*b"old@example.com").into(), body: Some(before.encode("acme").into()) };
+    store.put_keyed(vec![old]).await.expect("written");
+    lists.complete("acme", &saved("lst_a", 3)).await.expect("written");
+    for spread in 0..LIST_SPREADS {
+        for (name, _) in store.keyed_between(&list_part("lst_a", spread), None, None, 10).await.expect("read") {
+            assert_ne!(&*name, b"a@example.com");
+        }
+    }
+    let names = ["alice", "a@example.com", "old@example.com"];
+    let found = lists.having("acme", &names, 10).await.expect("read");
+    assert_eq!(found.iter().map(|(_, name)| &**name).collect::<Vec<_>>(), names);
+    assert_eq!(lists.having("other", &names, 10).await.expect("read"), []);
+    assert_eq!(lists.forget("acme", &names, 10).await.expect("read"), 3);
+    assert_eq!(lists.count("lst_a").await.expect("read"), 0);
 }

@@ -200,7 +200,7 @@ async fn what_was_over_for_long_is_removed_with_the_list_that_came_with_it_and_n
     let member = ListMember { user_id: Some("alice".into()), ..ListMember::default() };
     let saved = |id: &str| SavedList { id: id.into(), name: None, members: 1, bytes: 5, created_at: NOW, body_hash: 0 };
     for list in ["lst_own", "lst_uploaded"] {
-        lists.put(list, std::slice::from_ref(&member)).await.expect("written");
+        lists.put("default", list, std::slice::from_ref(&member)).await.expect("written");
     }
     lists.complete_of_campaign("default", &saved("lst_own")).await.expect("written");
     lists.complete("default", &saved("lst_uploaded")).await.expect("written");
@@ -267,7 +267,7 @@ async fn what_an_upload_left_that_broke_off_is_removed_a_week_later_and_what_was
         .collect();
     for (list, campaign) in [("lst_broken", None), ("lst_whole", None), ("lst_of_nothing", Some(CampaignId(9)))] {
         lists.begin("default", list, campaign).await.expect("written");
-        lists.put(list, &members).await.expect("written");
+        lists.put("default", list, &members).await.expect("written");
     }
     let saved =
         |id: &str| SavedList { id: id.into(), name: None, members: 2500, bytes: 5, created_at: NOW, body_hash: 0 };

@@ -117,7 +117,7 @@ impl World {
     }
 
     async fn process(&self, number: u64) -> (Arc<LogChanges>, Arc<Notes>) {
-        let changes = LogChanges::start(self.log.clone(), self.clock.clone(), number, true);
+        let changes = LogChanges::start(self.log.clone(), self.clock.clone(), number);
         let notes = Arc::new(Notes::default());
         changes.listen(Arc::downgrade(&notes) as _);
         settle().await;
@@ -154,11 +154,6 @@ async fn what_one_process_announces_every_process_hears() {
     assert_eq!(own_notes.take()[..2], KEYS, "at once in the process itself");
     settle().await;
     assert_eq!(notes.take(), KEYS);
-    let only = LogChanges::start(world.log.clone(), world.clock.clone(), 3, false);
-    only.announce(&KEYS[..1]).await.expect("told");
-    settle().await;
-    assert_eq!(notes.take(), KEYS[..1]);
-    assert!(!only.is_current(), "who does not follow never is");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::domain::Consent;
 use crate::intake::fakes::FakeStore;
 use crate::log::LogError;
 use crate::store::KeyedRows;
@@ -158,4 +159,29 @@ async fn who_is_erased_while_all_users_are_taken_in_is_taken_out_again() {
     directory.write_known(vec![KnownChange::of(key("alice"), Vec::new(), &user)]).await.expect("written");
     store.put_keyed(rows_of_nobody(&days, &key("alice"), &user)).await.expect("written");
     assert_eq!((on_day(&store, MEMBER, 20_779).await.len(), users(&store).await), (0, 0));
+}
+
+#[tokio::test]
+async fn of_two_consents_written_at_the_same_moment_the_later_one_counts_whoever_writes_last() {
+    let said = |granted, at| {
+        let consent = Consent {
+            granted,
+            at: Timestamp(at),
+            text_version: "1".into(),
+            source: "form".into(),
+            note: None,
+            recorded_at: Timestamp(9),
+        };
+        UserEntry::Consent { purpose: "newsletter".into(), consent: Some(consent) }
+    };
+    for order in [[(true, 1), (false, 2)], [(false, 2), (true, 1)]] {
+        let (directory, _) = world();
+        for (granted, at) in order {
+            // Both have read that nothing was said before.
+            let change = KnownChange::of(key("alice"), vec![said(granted, at)], &User::default());
+            directory.write_known(vec![change]).await.expect("written");
+        }
+        let user = directory.user(&key("alice")).await.expect("readable").expect("somebody");
+        assert!(!user.consents["newsletter"].granted, "{order:?}");
+    }
 }

@@ -1,0 +1,206 @@
+//! The secrets of users, as they are needed: from memory, else from the store, and new ones for who has none.
+//!
+//! What single calls ask for at once is read from the store together, and written together: users that are met for the first time cost a
+//! call for each batch and not for each user.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::SharedClock;
+use crate::domain::UserKey;
+use crate::store::{StoreError, UserSecret, UserSecrets};
+use crate::users::{ChangeKey, Changes, Copies, Known};
+
+/// A secret by its user and its id.
+pub type SecretId = (UserKey, u64);
+
+/// Secrets kept in memory, and those that were asked for and are not there.
+const COPIES_BYTES: usize = 32 << 20;
+
+/// The oldest that a secret in memory may be: how long one that was destroyed may still be used by a node that heard of nothing, and
+/// nobody noticed. Far below the minute in which what was erased must be unreadable everywhere.
+const AGE_MAX: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Users that are asked for together.
+const TOGETHER_MAX: usize = 1_000;
+/// Callers that wait for the store; more wait to ask.
+const WAITING_MAX: usize = 10_000;
+
+/// Who asks, and where the answer goes.
+struct Asking {
+    users: Vec<UserKey>,
+    /// Whether who has no secret gets one.
+    is_to_seal: bool,
+    answer: oneshot::Sender<Result<Answers, Arc<StoreError>>>,
+}
+
+type Answers = Vec<Arc<[UserSecret]>>;
+
+/// The secrets of users. One for each node.
+pub struct Keyring {
+    copies: Arc<Copies>,
+    asking: mpsc::Sender<Asking>,
+    /// Whoever answers holds it only while it answers: the store behind it may be opened again once the last keyring is gone.
+    _secrets: Arc<dyn UserSecrets>,
+}
+
+impl Keyring {
+    /// Over the secrets of a store; it forgets what `changes` tell of. Within a runtime: who asks is answered by a task of its own, which
+    /// ends with the keyring.
+    pub fn new(secrets: Arc<dyn UserSecrets>, clock: SharedClock, changes: Arc<dyn Changes>) -> Arc<Self> {
+        let copies = Copies::new(COPIES_BYTES, AGE_MAX, clock, changes);
+        let (asking, asked) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(answer_all(Arc::downgrade(&secrets), copies.clone(), asked));
+        Arc::new(Self { copies, asking, _secrets: secrets })
+    }
+
+    /// The secret of each user that new data is sealed under, in the order asked for. Who has none gets one, durable on return.
+    pub async fn to_seal(&self, users: &[UserKey]) -> Result<Vec<UserSecret>, StoreError> {
+        let found = self.find(users, true).await?;
+        let first = |secrets: Arc<[UserSecret]>| secrets.first().copied();
+        let missing = || StoreError::Failed("a secret that was made is not there".to_owned());
+        found.into_iter().map(|secrets| first(secrets).ok_or_else(missing)).collect()
+    }
+
+    /// The same as far as they are remembered: `None` where the store would have to be asked for one of them.
+    pub fn known(&self, users: &[UserKey]) -> Option<Vec<UserSecret>> {
+        let keys: Vec<ChangeKey> = users.iter().map(ChangeKey::of_user).collect();
+        let first = |known| match known {
+            Some(Known::Secrets(secrets)) => secrets.first().copied(),
+            _ => None,
+        };
+        self.copies.look_up(&keys).into_iter().map(first).collect()
+    }
+
+    /// The secrets that data was sealed under, in the order asked for; `None`: it was destroyed, and the data cannot be read any more.
+    pub async fn to_open(&self, wanted: &[SecretId]) -> Result<Vec<Option<UserSecret>>, StoreError> {
+        let users: Vec<UserKey> = wanted.iter().map(|(user, _)| user.clone()).collect();
+        let mut found = self.find(&users, false).await?;
+        self.find_anew(wanted, &mut found).await?;
+        let by_id =
+            |(secrets, (_, id)): (&Arc<[UserSecret]>, &SecretId)| secrets.iter().find(|one| one.id == *id).copied();
+        Ok(found.iter().zip(wanted).map(by_id).collect())
+    }
+
+    /// Another node may have made a secret after this one looked: who lacks the one that is asked for is read again.
+    async fn find_anew(&self, wanted: &[SecretId], found: &mut [Arc<[UserSecret]>]) -> Result<(), StoreError> {
+        let lacks = |index: &usize| found[*index].iter().all(|one| one.id != wanted[*index].1);
+        let lacking: Vec<usize> = (0..wanted.len()).filter(lacks).collect();
+        let users: Vec<UserKey> = lacking.iter().map(|index| wanted[*index].0.clone()).collect();
+        let answers = self.ask(&users, false).await?;
+        for (index, answer) in lacking.into_iter().zip(answers) {
+            found[index] = answer;
+        }
+        Ok(())
+    }
+
+    async fn find(&self, users: &[UserKey], is_to_seal: bool) -> Result<Answers, StoreError> {
+        let keys: Vec<ChangeKey> = users.iter().map(ChangeKey::of_user).collect();
+        let mut found: Vec<Option<Arc<[UserSecret]>>> = self
+            .copies
+            .look_up(&keys)
+            .into_iter()
+            .map(|known| match known {
+                Some(Known::Secrets(secrets)) if !(is_to_seal && secrets.is_empty()) => Some(secrets),
+                _ => None,
+            })
+            .collect();
+        let lacking: Vec<usize> = (0..users.len()).filter(|index| found[*index].is_none()).collect();
+        let missing: Vec<UserKey> = lacking.iter().map(|index| users[*index].clone()).collect();
+        let answers = self.ask(&missing, is_to_seal).await?;
+        for (index, answer) in lacking.into_iter().zip(answers) {
+            found[index] = Some(answer);
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Asks the store, along with whoever else asks now.
+    async fn ask(&self, users: &[UserKey], is_to_seal: bool) -> Result<Answers, StoreError> {
+        let parts = users.chunks(TOGETHER_MAX).map(async |users| {
+            let (answer, answered) = oneshot::channel();
+            let asking = Asking { users: users.to_vec(), is_to_seal, answer };
+            let gone = || {
+                StoreError::Failed("nobody answers for the secrets of users any more: the node is ending".to_owned())
+            };
+            self.asking.send(asking).await.map_err(|_| gone())?;
+            answered.await.map_err(|_| gone())?.map_err(|error| StoreError::Failed(error.to_string()))
+        });
+        let mut answers = Vec::with_capacity(users.len());
+        for part in join_all(parts).await {
+            answers.extend(part?);
+        }
+        Ok(answers)
+    }
+}
+
+/// Answers callers until the last keyring is gone, as many together as wait.
+async fn answer_all(secrets: Weak<dyn UserSecrets>, copies: Arc<Copies>, mut asked: mpsc::Receiver<Asking>) {
+    let mut waiting = Vec::new();
+    while asked.recv_many(&mut waiting, TOGETHER_MAX).await > 0 {
+        while !waiting.is_empty() {
+            let mut users = 0;
+            let some = waiting.iter().take_while(|one: &&Asking| {
+                users += one.users.len();
+                users <= TOGETHER_MAX
+            });
+            let some = some.count().max(1);
+            // Who went away needs none.
+            let together: Vec<Asking> = waiting.drain(..some).filter(|one| !one.answer.is_closed()).collect();
+            let Some(secrets) = secrets.upgrade() else { return };
+            answer(&*secrets, &copies, together).await;
+        }
+    }
+}
+
+/// Reads and makes what some callers ask for, each user once.
+async fn answer(secrets: &dyn UserSecrets, copies: &Copies, together: Vec<Asking>) {
+    let asked_at = copies.moment();
+    // Of each user, whether somebody wants to seal.
+    let mut wanted: HashMap<UserKey, bool> = HashMap::new();
+    for asking in &together {
+        for user in &asking.users {
+            *wanted.entry(user.clone()).or_default() |= asking.is_to_seal;
+        }
+    }
+    let (users, is_to_seal): (Vec<UserKey>, Vec<bool>) = wanted.into_iter().unzip();
+    match read_or_make(secrets, &users, &is_to_seal).await {
+        Ok(found) => {
+            copies.keep(users.iter().map(ChangeKey::of_user).zip(found.iter().cloned().map(Known::Secrets)), asked_at);
+            let found: HashMap<UserKey, Arc<[UserSecret]>> = users.into_iter().zip(found).collect();
+            for asking in together {
+                let answers = asking.users.iter().map(|user| found[user].clone()).collect();
+                let _ = asking.answer.send(Ok(answers));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for asking in together {
+                let _ = asking.answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+async fn read_or_make(
+    secrets: &dyn UserSecrets,
+    users: &[UserKey],
+    is_to_seal: &[bool],
+) -> Result<Answers, StoreError> {
+    let mut found: Answers = secrets.user_secrets(users).await?.into_iter().map(Arc::from).collect();
+    let lacking: Vec<usize> = (0..users.len()).filter(|index| is_to_seal[*index] && found[*index].is_empty()).collect();
+    if lacking.is_empty() {
+        return Ok(found);
+    }
+    let new: Vec<UserKey> = lacking.iter().map(|index| users[*index].clone()).collect();
+    let made = secrets.create_user_secrets(&new).await?;
+    for (index, secret) in lacking.into_iter().zip(made) {
+        found[index] = Arc::from([secret]);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

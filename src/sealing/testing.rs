@@ -1,0 +1,63 @@
+//! Secrets of users as a plain map, for tests.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use crate::domain::UserKey;
+use crate::store::{StoreError, UserSecret, UserSecrets};
+
+/// Secrets in memory, and how often they were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct FakeSecrets(Mutex<Held>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) secrets: BTreeMap<UserKey, Vec<UserSecret>>,
+    pub(crate) reads: usize,
+    /// Every call fails.
+    pub(crate) is_down: bool,
+    next: u64,
+}
+
+impl Held {
+    fn answers(&self) -> Result<(), StoreError> {
+        if self.is_down { Err(StoreError::Failed("it is down".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl FakeSecrets {
+    pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().expect("no test panics while it holds the lock")
+    }
+}
+
+#[async_trait]
+impl UserSecrets for FakeSecrets {
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError> {
+        let mut held = self.held();
+        held.answers()?;
+        held.reads += 1;
+        Ok(users.iter().map(|user| held.secrets.get(user).cloned().unwrap_or_default()).collect())
+    }
+
+    async fn create_user_secrets(&self, users: &[UserKey]) -> Result<Vec<UserSecret>, StoreError> {
+        let mut held = self.held();
+        held.answers()?;
+        let mut made = Vec::with_capacity(users.len());
+        for user in users {
+            held.next += 1;
+            let secret = UserSecret { id: held.next, bytes: [held.next as u8; UserSecret::BYTES] };
+            held.secrets.entry(user.clone()).or_default().push(secret);
+            made.push(secret);
+        }
+        Ok(made)
+    }
+
+    async fn destroy_user_secrets(&self, user: &UserKey) -> Result<usize, StoreError> {
+        let mut held = self.held();
+        held.answers()?;
+        Ok(held.secrets.remove(user).map_or(0, |secrets| secrets.len()))
+    }
+}
