@@ -252,7 +252,7 @@ async fn write(
         ends.push(gathered.count);
         let until = plan.group.as_ref().map_or(plan.accepted_at, |group| group.until);
         let entry = GroupEntry::Closed(gathered.clone(), told);
-        batch.groups.push(GroupRow { leader: plan.position, until, entry });
+        batch.groups.push(GroupRow { leader: plan.position, until, owner: plan.owner(), entry });
         all.push(Said { gathered, has_left });
     }
     while !batch.is_empty() {

@@ -198,6 +198,7 @@ mod tests {
             presentation: Default::default(),
             delivery: Default::default(),
             campaign: None,
+            personal: Default::default(),
         };
         let (plan, looked_at) = (std::sync::Arc::new(plan), Timestamp(0));
         Box::new(crate::dispatch::Payload { plan, looked_at, objection: None, _held: None })

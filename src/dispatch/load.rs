@@ -8,7 +8,9 @@ use super::groups;
 use super::ready::{Payload, Ready, STALE};
 use super::sender::SenderContext;
 use super::stopped::{stops, unasked};
-use crate::domain::{BrakeSet, BrakeVerdict, Event, Plan, Position, Routing, ShardId, Story, TaskState, Timestamp};
+use crate::domain::{
+    BrakeSet, BrakeVerdict, Event, Plan, Position, Routing, ShardId, SkipReason, Story, TaskState, Timestamp,
+};
 use crate::outcomes::{Answer, AnswerKind};
 use crate::ownership::{Begin, Shard};
 use crate::planning::{self, SecondLook};
@@ -29,7 +31,7 @@ pub(super) async fn load(context: &SenderContext, handles: Vec<Ready>) -> Vec<Re
     let mut held: BTreeSet<ShardId> = BTreeSet::new();
     // What a brake holds is not closed: who is in it may leave it until it goes on.
     let leads = handles.iter().zip(&mut stories).filter_map(|(ready, story)| {
-        let story = story.as_mut().filter(|story| story.plan.is_leader())?;
+        let story = story.as_mut().filter(|story| story.plan.is_leader() && !story.plan.is_erased())?;
         let goes = course(Some(story), ready, &brakes, now).goes() && holds(story, ready, &brakes, now).is_none();
         goes.then_some(&mut story.plan)
     });
@@ -166,11 +168,14 @@ fn holds(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Opt
     matches!(kind, AnswerKind::Held { .. }).then_some(kind)
 }
 
-/// What ends the turn of a task before it has a lane's: its fallback has reached the user meanwhile, everybody has left its group,
-/// or a brake holds its group, which is open as long as it does.
+/// What ends the turn of a task before it has a lane's: its fallback has reached the user meanwhile, what it says was erased, everybody
+/// has left its group, or a brake holds its group, which is open as long as it does.
 fn end(story: &Story, ready: &Ready, brakes: &BrakeSet, now: Timestamp) -> Option<AnswerKind> {
     if story.is_confirmed_before(usize::from(ready.task.ordinal)) {
         return Some(AnswerKind::DeliveredElsewhere);
+    }
+    if story.plan.is_erased() {
+        return Some(AnswerKind::Skipped(SkipReason::Erased));
     }
     if groups::is_empty(&story.plan) {
         return Some(AnswerKind::Emptied);

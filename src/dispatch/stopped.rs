@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::ready::{Payload, Ready};
 use super::sender::SenderContext;
-use crate::domain::{BrakeSet, BrakeVerdict, Channel, Plan, Timestamp, held_until};
+use crate::domain::{BrakeSet, BrakeVerdict, Channel, Plan, SkipReason, Timestamp, held_until};
 use crate::outcomes::{Answer, AnswerKind};
 use crate::ownership::Begin;
 
 /// What ends the turn of a task, with a provider or with whichever the channel has; `None`: it goes on. What is worth nothing any
-/// more is not held once more.
+/// more is not held once more. Of what cannot be read any more nothing is sent, whatever is known of its user.
 pub(super) fn stops(
     brakes: &BrakeSet,
     plan: &Plan,
@@ -17,6 +17,9 @@ pub(super) fn stops(
     provider: Option<&str>,
     now: Timestamp,
 ) -> Option<AnswerKind> {
+    if plan.is_erased() {
+        return Some(AnswerKind::Skipped(SkipReason::Erased));
+    }
     if brakes.is_empty() {
         return None;
     }
@@ -63,4 +66,20 @@ pub(super) fn unasked(context: &SenderContext, ready: &Ready, plan: Arc<Plan>, k
         at: now,
         kind,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{plan, shard};
+
+    #[test]
+    fn what_cannot_be_read_any_more_is_skipped_as_erased_whatever_the_brakes_say() {
+        let mut plan = plan(crate::domain::Position::new(shard(0), 1));
+        let brakes = BrakeSet::new(Vec::new(), 0, Arc::default());
+        let stops = |plan: &Plan| stops(&brakes, plan, Channel::Email, None, Timestamp(1));
+        assert!(stops(&plan).is_none());
+        plan.erase();
+        assert!(matches!(stops(&plan), Some(AnswerKind::Skipped(SkipReason::Erased))));
+    }
 }

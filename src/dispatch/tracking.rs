@@ -170,6 +170,7 @@ mod tests {
             presentation: Default::default(),
             delivery: Default::default(),
             campaign: None,
+            personal: Default::default(),
         };
         let parts = Parts { title: "Hi".into(), body: "Hi".into(), html: html.map(Into::into), ..Parts::default() };
         let message = Message {

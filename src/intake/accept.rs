@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::watch;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -19,20 +18,17 @@ use super::accepted_keys::{AcceptedKeys, Holders, Reservation, Reserved};
 use super::cluster_keys::{APPEND_HOLD, ClusterHold, ClusterKeys};
 use super::key_hold::{HeldKeys, KeyHold};
 use super::metrics::REQUESTS;
+use super::seals::Seals;
 use crate::clock::SharedClock;
-use crate::codec;
 use crate::domain::{
     ClaimKey, Idempotency, NotificationId, NotificationRequest, Position, Priority, Source, Timestamp,
 };
-use crate::log::{LogError, NewRecord, SharedLog};
-use crate::store::{ClaimRow, SharedStore};
+use crate::log::{LogError, Record, SharedLog};
+use crate::store::{ClaimRow, SharedStore, StoreError};
 use crate::telemetry::Counter;
 
 /// How long a retry waits for the call with the same key that is being appended.
 const KEY_WAIT: Duration = Duration::from_secs(10);
-
-/// Records encoded before others have their turn: about 0.3 ms.
-const RECORDS_PER_TURN: usize = 512;
 
 /// A request that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +58,7 @@ pub struct Acceptor {
     /// `None`: nobody else takes requests.
     cluster: Option<Arc<ClusterKeys>>,
     held: Arc<HeldKeys>,
+    seals: Seals,
 }
 
 /// What becomes of one request of a call.
@@ -73,9 +70,21 @@ enum Fate {
 }
 
 impl Acceptor {
-    /// `keys` are shared with the partition actors, which forget those that were planned, and with recovery.
+    /// `keys` are shared with the partition actors, which forget those that were planned, and with recovery. It seals nothing:
+    /// [`Acceptor::sealing`].
     pub fn new(log: SharedLog, store: SharedStore, clock: SharedClock, keys: Arc<AcceptedKeys>) -> Self {
-        Self { log, store, clock, keys, cluster: None, held: Arc::default() }
+        Self { log, store, clock, keys, cluster: None, held: Arc::default(), seals: Seals::default() }
+    }
+
+    /// The same, with records sealed and opened by `seals`.
+    pub fn sealing(self, seals: Seals) -> Self {
+        Self { seals, ..self }
+    }
+
+    /// A record of the log that was taken in at a door, as a request; without its contents where those cannot be read any more.
+    /// `None`: it is damaged.
+    pub async fn read(&self, record: &Record) -> Result<Option<NotificationRequest>, StoreError> {
+        self.seals.read(record).await
     }
 
     /// The same where other processes take requests as well.
@@ -128,7 +137,7 @@ impl Acceptor {
     }
 
     async fn append_all(&self, requests: &[NotificationRequest]) -> Result<Vec<Accepted>, AcceptError> {
-        let records = records(requests.iter()).await;
+        let records = self.seals.records(&requests.iter().collect::<Vec<_>>()).await?;
         let positions = self.log.append(records).await?;
         Ok(positions.into_iter().map(|position| Accepted { id: NotificationId(position), repeated: false }).collect())
     }
@@ -235,7 +244,7 @@ impl Acceptor {
         if new().next().is_none() {
             return Ok(Vec::new());
         }
-        let records = records(new()).await;
+        let records = self.seals.records(&new().collect::<Vec<_>>()).await?;
         let keys: Vec<(Option<Idempotency>, Timestamp)> =
             new().map(|request| (request.idempotency, request.accepted_at)).collect();
         let (log, memory, cluster) = (self.log.clone(), self.keys.clone(), self.cluster.clone());
@@ -307,29 +316,20 @@ fn answers(fates: &[Fate], appended: Vec<Position>) -> Vec<Accepted> {
     answers
 }
 
-/// The records of many requests, letting other tasks of the runtime have their turn in between.
-async fn records(requests: impl Iterator<Item = &NotificationRequest>) -> Vec<NewRecord> {
-    let mut records = Vec::with_capacity(requests.size_hint().1.unwrap_or_default());
-    for request in requests {
-        records.push(record(request));
-        if records.len().is_multiple_of(RECORDS_PER_TURN) {
-            tokio::task::yield_now().await;
-        }
-    }
-    records
-}
-
-pub(super) fn record(request: &NotificationRequest) -> NewRecord {
-    NewRecord { lane: request.priority, key: partition_key(request), body: Bytes::from(codec::encode_request(request)) }
-}
-
 /// Requests of one user keep their order; without a user, those to one address, and else those with one business key.
-fn partition_key(request: &NotificationRequest) -> u64 {
+pub(super) fn partition_key(request: &NotificationRequest) -> u64 {
     let to = &request.to;
     let addresses = [&to.email, &to.phone, &to.push_token, &to.url];
     let name = request.user_id.as_ref().or_else(|| addresses.into_iter().find_map(Option::as_ref));
     let name = name.or(request.dedup_key.as_ref()).map(|text| &**text).unwrap_or_default();
     xxh3_64_with_seed(name.as_bytes(), xxh3_64(request.tenant.as_bytes()))
+}
+
+/// The secrets that the records are sealed under come from the store.
+impl From<StoreError> for AcceptError {
+    fn from(error: StoreError) -> Self {
+        unavailable(&error.to_string(), 5)
+    }
 }
 
 impl From<LogError> for AcceptError {

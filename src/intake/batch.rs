@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::foreign::Reading;
 use super::rejects::Reject;
-use crate::codec;
+use super::seals::{Openings, Read};
 use crate::domain::{ClaimKey, NotificationRequest, Plan, Position, Routing, Source, Timestamp};
 use crate::log::Record;
 use crate::planning::{self, Facts, Policy};
@@ -18,14 +18,23 @@ pub(super) struct Decoded {
     /// The retry keys of those that our own doors took in.
     pub(super) keys: Vec<ClaimKey>,
     pub(super) rejected: Vec<Reject>,
+    /// The offsets of requests whose contents cannot be read any more, in their order.
+    pub(super) unreadable: Vec<u64>,
 }
 
 /// Decodes each record by itself: one that cannot be read spoils no other, and its bytes are kept as they are.
-pub(super) fn decode(records: &[Record], reading: &Reading, now: Timestamp) -> Decoded {
+pub(super) fn decode(records: &[Record], reading: &Reading, openings: &Openings, now: Timestamp) -> Decoded {
     let mut decoded = Decoded { requests: Vec::with_capacity(records.len()), ..Decoded::default() };
     for record in records {
-        match request(record, reading, now) {
-            Ok(request) => {
+        match request(record, reading, openings, now) {
+            Ok(read) => {
+                let request = match read {
+                    Read::Whole(request) => request,
+                    Read::Erased(request) => {
+                        decoded.unreadable.push(record.position.offset);
+                        request
+                    }
+                };
                 // A key that came with another program's record was never held at a door.
                 if let Some(retry) = request.idempotency.filter(|_| record.foreign.is_none()) {
                     decoded.keys.extend(retry.keys());
@@ -39,11 +48,11 @@ pub(super) fn decode(records: &[Record], reading: &Reading, now: Timestamp) -> D
 }
 
 /// What was accepted at a door was checked there; what another program wrote is checked here.
-fn request(record: &Record, reading: &Reading, now: Timestamp) -> Result<NotificationRequest, String> {
+fn request(record: &Record, reading: &Reading, openings: &Openings, now: Timestamp) -> Result<Read, String> {
     match &record.foreign {
-        None => codec::decode_request(&record.body).map_err(|error| format!("cannot be decoded: {error}")),
+        None => openings.read(record),
         Some(foreign) => {
-            let read = || reading.read(&record.body, foreign, record.position.shard.lane, now);
+            let read = || reading.read(&record.body, foreign, record.position.shard.lane, now).map(Read::Whole);
             catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("reading it failed".to_owned()))
         }
     }
@@ -53,7 +62,7 @@ fn request(record: &Record, reading: &Reading, now: Timestamp) -> Result<Notific
 pub(super) fn plan_one_by_one(
     records: &[Record],
     facts: &Facts,
-    reading: &Reading,
+    (reading, openings): (&Reading, &Openings),
     rejected: &mut Vec<Reject>,
     now: Timestamp,
     plan: impl Fn((Position, NotificationRequest), &Facts) -> Vec<Arc<Plan>>,
@@ -62,7 +71,9 @@ pub(super) fn plan_one_by_one(
     let mut candidates = facts.candidates.iter();
     for record in records {
         // Those that cannot be decoded were rejected before, and have no facts.
-        let Ok(request) = request(record, reading, now) else { continue };
+        let Ok(Read::Whole(request) | Read::Erased(request)) = request(record, reading, openings, now) else {
+            continue;
+        };
         let candidate = candidates.next().cloned().into_iter().collect();
         let facts = Facts { candidates: candidate, groups: facts.groups.clone(), ..Facts::default() };
         match catch_unwind(AssertUnwindSafe(|| plan((record.position, request), &facts))) {

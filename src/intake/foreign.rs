@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::retry_key;
 use super::validate::{ContentCheck, Envelope, FieldProblem, check_decoded, limits, read_request};
-use super::{accept, retry_key};
 use crate::codec;
 use crate::domain::{Categories, Idempotency, NotificationRequest, Priority, Source, Timestamp, cut};
-use crate::log::{Foreign, NewRecord};
+use crate::log::Foreign;
 use crate::store::ForeignLetter;
 
 /// What is needed to judge a record of another program.
@@ -38,13 +38,12 @@ enum Format {
 }
 
 impl Reading {
-    /// A dead letter as a record of our own, if it can be used by now: its template may be there, or the limit larger. It
-    /// counts as accepted now, or it would have expired at once.
-    pub fn read_again(&self, letter: &ForeignLetter, lane: Priority, now: Timestamp) -> Option<NewRecord> {
+    /// A dead letter as a request, if it can be used by now: its template may be there, or the limit larger. It counts as accepted now,
+    /// or it would have expired at once. It becomes a record of our own: [`super::Seals::records`].
+    pub fn read_again(&self, letter: &ForeignLetter, lane: Priority, now: Timestamp) -> Option<NotificationRequest> {
         let ForeignLetter { content_type, idempotency_key, tenant, .. } = letter.clone();
         let foreign = Foreign { content_type, idempotency_key, tenant, cloud_event: Vec::new(), appended_at: now };
-        let request = letter.is_whole.then(|| self.read(&letter.body, &foreign, lane, now))?;
-        request.ok().map(|request| accept::record(&request))
+        letter.is_whole.then(|| self.read(&letter.body, &foreign, lane, now))?.ok()
     }
 
     /// The request in a record of `lane`, or why there is none, for people.

@@ -105,7 +105,7 @@ pub(super) async fn follow(
     for (plan, candidate) in plans.iter().zip(&facts.candidates).filter(|_| plans.len() == facts.candidates.len()) {
         if let (Some(leader), Disposition::Skipped(_)) = (candidate.joined, &plan.disposition) {
             let entry = GroupEntry::Left(plan.position.offset);
-            merged.rows.push(GroupRow { leader, until: now, entry });
+            merged.rows.push(GroupRow { leader, until: now, owner: None, entry });
         }
     }
     let mut earlier: Vec<Full> = Vec::new();
@@ -206,7 +206,7 @@ mod tests {
         let row = |offsets: &[u64]| {
             let joined = |offset: &u64| Joined { offset: *offset, actor: None, data: None };
             let entry = GroupEntry::Joined(offsets.iter().map(joined).collect());
-            GroupRow { leader, until: Timestamp(1), entry }
+            GroupRow { leader, until: Timestamp(1), owner: None, entry }
         };
         // [2, 3] was written before; the batch that plans 2 anew ends with it.
         let check = |row: GroupRow, expected: Vec<GroupRow>| {

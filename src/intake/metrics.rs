@@ -112,6 +112,14 @@ impl PartitionMetrics {
     }
 }
 
+/// Records of people that were written in clear, because the store told no secrets: an erasure does not reach them in the log. Worry
+/// about any: the store is out.
+pub(super) const UNSEALED_RECORDS: CounterMetric<0> = CounterMetric::new(
+    "fanfare_unsealed_records_total",
+    "Records that were written in clear, because the store told no secrets.",
+    [],
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,8 @@
 //!
 //! In: requests through the one door, [`Acceptor`], and records from the log. Out: durable plans, handed on to dispatch and
 //! the timers. Promise: nothing is acknowledged before it is durable; a retry with the same key is answered the same; a
-//! record that cannot be used goes to the dead letters byte for byte and never stops its partition.
+//! record that cannot be used goes to the dead letters byte for byte and never stops its partition; whoever was erased is planned as
+//! erased, from what is known without the contents.
 
 mod validate;
 mod accepted_keys;
@@ -14,6 +15,7 @@ mod batch;
 mod foreign;
 mod rejects;
 mod retry_key;
+mod seals;
 mod unplanned;
 mod merged;
 mod metrics;
@@ -36,6 +38,7 @@ pub use metrics::events_lag;
 pub use partition::{PartitionActor, PartitionArguments, PartitionMessage};
 pub use rejects::{Reject, bury};
 pub use retry_key::{NOTIFY, campaign_key, dedup_key_of, hashed_key};
+pub use seals::Seals;
 pub use unplanned::remember_unplanned;
 pub use validate::{
     ContentCheck, Defaults, EndpointCheck, Envelope, FieldProblem, JsonObject, addresses, delivery_time, json_fields,

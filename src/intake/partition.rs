@@ -25,6 +25,7 @@ use super::foreign::Reading;
 use super::merged::{self, Doubtful};
 use super::metrics::PartitionMetrics;
 use super::rejects;
+use super::seals::Seals;
 use crate::brakes::Brakes;
 use crate::clock::SharedClock;
 use crate::coordination::SharedCoordination;
@@ -57,6 +58,8 @@ pub struct PartitionArguments {
     pub limit: ReadLimit,
     /// How records of other programs are judged.
     pub reading: Arc<Reading>,
+    /// How our own are opened.
+    pub seals: Seals,
     pub log: SharedLog,
     pub policy: Arc<Policy>,
     pub people: Arc<People>,
@@ -291,7 +294,9 @@ impl PartitionState {
         let now = arguments.clock.now();
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
         let (first, next) = (first.position.offset, last.position.offset + 1);
-        let Decoded { mut requests, keys, mut rejected } = batch::decode(&records, &arguments.reading, now);
+        let openings = arguments.seals.openings(&records).await?;
+        let Decoded { mut requests, keys, mut rejected, unreadable } =
+            batch::decode(&records, &arguments.reading, &openings, now);
         let planned_before = self.planned_before(first, next).await?;
         rejects::leave_known(&mut rejected, self.replayed_below, &*self.arguments.store).await?;
         let arguments = &self.arguments;
@@ -310,6 +315,7 @@ impl PartitionState {
             rejected.retain(|reject| !is_planned(reject.letter.key.task.position.offset));
         }
         let is_cancelled = |position: Position| cancelled.contains(&position.offset);
+        let is_unreadable = |position: Position| unreadable.binary_search(&position.offset).is_ok();
         let brakes = arguments.brakes.set();
         // A leader among them may be in the place of what was known of its group.
         let replayed = planned_before.iter().filter_map(|story| story.plan.group.as_ref().map(|group| group.key));
@@ -334,11 +340,13 @@ impl PartitionState {
                 doubtful: Some(&self.doubtful.leaders),
             },
             is_cancelled: &is_cancelled,
+            is_unreadable: &is_unreadable,
         };
         let facts = planning::gather(&requests, &arguments.policy, &sources, now).await?;
         let planned = catch_unwind(AssertUnwindSafe(|| planning::plan_batch(requests, &facts, &arguments.policy, now)));
         let plans = planned.unwrap_or_else(|_| {
-            batch::plan_one_by_one(&records, &facts, &arguments.reading, &mut rejected, now, |one, facts| {
+            let read = (&*arguments.reading, &openings);
+            batch::plan_one_by_one(&records, &facts, read, &mut rejected, now, |one, facts| {
                 planning::plan_batch(vec![one], facts, &arguments.policy, now)
             })
         });

@@ -2,6 +2,7 @@
 
 use super::AcceptedKeys;
 use crate::codec;
+use crate::domain::Idempotency;
 use crate::log::{LogError, PartitionReader, ReadLimit};
 
 /// Records looked at together.
@@ -20,8 +21,7 @@ pub async fn remember_unplanned(
             // What cannot be decoded has no key, and goes to the dead letters when its turn comes. What another program wrote was
             // answered by nobody, so there is no answer to repeat.
             if record.foreign.is_none()
-                && let Ok(request) = codec::decode_request(&record.body)
-                && let Some(retry) = request.idempotency
+                && let Some(retry) = retry_key(&record.body)
             {
                 for key in retry.keys() {
                     accepted_keys.load(key, record.position, retry.body_hash);
@@ -31,4 +31,12 @@ pub async fn remember_unplanned(
         }
     }
     Ok(())
+}
+
+/// Of what is sealed it stands in clear.
+fn retry_key(body: &[u8]) -> Option<Idempotency> {
+    match codec::decode_request_head(body).ok()? {
+        Some((head, _)) => head.idempotency,
+        None => codec::decode_request(body).ok()?.idempotency,
+    }
 }

@@ -35,6 +35,9 @@ pub(super) struct Dead {
 impl Dead {
     /// The address of a task; `None`: nothing is noted of its kind.
     pub(super) fn of(plan: &Plan, ordinal: usize, since: Timestamp, cause: SuppressionCause) -> Option<Self> {
+        if plan.is_erased() {
+            return None;
+        }
         let address = &plan.tasks().get(ordinal)?.address;
         let is_noted = match address {
             Address::Email(_) | Address::Phone(_) => true,
@@ -82,7 +85,7 @@ impl Graves {
         for (Dead { tenant, user_id, address, since, cause, .. }, is_forgotten) in batch.into_iter().zip(forgotten) {
             if let Some(key) = SuppressedAddress::of(&tenant, &address) {
                 let address = (!is_forgotten).then(|| address.as_str().into());
-                suppressed.insert(key, Suppression { address, cause, since, until: None });
+                suppressed.insert(key, Suppression { address, sealed_address: None, cause, since, until: None });
             } else if let (Some(token), Some(user_id)) = (address.push_token(), user_id) {
                 tokens.entry(UserKey { tenant, user_id }).or_default().push((token.into(), since));
             }

@@ -154,5 +154,5 @@ fn reopen(leader: &Plan, shard: &Shard) {
 
 fn left(leader: &Plan, offset: u64) -> GroupRow {
     let until = leader.group.as_ref().map_or(leader.accepted_at, |group| group.until);
-    GroupRow { leader: leader.position, until, entry: GroupEntry::Left(offset) }
+    GroupRow { leader: leader.position, until, owner: None, entry: GroupEntry::Left(offset) }
 }

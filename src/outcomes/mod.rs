@@ -29,7 +29,7 @@ pub use receipts::{
     Early, Noted, Occasion, OccasionFate, OccasionNoted, ReceiptDesk, ReceiptDeskParts, ReceiptSource, ReceiptsError,
     occasion,
 };
-pub use replay::{ReadAgain, Replay, Replays};
+pub use replay::{ReadAgain, ReadAgainAnswer, Replay, Replays};
 pub use retry::{RetryPolicy, throttle_pause};
 pub use settler::{SettlerActor, SettlerArguments, SettlerHandle};
 pub use together::{NoAnswer, Together};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::Mutex;
 
 use super::deliveries::Deliveries;
@@ -27,8 +27,9 @@ pub enum Replay {
     NotReplayable,
 }
 
-/// Reads the record of another program again; `None`: it still cannot be used.
-pub type ReadAgain = Arc<dyn Fn(&ForeignLetter, Priority) -> Option<NewRecord> + Send + Sync>;
+/// Reads the record of another program again; `None`: it still cannot be used. What it gives is sealed as what comes in at the door.
+pub type ReadAgain = Arc<dyn Fn(&ForeignLetter, Priority) -> ReadAgainAnswer + Send + Sync>;
+pub type ReadAgainAnswer = BoxFuture<'static, Result<Option<NewRecord>, StoreError>>;
 
 /// The longest that a replay waits for a send of its notification that is under way.
 const LET_GO_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -82,10 +83,13 @@ impl Replays {
         let Some(letter) = self.store.dead_letter(key).await? else { return Ok(Replay::NotReplayable) };
         match &letter.cause {
             DeadLetterCause::Task { .. } => self.replay_task(&letter).await,
-            DeadLetterCause::Foreign(foreign) => match (self.read_again)(foreign, key.task.position.shard.lane) {
-                Some(record) => self.append(key, record).await,
-                None => Ok(Replay::NotReplayable),
-            },
+            DeadLetterCause::Foreign(foreign) => {
+                match (self.read_again)(foreign, key.task.position.shard.lane).await? {
+                    Some(record) => self.append(key, record).await,
+                    None => Ok(Replay::NotReplayable),
+                }
+            }
+            // Where it was sealed it stays so: whether it can still be opened is seen when it is planned.
             DeadLetterCause::Record { body } => {
                 let shard = key.task.position.shard;
                 let record = NewRecord { lane: shard.lane, key: u64::from(shard.partition), body: body.clone() };
@@ -185,7 +189,7 @@ mod tests {
         batch.dead_letters = vec![DeadLetter { key: key.clone(), reason: "refused".into(), cause }];
         store.write(shard.id(), batch).await.expect("written");
         let clock = ManualClock::starting_at(NOON);
-        let read_again: ReadAgain = Arc::new(|_, _| None);
+        let read_again: ReadAgain = Arc::new(|_, _| Box::pin(async { Ok(None) }));
         let replays = Replays::new(store, FakeLog::open(), clock, ownership, Arc::default(), None, read_again);
         let mut replaying = std::pin::pin!(replays.replay(&key));
         for _ in 0..50 {

@@ -133,7 +133,7 @@ impl OpenGroups {
             } else {
                 filling.insert(*into, (rows.len(), bytes));
                 let entry = GroupEntry::Joined(vec![joined]);
-                rows.push(GroupRow { leader: *into, until: group.until, entry });
+                rows.push(GroupRow { leader: *into, until: group.until, owner: plan.owner(), entry });
             }
         }
         rows

@@ -49,6 +49,8 @@ pub struct Facts {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CandidateFacts {
     pub cancelled: bool,
+    /// Nothing is known of it but whose it was: that one was erased.
+    pub is_unreadable: bool,
     /// Another notification that holds the retry key.
     pub retry_holder: Option<Position>,
     /// The key under which no second one is sent; `None`: there is none, or nothing would be sent anyway.
@@ -108,6 +110,8 @@ pub struct Sources<'a> {
     pub groups: ShardGroups<'a>,
     /// Whether the notification was cancelled before it was planned.
     pub is_cancelled: &'a (dyn Fn(Position) -> bool + Sync),
+    /// Whether its contents cannot be read any more, since whose it is was erased.
+    pub is_unreadable: &'a (dyn Fn(Position) -> bool + Sync),
 }
 
 /// Where facts are read without claiming anything.
@@ -141,8 +145,12 @@ pub async fn gather(
 ) -> Result<Facts, StoreError> {
     let is_cancelled = |(position, _): &(Position, _)| (sources.is_cancelled)(*position);
     let brakes = on(sources.shelves.brakes);
-    let of_one =
-        |item| CandidateFacts { cancelled: is_cancelled(item), brakes: brakes.clone(), ..CandidateFacts::default() };
+    let of_one = |item: &(Position, _)| CandidateFacts {
+        cancelled: is_cancelled(item),
+        is_unreadable: (sources.is_unreadable)(item.0),
+        brakes: brakes.clone(),
+        ..CandidateFacts::default()
+    };
     let mut facts = Facts { candidates: batch.iter().map(of_one).collect(), ..Facts::default() };
     let requests: Vec<&NotificationRequest> = batch.iter().map(|(_, request)| request).collect();
     experiments::assign(sources.shelves.experiments, &requests, &mut facts.candidates);

@@ -32,8 +32,8 @@ pub use policy::{Policy, RoutingPolicy, Takers};
 pub use received::received_row;
 
 use crate::domain::{
-    Assignment, Decision, Delivery, Disposition, NotificationRequest, Plan, PlanClaim, Position, Presentation, ShardId,
-    SkipReason, TaskSpec, Timestamp, Verdict,
+    AddressKind, Assignment, Content, Decision, Delivery, Disposition, NO_FIELDS, NotificationRequest, Owner, Personal,
+    Plan, PlanClaim, Position, Presentation, ShardId, SkipReason, SuppressedAddress, TaskSpec, Timestamp, Verdict,
 };
 use gates::{Case, GATES};
 
@@ -86,12 +86,15 @@ fn plan(
     let leads = group.as_ref().filter(|group| !group.is_first).map(|group| group.until);
     let expires_at = Some(case.expires_at(leads));
     let presentation = presentation(&case);
+    let is_erased = disposition == Disposition::Skipped(SkipReason::Erased);
     let mut claims = held_claims(&request, facts, policy, !matches!(disposition, Disposition::Skipped(_)));
     if let (Some(group), Disposition::Tasks(_)) = (&group, &disposition) {
         // By which the group is found again.
         claims.push(PlanClaim { key: group.key, expires_at: group.until, body_hash: 0 });
     }
-    Plan {
+    let personal = Personal::Here { of: addressee(&request) };
+    let delivery = Delivery { attachments: request.attachments, collapse_key: request.collapse_key };
+    let plan = Plan {
         position,
         tenant: request.tenant,
         user_id: request.user_id,
@@ -108,9 +111,33 @@ fn plan(
         claims,
         group,
         presentation,
-        delivery: Delivery { attachments: request.attachments, collapse_key: request.collapse_key },
+        delivery,
         campaign: request.campaign,
+        personal,
+    };
+    if is_erased { without_contents(plan) } else { plan }
+}
+
+/// Of who was erased nothing is written down anew that could be read.
+fn without_contents(plan: Plan) -> Plan {
+    Plan {
+        content: Content::nothing(),
+        data: NO_FIELDS.into(),
+        metadata: NO_FIELDS.into(),
+        presentation: Presentation { zone: None, ..plan.presentation },
+        delivery: Delivery::default(),
+        ..plan
     }
+}
+
+/// Whose a notification is that names no user: it may come to no task that has the address.
+fn addressee(request: &NotificationRequest) -> Option<Box<Owner>> {
+    if request.user_id.is_some() {
+        return None;
+    }
+    let by = |kind, text: &str| Box::new(Owner::Address(Box::new(SuppressedAddress::new(&request.tenant, kind, text))));
+    let email = request.to.email.as_deref().map(|text| by(AddressKind::Email, text));
+    email.or_else(|| request.to.phone.as_deref().map(|text| by(AddressKind::Phone, text)))
 }
 
 /// What the message's text depends on besides template and data: as the request says, or as the user is known now.

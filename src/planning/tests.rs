@@ -70,7 +70,14 @@ impl World {
     fn sources(&self) -> Sources<'_> {
         let Self { claims, budgets, .. } = self;
         let groups = ShardGroups::default();
-        Sources { claims, shelves: self.shelves(), budgets, groups, is_cancelled: &|_| false }
+        Sources {
+            claims,
+            shelves: self.shelves(),
+            budgets,
+            groups,
+            is_cancelled: &|_| false,
+            is_unreadable: &|_| false,
+        }
     }
 
     fn shelves(&self) -> Shelves<'_> {

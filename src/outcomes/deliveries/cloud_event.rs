@@ -1,17 +1,14 @@
-//! An event as others read it: a CloudEvent 1.0 in JSON, structured mode. It names the user and says nothing of addresses
-//! or contents.
+//! An event as others read it: a CloudEvent 1.0 in JSON, structured mode. It names the user and says nothing of addresses, contents
+//! or metadata: what stands in a topic cannot be taken back when the user is erased.
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::domain::{Event, NotificationId, Plan, WHOLE, cut};
 use crate::log::{Outlet, Told};
 
 /// The content type of the structured mode (CloudEvents, JSON event format, 3).
 const CONTENT_TYPE: Bytes = Bytes::from_static(b"application/cloudevents+json");
-/// Longer metadata is left out: brokers take a message of 1 MB by default, and one that they refuse would be told for ever.
-const METADATA_BYTES_MAX: usize = 16 * 1024;
 /// Providers write essays; the first of this says what is wrong.
 const REASON_BYTES_MAX: usize = 2 * 1024;
 
@@ -56,8 +53,6 @@ struct Data<'a> {
     /// Of what a program did, such as a mail scanner.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     by_machine: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a RawValue>,
 }
 
 /// One event of one of the plan's tasks, or of all of it.
@@ -91,7 +86,6 @@ pub(in crate::outcomes) fn told(plan: &Plan, event: &Event) -> Told {
             reason: event.reason.as_deref().map(|reason| cut(reason, REASON_BYTES_MAX)),
             due_at: event.due.map(|due| due.to_string()),
             by_machine: event.by_machine,
-            metadata: metadata(plan),
         },
     };
     let mut body = Vec::with_capacity(512);
@@ -103,9 +97,4 @@ pub(in crate::outcomes) fn told(plan: &Plan, event: &Event) -> Told {
         body: body.into(),
         headers: vec![("content-type", CONTENT_TYPE)],
     }
-}
-
-fn metadata(plan: &Plan) -> Option<&RawValue> {
-    let text = Some(&*plan.metadata).filter(|text| *text != "{}" && text.len() <= METADATA_BYTES_MAX)?;
-    serde_json::from_str(text).ok()
 }

@@ -56,6 +56,7 @@ fn plan(routing: Routing, channels: &[Channel]) -> Arc<Plan> {
         presentation: Default::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     })
 }
 

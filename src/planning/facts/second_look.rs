@@ -42,6 +42,9 @@ pub async fn look_again(
 }
 
 fn judge(plan: &Plan, spec: &TaskSpec, case: &Case<'_>) -> SecondLook {
+    if plan.is_erased() {
+        return SecondLook::Skip(SkipReason::Erased);
+    }
     if let Verdict::Skip(reason) = gates::judge_again(case, spec.channel) {
         return SecondLook::Skip(reason);
     }

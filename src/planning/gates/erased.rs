@@ -1,5 +1,5 @@
 //! Users who were erased after the notification was accepted. A campaign may have its list from before, with an address for each: what it
-//! makes later for who was erased and is nobody since is not sent either.
+//! makes later for who was erased and is nobody since is not sent either. Nor is what cannot be read any more, whatever is known of the user.
 
 use super::Case;
 use crate::domain::{SkipReason, User, Verdict};
@@ -9,12 +9,13 @@ pub(super) fn judge(case: &Case<'_>) -> Verdict {
         let is_of_list = case.request.campaign.is_some() && !user.is_somebody();
         user.erased_at.is_some_and(|erased_at| is_of_list || case.request.accepted_at <= erased_at)
     };
-    if case.user().is_some_and(is_erased) { Verdict::Skip(SkipReason::Erased) } else { Verdict::Pass }
+    let is_erased = case.facts.is_unreadable || case.user().is_some_and(is_erased);
+    if is_erased { Verdict::Skip(SkipReason::Erased) } else { Verdict::Pass }
 }
 
-/// Whether the user was erased at all.
+/// Whether the user was erased at all, or whoever it is.
 pub(super) fn is_asked(case: &Case<'_>) -> bool {
-    case.user().is_some_and(|user| user.erased_at.is_some())
+    case.facts.is_unreadable || case.user().is_some_and(|user| user.erased_at.is_some())
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub(super) struct HoldGate {
 /// The gates in the order in which they are asked; the first to skip has the word.
 pub(super) const GATES: [Gate; 10] = [
     Gate { step: Step::Cancelled, judge: cancelled::judge, is_asked: always, needs_claims: false },
-    Gate { step: Step::Expiry, judge: expiry::judge, is_asked: always, needs_claims: false },
+    Gate { step: Step::Expiry, judge: expiry::judge, is_asked: is_readable, needs_claims: false },
     Gate { step: Step::Idempotency, judge: idempotency::judge, is_asked: leads_nobody, needs_claims: true },
     Gate { step: Step::Erased, judge: erased::judge, is_asked: erased::is_asked, needs_claims: false },
     Gate { step: Step::Brakes, judge: brakes::judge, is_asked: brakes::is_asked, needs_claims: false },
@@ -106,6 +106,11 @@ pub(super) const GATES: [Gate; 10] = [
 
 fn always(_: &Case<'_>) -> bool {
     true
+}
+
+/// When it is worth nothing any more stands in what cannot be read.
+fn is_readable(case: &Case<'_>) -> bool {
+    !case.facts.is_unreadable
 }
 
 /// Others stand under one that is planned again, and may have been planned so: were it a duplicate now, nobody would tell of them.

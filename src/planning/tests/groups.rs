@@ -180,7 +180,7 @@ impl Shard {
             if group.until <= self.now && closed(&entries).is_none() {
                 let gathered = Gathered::of(&members(&plan, &entries), 10);
                 let entry = GroupEntry::Closed(gathered, Told::EVERYBODY);
-                self.log.add_rows(vec![GroupRow { leader: plan.position, until: group.until, entry }]);
+                self.log.add_rows(vec![GroupRow { leader: plan.position, until: group.until, owner: None, entry }]);
                 self.known.retain(|_, known| known.leader != plan.position.offset);
             }
         }
@@ -192,7 +192,7 @@ impl Shard {
         let all = members(&plan, &self.log.entries(plan.position));
         let seen: Vec<_> = all.into_iter().filter(|one| one.offset < below).collect();
         let entry = GroupEntry::Closed(Gathered::of(&seen, 10), Told { below, also: Vec::new() });
-        self.log.add_rows(vec![GroupRow { leader: plan.position, until: self.now, entry }]);
+        self.log.add_rows(vec![GroupRow { leader: plan.position, until: self.now, owner: None, entry }]);
     }
 
     /// The process ends while it writes a batch; the next one plans again what is not there.

@@ -15,8 +15,13 @@ impl World {
     }
 
     fn suppresses(self, kind: AddressKind, address: &str) -> Self {
-        let suppression =
-            Suppression { address: None, cause: SuppressionCause::HardBounce, since: Timestamp(0), until: None };
+        let suppression = Suppression {
+            address: None,
+            sealed_address: None,
+            cause: SuppressionCause::HardBounce,
+            since: Timestamp(0),
+            until: None,
+        };
         let address = SuppressedAddress::new("default", kind, address);
         self.store.suppressed.lock().expect("not poisoned").insert(address, suppression);
         self

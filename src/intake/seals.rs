@@ -1,0 +1,208 @@
+//! Records of the log under the secrets of whose they are: sealed at the door, opened where they are planned.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+
+use super::accept::partition_key;
+use super::metrics::UNSEALED_RECORDS;
+use crate::clock::{Moment, SharedClock};
+use crate::codec;
+use crate::domain::{NotificationRequest, RequestHead, UserKey};
+use crate::log::{NewRecord, Record};
+use crate::sealing::{self, Keyring, OVERHEAD, ROOM, SealError};
+use crate::store::{StoreError, UserSecret};
+use crate::telemetry::Counter;
+
+/// How long a request waits for the store before it is taken unsealed; each owner adds a millisecond, since a batch has thousands.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// A store that did not answer is not asked again for this long, so that not every request waits.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Records made before others have their turn: about 0.5 ms.
+const RECORDS_PER_TURN: usize = 512;
+
+/// How records are sealed and opened. The default seals nothing, and opens nothing that is sealed.
+#[derive(Clone, Default)]
+pub struct Seals {
+    keyring: Option<Arc<Keyring>>,
+    /// Where the log goes on without the store.
+    without_store: Option<Arc<WithoutStore>>,
+}
+
+/// How requests are taken while the store does not tell secrets: in clear, since what a user sent must not be lost for it.
+struct WithoutStore {
+    clock: SharedClock,
+    /// The moment until which the store is not asked, in milliseconds.
+    silent_until: AtomicU64,
+    unsealed: Counter,
+}
+
+impl Seals {
+    /// Opens what is sealed, and seals what is new where it is somebody's.
+    pub fn new(keyring: Arc<Keyring>) -> Self {
+        Self { keyring: Some(keyring), without_store: None }
+    }
+
+    /// Where the log is another service than the store: while the store does not answer, records of those whose secrets are not
+    /// remembered are written in clear.
+    pub fn or_unsealed(self, clock: SharedClock) -> Self {
+        let unsealed = UNSEALED_RECORDS.with([]);
+        Self {
+            without_store: Some(Arc::new(WithoutStore { clock, silent_until: AtomicU64::new(0), unsealed })),
+            ..self
+        }
+    }
+
+    /// The records of requests, in their order. The secrets are durable on return, before any record can be.
+    pub async fn records(&self, requests: &[&NotificationRequest]) -> Result<Vec<NewRecord>, StoreError> {
+        let mut owners = Vec::new();
+        let mut is_owned = Vec::with_capacity(requests.len());
+        let mut secrets = Vec::new();
+        if let Some(keyring) = &self.keyring {
+            for request in requests {
+                let owner = sealing::of_message(&request.tenant, request.user_id.as_deref(), &request.to);
+                is_owned.push(owner.is_some());
+                owners.extend(owner);
+            }
+            if !owners.is_empty() {
+                match self.secrets_of(keyring, &owners).await? {
+                    Some(found) => secrets = found,
+                    None => is_owned.clear(),
+                }
+            }
+        }
+        let mut seals = owners.iter().zip(&secrets);
+        let mut records = Vec::with_capacity(requests.len());
+        for (index, request) in requests.iter().enumerate() {
+            let seal = if is_owned.get(index) == Some(&true) { seals.next() } else { None };
+            records.push(record(request, seal)?);
+            if records.len().is_multiple_of(RECORDS_PER_TURN) {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(records)
+    }
+
+    /// `None`: they are not to be had now, and nobody is to wait for them.
+    async fn secrets_of(&self, keyring: &Keyring, owners: &[UserKey]) -> Result<Option<Vec<UserSecret>>, StoreError> {
+        let Some(WithoutStore { clock, silent_until, unsealed }) = self.without_store.as_deref() else {
+            return keyring.to_seal(owners).await.map(Some);
+        };
+        if let Some(known) = keyring.known(owners) {
+            return Ok(Some(known));
+        }
+        if clock.moment() >= Moment(Duration::from_millis(silent_until.load(Ordering::Relaxed))) {
+            let limit = ANSWER_WAIT + Duration::from_millis(owners.len() as u64);
+            match select(std::pin::pin!(keyring.to_seal(owners)), clock.sleep(limit)).await {
+                Either::Left((Ok(secrets), _)) => return Ok(Some(secrets)),
+                Either::Left((Err(error), _)) => tracing::warn!(%error, "requests are taken unsealed"),
+                Either::Right(_) => tracing::warn!(?limit, "the store tells no secrets: requests are taken unsealed"),
+            }
+            silent_until.store((clock.moment() + SILENCE).0.as_millis() as u64, Ordering::Relaxed);
+        }
+        unsealed.increment(owners.len() as u64);
+        Ok(None)
+    }
+
+    /// What our own records of a batch are opened by, asked for together. An error says nothing of any of them.
+    pub(super) async fn openings(&self, records: &[Record]) -> Result<Openings, StoreError> {
+        let (mut found, mut wanted) = (Vec::new(), Vec::new());
+        for record in records.iter().filter(|record| record.foreign.is_none()) {
+            // What is damaged is told when it is read.
+            let Ok(Some((head, place))) = codec::decode_request_head(&record.body) else { continue };
+            let Ok(id) = sealing::secret_of(&record.body[place..]) else { continue };
+            wanted.push((head.owner.clone(), id));
+            found.push((record.position.offset, Opening { head, place, secret: None }));
+        }
+        if found.is_empty() {
+            return Ok(Openings::default());
+        }
+        let without = || {
+            StoreError::Failed("records of the log are sealed, and this node has no secrets to open them by".to_owned())
+        };
+        let secrets = self.keyring.as_ref().ok_or_else(without)?.to_open(&wanted).await?;
+        for ((_, opening), secret) in found.iter_mut().zip(secrets) {
+            opening.secret = secret;
+        }
+        Ok(Openings(found))
+    }
+
+    /// One of our own records as a request; without its contents where those cannot be read any more. `None`: it is damaged.
+    pub async fn read(&self, record: &Record) -> Result<Option<NotificationRequest>, StoreError> {
+        let openings = self.openings(std::slice::from_ref(record)).await?;
+        Ok(openings.read(record).ok().map(|read| match read {
+            Read::Whole(request) | Read::Erased(request) => request,
+        }))
+    }
+}
+
+/// What the sealed records of a batch are opened by, in the order of their offsets.
+#[derive(Debug, Default)]
+pub(super) struct Openings(Vec<(u64, Opening)>);
+
+#[derive(Debug)]
+struct Opening {
+    head: RequestHead,
+    /// Where the sealed bytes begin.
+    place: usize,
+    /// `None`: it was destroyed.
+    secret: Option<UserSecret>,
+}
+
+/// What a record says.
+pub(super) enum Read {
+    Whole(NotificationRequest),
+    /// Whose it was is erased: what is known of it without its contents.
+    Erased(NotificationRequest),
+}
+
+impl Openings {
+    /// One of our own records; why it cannot be read, for people.
+    pub(super) fn read(&self, record: &Record) -> Result<Read, String> {
+        let Record { position, body, .. } = record;
+        let Some(opening) = self.of(position.offset) else { return whole(body) };
+        let Opening { head, place, secret } = opening;
+        let Some(secret) = secret else { return Ok(Read::Erased(head.clone().without_rest(position.shard.lane))) };
+        let opened = sealing::open(secret, &body[..*place], &body[*place..]);
+        whole(&opened.map_err(|error| format!("cannot be opened: {error}"))?)
+    }
+
+    fn of(&self, offset: u64) -> Option<&Opening> {
+        let found = self.0.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
+        Some(&self.0[found].1)
+    }
+}
+
+fn whole(bytes: &[u8]) -> Result<Read, String> {
+    codec::decode_request(bytes).map(Read::Whole).map_err(|error| format!("cannot be decoded: {error}"))
+}
+
+fn record(request: &NotificationRequest, seal: Option<(&UserKey, &UserSecret)>) -> Result<NewRecord, StoreError> {
+    let body = match seal {
+        None => codec::encode_request(request),
+        Some((owner, secret)) => {
+            sealed(request, owner, secret).map_err(|error| StoreError::Failed(error.to_string()))?
+        }
+    };
+    Ok(NewRecord { lane: request.priority, key: partition_key(request), body: Bytes::from(body) })
+}
+
+/// Encoded behind its head, and sealed where it stands.
+fn sealed(request: &NotificationRequest, owner: &UserKey, secret: &UserSecret) -> Result<Vec<u8>, SealError> {
+    let length = 384 + OVERHEAD + owner.user_id.len() + request.data.len() + request.metadata.len();
+    let mut bytes = Vec::with_capacity(length);
+    codec::encode_request_head(owner, request, &mut bytes);
+    let place = bytes.len();
+    bytes.resize(place + ROOM, 0);
+    codec::append_request(request, &mut bytes);
+    sealing::seal_in_place(secret, place, &mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
