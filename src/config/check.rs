@@ -141,7 +141,7 @@ fn log_and_store(config: &Config) -> Result<(), String> {
 }
 
 /// What a lease must leave beside the longest send: the writing of its outcome, and beats that come late.
-const LEASE_ROOM: Duration = Duration::from_secs(10);
+pub const LEASE_ROOM: Duration = Duration::from_secs(10);
 
 /// Settings of librdkafka that carry a promise: with others, records are taken that may be lost, committed before they are planned,
 /// or waited for in vain.

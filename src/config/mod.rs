@@ -19,6 +19,7 @@ mod check;
 mod explain;
 mod roles;
 
+pub use check::LEASE_ROOM;
 pub use duration::parse as parse_duration;
 pub(crate) use load::nearest;
 pub use load::{ConfigError, DEFAULTS, Loaded, defaults, load, load_from};

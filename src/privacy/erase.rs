@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{LISTS_MAX, Privacy, consents, metrics};
+use super::destroying::TakenBack;
+use super::{LISTS_MAX, Privacy, metrics};
 use crate::domain::{
     AddressKind, Erasure, QuietChoice, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
+use crate::sealing;
 use crate::users::{DirectoryError, KnownChange};
 
 /// So long a call cancels tasks; the rest is carried on at a home.
@@ -31,6 +33,8 @@ pub struct Erased {
     pub list_members: usize,
     /// Suppressions that stay without their address.
     pub suppressions_without_address: usize,
+    /// Secrets of the user and of their addresses: what was sealed under them cannot be read any more.
+    pub secrets_destroyed: usize,
     pub open_tasks: OpenTasks,
 }
 
@@ -46,16 +50,18 @@ pub struct OpenTasks {
 
 /// Said as it is, so that nobody tells a person more than was done.
 pub const NOT_ERASED: [&str; 7] = [
-    "notifications that were accepted for the user, with their contents, events and dead letters: this version erases none of them; on the \
-     embedded store they are dropped after `retention.notifications`, in a CQL database they expire 30 days after their last task is over",
+    "of notifications that were accepted for the user: their ids, the user's id, tenant, category, code of the template, campaign, channels, times, states and \
+     costs; their contents, data, metadata and addresses were sealed, and cannot be read any more, also not in the log; what was written \
+     by a version before this one was not sealed, and stays until it leaves by age",
     "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
     "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
     "tokens of the user's own programs, which count until they end",
-    "in a CQL database the user's id and the names of attributes and devices, as keys of empty rows; backups and the log",
-    "in the index of days, the user's id and a former value, under a day from which an attribute was moved by two calls at once or by one \
-     that broke off: it leads to nobody any more",
+    "the user's id and the names of attributes and devices, as keys of rows, and in the index of days a former day of an attribute that two \
+     calls moved at once: it leads to nobody any more",
     "that something was done to the user, in the audit log, and what the user got, for caps: both under hashes, until they leave by \
      themselves; members of lists, where a tenant has more than 1000 of a sort",
+    "what was never sealed here: records that other programs wrote to Kafka, until its retention, and dead letters of those; archived files; \
+     what others were told over webhooks and topics; backups, as long as one of the secrets is kept, too",
 ];
 
 /// How often it is looked whether something was written meanwhile.
@@ -74,27 +80,33 @@ impl Privacy {
         erased.subscriptions = parts.subscriptions.remove_all(key).await?;
         erased.inbox = parts.inbox.erase(key).await?;
         erased.at = parts.clock.now();
-        let mut erasure = Erasure { user: key.clone(), at: erased.at, after: None };
+        let owners = addresses(key, &user).iter().map(sealing::of_address).collect();
+        let mut erasure = Erasure::new(key.clone(), erased.at, owners);
         // Before the mark: what is to be cancelled then is found by somebody, whatever becomes of this call.
         self.put_erasure(&erasure, true).await?;
         // Where this fails the caller comes again, and finds what is left.
         let entries = user.taken_back().into_iter().chain([UserEntry::Erased(Some(erased.at))]).collect();
         parts.users.write_known(vec![KnownChange::of(key.clone(), entries, &user)]).await?;
-        self.take_back_again(key, &mut erased).await?;
+        self.take_back_again(&mut erasure, &mut erased).await?;
         // What came meanwhile.
-        erased.inbox += parts.inbox.erase(key).await?;
-        erased.subscriptions += parts.subscriptions.remove_all(key).await?;
-        erased.consents = consents::erase(&parts.store, key).await?;
+        let TakenBack { inbox, subscriptions, consents } = self.take_rows(key).await?;
+        erased.inbox += inbox;
+        erased.subscriptions += subscriptions;
+        erased.consents = consents;
+        // Behind all that must be read to be taken back. Cancelling needs no contents.
+        erased.secrets_destroyed = self.destroy(&mut erasure).await?;
         erased.open_tasks = self.cancel_open(&mut erasure).await?;
         metrics::erased();
         Ok(erased)
     }
 
     /// Takes back what was written of the user while the rest was taken back, and was answered before the mark was there.
-    async fn take_back_again(&self, key: &UserKey, erased: &mut Erased) -> Result<(), DirectoryError> {
+    async fn take_back_again(&self, erasure: &mut Erasure, erased: &mut Erased) -> Result<(), DirectoryError> {
+        let key = &erasure.user;
         for _ in 0..ROUNDS {
             let left = self.parts.users.user(key).await?.filter(User::is_somebody);
             let Some(left) = left else { return Ok(()) };
+            erasure.addresses.extend(addresses(key, &left).iter().map(sealing::of_address));
             erased.suppressions_without_address += self.forget_addresses(key, &left).await?;
             self.parts.users.write_known(vec![KnownChange::of(key.clone(), left.taken_back(), &left)]).await?;
         }
@@ -102,10 +114,11 @@ impl Privacy {
         Ok(())
     }
 
-    /// Cancels what is open for a while. What is left is in its row.
+    /// Cancels what is open for a while. What is left is in its row, which stays for a while in any case.
     async fn cancel_open(&self, erasure: &mut Erasure) -> Result<OpenTasks, DirectoryError> {
         let walked = self.walk(erasure, CANCEL_TIME).await?;
-        self.put_erasure(erasure, !walked.is_over).await?;
+        erasure.is_walked = walked.is_over;
+        self.put_erasure(erasure, true).await?;
         if !walked.is_over {
             self.wake.wake();
         }

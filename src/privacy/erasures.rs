@@ -1,4 +1,5 @@
-//! The work that carries erasures on: what a call had no time to cancel, and what another node did not answer for.
+//! The work that carries erasures on: what a call had no time to cancel, what another node did not answer for, what was not destroyed
+//! because the call broke off, and what was written by who had not heard of it yet.
 //!
 //! What it has in memory is where it is in the rows of its home: a crash begins with the first again.
 
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Privacy;
+use super::destroying::SETTLE;
 use crate::codec;
 use crate::domain::{Erasure, UserKey};
 use crate::homes::{Tenure, Turns, Wake, Work, home_of};
@@ -20,6 +22,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_millis(250);
 /// So long a row may be there before the mark of its user is; without it then, nobody was erased.
 const MARK_WAIT: Duration = Duration::from_secs(60);
+/// After so long a call that has not destroyed anything yet is taken to have broken off.
+const CALL_WAIT: Duration = Duration::from_secs(15);
 
 /// Carries erasures on at their homes.
 pub struct ErasureWork {
@@ -85,13 +89,30 @@ impl Privacy {
             }
             return Ok(false);
         }
-        let before = erasure.after;
-        let walked = self.walk(&mut erasure, TURN).await?;
-        // Whoever has the home now walks on from where it last stood.
-        if tenure.holds() {
-            self.put_erasure(&erasure, !walked.is_over).await?;
+        let age = parts.clock.now().since(erasure.at);
+        let before = erasure.clone();
+        if !erasure.is_destroyed {
+            if age < CALL_WAIT || !tenure.holds() {
+                return Ok(false);
+            }
+            self.destroy_again(&mut erasure).await?;
         }
-        Ok(!walked.is_over && erasure.after != before)
+        if !erasure.is_walked {
+            erasure.is_walked = self.walk(&mut erasure, TURN).await?.is_over;
+        }
+        // Whoever has the home now walks on from where it last stood.
+        if !tenure.holds() {
+            return Ok(false);
+        }
+        if !erasure.is_walked || age < SETTLE {
+            if erasure != before {
+                self.put_erasure(&erasure, true).await?;
+            }
+            return Ok(!erasure.is_walked && erasure.after != before.after);
+        }
+        self.settle(&mut erasure).await?;
+        self.put_erasure(&erasure, false).await?;
+        Ok(false)
     }
 
     /// Writes how far an erasure is, or that it is over.

@@ -2,13 +2,15 @@
 //!
 //! In: a user's id, and what somebody does with a key. Out: all that is held of the user as one document, or nothing of it any more and a
 //! receipt; and lines of the audit log. Promise: an erasure that was answered is carried to its end, by whichever node; nothing that was
-//! accepted before it is sent after it; memory does not grow with what is held of a user; and an act that was answered stands in the log.
+//! accepted before it is sent after it; what was sealed before it is unreadable on every node half a minute after it at the latest; memory
+//! does not grow with what is held of a user; and an act that was answered stands in the log.
 //!
 //! Each kind of what is held is walked in one place: [`export`] has a stage for each, and [`erase`] a step.
 
 mod audit;
 mod cancelling;
 mod consents;
+mod destroying;
 mod erase;
 mod erasures;
 mod export;
@@ -29,7 +31,7 @@ use crate::clock::SharedClock;
 use crate::domain::NotificationId;
 use crate::homes::Wake;
 use crate::inbox::Inbox;
-use crate::store::SharedStore;
+use crate::store::{SharedStore, UserSecrets};
 use crate::subscriptions::Subscriptions;
 use crate::users::Directory;
 
@@ -57,6 +59,8 @@ pub struct PrivacyParts {
     pub lists: Arc<Lists>,
     pub cancels: Arc<dyn Cancels>,
     pub clock: SharedClock,
+    /// What the data of users is sealed under; `None`: nothing is sealed.
+    pub secrets: Arc<dyn UserSecrets>,
 }
 
 /// What is held of people.

@@ -10,12 +10,14 @@ use crate::config::{Config, CoordinationBackend, LogBackend, StoreBackend};
 use crate::coordination::{LocalCoordination, RedisCoordination, SharedCoordination};
 use crate::disk::{Disk, DiskSettings, MachineSpace};
 use crate::log::{EmbeddedLog, KafkaLog, SharedLog, SpillingLog};
-use crate::store::{CqlStore, EmbeddedStore, LeaseRows, Measured, SharedStore};
+use crate::store::{CqlStore, EmbeddedStore, LeaseRows, Measured, SharedStore, UserSecrets};
 
 /// The ports of a node.
 pub(super) struct Backends {
     pub(super) log: SharedLog,
     pub(super) store: SharedStore,
+    /// What is written of people is sealed under these.
+    pub(super) secrets: Arc<dyn UserSecrets>,
     pub(super) coordination: SharedCoordination,
     /// Where nodes share the log: who has which of its shards.
     pub(super) leases: Option<Arc<dyn LeaseRows>>,
@@ -36,8 +38,9 @@ impl Backends {
             (LogBackend::Embedded, StoreBackend::Embedded) => {
                 let disk = open_disk(config, clock)?;
                 let log: SharedLog = EmbeddedLog::open(disk.clone(), config.log.partitions)?;
-                let store: SharedStore = Measured::over(EmbeddedStore::open(disk.clone())?);
-                Ok(Self { log, store, coordination, leases: None, disk: Some(disk) })
+                let store = EmbeddedStore::open(disk.clone())?;
+                let secrets = store.clone();
+                Ok(Self { log, store: Measured::over(store), secrets, coordination, leases: None, disk: Some(disk) })
             }
             (LogBackend::Kafka, StoreBackend::Cql) => {
                 let store = CqlStore::open(&config.store.cql, clock.clone()).await?;
@@ -45,7 +48,8 @@ impl Backends {
                 let kafka: SharedLog = KafkaLog::open(&config.log).await?;
                 let log = SpillingLog::over(kafka, store.clone(), clock.clone(), &random_hex(16)?);
                 let leases: Arc<dyn LeaseRows> = store.clone();
-                Ok(Self { log, store: Measured::over(store), coordination, leases: Some(leases), disk: None })
+                let secrets = store.clone();
+                Ok(Self { log, store: Measured::over(store), secrets, coordination, leases: Some(leases), disk: None })
             }
             _ => anyhow::bail!("`log.backend` and `store.backend` do not go together"),
         }

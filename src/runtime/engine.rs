@@ -32,7 +32,7 @@ use crate::config::Config;
 use crate::coordination::SharedCoordination;
 use crate::dispatch::{Backlog, Class, DispatchHandle, PayloadBudget, Room, Tracking};
 use crate::domain::{Priority, millionths};
-use crate::intake::{AcceptedKeys, Reading};
+use crate::intake::{AcceptedKeys, Reading, Seals};
 use crate::links::Links;
 use crate::log::{Membership, SharedLog};
 use crate::outcomes::{
@@ -67,6 +67,8 @@ pub struct EngineParts {
     /// Where it is noted which addresses are gone.
     pub users: Arc<Directory>,
     pub accepted_keys: Arc<AcceptedKeys>,
+    /// How records of the log are sealed and opened.
+    pub seals: Seals,
     /// Every provider twice, for the critical class and the rest: they share no connection.
     pub providers: [Vec<SharedProvider>; 2],
     /// Where the critical class runs.
@@ -288,8 +290,14 @@ impl Builder {
     }
 
     fn read_again(&self) -> ReadAgain {
-        let (reading, clock) = (self.reading.clone(), self.parts.clock.clone());
-        Arc::new(move |letter, lane| reading.read_again(letter, lane, clock.now()))
+        let (reading, clock, seals) = (self.reading.clone(), self.parts.clock.clone(), self.parts.seals.clone());
+        Arc::new(move |letter, lane| {
+            let (request, seals) = (reading.read_again(letter, lane, clock.now()), seals.clone());
+            Box::pin(async move {
+                let Some(request) = request else { return Ok(None) };
+                Ok(seals.records(&[&request]).await?.pop())
+            })
+        })
     }
 
     async fn supervise(&self, name: &'static str, children: Vec<Child>) -> anyhow::Result<ActorRef<SupervisorMessage>> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 
 use crate::clock::SharedClock;
-use crate::config::{Config, Provider};
+use crate::config::{Config, LEASE_ROOM, Provider};
 use crate::coordination::SharedCoordination;
 use crate::domain::{Categories, Channel, EventKind, InboxEntry, UserKey};
 use crate::inbox::{Inbox, Sighting, SightingKind, Sightings};
@@ -78,13 +78,19 @@ fn origin_of(url: &str) -> String {
     url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 
+/// The least that a write into an inbox is given.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// Adds the provider of the channel `in_app`, where no other is configured for it.
 pub fn with_inbox(config: &mut Config) {
     if config.providers.iter().any(|provider| serves(provider, Channel::InApp)) {
         return;
     }
     let is_taken = config.providers.iter().any(|provider| provider.name == INBOX);
-    config.providers.push(Provider::implied(if is_taken { OTHER_NAME } else { INBOX }, INBOX));
+    let mut inbox = Provider::implied(if is_taken { OTHER_NAME } else { INBOX }, INBOX);
+    // A send that may outlast the lease never begins; this one is a write of our own, and needs no longer.
+    inbox.timeout = inbox.timeout.min(config.cluster.lease.saturating_sub(LEASE_ROOM)).max(TIMEOUT_MIN);
+    config.providers.push(inbox);
 }
 
 /// Where messages in the product go.

@@ -34,13 +34,14 @@ use crate::clock::SharedClock;
 use crate::config::{Config, LogBackend, Roles};
 use crate::homes::Homes;
 use crate::insight::AnalyticsWork;
-use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys};
+use crate::intake::{AcceptedKeys, Acceptor, ClusterKeys, Seals};
 use crate::ownership::LeaseKeeper;
 use crate::planning::{Budgets, People, Policy};
 use crate::privacy::ErasureWork;
 use crate::providers::{self, BuildContext, Guard, Sandbox, SharedProvider};
 use crate::rendering::Renderer;
 use crate::schedules::ScheduleWork;
+use crate::sealing::{Keyring, SealedStore};
 use crate::store::NodeName;
 use crate::telemetry::{self, Condition, Health};
 use crate::templates::{CompiledTemplates, Templates};
@@ -79,14 +80,15 @@ pub(super) async fn run_until(
     let health = Health::starting();
     let clock: SharedClock = Arc::new(SystemClock);
     let backends = Backends::open(&config, &clock).await?;
-    let (log, store) = (backends.log.clone(), backends.store.clone());
+    let log = backends.log.clone();
     let renderer = Arc::new(renderer(&config)?);
     let sandbox = Arc::new(Sandbox::new(clock.clone()));
     let changes: Arc<dyn Changes> = match log.is_shared() {
-        // Only an engine keeps copies.
-        true => LogChanges::start(log.clone(), clock.clone(), random_number()?, roles.engine),
+        true => LogChanges::start(log.clone(), clock.clone(), random_number()?),
         false => Arc::new(LocalChanges::default()),
     };
+    let keyring = Keyring::new(backends.secrets.clone(), clock.clone(), changes.clone());
+    let store = SealedStore::over(backends.store.clone(), keyring.clone());
     let days = DayAttributes::new(&config.users.day_attributes);
     let users = Arc::new(Directory::new(store.clone(), changes.clone()).with_days(days.clone()));
     let live = live(
@@ -127,6 +129,10 @@ pub(super) async fn run_until(
     let templates = Templates::open(store.clone(), renderer.clone(), clock.clone()).await;
     let templates = templates.context("cannot read the templates")?;
     let accepted_keys = Arc::new(AcceptedKeys::default());
+    let seals = match log.is_shared() {
+        true => Seals::new(keyring).or_unsealed(clock.clone()),
+        false => Seals::new(keyring),
+    };
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another process there?", config.http.listen))?;
@@ -149,6 +155,7 @@ pub(super) async fn run_until(
                 users: users.clone(),
                 budgets: Arc::new(Budgets::new(store.clone(), random_number()?)),
                 accepted_keys: accepted_keys.clone(),
+                seals: seals.clone(),
                 providers,
                 critical: critical.handle(),
                 leases: cluster.keeper.clone(),
@@ -161,7 +168,7 @@ pub(super) async fn run_until(
     };
 
     let stop_api = CancellationToken::new();
-    let mut acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys);
+    let mut acceptor = Acceptor::new(log.clone(), store.clone(), clock.clone(), accepted_keys).sealing(seals);
     if log.is_shared() {
         let (coordination, process) = (backends.coordination.clone(), random_number()?);
         let window = config.dedup.idempotency;
@@ -215,6 +222,7 @@ pub(super) async fn run_until(
         clock: clock.clone(),
         log: log.clone(),
         store,
+        secrets: backends.secrets.clone(),
         users,
         people,
         policy,

@@ -25,6 +25,7 @@ pub(super) fn privacy(parts: &SurfaceParts, peers: Option<Arc<Peers>>) -> Arc<Pr
         users: parts.users.clone(),
         inbox: parts.live.inbox().clone(),
         clock,
+        secrets: parts.secrets.clone(),
     })
 }
 

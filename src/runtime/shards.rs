@@ -291,6 +291,7 @@ impl Shards {
                 bytes: parts.config.intake.batch_bytes.as_usize(),
             },
             reading: self.reading.clone(),
+            seals: parts.seals.clone(),
             log: parts.log.clone(),
             policy: parts.policy.clone(),
             people: parts.people.clone(),

@@ -27,7 +27,7 @@ use crate::providers::{Guard, Sandbox, SharedProvider};
 use crate::realtime::Live;
 use crate::rendering::Renderer;
 use crate::schedules::Schedules;
-use crate::store::SharedStore;
+use crate::store::{SharedStore, UserSecrets};
 use crate::telemetry::{Health, MetricsPage};
 use crate::templates::Templates;
 use crate::topics::Desk;
@@ -39,6 +39,7 @@ pub struct SurfaceParts {
     pub clock: SharedClock,
     pub log: SharedLog,
     pub store: SharedStore,
+    pub secrets: Arc<dyn UserSecrets>,
     pub users: Arc<Directory>,
     pub people: Arc<People>,
     pub policy: Arc<Policy>,

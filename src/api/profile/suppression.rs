@@ -68,6 +68,12 @@ impl SuppressionSaid {
     /// What is kept, where `before` was. Since when it holds stays, as long as it does.
     pub(in crate::api) fn suppression(self, before: Option<&Suppression>, now: Timestamp) -> Suppression {
         let since = before.filter(|before| before.holds(now)).map_or(now, |before| before.since);
-        Suppression { address: Some(self.text), cause: self.terms.cause, since, until: self.terms.until }
+        Suppression {
+            address: Some(self.text),
+            sealed_address: None,
+            cause: self.terms.cause,
+            since,
+            until: self.terms.until,
+        }
     }
 }

@@ -179,7 +179,7 @@ async fn write_users(
     for chunk in distinct.chunks(CHUNK_MEMBERS) {
         let member = |user: &&str| ListMember { user_id: Some((*user).into()), ..ListMember::default() };
         let members: Vec<ListMember> = chunk.iter().map(member).collect();
-        api.parts.lists.put(list, &members).await?;
+        api.parts.lists.put(&campaign.tenant, list, &members).await?;
     }
     let saved = SavedList {
         id: list.into(),

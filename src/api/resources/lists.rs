@@ -102,7 +102,8 @@ pub(in crate::api) async fn create(
         true => None,
         false => Some(api.parts.lists.begin(&caller.tenant, &id, None).await?),
     };
-    let parts = UploadParts { api: api.clone(), list: id, is_known: known.is_some(), format, held };
+    let tenant = caller.tenant.clone();
+    let parts = UploadParts { api: api.clone(), tenant, list: id, is_known: known.is_some(), format, held };
     let mut upload = Upload::new(parts, body);
     upload.read_all().await?;
     let list = match known {

@@ -21,7 +21,6 @@ use crate::api::problem::Problem;
 use crate::api::retry_key::RetryKey;
 use crate::api::routes::Answer;
 use crate::api::state::Api;
-use crate::codec;
 use crate::domain::{EventKind, Idempotency, NotificationId, NotificationRequest, Parts, Source, Story};
 use crate::intake::{Envelope, FieldProblem, NOTIFY, read_request};
 
@@ -154,7 +153,7 @@ async fn held(api: &Api, caller: &Caller, id: NotificationId) -> Result<Found, P
                 continue;
             }
             // What cannot be decoded is nobody's.
-            let request = codec::decode_request(&record.body).map_err(|_| Problem::not_found())?;
+            let request = api.parts.acceptor.read(&record).await?.ok_or_else(Problem::not_found)?;
             let own = *request.tenant == *caller.tenant;
             return own.then(|| Found::Unplanned(Box::new(request), id)).ok_or_else(Problem::not_found);
         }

@@ -40,10 +40,10 @@ struct ContentView<'a> {
 pub fn archived_line(story: &Story, entries: Option<&[GroupEntry]>) -> Vec<u8> {
     let plan = &story.plan;
     let content = match &plan.content {
-        Content::Template { .. } => None,
-        Content::Inline { title, body, html, sms } => {
+        Content::Inline { title, body, html, sms } if !plan.is_erased() => {
             Some(ContentView { title, body, html: html.as_deref(), sms: sms.as_deref() })
         }
+        _ => None,
     };
     let view = ArchivedView {
         tenant: &plan.tenant,
@@ -89,6 +89,9 @@ pub(super) struct NotificationView {
     /// Of one whose message says others as well, or may come to.
     #[serde(skip_serializing_if = "Option::is_none")]
     aggregate: Option<AggregateView>,
+    /// What was personal of it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<bool>,
     decisions: Vec<DecisionView>,
     tasks: Vec<TaskView>,
 }
@@ -218,6 +221,7 @@ impl NotificationView {
             routing: plan.routing.name(),
             source: plan.source.name(),
             expires_at: plan.expires_at.map(|at| at.to_string()),
+            erased: plan.is_erased().then_some(true),
             decisions: plan.decisions.iter().map(DecisionView::new).collect(),
             tasks,
         }
@@ -241,6 +245,7 @@ impl NotificationView {
             routing: request.routing.name(),
             source: request.source.name(),
             expires_at: request.expires_at.map(|at| at.to_string()),
+            erased: None,
             decisions: Vec::new(),
             tasks: Vec::new(),
         }

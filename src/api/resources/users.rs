@@ -135,6 +135,8 @@ struct ReceiptView<'a> {
     erased: ErasedView,
     /// Suppressions of the user's addresses stay, without the address.
     suppressions_without_address: usize,
+    /// What was sealed under them cannot be read any more, wherever it is.
+    secrets_destroyed: usize,
     open_tasks: OpenTasksView,
     not_erased: &'static [&'static str],
 }
@@ -190,6 +192,7 @@ pub(in crate::api) async fn erase(
             list_members: erased.list_members,
         },
         suppressions_without_address: erased.suppressions_without_address,
+        secrets_destroyed: erased.secrets_destroyed,
         open_tasks: OpenTasksView { cancelled, pending, complete: is_complete },
         not_erased: &NOT_ERASED,
     })

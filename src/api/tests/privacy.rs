@@ -11,12 +11,17 @@ use super::users::{TOKEN, ok, put};
 use super::world::{World, now, plan, position, spec};
 use crate::campaigns::{ListMember, Lists, SavedList};
 use crate::config::Secret;
-use crate::domain::{Address, Channel, Disposition, Event, EventKind, Recipient, TaskId};
+use crate::domain::{
+    Address, AddressKind, Channel, Consent, Disposition, Event, EventKind, Recipient, SuppressedAddress, TaskId,
+    UserKey,
+};
 use crate::homes::{HOMES, Tenure, Work};
 use crate::intake::fakes::FakeLog;
 use crate::links::Links;
 use crate::ownership::Standing;
-use crate::privacy::ErasureWork;
+use crate::privacy::{ErasureWork, consent_history};
+use crate::sealing::of_address;
+use crate::store::{SharedStore, UserSecrets};
 
 /// A world whose users stand in the log as hashes.
 fn world() -> World {
@@ -322,10 +327,101 @@ async fn erasing_takes_the_user_out_of_lists() {
         member(None, "alice@example.com"),
         member(Some("bob"), "b@example.com"),
     ];
-    lists.put("lst_1", &members).await.expect("written");
+    lists.put("default", "lst_1", &members).await.expect("written");
     let list = SavedList { id: "lst_1".into(), name: None, members: 3, bytes: 1, created_at: now(), body_hash: 0 };
     lists.complete("default", &list).await.expect("written");
     assert_eq!(ok(world.get("/v1/users/alice/export").await)["lists"].as_array().map(Vec::len), Some(2));
     assert_eq!(erase(&world, "alice").await["erased"]["list_members"], 2);
     assert_eq!(lists.count("lst_1").await.expect("read"), 1);
+}
+
+#[tokio::test]
+async fn erasing_destroys_the_secrets_of_the_user_and_of_their_addresses_and_counts_them() {
+    let world = world();
+    put(&world, "/v1/users/u1", &json!({"email": "alice@example.com", "phone": "+4915112345678"})).await;
+    let [u1, other] = ["u1", "u2"].map(|id| UserKey { tenant: "default".into(), user_id: id.into() });
+    let mail = of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
+    let owners = [u1.clone(), other.clone(), mail.clone()];
+    world.secrets.create_user_secrets(&owners).await.expect("made");
+    assert_eq!(erase(&world, "u1").await["secrets_destroyed"], 2);
+    let left = world.secrets.user_secrets(&owners).await.expect("readable");
+    assert_eq!(left.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!(erase(&world, "u1").await["secrets_destroyed"], 0);
+}
+
+/// Gives each home so many turns.
+async fn turns(world: &World, count: usize) {
+    let work = ErasureWork::new(world.privacy.clone());
+    for home in 0..HOMES {
+        let standing = std::sync::Arc::new(Standing::for_ever());
+        let tenure = Tenure::new(home, CancellationToken::new(), standing, world.clock.clone());
+        let mut turns = work.begin(tenure).await.expect("it begins");
+        for _ in 0..count {
+            turns.turn().await.expect("a turn");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_of_nobody_while_the_erasure_is_told_around_is_destroyed_as_well() {
+    let world = world();
+    let key = UserKey { tenant: "default".into(), user_id: "u1".into() };
+    put(&world, "/v1/users/u1", &json!({"email": "alice@example.com"})).await;
+    erase(&world, "u1").await;
+    // By a node that had not heard of it.
+    world.secrets.create_user_secrets(std::slice::from_ref(&key)).await.expect("made");
+    let consent = Consent {
+        granted: true,
+        at: now(),
+        text_version: "1".into(),
+        source: "form".into(),
+        note: None,
+        recorded_at: now(),
+    };
+    world.users.record_consent(&key, "newsletter", &consent).await.expect("written");
+    let left = async || world.secrets.user_secrets(std::slice::from_ref(&key)).await.expect("readable")[0].len();
+    turns(&world, 2).await;
+    assert_eq!(left().await, 1, "it may still be under way");
+    world.clock.set(now() + Duration::from_secs(31));
+    turns(&world, 2).await;
+    let store: SharedStore = world.store.clone();
+    let records = consent_history(&store, &key, "newsletter", 9).await.expect("readable");
+    assert_eq!((left().await, records.len()), (0, 0));
+    // It is over: whoever comes back is left alone.
+    world.secrets.create_user_secrets(std::slice::from_ref(&key)).await.expect("made");
+    turns(&world, 2).await;
+    assert_eq!(left().await, 1);
+}
+
+#[tokio::test]
+async fn who_is_somebody_again_before_the_erasure_is_over_keeps_what_came_since() {
+    let world = world();
+    let key = UserKey { tenant: "default".into(), user_id: "u1".into() };
+    put(&world, "/v1/users/u1", &json!({"email": "alice@example.com"})).await;
+    erase(&world, "u1").await;
+    world.secrets.create_user_secrets(std::slice::from_ref(&key)).await.expect("made");
+    put(&world, "/v1/users/u1", &json!({"email": "bob@example.com"})).await;
+    world.clock.set(now() + Duration::from_secs(31));
+    turns(&world, 2).await;
+    assert_eq!(world.secrets.user_secrets(&[key]).await.expect("readable")[0].len(), 1);
+}
+
+#[tokio::test]
+async fn an_erasure_that_broke_off_before_it_destroyed_anything_is_carried_on() {
+    let world = world();
+    let key = UserKey { tenant: "default".into(), user_id: "u1".into() };
+    put(&world, "/v1/users/u1", &json!({"email": "alice@example.com"})).await;
+    let mail = of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
+    let owners = [key, mail];
+    world.secrets.create_user_secrets(&owners).await.expect("made");
+    world.secrets.held().is_down = true;
+    assert_eq!(world.send("DELETE", "/v1/users/u1", "all", Body::empty()).await.status, 503);
+    world.secrets.held().is_down = false;
+    let left =
+        async || world.secrets.user_secrets(&owners).await.expect("readable").iter().map(Vec::len).sum::<usize>();
+    turns(&world, 1).await;
+    assert_eq!(left().await, 2, "the call may still be at it");
+    world.clock.set(now() + Duration::from_secs(16));
+    turns(&world, 1).await;
+    assert_eq!(left().await, 0);
 }

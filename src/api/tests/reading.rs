@@ -106,6 +106,20 @@ async fn a_skipped_notification_says_why_and_a_duplicate_of_what() {
 }
 
 #[tokio::test]
+async fn a_notification_whose_contents_are_gone_says_so_and_shows_the_rest() {
+    let world = World::new();
+    let mut erased = plan(1);
+    let id = erased.id();
+    let path = format!("/v1/notifications/{id}");
+    world.store.tell(erased.clone(), vec![event(1, 0, 1, EventKind::Sent)]);
+    assert!(world.get(&path).await.json().get("erased").is_none());
+    erased.erase();
+    world.store.tell(erased, vec![event(1, 0, 1, EventKind::Sent)]);
+    let json = world.get(&path).await.json();
+    assert_eq!((&json["erased"], &json["status"], &json["tasks"][0]["to"]), (&true.into(), &"sent".into(), &"".into()));
+}
+
+#[tokio::test]
 async fn a_merged_notification_says_into_which_and_that_one_says_how_many() {
     let world = World::new();
     let into = NotificationId(position(1));

@@ -36,6 +36,7 @@ use crate::privacy::{Audit, Cancels, NotCancelled, Privacy, PrivacyParts};
 use crate::realtime::{Hub, Live, LiveParts};
 use crate::schedules::fakes::FakeBegins;
 use crate::schedules::{ScheduleParts, Schedules};
+use crate::sealing::testing::FakeSecrets;
 use crate::store::{DeadLetterKey, StoreError};
 use crate::subscriptions::Subscriptions;
 use crate::telemetry::{Health, install};
@@ -78,6 +79,7 @@ pub(super) struct World {
     pub(super) log: Arc<FakeLog>,
     pub(super) store: Arc<FakeStore>,
     pub(super) users: Arc<Directory>,
+    pub(super) secrets: Arc<FakeSecrets>,
     pub(super) privacy: Arc<Privacy>,
     pub(super) campaigns: Arc<Campaigns>,
     pub(super) engine: Arc<FakeEngine>,
@@ -183,6 +185,7 @@ impl World {
         });
         let campaigns = Arc::new(Campaigns::new(store.clone(), clock.clone()));
         let live = live(&store, &clock);
+        let secrets = Arc::<FakeSecrets>::default();
         let privacy = Privacy::new(PrivacyParts {
             store: store.clone(),
             users: users.clone(),
@@ -191,6 +194,7 @@ impl World {
             lists: Arc::new(Lists::new(store.clone(), clock.clone())),
             cancels: engine.clone(),
             clock: clock.clone(),
+            secrets: secrets.clone(),
         });
         let mut parts = ApiParts {
             privacy: privacy.clone(),
@@ -228,7 +232,7 @@ impl World {
         };
         change_parts(&mut parts);
         let router = router(parts);
-        Self { clock, log, store, users, privacy, campaigns, engine, door, begins, health, router }
+        Self { clock, log, store, users, secrets, privacy, campaigns, engine, door, begins, health, router }
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Answer {
@@ -316,6 +320,7 @@ pub(super) fn plan(offset: u64) -> Plan {
         presentation: Default::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     }
 }
 

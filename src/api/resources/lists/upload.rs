@@ -32,6 +32,7 @@ const PROBLEMS_MAX: usize = 8;
 /// What an upload is of.
 pub(super) struct UploadParts {
     pub(super) api: Arc<Api>,
+    pub(super) tenant: Arc<str>,
     pub(super) list: Box<str>,
     /// The list is there: nothing is written, only whether it is the same body is looked at.
     pub(super) is_known: bool,
@@ -51,6 +52,7 @@ type Read = (u64, Result<ListMember, Vec<FieldProblem>>);
 /// An upload under way.
 pub(super) struct Upload {
     api: Arc<Api>,
+    tenant: Arc<str>,
     list: Box<str>,
     is_known: bool,
     held: Option<KeyHold>,
@@ -98,13 +100,14 @@ struct BadLinesView {
 
 impl Upload {
     pub(super) fn new(parts: UploadParts, body: Body) -> Self {
-        let UploadParts { api, list, is_known, format, held } = parts;
+        let UploadParts { api, tenant, list, is_known, format, held } = parts;
         let reading = match format {
             ListFormat::Lines => Reading::Lines(Lines::new(LINE_BYTES_MAX)),
             ListFormat::Csv => Reading::Csv(Box::default()),
         };
         Self {
             api,
+            tenant,
             list,
             is_known,
             held,
@@ -209,7 +212,7 @@ impl Upload {
         let members = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         if !self.is_known && !members.is_empty() {
-            self.api.parts.lists.put(&self.list, &members).await?;
+            self.api.parts.lists.put(&self.tenant, &self.list, &members).await?;
             if let Some(held) = &mut self.held {
                 held.renew().await;
             }
