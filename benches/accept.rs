@@ -38,7 +38,8 @@ use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
     DefinitionRows, Drops, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows,
     ListedSuppression, NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog,
-    TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, Users, WriteBatch,
+    TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, UserSecret, UserSecrets, Users,
+    WriteBatch,
 };
 use fanfare::subscriptions::Subscriptions;
 use fanfare::templates::Templates;
@@ -167,6 +168,7 @@ fn parts() -> ApiParts {
         lists: lists.clone(),
         cancels: rest.clone(),
         clock: clock.clone(),
+        secrets: rest.clone(),
     });
     ApiParts {
         live,
@@ -411,6 +413,22 @@ impl DefinitionRows for EmptyStore {
 
 /// What accepting does not touch, and checks that pass.
 struct Nothing;
+
+/// Nobody is erased here.
+#[async_trait]
+impl UserSecrets for Nothing {
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError> {
+        Ok(vec![Vec::new(); users.len()])
+    }
+
+    async fn create_user_secrets(&self, _: &[UserKey]) -> Result<Vec<UserSecret>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn destroy_user_secrets(&self, _: &UserKey) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+}
 
 #[async_trait]
 impl Cancels for Nothing {

@@ -130,6 +130,7 @@ async fn plan_partition(
             groups: ShardGroups::default(),
             budgets: &budgets,
             is_cancelled: &|_| false,
+            is_unreadable: &|_| false,
         };
         let facts = gather(&batch, &policy, &sources, NOW).await.expect("readable");
         let plans = plan_batch(batch, &facts, &policy, NOW);

@@ -57,6 +57,7 @@ fn main() {
                     groups: ShardGroups::default(),
                     budgets: &Budgets::new(Arc::new(Known), 0),
                     is_cancelled: &|_| false,
+                    is_unreadable: &|_| false,
                 };
                 let start = Instant::now();
                 let facts = runtime.block_on(gather(&batch, &policy, &sources, NOW)).expect("readable");

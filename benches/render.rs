@@ -121,5 +121,6 @@ fn plan(content: Content, channel: Channel) -> Plan {
         presentation: Default::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     }
 }

@@ -210,6 +210,7 @@ fn plan(position: Position, request: NotificationRequest) -> Plan {
         presentation: Default::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     }
 }
 

@@ -30,6 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ownership", &["domain", "clock", "store"]),
     // Who changes what is known of users tells the nodes that keep copies, over the log.
     ("users", &["domain", "codec", "clock", "log", "store"]),
+    // What is written of people is sealed on its way to the store and the log; copies of secrets are dropped as those of users.
+    ("sealing", &["domain", "codec", "clock", "store", "users"]),
     // Who follows what: rows of the store, walked by whoever tells the followers.
     ("subscriptions", &["domain", "codec", "clock", "store"]),
     // What was stopped by hand: read from the store, and asked about by whoever hands something on.
@@ -51,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "outcomes",
             "timers",
             "brakes",
+            "sealing",
         ],
     ),
     ("planning", &["domain", "clock", "store", "coordination", "users"]),
@@ -95,7 +98,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What is over, from rows to files. Up to where the log is done with is the log's to say.
     ("archive", &["domain", "codec", "clock", "log", "store", "homes", "aws"]),
     // All that is held of a user, wherever it is held; what cancels tasks, and how a notification reads, are handed in.
-    ("privacy", &["domain", "codec", "clock", "store", "homes", "users", "subscriptions", "inbox", "campaigns"]),
+    (
+        "privacy",
+        &["domain", "codec", "clock", "store", "homes", "users", "sealing", "subscriptions", "inbox", "campaigns"],
+    ),
     // Topics of programs: rows, and who has which home. Their own rows are theirs alone. The log may have topics for others to read.
     ("topics", &["domain", "codec", "clock", "log", "store", "homes", "ownership"]),
     // What reads the results. Analytics keep roll-ups of their own, each at its home.
@@ -127,6 +133,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "inbox",
             "realtime",
             "privacy",
+            "sealing",
         ],
     ),
     ("cli", &["domain", "clock", "log", "store", "api", "providers", "rendering", "templates", "runtime"]),

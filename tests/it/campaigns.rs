@@ -49,7 +49,7 @@ impl Sent {
                 ..ListMember::default()
             };
             let name = member.name().expect("it has an address").to_owned();
-            let body = Some(Bytes::from(member.encode()));
+            let body = Some(Bytes::from(member.encode("default")));
             KeyedRow { part: list_part(&list, list_spread(&name)), name: name.as_bytes().into(), body }
         });
         world.store.put_keyed(rows.collect()).await.expect("the store writes");

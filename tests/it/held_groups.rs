@@ -145,7 +145,7 @@ async fn a_group_that_everybody_left_ends_its_message_after_a_crash_as_well(plac
     let ids = likes(&world, "alice", "post", &["Ann"]).await;
     // What is there if the last one to leave crashes between its two writes.
     let entry = GroupEntry::Left(ids[0].0.offset);
-    let row = GroupRow { leader: ids[0].0, until: NOON + WINDOW, entry };
+    let row = GroupRow { leader: ids[0].0, until: NOON + WINDOW, owner: None, entry };
     let batch = WriteBatch { groups: vec![row], ..WriteBatch::default() };
     world.store.write(ids[0].0.shard, batch).await.expect("the store writes");
     world.advance(WINDOW).await;

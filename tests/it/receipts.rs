@@ -374,7 +374,13 @@ async fn an_address_that_is_gone_or_complains_is_suppressed_and_an_operators_wor
         let cause = held(AddressKind::Email, &own(kind)).await.map(|held| held.cause);
         assert_eq!(cause, expected, "{kind}");
     }
-    let by_hand = Suppression { address: None, cause: SuppressionCause::Manual, since: world.now(), until: None };
+    let by_hand = Suppression {
+        address: None,
+        sealed_address: None,
+        cause: SuppressionCause::Manual,
+        since: world.now(),
+        until: None,
+    };
     let mut request = mail();
     request.to.email = Some(own("manual").into());
     let id = world.send(request).await;

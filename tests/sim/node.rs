@@ -7,7 +7,7 @@ use fanfare::brakes::Brakes;
 use fanfare::clock::SharedClock;
 use fanfare::config::{self, Config};
 use fanfare::domain::{Channel, Gathered, Timestamp};
-use fanfare::intake::AcceptedKeys;
+use fanfare::intake::{AcceptedKeys, Seals};
 use fanfare::log::SharedLog;
 use fanfare::ownership::LeaseKeeper;
 use fanfare::planning::{Budgets, People, Policy};
@@ -122,6 +122,7 @@ impl Node {
             users,
             budgets: Arc::new(Budgets::new(store.clone(), 0)),
             accepted_keys: Arc::new(AcceptedKeys::default()),
+            seals: Seals::default(),
             providers: [providers.clone(), providers],
             critical: Handle::current(),
             links: None,

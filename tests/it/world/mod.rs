@@ -4,8 +4,10 @@ mod api;
 mod others;
 mod people;
 mod place;
+mod planted;
 mod process;
 mod provider;
+mod secrets;
 mod services;
 
 use std::path::Path;
@@ -24,7 +26,7 @@ use fanfare::domain::{
     Channel, Content, NotificationId, NotificationRequest, Priority, Recipient, Routing, Source, Story, Timestamp,
 };
 use fanfare::homes::Homes;
-use fanfare::intake::{AcceptedKeys, Acceptor};
+use fanfare::intake::{AcceptedKeys, Acceptor, Seals};
 use fanfare::links::Links;
 use fanfare::log::SharedLog;
 use fanfare::ownership::WRITE_WAIT_MAX;
@@ -37,6 +39,7 @@ use fanfare::runtime::{
     SurfaceParts, archive, brake_names, events, live, schedules, surface, takers, with_inbox,
 };
 use fanfare::schedules::ScheduleWork;
+use fanfare::sealing::{Keyring, SealedStore};
 use fanfare::store::{BookColumn, Cursors, DeadLetter, SharedStore};
 use fanfare::telemetry::{self, Health};
 use fanfare::templates::Templates;
@@ -48,8 +51,10 @@ use tokio_util::sync::CancellationToken;
 pub use others::{Others, Producer, Trouble};
 pub use place::{Place, Ports, Spot};
 pub(crate) use place::{on_both, on_both_in_turn};
+pub use planted::Planted;
 pub use process::{LEASE, Process};
 pub use provider::{SIGNATURE, Script, TestProvider};
+pub use secrets::TestSecrets;
 pub use services::skipped;
 
 /// Noon of a day in 2026.
@@ -98,6 +103,7 @@ pub struct World {
     pub place: Place,
     /// The API of this node.
     router: Router,
+    pub secrets: Arc<TestSecrets>,
     /// What is asked for and known of campaigns.
     pub campaigns: Arc<Campaigns>,
     pub live: Arc<Live>,
@@ -157,7 +163,7 @@ impl World {
         config.providers = providers.iter().map(|provider| provider.settings()).collect();
         place.configure(&mut config);
         with_inbox(&mut config);
-        let Ports { log, store, coordination, leases } = place.open(&config, &shared, space.clone()).await;
+        let Ports { log, store, secrets, coordination, leases } = place.open(&config, &shared, space.clone()).await;
         let log: SharedLog = match &others {
             Some(others) => Arc::new(others::OthersLog { inner: log, others: others.clone() }),
             None => log,
@@ -170,9 +176,13 @@ impl World {
         }
         costs[Channel::InApp.index()].get_or_insert(0.0);
         let changes = Arc::new(LocalChanges::default());
+        let secrets = TestSecrets::over(secrets);
+        let keyring = Keyring::new(secrets.clone(), shared.clone(), changes.clone());
+        let store = SealedStore::over(store, keyring.clone());
         let users = Arc::new(
             Directory::new(store.clone(), changes.clone()).with_days(DayAttributes::new(&config.users.day_attributes)),
         );
+        let seals = Seals::new(keyring);
         let copies = Copies::new(config.planning.cache.as_usize(), config.planning.cache_age, shared.clone(), changes);
         let accepted_keys = Arc::new(AcceptedKeys::default());
         let live = live(
@@ -222,6 +232,7 @@ impl World {
             users: users.clone(),
             budgets: Arc::new(Budgets::new(store.clone(), random_process())),
             accepted_keys: accepted_keys.clone(),
+            seals: seals.clone(),
             providers: [as_shared.clone(), as_shared],
             critical: Handle::current(),
             leases: leases.clone(),
@@ -231,7 +242,8 @@ impl World {
         .await
         .expect("the engine starts");
         let engine = Arc::new(engine);
-        let acceptor = Arc::new(Acceptor::new(log.clone(), store.clone(), shared.clone(), accepted_keys));
+        let acceptor = Acceptor::new(log.clone(), store.clone(), shared.clone(), accepted_keys).sealing(seals);
+        let acceptor = Arc::new(acceptor);
         let campaigns = Arc::new(Campaigns::new(store.clone(), shared.clone()));
         let event_parts = EventsParts {
             config: config.clone(),
@@ -290,6 +302,7 @@ impl World {
             clock: shared,
             log: log.clone(),
             store: store.clone(),
+            secrets: secrets.clone(),
             users: users.clone(),
             people,
             policy,
@@ -323,6 +336,7 @@ impl World {
             others,
             place,
             router,
+            secrets,
             campaigns,
             live,
             living: Some((stop_live, living)),
@@ -392,6 +406,7 @@ impl World {
             others,
             place,
             router,
+            secrets,
             campaigns,
             live,
             living,
@@ -408,7 +423,7 @@ impl World {
             living.ended().await;
         }
         // The database is one process's, and one opening's: everything that holds it goes.
-        drop((engine, store, log, acceptor, users, brakes, templates, router, campaigns, live));
+        drop((engine, store, secrets, log, acceptor, users, brakes, templates, router, campaigns, live));
         (clock, place, others, config)
     }
 

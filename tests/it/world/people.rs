@@ -14,8 +14,13 @@ impl World {
     }
 
     pub async fn suppress(&self, kind: AddressKind, address: &str) {
-        let suppression =
-            Suppression { address: None, cause: SuppressionCause::HardBounce, since: Timestamp(0), until: None };
+        let suppression = Suppression {
+            address: None,
+            sealed_address: None,
+            cause: SuppressionCause::HardBounce,
+            since: Timestamp(0),
+            until: None,
+        };
         let address = SuppressedAddress::new("default", kind, address);
         self.users.write_suppressions(vec![(address, Some(suppression))]).await.expect("written");
     }

@@ -16,7 +16,7 @@ use fanfare::disk::{Disk, DiskSettings, FreeSpace};
 use fanfare::domain::ShardId;
 use fanfare::log::{EmbeddedLog, KafkaLog, SharedLog};
 use fanfare::ownership::LeaseKeeper;
-use fanfare::store::{CqlStore, EmbeddedStore, Measured, NodeName, SharedStore};
+use fanfare::store::{CqlStore, EmbeddedStore, Measured, NodeName, SharedStore, UserSecrets};
 
 use super::services::Services;
 
@@ -84,6 +84,7 @@ pub struct Spot {
 pub struct Ports {
     pub log: SharedLog,
     pub store: SharedStore,
+    pub secrets: Arc<dyn UserSecrets>,
     pub coordination: SharedCoordination,
     pub leases: Option<Arc<LeaseKeeper>>,
 }
@@ -174,9 +175,12 @@ fn embedded(dir: &Path, config: &Config, clock: &SharedClock, space: Arc<dyn Fre
         kept: config.retention.dated(),
     })
     .expect("the database opens");
+    let log = EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens");
+    let store = EmbeddedStore::open(disk).expect("the store opens");
     Ports {
-        log: EmbeddedLog::open(disk.clone(), config.log.partitions).expect("the log opens"),
-        store: Measured::over(EmbeddedStore::open(disk).expect("the store opens")),
+        log,
+        store: Measured::over(store.clone()),
+        secrets: store,
         coordination: Arc::new(LocalCoordination::new(clock.clone())),
         leases: None,
     }
@@ -196,7 +200,8 @@ impl Spot {
         let keeper = LeaseKeeper::new(store.clone(), clock.clone(), node, "".into(), config.cluster.lease);
         Ports {
             log,
-            store: Measured::over(store),
+            store: Measured::over(store.clone()),
+            secrets: store,
             coordination: Arc::new(redis.expect("the address is understood")),
             leases: Some(Arc::new(keeper)),
         }

@@ -48,6 +48,18 @@ impl Process {
         }
     }
 
+    /// The same in another group of consumers, which reads all that the log has again; on the embedded log, which nobody else reads, as before.
+    pub async fn start_and_read_again(place: &Place) -> Self {
+        match place {
+            Place::Services(spot) => {
+                let group = format!("group = \"{}\"", spot.name);
+                let again = format!("group = \"{}_again\"", spot.name);
+                Self::serve(|address| configuration(spot, 1, address).replace(&group, &again)).await
+            }
+            Place::Embedded(_) => Self::start_with_hooks(place).await,
+        }
+    }
+
     async fn serve(configuration: impl Fn(SocketAddr) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         // Free until now; nobody else is told of it.
