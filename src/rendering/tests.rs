@@ -50,6 +50,7 @@ fn plan(content: Content, data: &str, channel: Channel) -> Plan {
         presentation: Default::default(),
         delivery: Default::default(),
         campaign: None,
+        personal: Default::default(),
     }
 }
 
