@@ -41,7 +41,7 @@ const said = async (user) => {
 async function mailed(user, to) {
   const request = { content: { title: "News", body: "There is news." }, category: "marketing", channels: ["email"] };
   const { id } = await call("POST", "/v1/notifications", { ...request, ...(user ? { user_id: user } : {}), ...(to ? { to: { email: to } } : {}) });
-  for (const end = Date.now() + 10_000; Date.now() < end; await new Promise((done) => setTimeout(done, 100))) {
+  for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((done) => setTimeout(done, 100))) {
     const { data } = await call("GET", "/v1/sandbox/messages?limit=100");
     const mail = data.find((message) => message.notification_id === id || message.task_id?.startsWith(id) || JSON.stringify(message).includes(id.slice(4)));
     const url = mail && JSON.stringify(mail).match(/https?:[^"]*\/u\/[\w-]+/)?.[0];
