@@ -8,7 +8,9 @@ use super::outcome::{self, Outcome, Regrets};
 use crate::campaigns::rows::{self, ChunkKind};
 use crate::clock::{Clock, Moment};
 use crate::codec;
-use crate::domain::{CampaignId, ChunkResult, Missed, NotificationId, Position, ShardId, Story, Timestamp};
+use crate::domain::{
+    CampaignId, ChunkResult, Disposition, Missed, NotificationId, Position, ShardId, SkipReason, Story, Timestamp,
+};
 use crate::store::{SharedStore, StoreError};
 
 /// Between two looks at a chunk with messages under way; it doubles up to the other.
@@ -138,12 +140,12 @@ impl Chunks {
         let mut looked = Looked::default();
         for number in due {
             let Some(open) = self.open.get_mut(&number) else { continue };
-            let members = match open.members.take() {
+            let mut members = match open.members.take() {
                 Some(members) => members,
                 None => members_of(store, id, number).await?,
             };
+            let stories = stories_of(store, id, &mut members, open.pause < LOOK_MAX).await?;
             let positions: Vec<Position> = members.iter().map(|(_, id)| id.0).collect();
-            let stories = store.stories(&positions).await?;
             let died = match open.pause >= LOOK_MAX && stories.iter().any(Option::is_none) {
                 true => open.died(store, &positions, &stories, moment).await?,
                 false => BTreeSet::new(),
@@ -179,9 +181,9 @@ impl Chunks {
     ) -> Result<Regrets, StoreError> {
         let mut regrets = Regrets::default();
         for number in 0..count {
-            let members = members_of(store, id, number).await?;
-            let positions: Vec<Position> = members.iter().map(|(_, id)| id.0).collect();
-            store.stories(&positions).await?.iter().flatten().for_each(|story| regrets.add(story, now));
+            let mut members = members_of(store, id, number).await?;
+            let stories = stories_of(store, id, &mut members, false).await?;
+            stories.iter().flatten().for_each(|story| regrets.add(story, now));
         }
         Ok(regrets)
     }
@@ -240,6 +242,36 @@ async fn members_of(store: &SharedStore, id: CampaignId, number: u32) -> Result<
     let body = store.keyed(&[place]).await?.pop().flatten();
     let body = body.ok_or_else(|| StoreError::Unreadable(format!("chunk {number} of {id} is missing")))?;
     Ok(codec::decode_chunk(&body)?)
+}
+
+/// What became of each. A chunk that was handed on by a node that died, and again by the next, may have two messages for a member: the
+/// second is a duplicate by its retry key, and it is the first that counts, which takes its place. The rows of the first may be
+/// written after those of the second: until they are there, `is_new` leaves it open what became of it.
+async fn stories_of(
+    store: &SharedStore,
+    id: CampaignId,
+    members: &mut Members,
+    is_new: bool,
+) -> Result<Vec<Option<Story>>, StoreError> {
+    let positions: Vec<Position> = members.iter().map(|(_, id)| id.0).collect();
+    let mut stories = store.stories(&positions).await?;
+    let first = |(index, story): (usize, &Option<Story>)| match story.as_ref()?.plan.disposition {
+        Disposition::Skipped(SkipReason::Duplicate { of }) => Some((index, of)),
+        _ => None,
+    };
+    let firsts: Vec<(usize, NotificationId)> = stories.iter().enumerate().filter_map(first).collect();
+    if firsts.is_empty() {
+        return Ok(stories);
+    }
+    let positions: Vec<Position> = firsts.iter().map(|(_, of)| of.0).collect();
+    for ((index, of), story) in firsts.into_iter().zip(store.stories(&positions).await?) {
+        match story {
+            Some(story) if story.plan.campaign == Some(id) => (members[index].1, stories[index]) = (of, Some(story)),
+            None if is_new => stories[index] = None,
+            _ => {}
+        }
+    }
+    Ok(stories)
 }
 
 /// What a look at one chunk shows.

@@ -131,6 +131,37 @@ async fn a_message_that_died_before_it_was_planned_is_over_once_what_came_after_
     assert_eq!(looked_for(&mut chunks, &store, &clock, Duration::from_secs(3600)).await, []);
 }
 
+#[tokio::test]
+async fn a_member_with_two_messages_is_counted_by_the_first() {
+    let (fake, clock) = (Arc::new(FakeStore::default()), ManualClock::starting_at(NOW));
+    let store: SharedStore = fake.clone();
+    let at = |offset| Position::new(shard(0), offset);
+    let first_of = |offset, campaign| {
+        let mut first = plan(at(offset));
+        first.disposition = Disposition::Skipped(SkipReason::NoConsent);
+        first.campaign = Some(campaign);
+        first
+    };
+    let mut chunks = handed_on(&fake, &[]).await;
+    // The first message of the second member is not written yet; that of the third is another campaign's.
+    for (offset, of) in [(1, 11), (2, 12), (3, 13)] {
+        let mut second = plan(at(offset));
+        second.disposition = Disposition::Skipped(SkipReason::Duplicate { of: NotificationId(at(of)) });
+        fake.tell(second, Vec::new());
+    }
+    fake.tell(first_of(11, ID), Vec::new());
+    fake.tell(first_of(13, CampaignId(8)), Vec::new());
+    clock.advance(Duration::from_secs(1));
+    let looked = chunks.look(&store, ID, &*clock, 8).await.expect("the store reads");
+    assert!(looked.closed.is_empty(), "{looked:?}");
+    fake.tell(first_of(12, ID), Vec::new());
+    clock.advance(Duration::from_secs(1));
+    let looked = chunks.look(&store, ID, &*clock, 8).await.expect("the store reads");
+    let [(_, result, missed)] = &looked.closed[..] else { panic!("it is over: {looked:?}") };
+    assert_eq!(result.skipped, [(Box::from("duplicate"), 1), (Box::from("no_consent"), 2)]);
+    assert_eq!(*missed[0].notification, NotificationId(at(11)).to_string());
+}
+
 fn tenure(home: u16, clock: &Arc<ManualClock>) -> Tenure {
     Tenure::new(home, CancellationToken::new(), Arc::new(Standing::for_ever()), clock.clone())
 }
