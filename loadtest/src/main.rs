@@ -20,6 +20,7 @@ mod engine;
 mod mock_process;
 mod ledger;
 mod settle;
+mod measured;
 mod merged;
 mod progress;
 mod text;
