@@ -82,7 +82,7 @@ impl Plan {
     /// Takes out what is personal, for good.
     pub fn erase(&mut self) {
         if let Content::Inline { .. } = self.content {
-            self.content = Content::Inline { title: "".into(), body: "".into(), html: None, sms: None };
+            self.content = Content::nothing();
         }
         (self.data, self.metadata) = ("{}".into(), "{}".into());
         if let Disposition::Tasks(tasks) = &mut self.disposition {

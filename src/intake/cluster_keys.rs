@@ -13,27 +13,19 @@
 //! with another id before the claim ends by itself.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 
 use super::AcceptedKeys;
 use super::metrics::UNCHECKED_KEYS;
-use crate::clock::{Moment, SharedClock};
+use super::patience::Patience;
+use crate::clock::SharedClock;
 use crate::coordination::{SharedCoordination, Wanted};
 use crate::domain::{ClaimKey, Position, Priority, ShardId};
-use crate::store::{ClaimRow, SharedStore, StoreError};
+use crate::store::{ClaimRow, SharedStore};
 use crate::telemetry::Counter;
-
-/// How long a request waits for the store before it is accepted without: a caller waits for it. Each key adds a millisecond, since
-/// a batch asks for thousands.
-const ANSWER_WAIT: Duration = Duration::from_secs(1);
-
-/// A store that did not answer is not asked again for this long, so that not every request waits.
-const SILENCE: Duration = Duration::from_secs(2);
 
 /// The pause before a key that another process holds is asked for again: about as long as an append takes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
@@ -64,8 +56,7 @@ pub struct ClusterKeys {
     window: Duration,
     /// This process, as an owner of claims.
     owner: Position,
-    /// The moment until which the store is not asked, in milliseconds.
-    silent_until: AtomicU64,
+    patience: Patience,
     /// Written and read by calls that hold keys: the rows that the store does not have yet, the oldest first.
     late: Mutex<VecDeque<ClaimRow>>,
     unchecked: Counter,
@@ -82,13 +73,14 @@ impl ClusterKeys {
     ) -> Arc<Self> {
         let shard =
             ShardId { generation: PROCESS_GENERATION, lane: Priority::Critical, partition: (process >> 48) as u16 };
+        let patience = Patience::new(clock.clone(), "retry keys are taken without the store, and planning decides");
         Arc::new(Self {
             coordination,
             store,
             clock,
             window,
             owner: Position::new(shard, process & ((1 << 48) - 1)),
-            silent_until: AtomicU64::new(0),
+            patience,
             late: Mutex::default(),
             unchecked: UNCHECKED_KEYS.with([]),
         })
@@ -131,7 +123,7 @@ impl ClusterKeys {
 
     /// What the store has of the keys, in their order; nothing, where it does not answer soon.
     pub(super) async fn look(&self, keys: &[ClaimKey]) -> Vec<Option<ClaimRow>> {
-        match self.in_time(keys.len(), self.store.claims(keys)).await {
+        match self.patience.answer(keys.len(), self.store.claims(keys)).await {
             Some(rows) => rows,
             None => {
                 self.unchecked.increment(keys.len() as u64);
@@ -145,7 +137,7 @@ impl ClusterKeys {
     pub(super) async fn keep(&self, rows: Vec<ClaimRow>, hold: Option<ClusterHold>, memory: &AcceptedKeys) {
         let late = self.take_late();
         let all: Vec<ClaimRow> = rows.iter().chain(&late).copied().collect();
-        if self.in_time(all.len(), self.store.hold(&all)).await.is_some() {
+        if self.patience.answer(all.len(), self.store.hold(&all)).await.is_some() {
             let keys: Vec<ClaimKey> = all.iter().map(|row| row.key).collect();
             memory.planned(&keys);
             self.let_go(late.iter().map(|row| row.key)).await;
@@ -157,27 +149,6 @@ impl ClusterKeys {
         let dropped = self.put_late(late, rows);
         memory.planned(&dropped);
         self.let_go(dropped.into_iter()).await;
-    }
-
-    /// `None`: it failed, did not answer in time, or is not asked at the moment.
-    async fn in_time<T>(&self, rows: usize, call: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
-        let until = Moment(Duration::from_millis(self.silent_until.load(Ordering::Relaxed)));
-        if self.clock.moment() < until {
-            return None;
-        }
-        let limit = ANSWER_WAIT + Duration::from_millis(rows as u64);
-        match select(std::pin::pin!(call), self.clock.sleep(limit)).await {
-            Either::Left((Ok(answer), _)) => return Some(answer),
-            Either::Left((Err(error), _)) => {
-                tracing::warn!(%error, "retry keys are taken without the store: planning decides");
-            }
-            Either::Right(_) => {
-                tracing::warn!(?limit, "the store does not answer: retry keys are taken without it, planning decides");
-            }
-        }
-        let until = self.clock.moment() + SILENCE;
-        self.silent_until.store(until.0.as_millis() as u64, Ordering::Relaxed);
-        None
     }
 
     async fn let_go(&self, keys: impl Iterator<Item = ClaimKey>) {

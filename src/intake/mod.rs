@@ -8,6 +8,7 @@
 mod validate;
 mod accepted_keys;
 mod cluster_keys;
+mod patience;
 mod accept;
 mod key_hold;
 mod partition;

@@ -1,27 +1,19 @@
 //! Records of the log under the secrets of whose they are: sealed at the door, opened where they are planned.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
 
 use super::accept::partition_key;
 use super::metrics::UNSEALED_RECORDS;
-use crate::clock::{Moment, SharedClock};
+use super::patience::Patience;
+use crate::clock::SharedClock;
 use crate::codec;
 use crate::domain::{NotificationRequest, RequestHead, UserKey};
 use crate::log::{NewRecord, Record};
 use crate::sealing::{self, Keyring, OVERHEAD, ROOM, SealError};
 use crate::store::{StoreError, UserSecret};
 use crate::telemetry::Counter;
-
-/// How long a request waits for the store before it is taken unsealed; each owner adds a millisecond, since a batch has thousands.
-const ANSWER_WAIT: Duration = Duration::from_secs(1);
-
-/// A store that did not answer is not asked again for this long, so that not every request waits.
-const SILENCE: Duration = Duration::from_secs(2);
 
 /// Records made before others have their turn: about 0.5 ms.
 const RECORDS_PER_TURN: usize = 512;
@@ -36,9 +28,7 @@ pub struct Seals {
 
 /// How requests are taken while the store does not tell secrets: in clear, since what a user sent must not be lost for it.
 struct WithoutStore {
-    clock: SharedClock,
-    /// The moment until which the store is not asked, in milliseconds.
-    silent_until: AtomicU64,
+    patience: Patience,
     unsealed: Counter,
 }
 
@@ -51,11 +41,9 @@ impl Seals {
     /// Where the log is another service than the store: while the store does not answer, records of those whose secrets are not
     /// remembered are written in clear.
     pub fn or_unsealed(self, clock: SharedClock) -> Self {
-        let unsealed = UNSEALED_RECORDS.with([]);
-        Self {
-            without_store: Some(Arc::new(WithoutStore { clock, silent_until: AtomicU64::new(0), unsealed })),
-            ..self
-        }
+        let patience = Patience::new(clock, "requests are taken unsealed");
+        let without_store = WithoutStore { patience, unsealed: UNSEALED_RECORDS.with([]) };
+        Self { without_store: Some(Arc::new(without_store)), ..self }
     }
 
     /// The records of requests, in their order. The secrets are durable on return, before any record can be.
@@ -90,23 +78,17 @@ impl Seals {
 
     /// `None`: they are not to be had now, and nobody is to wait for them.
     async fn secrets_of(&self, keyring: &Keyring, owners: &[UserKey]) -> Result<Option<Vec<UserSecret>>, StoreError> {
-        let Some(WithoutStore { clock, silent_until, unsealed }) = self.without_store.as_deref() else {
+        let Some(WithoutStore { patience, unsealed }) = self.without_store.as_deref() else {
             return keyring.to_seal(owners).await.map(Some);
         };
         if let Some(known) = keyring.known(owners) {
             return Ok(Some(known));
         }
-        if clock.moment() >= Moment(Duration::from_millis(silent_until.load(Ordering::Relaxed))) {
-            let limit = ANSWER_WAIT + Duration::from_millis(owners.len() as u64);
-            match select(std::pin::pin!(keyring.to_seal(owners)), clock.sleep(limit)).await {
-                Either::Left((Ok(secrets), _)) => return Ok(Some(secrets)),
-                Either::Left((Err(error), _)) => tracing::warn!(%error, "requests are taken unsealed"),
-                Either::Right(_) => tracing::warn!(?limit, "the store tells no secrets: requests are taken unsealed"),
-            }
-            silent_until.store((clock.moment() + SILENCE).0.as_millis() as u64, Ordering::Relaxed);
+        let secrets = patience.answer(owners.len(), keyring.to_seal(owners)).await;
+        if secrets.is_none() {
+            unsealed.increment(owners.len() as u64);
         }
-        unsealed.increment(owners.len() as u64);
-        Ok(None)
+        Ok(secrets)
     }
 
     /// What our own records of a batch are opened by, asked for together. An error says nothing of any of them.

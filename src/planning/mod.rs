@@ -32,8 +32,8 @@ pub use policy::{Policy, RoutingPolicy, Takers};
 pub use received::received_row;
 
 use crate::domain::{
-    AddressKind, Assignment, Content, Decision, Delivery, Disposition, NO_FIELDS, NotificationRequest, Owner, Personal,
-    Plan, PlanClaim, Position, Presentation, ShardId, SkipReason, SuppressedAddress, TaskSpec, Timestamp, Verdict,
+    AddressKind, Assignment, Decision, Delivery, Disposition, NotificationRequest, Owner, Personal, Plan, PlanClaim,
+    Position, Presentation, ShardId, SkipReason, SuppressedAddress, TaskSpec, Timestamp, Verdict,
 };
 use gates::{Case, GATES};
 
@@ -94,7 +94,7 @@ fn plan(
     }
     let personal = Personal::Here { of: addressee(&request) };
     let delivery = Delivery { attachments: request.attachments, collapse_key: request.collapse_key };
-    let plan = Plan {
+    let mut plan = Plan {
         position,
         tenant: request.tenant,
         user_id: request.user_id,
@@ -115,19 +115,10 @@ fn plan(
         campaign: request.campaign,
         personal,
     };
-    if is_erased { without_contents(plan) } else { plan }
-}
-
-/// Of who was erased nothing is written down anew that could be read.
-fn without_contents(plan: Plan) -> Plan {
-    Plan {
-        content: Content::nothing(),
-        data: NO_FIELDS.into(),
-        metadata: NO_FIELDS.into(),
-        presentation: Presentation { zone: None, ..plan.presentation },
-        delivery: Delivery::default(),
-        ..plan
+    if is_erased {
+        plan.erase();
     }
+    plan
 }
 
 /// Whose a notification is that names no user: it may come to no task that has the address.

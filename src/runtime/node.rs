@@ -90,7 +90,10 @@ pub(super) async fn run_until(
     let keyring = Keyring::new(backends.secrets.clone(), clock.clone(), changes.clone());
     let store = SealedStore::over(backends.store.clone(), keyring.clone());
     let days = DayAttributes::new(&config.users.day_attributes);
-    let users = Arc::new(Directory::new(store.clone(), changes.clone()).with_days(days.clone()));
+    let (cache, cache_age) = (config.planning.cache.as_usize(), config.planning.cache_age);
+    let copies = Copies::new(cache, cache_age, clock.clone(), changes.clone());
+    let users = Directory::new(store.clone(), changes.clone()).with_days(days.clone()).with_copies(copies.clone());
+    let users = Arc::new(users);
     let live = live(
         LiveSide {
             store: store.clone(),
@@ -121,8 +124,6 @@ pub(super) async fn run_until(
     }
     let policy = Policy::new(&config, costs(&config, &providers[0])).with_takers(takers(&providers[0]));
     let policy = Arc::new(policy);
-    let planning = &config.planning;
-    let copies = Copies::new(planning.cache.as_usize(), planning.cache_age, clock.clone(), changes.clone());
     let people = Arc::new(People::new(store.clone(), store.clone(), copies));
     let brakes =
         Brakes::open(store.clone(), brake_names(&policy, &providers[0])).await.context("cannot read the brakes")?;

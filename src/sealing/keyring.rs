@@ -31,13 +31,18 @@ const WAITING_MAX: usize = 10_000;
 
 /// Who asks, and where the answer goes.
 struct Asking {
-    users: Vec<UserKey>,
+    users: Vec<Sought>,
     /// Whether who has no secret gets one.
     is_to_seal: bool,
-    answer: oneshot::Sender<Result<Answers, Arc<StoreError>>>,
+    answer: Caller,
 }
 
+type Caller = oneshot::Sender<Result<Answers, Arc<StoreError>>>;
+
 type Answers = Vec<Arc<[UserSecret]>>;
+
+/// A user, and by what it is remembered.
+type Sought = (ChangeKey, UserKey);
 
 /// The secrets of users. One for each node.
 pub struct Keyring {
@@ -89,8 +94,8 @@ impl Keyring {
     async fn find_anew(&self, wanted: &[SecretId], found: &mut [Arc<[UserSecret]>]) -> Result<(), StoreError> {
         let lacks = |index: &usize| found[*index].iter().all(|one| one.id != wanted[*index].1);
         let lacking: Vec<usize> = (0..wanted.len()).filter(lacks).collect();
-        let users: Vec<UserKey> = lacking.iter().map(|index| wanted[*index].0.clone()).collect();
-        let answers = self.ask(&users, false).await?;
+        let sought = |index: &usize| (ChangeKey::of_user(&wanted[*index].0), wanted[*index].0.clone());
+        let answers = self.ask(lacking.iter().map(sought).collect(), false).await?;
         for (index, answer) in lacking.into_iter().zip(answers) {
             found[index] = answer;
         }
@@ -109,8 +114,8 @@ impl Keyring {
             })
             .collect();
         let lacking: Vec<usize> = (0..users.len()).filter(|index| found[*index].is_none()).collect();
-        let missing: Vec<UserKey> = lacking.iter().map(|index| users[*index].clone()).collect();
-        let answers = self.ask(&missing, is_to_seal).await?;
+        let missing = lacking.iter().map(|index| (keys[*index], users[*index].clone()));
+        let answers = self.ask(missing.collect(), is_to_seal).await?;
         for (index, answer) in lacking.into_iter().zip(answers) {
             found[index] = Some(answer);
         }
@@ -118,17 +123,22 @@ impl Keyring {
     }
 
     /// Asks the store, along with whoever else asks now.
-    async fn ask(&self, users: &[UserKey], is_to_seal: bool) -> Result<Answers, StoreError> {
-        let parts = users.chunks(TOGETHER_MAX).map(async |users| {
+    async fn ask(&self, mut users: Vec<Sought>, is_to_seal: bool) -> Result<Answers, StoreError> {
+        let mut answers = Vec::with_capacity(users.len());
+        let mut parts = Vec::with_capacity(users.len().div_ceil(TOGETHER_MAX));
+        while !users.is_empty() {
+            let rest = users.split_off(users.len().min(TOGETHER_MAX));
+            parts.push(std::mem::replace(&mut users, rest));
+        }
+        let parts = parts.into_iter().map(async |users| {
             let (answer, answered) = oneshot::channel();
-            let asking = Asking { users: users.to_vec(), is_to_seal, answer };
+            let asking = Asking { users, is_to_seal, answer };
             let gone = || {
                 StoreError::Failed("nobody answers for the secrets of users any more: the node is ending".to_owned())
             };
             self.asking.send(asking).await.map_err(|_| gone())?;
             answered.await.map_err(|_| gone())?.map_err(|error| StoreError::Failed(error.to_string()))
         });
-        let mut answers = Vec::with_capacity(users.len());
         for part in join_all(parts).await {
             answers.extend(part?);
         }
@@ -158,27 +168,34 @@ async fn answer_all(secrets: Weak<dyn UserSecrets>, copies: Arc<Copies>, mut ask
 /// Reads and makes what some callers ask for, each user once.
 async fn answer(secrets: &dyn UserSecrets, copies: &Copies, together: Vec<Asking>) {
     let asked_at = copies.moment();
-    // Of each user, whether somebody wants to seal.
-    let mut wanted: HashMap<UserKey, bool> = HashMap::new();
-    for asking in &together {
-        for user in &asking.users {
-            *wanted.entry(user.clone()).or_default() |= asking.is_to_seal;
-        }
+    let sought: usize = together.iter().map(|asking| asking.users.len()).sum();
+    let mut places: HashMap<ChangeKey, usize> = HashMap::with_capacity(sought);
+    let (mut users, mut is_to_seal) = (Vec::with_capacity(sought), Vec::with_capacity(sought));
+    let mut answers: Vec<(Caller, Vec<usize>)> = Vec::with_capacity(together.len());
+    for Asking { users: wanted, is_to_seal: seals, answer } in together {
+        let place = |(key, user)| {
+            let place = *places.entry(key).or_insert_with(|| {
+                users.push(user);
+                is_to_seal.push(false);
+                users.len() - 1
+            });
+            // Whether somebody wants to seal.
+            is_to_seal[place] |= seals;
+            place
+        };
+        answers.push((answer, wanted.into_iter().map(place).collect()));
     }
-    let (users, is_to_seal): (Vec<UserKey>, Vec<bool>) = wanted.into_iter().unzip();
     match read_or_make(secrets, &users, &is_to_seal).await {
         Ok(found) => {
-            copies.keep(users.iter().map(ChangeKey::of_user).zip(found.iter().cloned().map(Known::Secrets)), asked_at);
-            let found: HashMap<UserKey, Arc<[UserSecret]>> = users.into_iter().zip(found).collect();
-            for asking in together {
-                let answers = asking.users.iter().map(|user| found[user].clone()).collect();
-                let _ = asking.answer.send(Ok(answers));
+            copies.keep(places.into_iter().map(|(key, place)| (key, Known::Secrets(found[place].clone()))), asked_at);
+            for (caller, places) in answers {
+                let _ = caller.send(Ok(places.into_iter().map(|place| found[place].clone()).collect()));
             }
         }
         Err(error) => {
             let error = Arc::new(error);
-            for asking in together {
-                let _ = asking.answer.send(Err(error.clone()));
+            for (caller, _) in answers {
+                let _ = caller.send(Err(error.clone()));
             }
         }
     }

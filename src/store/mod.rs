@@ -150,7 +150,8 @@ pub trait TaskLog: Send + Sync + 'static {
     /// What is held of each position, in the order asked for.
     async fn stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError>;
 
-    /// The plan of each position, in the order asked for: what is held of it without what happened to it, which may cost much less.
+    /// The plan of each position, in the order asked for: what is held of it without what happened to it, which may cost much less. What is
+    /// personal of it may be missing.
     async fn plans_at(&self, positions: &[Position]) -> Result<Vec<Option<Plan>>, StoreError> {
         let stories = self.stories(positions).await?;
         Ok(stories.into_iter().map(|story| story.map(|story| story.plan)).collect())

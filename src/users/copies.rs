@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::changes::{ChangeKey, Changes, DISTRUST, Listener, STALE_MAX};
 use crate::clock::{Moment, SharedClock};
-use crate::domain::{Suppression, User};
-use crate::store::UserSecret;
+use crate::domain::{Suppression, User, UserKey};
+use crate::store::{StoreError, UserSecret, Users};
 
 /// The memory itself. Shared by all partitions of a node.
 pub struct Copies {
@@ -93,6 +93,28 @@ impl Copies {
                 }
             }
         });
+    }
+
+    /// Users, each asked for once, in the order asked for: those that are not remembered are read together, and are from now on.
+    pub(crate) async fn users<S>(&self, store: &S, keys: &[UserKey]) -> Result<Vec<Option<Arc<User>>>, StoreError>
+    where
+        S: Users + ?Sized,
+    {
+        let places: Vec<ChangeKey> = keys.iter().map(ChangeKey::of_user).collect();
+        let asked_at = self.moment();
+        let mut found = self.look_up(&places);
+        let missing: Vec<usize> = (0..keys.len()).filter(|index| found[*index].is_none()).collect();
+        if !missing.is_empty() {
+            let wanted: Vec<UserKey> = missing.iter().map(|index| keys[*index].clone()).collect();
+            let read = store.users(&wanted).await?.into_iter().map(|user| Known::User(user.map(Arc::new)));
+            missing.iter().zip(read).for_each(|(index, known)| found[*index] = Some(known));
+            self.keep(missing.into_iter().filter_map(|index| Some((places[index], found[index].clone()?))), asked_at);
+        }
+        let user = |known| match known {
+            Some(Known::User(user)) => user,
+            _ => None,
+        };
+        Ok(found.into_iter().map(user).collect())
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::changes::{ChangeKey, Changes, DISTRUST};
 use super::consents::{consent_part, consent_row, consents_of, read_consent};
+use super::copies::Copies;
 use super::index::{self, DayAttributes, IndexRows, KnownChange};
 use crate::clock::Clock;
 use crate::codec;
@@ -49,6 +50,7 @@ pub struct Directory {
     store: SharedStore,
     changes: Arc<dyn Changes>,
     days: DayAttributes,
+    copies: Option<Arc<Copies>>,
 }
 
 /// How far the walk through all users is.
@@ -60,7 +62,12 @@ struct Walk {
 
 impl Directory {
     pub fn new(store: SharedStore, changes: Arc<dyn Changes>) -> Self {
-        Self { store, changes, days: DayAttributes::default() }
+        Self { store, changes, days: DayAttributes::default(), copies: None }
+    }
+
+    /// Remembers users here; whoever else reads them may share it.
+    pub fn with_copies(self, copies: Arc<Copies>) -> Self {
+        Self { copies: Some(copies), ..self }
     }
 
     /// With an index of days of these attributes.
@@ -81,6 +88,15 @@ impl Directory {
     pub async fn users(&self, keys: &[UserKey]) -> Result<Vec<Option<User>>, StoreError> {
         let users = self.store.users(keys).await?;
         Ok(users.into_iter().map(|user| user.filter(User::is_somebody)).collect())
+    }
+
+    /// As they were [`STALE_MAX`](super::STALE_MAX) ago at the most, in the order asked for, each asked for once; of who was erased, that
+    /// they were. From memory where they are remembered.
+    pub async fn users_lately(&self, keys: &[UserKey]) -> Result<Vec<Option<Arc<User>>>, StoreError> {
+        match &self.copies {
+            Some(copies) => copies.users(&*self.store, keys).await,
+            None => Ok(self.store.users(keys).await?.into_iter().map(|user| user.map(Arc::new)).collect()),
+        }
     }
 
     /// Durable on return. May be called again with the same changes after an error.

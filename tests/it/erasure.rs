@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::routing::post;
 use axum::{Json, Router};
@@ -11,26 +10,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::world::{Place, Planted, Process, on_both_in_turn};
+use crate::world::{Place, Planted, Process, eventually, on_both_in_turn};
 
 on_both_in_turn! {
     of_who_was_erased_nothing_can_be_read_wherever_it_was_written
     a_campaign_that_runs_while_a_member_is_erased_ends_and_sends_that_one_nothing_more
-}
-
-/// The longest that anything may take here.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 /// Takes webhooks, and keeps the ids of the notifications; refuses those whose path says so.
@@ -139,9 +123,9 @@ async fn plant(node: &Process, user: &str, hook: SocketAddr) -> Somebody {
     for id in &notifications {
         let done = ["sent", "delivered", "merged", "failed", "skipped"];
         let settled = async || status_of(node, id).await.filter(|word| done.contains(&&**word));
-        until(&format!("{id} is settled"), settled).await;
+        eventually(&format!("{id} is settled"), settled).await;
     }
-    until("it waits", async || (status_of(node, &waiting).await? == "scheduled").then_some(())).await;
+    eventually("it waits", async || (status_of(node, &waiting).await? == "scheduled").then_some(())).await;
     Somebody { path, planted, is_not_exported: hidden, notifications, waiting }
 }
 
@@ -160,7 +144,8 @@ async fn of_who_was_erased_nothing_can_be_read_wherever_it_was_written(place: Pl
 
     let receipt = node.call(Method::DELETE, &path, None).await;
     assert!(receipt["secrets_destroyed"].as_u64().is_some_and(|count| count >= 1), "{receipt}");
-    until("what waited is cancelled", async || (status_of(&node, &waiting).await? == "cancelled").then_some(())).await;
+    eventually("what waited is cancelled", async || (status_of(&node, &waiting).await? == "cancelled").then_some(()))
+        .await;
     let shown = node.call(Method::GET, &format!("/v1/notifications/{}", notifications[0]), None).await;
     assert_eq!(shown["erased"], true, "{shown}");
     let before = taken.lock().expect("not poisoned").len();
@@ -171,7 +156,7 @@ async fn of_who_was_erased_nothing_can_be_read_wherever_it_was_written(place: Pl
     node.kill();
     drop(node);
     let node = Process::start_and_read_again(&place).await;
-    until("the books balance", async || {
+    eventually("the books balance", async || {
         let books = node.call(Method::GET, "/v1/accounting", None).await;
         (books["unaccounted"] == 0).then_some(())
     })
@@ -196,7 +181,7 @@ async fn of_who_was_erased_nothing_can_be_read_wherever_it_was_written(place: Pl
     let again = json!({"user_id": place.own("alice"), "channels": ["webhook"], "to": {"url": format!("http://{hook}/again")},
                        "content": {"title": "t", "body": "b"}});
     let id = send(&node, again).await;
-    until("it is sent", async || (status_of(&node, &id).await? == "sent").then_some(())).await;
+    eventually("it is sent", async || (status_of(&node, &id).await? == "sent").then_some(())).await;
     assert_eq!(node.call(Method::GET, &path, None).await["email"], "new@example.org");
 }
 
@@ -211,12 +196,12 @@ async fn a_campaign_that_runs_while_a_member_is_erased_ends_and_sends_that_one_n
                           "rate_per_second": 50});
     let begun = node.call(Method::POST, "/v1/campaigns", Some(&campaign)).await;
     let progress = format!("/v1/campaigns/{}", begun["id"].as_str().expect("an id"));
-    until("some are sent", async || (taken.lock().expect("not poisoned").len() >= 20).then_some(())).await;
+    eventually("some are sent", async || (taken.lock().expect("not poisoned").len() >= 20).then_some(())).await;
     // One that had its message, and one that has not.
     for number in [0, MEMBERS - 1] {
         node.call(Method::DELETE, &format!("/v1/users/{}", user(number)), None).await;
     }
-    let over = until("it is over", async || {
+    let over = eventually("it is over", async || {
         let over = node.call(Method::GET, &progress, None).await;
         (over["status"] == "completed").then_some(over)
     })

@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::world::{LEASE, Place, Process, Spot};
+use crate::world::{LEASE, Place, Process, Spot, eventually};
 
 /// Of each lane.
 const PARTITIONS: u16 = 2;
@@ -21,27 +21,12 @@ const SHARDS: usize = PARTITIONS as usize * 4;
 const WAVE: usize = 40;
 const WAVES: usize = 10;
 
-/// The longest that anything may take here, a lease of a node that died included.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("not in time: {what}"))
-}
-
 /// Two nodes that have some of the shards each.
 async fn two_nodes() -> Option<(Arc<Spot>, [Process; 2])> {
     let place = Place::on_services_alone().await?;
     let Place::Services(spot) = place else { unreachable!("it was asked for") };
     let nodes: [Process; 2] = tokio::join!(Process::start(&spot, PARTITIONS), Process::start(&spot, PARTITIONS)).into();
-    until("both have shards", async || {
+    eventually("both have shards", async || {
         let shards = [nodes[0].shards().await, nodes[1].shards().await];
         (shards.iter().sum::<usize>() == SHARDS && shards.iter().all(|count| *count > 0)).then_some(())
     })
@@ -109,17 +94,17 @@ async fn a_cancellation_and_the_books_may_be_asked_of_any_node_whoever_has_the_s
         ids.push(accepted["id"].as_str().expect("an id").to_owned());
     }
     for id in &ids {
-        until("it is scheduled", async || (state(&first, id).await? == "scheduled").then_some(())).await;
+        eventually("it is scheduled", async || (state(&first, id).await? == "scheduled").then_some(())).await;
     }
     for node in [&first, &second] {
-        until("all is open", async || (total(node).await == json!([[20, 0, 0, 20], 0])).then_some(())).await;
+        eventually("all is open", async || (total(node).await == json!([[20, 0, 0, 20], 0])).then_some(())).await;
     }
     for (id, node) in ids.iter().zip([&first, &second].into_iter().cycle()) {
         let cancelled = node.call(Method::DELETE, &format!("/v1/notifications/{id}"), None).await;
         assert_eq!(cancelled["status"], "cancelled", "{cancelled}");
     }
     for node in [&first, &second] {
-        until("all is cancelled", async || (total(node).await == json!([[20, 0, 20, 0], 0])).then_some(())).await;
+        eventually("all is cancelled", async || (total(node).await == json!([[20, 0, 20, 0], 0])).then_some(())).await;
     }
 }
 
@@ -167,7 +152,7 @@ async fn what_is_published_on_one_node_is_received_on_the_other_and_a_group_goes
 
 /// Asks again while the node says that it cannot answer at the moment.
 async fn asked(node: &Process, method: Method, path: &str, body: &Value) -> Value {
-    until(path, async || {
+    eventually(path, async || {
         let (status, answer) = node.try_call(method.clone(), path, Some(body)).await.expect("the node answers");
         assert!(status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE, "{path}: {status} {answer}");
         status.is_success().then_some(answer)
@@ -177,7 +162,7 @@ async fn asked(node: &Process, method: Method, path: &str, body: &Value) -> Valu
 
 /// The same, until the answer has messages.
 async fn received(node: &Process, path: String) -> Value {
-    until(&path, async || {
+    eventually(&path, async || {
         let (status, answer) = node.try_call(Method::GET, &path, None).await.expect("the node answers");
         assert!(status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE, "{path}: {status} {answer}");
         answer["messages"].as_array().is_some_and(|messages| !messages.is_empty()).then_some(answer)
@@ -204,7 +189,7 @@ async fn a_campaign_whose_home_dies_in_the_middle_is_ended_by_the_other_node_wit
     });
     let begun = nodes[1].call(Method::POST, "/v1/campaigns", Some(&campaign)).await;
     let path = format!("/v1/campaigns/{}", begun["id"].as_str().expect("an id"));
-    until("a third is sent", async || (receiver.received().len() >= MEMBERS / 3).then_some(())).await;
+    eventually("a third is sent", async || (receiver.received().len() >= MEMBERS / 3).then_some(())).await;
     let [first, second] = &nodes;
     let (dying, surviving) = match works_on_a_campaign(first).await {
         true => (first, second),
@@ -212,7 +197,7 @@ async fn a_campaign_whose_home_dies_in_the_middle_is_ended_by_the_other_node_wit
     };
     dying.kill();
     assert!(receiver.received().len() < MEMBERS, "it dies in the middle");
-    let progress = until("it is over", async || {
+    let progress = eventually("it is over", async || {
         let progress = surviving.call(Method::GET, &path, None).await;
         (progress["status"] == "completed").then_some(progress)
     })
@@ -250,9 +235,9 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
             }
         }
     }
-    until("the survivor has every shard", async || (first.shards().await == SHARDS).then_some(())).await;
+    eventually("the survivor has every shard", async || (first.shards().await == SHARDS).then_some(())).await;
     for id in &accepted {
-        until("it is sent", async || (state(&first, id).await? == "sent").then_some(())).await;
+        eventually("it is sent", async || (state(&first, id).await? == "sent").then_some(())).await;
     }
     let received = receiver.received();
     let lost: Vec<_> = accepted.iter().filter(|id| !received.contains_key(*id)).collect();
@@ -261,7 +246,7 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
     assert!(twice <= 64, "{twice} were sent again: more than the dead node can have had in hand");
     // What the dead node wrote and had no time to count is counted by the survivor.
     eprintln!("recounts: {}", first.log().matches("counted what was written").count());
-    until("the books balance, and all of it is sent", async || {
+    eventually("the books balance, and all of it is sent", async || {
         let total = total(&first).await;
         let count = |column: usize| total[0][column].as_u64().expect("a number") as usize;
         let is_all = count(0) >= accepted.len() && count(1) == count(0);

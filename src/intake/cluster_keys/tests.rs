@@ -17,6 +17,7 @@ use crate::coordination::{
 };
 use crate::domain::{Idempotency, NotificationRequest, Source, Timestamp};
 use crate::intake::fakes::{FakeLog, FakeStore};
+use crate::intake::patience::SILENCE;
 use crate::intake::{AcceptError, Accepted, Acceptor, Envelope, read_request};
 
 struct Cluster {

@@ -1,6 +1,7 @@
 //! What may be done with a message several times: opened, clicked, converted. Each time is a row of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -105,13 +106,16 @@ impl ReceiptDesk {
     }
 
     /// Those of whom something is known, if only that they were erased.
-    async fn users_of(&self, plans: impl Iterator<Item = &Plan>) -> Result<BTreeMap<UserKey, User>, ReceiptsError> {
+    async fn users_of(
+        &self,
+        plans: impl Iterator<Item = &Plan>,
+    ) -> Result<BTreeMap<UserKey, Arc<User>>, ReceiptsError> {
         let keys: BTreeSet<UserKey> = plans.filter_map(user_of).collect();
         let keys: Vec<UserKey> = keys.into_iter().collect();
         if keys.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let users = self.parts.store.users(&keys).await?;
+        let users = self.parts.users.users_lately(&keys).await?;
         Ok(keys.into_iter().zip(users).filter_map(|(key, user)| Some((key, user?))).collect())
     }
 }
@@ -120,7 +124,7 @@ fn user_of(plan: &Plan) -> Option<UserKey> {
     Some(UserKey { tenant: plan.tenant.clone(), user_id: plan.user_id.clone()? })
 }
 
-fn is_erased(plan: &Plan, users: &BTreeMap<UserKey, User>) -> bool {
+fn is_erased(plan: &Plan, users: &BTreeMap<UserKey, Arc<User>>) -> bool {
     let user = user_of(plan).and_then(|key| users.get(&key));
     user.is_some_and(|user| user.was_erased_since(Some(plan.accepted_at)))
 }

@@ -1,6 +1,6 @@
 //! Keyed rows. Which kinds are about people is here: the bodies of those are sealed, their keys and names are ids, times and hashes.
 //!
-//! Left in clear: what follows a subject and who is in a tenant (ids), what is counted, what operators and authors write; and campaigns,
+//! Left in clear: marks of unread messages (a place without contents), what follows a subject and who is in a tenant (ids), what is counted, what operators and authors write; and campaigns,
 //! schedules and messages of topics, which are of many or of nobody.
 
 use async_trait::async_trait;
@@ -124,8 +124,6 @@ fn is_personal(kind: KeyedKind) -> bool {
     matches!(
         kind,
         KeyedKind::Inbox
-            | KeyedKind::InboxUnread
-            | KeyedKind::InboxUnacked
             | KeyedKind::InboxArchived
             | KeyedKind::Consents
             | KeyedKind::DayIndex

@@ -134,8 +134,6 @@ fn rows() -> Vec<KeyedRow> {
     vec![
         row(KeyedKind::Inbox, &own, &at, text(PLANTED[5])),
         row(KeyedKind::InboxArchived, &own, &at, text(PLANTED[5])),
-        row(KeyedKind::InboxUnread, &own, &at, vec![1]),
-        row(KeyedKind::InboxUnacked, &own, &at, vec![1]),
         row(
             KeyedKind::Consents,
             &own,

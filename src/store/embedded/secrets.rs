@@ -67,7 +67,10 @@ impl Slots {
         let first = state.next;
         state.next += count;
         drop(state);
-        (first..first + count).map(|slot| self.read(slot)?.ok_or_else(|| self.lost(slot))).collect()
+        let mut bytes = vec![0; (count * SLOT) as usize];
+        self.file.read_exact_at(&mut bytes, first * SLOT).map_err(|cause| self.failed("reading", &cause))?;
+        let secrets = (first..).zip(bytes.as_chunks().0);
+        secrets.map(|(slot, bytes)| secret(slot, *bytes).ok_or_else(|| self.lost(slot))).collect()
     }
 
     fn fill(&self, first: u64, count: u64) -> Result<(), StoreError> {
@@ -82,7 +85,7 @@ impl Slots {
     fn read(&self, slot: u64) -> Result<Option<UserSecret>, StoreError> {
         let mut bytes = [0; UserSecret::BYTES];
         self.file.read_exact_at(&mut bytes, slot * SLOT).map_err(|cause| self.failed("reading", &cause))?;
-        Ok((bytes != [0; UserSecret::BYTES]).then_some(UserSecret { id: slot, bytes }))
+        Ok(secret(slot, bytes))
     }
 
     /// Writes zeros over slots; how many of them had something.
@@ -108,6 +111,10 @@ impl Slots {
         let path = self.path.display();
         StoreError::Unreadable(format!("slot {slot} of `{path}` is empty, and was filled a moment ago"))
     }
+}
+
+fn secret(slot: u64, bytes: [u8; UserSecret::BYTES]) -> Option<UserSecret> {
+    (bytes != [0; UserSecret::BYTES]).then_some(UserSecret { id: slot, bytes })
 }
 
 fn told(doing: &str, path: &Path, cause: &std::io::Error) -> String {

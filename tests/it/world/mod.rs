@@ -52,7 +52,7 @@ pub use others::{Others, Producer, Trouble};
 pub use place::{Place, Ports, Spot};
 pub(crate) use place::{on_both, on_both_in_turn};
 pub use planted::Planted;
-pub use process::{LEASE, Process};
+pub use process::{LEASE, Process, eventually};
 pub use provider::{SIGNATURE, Script, TestProvider};
 pub use secrets::TestSecrets;
 pub use services::skipped;

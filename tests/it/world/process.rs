@@ -15,6 +15,22 @@ use super::place::{Place, Spot};
 /// The longest that a process may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The longest that anything of whole nodes may take, on a busy machine and with the lease of a node that died.
+const EVENTUALLY: Duration = Duration::from_secs(120);
+
+/// Asks until there is an answer.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(EVENTUALLY, asking).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
 /// How long a node that is not heard of keeps its shards: the least that goes with the provider's limit below.
 pub const LEASE: Duration = Duration::from_secs(11);
 
