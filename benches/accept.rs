@@ -37,9 +37,9 @@ use fanfare::runtime::{LiveSide, SchedulesParts, SystemClock, archive, live, sch
 use fanfare::store::{
     Books, BrakeRows, BudgetKey, BudgetRows, ClaimRow, ClaimRows, Cursors, DeadLetter, DeadLetterKey, DeadLetters,
     DefinitionRows, Drops, GroupEntry, Groups, History, HistoryEntry, KeyedPart, KeyedRow, KeyedRows,
-    ListedSuppression, NamedRow, ReceivedRows, StoreError, SuppressionChange, SuppressionPlace, Suppressions, TaskLog,
-    TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, UserSecret, UserSecrets, Users,
-    WriteBatch,
+    ListedSuppression, NamedRow, ReceivedRows, SecretsOf, StoreError, SuppressionChange, SuppressionPlace,
+    Suppressions, TaskLog, TemplateBodyPlace, TemplateRows, TimerKey, TimerRow, Timers, UserChange, UserSecret,
+    UserSecrets, Users, WriteBatch,
 };
 use fanfare::subscriptions::Subscriptions;
 use fanfare::templates::Templates;
@@ -417,8 +417,8 @@ struct Nothing;
 /// Nobody is erased here.
 #[async_trait]
 impl UserSecrets for Nothing {
-    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError> {
-        Ok(vec![Vec::new(); users.len()])
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<SecretsOf>, StoreError> {
+        Ok(vec![SecretsOf::default(); users.len()])
     }
 
     async fn create_user_secrets(&self, _: &[UserKey]) -> Result<Vec<UserSecret>, StoreError> {

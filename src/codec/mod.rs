@@ -60,7 +60,10 @@ pub use plan_sealed_v1::{encode_personal, encode_sealed_plan, restore_personal};
 pub use privacy_v1::{decode_audit, decode_consent, decode_erasure, encode_audit, encode_consent, encode_erasure};
 pub use received_v1::{decode_received, encode_received};
 pub use request_sealed_v1::{decode_request_head, encode_request_head};
-pub use sealed_v1::{decode_sealed, decode_secret_slots, encode_sealed_owner, encode_secret_slots};
+pub use sealed_v1::{
+    decode_sealed, decode_secret_file, decode_secret_slots, encode_sealed_owner, encode_secret_file,
+    encode_secret_slots,
+};
 
 use crate::domain::{
     Brake, BrakeEffect, BrakeScope, CampaignId, Definition, DefinitionKind, Event, NotificationRequest, Personal, Plan,

@@ -75,6 +75,8 @@ struct ErasureRow {
     addresses: Vec<Text>,
     #[serde(skip_serializing_if = "is_false", default)]
     destroyed: bool,
+    #[serde(skip_serializing_if = "is_false", default)]
+    settled: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -83,16 +85,18 @@ fn is_false(value: &bool) -> bool {
 
 /// A user of whom something is still to be taken back.
 pub fn encode_erasure(erasure: &Erasure) -> Vec<u8> {
-    let Erasure { user, at, after, is_walked: walked, addresses, is_destroyed: destroyed } = erasure.clone();
+    let Erasure { user, at, after, addresses, is_walked, is_destroyed, is_settled } = erasure.clone();
     let after = after.map(|(accepted_at, id)| (accepted_at.millis(), Text::from(id.to_string())));
     let addresses = addresses.into_iter().map(|owner| owner.user_id).collect();
     let UserKey { tenant, user_id } = user;
-    write(&ErasureRow { tenant, user_id, at: at.millis(), after, walked, addresses, destroyed })
+    let at = at.millis();
+    let (walked, destroyed, settled) = (is_walked, is_destroyed, is_settled);
+    write(&ErasureRow { tenant, user_id, at, after, walked, addresses, destroyed, settled })
 }
 
 /// Reads what [`encode_erasure`] wrote.
 pub fn decode_erasure(bytes: &[u8]) -> Result<Erasure, CodecError> {
-    let ErasureRow { tenant, user_id, at, after, walked, addresses, destroyed } = read(bytes)?;
+    let ErasureRow { tenant, user_id, at, after, walked, addresses, destroyed, settled } = read(bytes)?;
     let after = after.map(|(accepted_at, id)| {
         let id: NotificationId = id.parse().map_err(|_| CodecError::Damaged("it holds no valid id".to_owned()))?;
         Ok::<_, CodecError>((Timestamp(accepted_at), id))
@@ -100,7 +104,13 @@ pub fn decode_erasure(bytes: &[u8]) -> Result<Erasure, CodecError> {
     let owner = |user_id: Text| UserKey { tenant: tenant.clone(), user_id };
     let addresses = addresses.into_iter().map(owner).collect();
     let erasure = Erasure::new(UserKey { tenant: tenant.clone(), user_id }, Timestamp(at), addresses);
-    Ok(Erasure { after: after.transpose()?, is_walked: walked, is_destroyed: destroyed, ..erasure })
+    Ok(Erasure {
+        after: after.transpose()?,
+        is_walked: walked,
+        is_destroyed: destroyed,
+        is_settled: settled,
+        ..erasure
+    })
 }
 
 fn write(row: &impl Serialize) -> Vec<u8> {

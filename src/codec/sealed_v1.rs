@@ -32,6 +32,18 @@ pub fn decode_sealed(bytes: &[u8]) -> Result<Option<(UserKey, &[u8])>, CodecErro
     Ok(Some((UserKey { tenant, user_id }, &rest[read..])))
 }
 
+/// To which file of secrets a database belongs: the file's number, and how many of its slots were given out.
+pub fn encode_secret_file(number: u64, given: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16);
+    encode(&(number, given), &mut bytes);
+    bytes
+}
+
+/// Reads what [`encode_secret_file`] wrote.
+pub fn decode_secret_file(bytes: &[u8]) -> Result<(u64, u64), CodecError> {
+    decode(bytes)
+}
+
 /// The slots of a user's secrets.
 pub fn encode_secret_slots(slots: &[u64]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + 5 * slots.len());

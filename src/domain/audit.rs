@@ -41,11 +41,24 @@ pub struct Erasure {
     pub addresses: Vec<UserKey>,
     /// What was known when they were erased is taken back, and the secrets that it was sealed under are destroyed.
     pub is_destroyed: bool,
+    /// What was written by who had not heard of it is taken back and destroyed as well.
+    pub is_settled: bool,
 }
 
 impl Erasure {
     /// One that begins.
     pub fn new(user: UserKey, at: Timestamp, addresses: Vec<UserKey>) -> Self {
-        Self { user, at, after: None, is_walked: false, addresses, is_destroyed: false }
+        Self { user, at, after: None, is_walked: false, addresses, is_destroyed: false, is_settled: false }
+    }
+
+    /// Adds addresses of theirs; whether one of them is new.
+    pub fn add_addresses(&mut self, addresses: Vec<UserKey>) -> bool {
+        let count = self.addresses.len();
+        for address in addresses {
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
+            }
+        }
+        self.addresses.len() > count
     }
 }

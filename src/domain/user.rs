@@ -131,6 +131,28 @@ impl UserEntry {
     }
 }
 
+impl UserEntry {
+    /// What takes the place of this one when it is taken back.
+    fn to_take_back(self) -> Self {
+        match self {
+            Self::Created(_) => Self::Created(None),
+            Self::Email(_) => Self::Email(None),
+            Self::Phone(_) => Self::Phone(None),
+            Self::Locale(_) => Self::Locale(None),
+            Self::Timezone(_) => Self::Timezone(None),
+            Self::Attribute { name, .. } => Self::Attribute { name, value: None },
+            Self::Device { id, .. } => Self::Device { id, device: None },
+            Self::Preference { category, channel, .. } => Self::Preference { category, channel, enabled: None },
+            Self::QuietHours(_) => Self::QuietHours(QuietChoice::Usual),
+            Self::DigestHour(_) => Self::DigestHour(None),
+            Self::PreferredChannel(_) => Self::PreferredChannel(None),
+            Self::Erased(_) => Self::Erased(None),
+            Self::Consent { purpose, .. } => Self::Consent { purpose, consent: None },
+            sealed @ Self::Sealed(_) => sealed,
+        }
+    }
+}
+
 impl User {
     /// `None`: nothing is known.
     pub fn from_entries(entries: impl IntoIterator<Item = UserEntry>) -> Option<Self> {
@@ -185,27 +207,40 @@ impl User {
         self.consents.get(purpose).is_some_and(|consent| consent.granted)
     }
 
+    /// What all of it is made of, but for the mark of an erasure and what is sealed.
+    pub fn entries(&self) -> Vec<UserEntry> {
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|(name, value)| UserEntry::Attribute { name: name.clone(), value: Some(value.clone()) });
+        let devices =
+            self.devices.iter().map(|(id, device)| UserEntry::Device { id: id.clone(), device: Some(device.clone()) });
+        let preferences = self.preferences.iter().flat_map(|(category, channels)| {
+            Channel::ALL.into_iter().filter_map(|channel| {
+                let enabled = Some(channels[channel.index()]?);
+                Some(UserEntry::Preference { category: category.clone(), channel, enabled })
+            })
+        });
+        let consents = self
+            .consents
+            .iter()
+            .map(|(purpose, consent)| UserEntry::Consent { purpose: purpose.clone(), consent: Some(consent.clone()) });
+        let mut entries: Vec<UserEntry> = attributes.chain(devices).chain(preferences).chain(consents).collect();
+        entries.extend(self.created_at.map(|at| UserEntry::Created(Some(at))));
+        entries.extend(self.email.clone().map(|email| UserEntry::Email(Some(email))));
+        entries.extend(self.phone.clone().map(|phone| UserEntry::Phone(Some(phone))));
+        entries.extend(self.locale.clone().map(|locale| UserEntry::Locale(Some(locale))));
+        entries.extend(self.timezone.clone().map(|timezone| UserEntry::Timezone(Some(timezone))));
+        entries
+            .extend((self.quiet_hours != QuietChoice::Usual).then(|| UserEntry::QuietHours(self.quiet_hours.clone())));
+        entries.extend(self.digest_hour.map(|hour| UserEntry::DigestHour(Some(hour))));
+        entries.extend(self.preferred_channel.map(|channel| UserEntry::PreferredChannel(Some(channel))));
+        entries
+    }
+
     /// What takes all of it back, but for the mark of an erasure.
     pub fn taken_back(&self) -> Vec<UserEntry> {
-        let attributes = self.attributes.keys().map(|name| UserEntry::Attribute { name: name.clone(), value: None });
-        let devices = self.devices.keys().map(|id| UserEntry::Device { id: id.clone(), device: None });
-        let preferences = self.preferences.iter().flat_map(|(category, channels)| {
-            let said = Channel::ALL.into_iter().filter(|channel| channels[channel.index()].is_some());
-            said.map(|channel| UserEntry::Preference { category: category.clone(), channel, enabled: None })
-        });
-        let consents =
-            self.consents.keys().map(|purpose| UserEntry::Consent { purpose: purpose.clone(), consent: None });
-        let mut entries: Vec<UserEntry> = attributes.chain(devices).chain(preferences).chain(consents).collect();
-        let mut add = |is_known: bool, entry: UserEntry| entries.extend(is_known.then_some(entry));
-        add(self.created_at.is_some(), UserEntry::Created(None));
-        add(self.email.is_some(), UserEntry::Email(None));
-        add(self.phone.is_some(), UserEntry::Phone(None));
-        add(self.locale.is_some(), UserEntry::Locale(None));
-        add(self.timezone.is_some(), UserEntry::Timezone(None));
-        add(self.quiet_hours != QuietChoice::Usual, UserEntry::QuietHours(QuietChoice::Usual));
-        add(self.digest_hour.is_some(), UserEntry::DigestHour(None));
-        add(self.preferred_channel.is_some(), UserEntry::PreferredChannel(None));
-        entries
+        self.entries().into_iter().map(UserEntry::to_take_back).collect()
     }
 
     fn prefer(&mut self, category: Box<str>, channel: Channel, enabled: Option<bool>) {
@@ -272,6 +307,7 @@ mod tests {
             UserEntry::Consent { purpose: "newsletter".into(), consent: Some(Consent::withdrawn(None, "test", at)) },
         ];
         let mut user = User::from_entries(all.clone()).expect("a user");
+        assert_eq!(User::from_entries(user.entries()), Some(user.clone()), "and of these it is made");
         let back = user.taken_back();
         assert_eq!(back.len(), all.len());
         back.into_iter().for_each(|entry| user.apply(entry));

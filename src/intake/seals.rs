@@ -11,7 +11,7 @@ use crate::clock::SharedClock;
 use crate::codec;
 use crate::domain::{NotificationRequest, RequestHead, UserKey};
 use crate::log::{NewRecord, Record};
-use crate::sealing::{self, Keyring, OVERHEAD, ROOM, SealError};
+use crate::sealing::{self, Keyring, MISSING, OVERHEAD, Opener, ROOM, SealError};
 use crate::store::{StoreError, UserSecret};
 use crate::telemetry::Counter;
 
@@ -49,25 +49,23 @@ impl Seals {
     /// The records of requests, in their order. The secrets are durable on return, before any record can be.
     pub async fn records(&self, requests: &[&NotificationRequest]) -> Result<Vec<NewRecord>, StoreError> {
         let mut owners = Vec::new();
-        let mut is_owned = Vec::with_capacity(requests.len());
+        // Of each request the place of its owner among them.
+        let mut places = vec![None; requests.len()];
         let mut secrets = Vec::new();
         if let Some(keyring) = &self.keyring {
-            for request in requests {
-                let owner = sealing::of_message(&request.tenant, request.user_id.as_deref(), &request.to);
-                is_owned.push(owner.is_some());
-                owners.extend(owner);
-            }
-            if !owners.is_empty() {
-                match self.secrets_of(keyring, &owners).await? {
-                    Some(found) => secrets = found,
-                    None => is_owned.clear(),
+            for (request, place) in requests.iter().zip(&mut places) {
+                if let Some(owner) = sealing::of_message(&request.tenant, request.user_id.as_deref(), &request.to) {
+                    *place = Some(owners.len());
+                    owners.push(owner);
                 }
             }
+            if !owners.is_empty() {
+                secrets = self.secrets_of(keyring, &owners).await?;
+            }
         }
-        let mut seals = owners.iter().zip(&secrets);
         let mut records = Vec::with_capacity(requests.len());
-        for (index, request) in requests.iter().enumerate() {
-            let seal = if is_owned.get(index) == Some(&true) { seals.next() } else { None };
+        for (request, place) in requests.iter().zip(places) {
+            let seal = place.and_then(|place: usize| Some((&owners[place], secrets[place].as_ref()?)));
             records.push(record(request, seal)?);
             if records.len().is_multiple_of(RECORDS_PER_TURN) {
                 tokio::task::yield_now().await;
@@ -76,19 +74,24 @@ impl Seals {
         Ok(records)
     }
 
-    /// `None`: they are not to be had now, and nobody is to wait for them.
-    async fn secrets_of(&self, keyring: &Keyring, owners: &[UserKey]) -> Result<Option<Vec<UserSecret>>, StoreError> {
+    /// `None`: it is not to be had now, and nobody is to wait for it.
+    async fn secrets_of(&self, keyring: &Keyring, owners: &[UserKey]) -> Result<Vec<Option<UserSecret>>, StoreError> {
         let Some(WithoutStore { patience, unsealed }) = self.without_store.as_deref() else {
-            return keyring.to_seal(owners).await.map(Some);
+            return Ok(keyring.to_seal(owners).await?.into_iter().map(Some).collect());
         };
-        if let Some(known) = keyring.known(owners) {
-            return Ok(Some(known));
+        let mut known = keyring.known(owners);
+        let missing: Vec<usize> = (0..owners.len()).filter(|index| known[*index].is_none()).collect();
+        if missing.is_empty() {
+            return Ok(known);
         }
-        let secrets = patience.answer(owners.len(), keyring.to_seal(owners)).await;
-        if secrets.is_none() {
-            unsealed.increment(owners.len() as u64);
+        let wanted: Vec<UserKey> = missing.iter().map(|index| owners[*index].clone()).collect();
+        match patience.answer(wanted.len(), keyring.to_seal(&wanted)).await {
+            Some(secrets) => {
+                missing.into_iter().zip(secrets).for_each(|(index, secret)| known[index] = Some(secret));
+            }
+            None => unsealed.increment(missing.len() as u64),
         }
-        Ok(secrets)
+        Ok(known)
     }
 
     /// What our own records of a batch are opened by, asked for together. An error says nothing of any of them.
@@ -99,7 +102,7 @@ impl Seals {
             let Ok(Some((head, place))) = codec::decode_request_head(&record.body) else { continue };
             let Ok(id) = sealing::secret_of(&record.body[place..]) else { continue };
             wanted.push((head.owner.clone(), id));
-            found.push((record.position.offset, Opening { head, place, secret: None }));
+            found.push((record.position.offset, Opening { head, place, opener: Opener::Missing }));
         }
         if found.is_empty() {
             return Ok(Openings::default());
@@ -107,9 +110,9 @@ impl Seals {
         let without = || {
             StoreError::Failed("records of the log are sealed, and this node has no secrets to open them by".to_owned())
         };
-        let secrets = self.keyring.as_ref().ok_or_else(without)?.to_open(&wanted).await?;
-        for ((_, opening), secret) in found.iter_mut().zip(secrets) {
-            opening.secret = secret;
+        let openers = self.keyring.as_ref().ok_or_else(without)?.openers(&wanted).await?;
+        for ((_, opening), opener) in found.iter_mut().zip(openers) {
+            opening.opener = opener;
         }
         Ok(Openings(found))
     }
@@ -132,8 +135,7 @@ struct Opening {
     head: RequestHead,
     /// Where the sealed bytes begin.
     place: usize,
-    /// `None`: it was destroyed.
-    secret: Option<UserSecret>,
+    opener: Opener,
 }
 
 /// What a record says.
@@ -148,8 +150,13 @@ impl Openings {
     pub(super) fn read(&self, record: &Record) -> Result<Read, String> {
         let Record { position, body, .. } = record;
         let Some(opening) = self.of(position.offset) else { return whole(body) };
-        let Opening { head, place, secret } = opening;
-        let Some(secret) = secret else { return Ok(Read::Erased(head.clone().without_rest(position.shard.lane))) };
+        let Opening { head, place, opener } = opening;
+        let secret = match opener {
+            Opener::There(secret) => secret,
+            Opener::Destroyed => return Ok(Read::Erased(head.clone().without_rest(position.shard.lane))),
+            // It is kept as a dead letter, from where it can be sent again when the secret is there.
+            Opener::Missing => return Err(format!("cannot be opened by its secret: {MISSING}")),
+        };
         let opened = sealing::open(secret, &body[..*place], &body[*place..]);
         whole(&opened.map_err(|error| format!("cannot be opened: {error}"))?)
     }

@@ -67,7 +67,7 @@ impl Privacy {
         if positions.is_empty() {
             return Ok(Vec::new());
         }
-        let stories = self.parts.store.stories(&positions).await?;
+        let stories = self.parts.store.bare_stories(&positions).await?;
         let count =
             |story: &Story| story.booked_states().into_iter().filter(|state: &TaskState| state.is_open()).count();
         let open = stories.iter().flatten().map(|story| (story.plan.id(), count(story)));

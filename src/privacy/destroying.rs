@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Privacy, consents};
 use crate::domain::{Erasure, UserKey};
 use crate::store::StoreError;
-use crate::users::{ChangeKey, DirectoryError};
+use crate::users::{ChangeKey, DirectoryError, KnownChange};
 
 /// After so long whoever still wrote of the user has ended, and has heard: longer than copies are distrusted, and than an old one of a
 /// secret is used.
@@ -41,8 +41,16 @@ impl Privacy {
         let owners: Vec<&UserKey> = std::iter::once(&erasure.user).chain(&erasure.addresses).collect();
         let keys: Vec<ChangeKey> = owners.iter().map(|owner| ChangeKey::of_user(owner)).collect();
         self.parts.users.changes().announce(&keys).await.map_err(DirectoryError::Announcement)?;
+        // Who was written behind the mark is somebody new, and is written again under a secret of their own.
+        let returned = self.parts.users.user(&erasure.user).await?;
         for owner in owners {
             count += self.parts.secrets.destroy_user_secrets(owner).await?;
+        }
+        // Also those that somebody read and kept while that took long.
+        self.parts.users.changes().announce(&keys).await.map_err(DirectoryError::Announcement)?;
+        if let Some(user) = returned {
+            let change = KnownChange::of(erasure.user.clone(), user.entries(), &user);
+            self.parts.users.write_known(vec![change]).await?;
         }
         erasure.addresses.clear();
         erasure.is_destroyed = true;
@@ -51,16 +59,19 @@ impl Privacy {
 
     /// What [`Privacy::erase`] does behind the mark, where it broke off.
     pub(super) async fn destroy_again(&self, erasure: &mut Erasure) -> Result<(), StoreError> {
-        self.take_rows(&erasure.user).await?;
+        if self.parts.users.user(&erasure.user).await?.is_none() {
+            self.take_rows(&erasure.user).await?;
+        }
         self.destroy(erasure).await.map(|_| ()).map_err(failed)
     }
 
     /// What was written by who had not heard yet goes as well, unless the user is somebody again.
     pub(super) async fn settle(&self, erasure: &mut Erasure) -> Result<(), StoreError> {
-        match self.parts.users.user(&erasure.user).await? {
-            Some(_) => Ok(()),
-            None => self.destroy_again(erasure).await,
+        if self.parts.users.user(&erasure.user).await?.is_none() {
+            self.destroy_again(erasure).await?;
         }
+        erasure.is_settled = true;
+        Ok(())
     }
 }
 

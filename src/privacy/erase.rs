@@ -54,14 +54,18 @@ pub const NOT_ERASED: [&str; 7] = [
      costs; their contents, data, metadata and addresses were sealed, and cannot be read any more, also not in the log; what was written \
      by a version before this one was not sealed, and stays until it leaves by age",
     "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
-    "that an address of the user is suppressed, as a hash of the address: without it messages would go there again",
+    "that an address of the user is suppressed, as a hash of the address: without it messages would go there again; and that messages went to \
+     the address, as the same sort of hash: who knows an address can try whether it is the one",
     "tokens of the user's own programs, which count until they end",
-    "the user's id and the names of attributes and devices, as keys of rows, and in the index of days a former day of an attribute that two \
-     calls moved at once: it leads to nobody any more",
+    "until the database has merged its files, the keys of rows that were taken away: the user's id beside the names of attributes and devices, \
+     days in the index of days, subjects that were followed, purposes of consents, names of categories; in the index of days for longer, \
+     where two calls moved a day at once",
     "that something was done to the user, in the audit log, and what the user got, for caps: both under hashes, until they leave by \
      themselves; members of lists, where a tenant has more than 1000 of a sort",
-    "what was never sealed here: records that other programs wrote to Kafka, until its retention, and dead letters of those; archived files; \
-     what others were told over webhooks and topics; backups, as long as one of the secrets is kept, too",
+    "what was never sealed here: records that other programs wrote to Kafka, or that we wrote while the database did not answer, until its \
+     retention, and dead letters of those; messages to a token or a chat address that named no user; messages of topics, events of rules and \
+     what a campaign was begun with; what went to a former address alone; archived files; what others were told over webhooks and topics; \
+     backups, as long as one of the secrets is kept, too",
 ];
 
 /// How often it is looked whether something was written meanwhile.
@@ -82,6 +86,8 @@ impl Privacy {
         erased.at = parts.clock.now();
         let owners = addresses(key, &user).iter().map(sealing::of_address).collect();
         let mut erasure = Erasure::new(key.clone(), erased.at, owners);
+        // A call that broke off has taken back addresses that nobody knows any more.
+        erasure.add_addresses(self.addresses_of_open(key).await?);
         // Before the mark: what is to be cancelled then is found by somebody, whatever becomes of this call.
         self.put_erasure(&erasure, true).await?;
         // Where this fails the caller comes again, and finds what is left.
@@ -102,12 +108,15 @@ impl Privacy {
 
     /// Takes back what was written of the user while the rest was taken back, and was answered before the mark was there.
     async fn take_back_again(&self, erasure: &mut Erasure, erased: &mut Erased) -> Result<(), DirectoryError> {
-        let key = &erasure.user;
+        let key = erasure.user.clone();
         for _ in 0..ROUNDS {
-            let left = self.parts.users.user(key).await?.filter(User::is_somebody);
+            let left = self.parts.users.user(&key).await?.filter(User::is_somebody);
             let Some(left) = left else { return Ok(()) };
-            erasure.addresses.extend(addresses(key, &left).iter().map(sealing::of_address));
-            erased.suppressions_without_address += self.forget_addresses(key, &left).await?;
+            let owners = addresses(&key, &left).iter().map(sealing::of_address).collect();
+            if erasure.add_addresses(owners) {
+                self.put_erasure(erasure, true).await?;
+            }
+            erased.suppressions_without_address += self.forget_addresses(&key, &left).await?;
             self.parts.users.write_known(vec![KnownChange::of(key.clone(), left.taken_back(), &left)]).await?;
         }
         // Whoever still writes means somebody new.

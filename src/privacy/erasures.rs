@@ -68,11 +68,20 @@ impl Turns for HomeErasures {
             self.after = None;
             return Ok(LOOK);
         };
-        let erasure = codec::decode_erasure(&body)?;
-        if !self.privacy.carry_on(erasure, &self.tenure).await? {
-            self.after = Some(name);
+        // Others have their turn, also where this one cannot be carried on now.
+        let carried_on = match codec::decode_erasure(&body) {
+            Ok(erasure) => self.privacy.carry_on(erasure, &self.tenure).await,
+            Err(error) => Err(error.into()),
+        };
+        match carried_on {
+            Ok(true) => return Ok(Duration::ZERO),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, home = self.tenure.home, "an erasure cannot be carried on: trying again")
+            }
         }
-        Ok(TURN)
+        self.after = Some(name);
+        Ok(Duration::ZERO)
     }
 }
 
@@ -97,6 +106,10 @@ impl Privacy {
             }
             self.destroy_again(&mut erasure).await?;
         }
+        // Whatever is still to be cancelled: that needs nothing of what is destroyed.
+        if !erasure.is_settled && age >= SETTLE && tenure.holds() {
+            self.settle(&mut erasure).await?;
+        }
         if !erasure.is_walked {
             erasure.is_walked = self.walk(&mut erasure, TURN).await?.is_over;
         }
@@ -104,15 +117,17 @@ impl Privacy {
         if !tenure.holds() {
             return Ok(false);
         }
-        if !erasure.is_walked || age < SETTLE {
-            if erasure != before {
-                self.put_erasure(&erasure, true).await?;
-            }
-            return Ok(!erasure.is_walked && erasure.after != before.after);
+        if erasure != before {
+            self.put_erasure(&erasure, !(erasure.is_walked && erasure.is_settled)).await?;
         }
-        self.settle(&mut erasure).await?;
-        self.put_erasure(&erasure, false).await?;
-        Ok(false)
+        Ok(!erasure.is_walked && erasure.after != before.after)
+    }
+
+    /// The addresses that an erasure of this user still has to destroy.
+    pub(super) async fn addresses_of_open(&self, user: &UserKey) -> Result<Vec<UserKey>, StoreError> {
+        let key = key(user);
+        let body = self.parts.store.keyed(&[(part(home_of(&key)), key)]).await?.pop().flatten();
+        Ok(body.map(|body| codec::decode_erasure(&body)).transpose()?.map(|open| open.addresses).unwrap_or_default())
     }
 
     /// Writes how far an erasure is, or that it is over.

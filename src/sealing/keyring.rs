@@ -11,11 +11,25 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::SharedClock;
 use crate::domain::UserKey;
-use crate::store::{StoreError, UserSecret, UserSecrets};
+use crate::store::{SecretsOf, StoreError, UserSecret, UserSecrets};
 use crate::users::{ChangeKey, Changes, Copies, Known};
 
 /// A secret by its user and its id.
 pub type SecretId = (UserKey, u64);
+
+/// What sealed data is opened by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opener {
+    There(UserSecret),
+    /// The data cannot be read any more, and is not to be.
+    Destroyed,
+    /// The secret is not there, and was not destroyed.
+    Missing,
+}
+
+/// What that means, for people.
+pub const MISSING: &str = "it is not there, and was not destroyed: a replica lacks it, or the secrets are an older backup's than the rest \
+                           (docs/privacy.md says what to do)";
 
 /// Secrets kept in memory, and those that were asked for and are not there.
 const COPIES_BYTES: usize = 32 << 20;
@@ -39,7 +53,7 @@ struct Asking {
 
 type Caller = oneshot::Sender<Result<Answers, Arc<StoreError>>>;
 
-type Answers = Vec<Arc<[UserSecret]>>;
+type Answers = Vec<Arc<SecretsOf>>;
 
 /// A user, and by what it is remembered.
 type Sought = (ChangeKey, UserKey);
@@ -65,51 +79,60 @@ impl Keyring {
     /// The secret of each user that new data is sealed under, in the order asked for. Who has none gets one, durable on return.
     pub async fn to_seal(&self, users: &[UserKey]) -> Result<Vec<UserSecret>, StoreError> {
         let found = self.find(users, true).await?;
-        let first = |secrets: Arc<[UserSecret]>| secrets.first().copied();
+        let first = |secrets: Arc<SecretsOf>| secrets.there.first().copied();
         let missing = || StoreError::Failed("a secret that was made is not there".to_owned());
         found.into_iter().map(|secrets| first(secrets).ok_or_else(missing)).collect()
     }
 
-    /// The same as far as they are remembered: `None` where the store would have to be asked for one of them.
-    pub fn known(&self, users: &[UserKey]) -> Option<Vec<UserSecret>> {
+    /// The same as far as they are remembered; `None`: the store would have to be asked.
+    pub fn known(&self, users: &[UserKey]) -> Vec<Option<UserSecret>> {
         let keys: Vec<ChangeKey> = users.iter().map(ChangeKey::of_user).collect();
         let first = |known| match known {
-            Some(Known::Secrets(secrets)) => secrets.first().copied(),
+            Some(Known::Secrets(secrets)) => secrets.there.first().copied(),
             _ => None,
         };
         self.copies.look_up(&keys).into_iter().map(first).collect()
     }
 
-    /// The secrets that data was sealed under, in the order asked for; `None`: it was destroyed, and the data cannot be read any more.
+    /// The secrets that data was sealed under, in the order asked for; `None`: it was destroyed, and the data cannot be read any more. One
+    /// that is missing is an error: it may come, and what is skipped for it would be lost.
     pub async fn to_open(&self, wanted: &[SecretId]) -> Result<Vec<Option<UserSecret>>, StoreError> {
-        let users: Vec<UserKey> = wanted.iter().map(|(user, _)| user.clone()).collect();
-        let mut found = self.find(&users, false).await?;
-        self.find_anew(wanted, &mut found).await?;
-        let by_id =
-            |(secrets, (_, id)): (&Arc<[UserSecret]>, &SecretId)| secrets.iter().find(|one| one.id == *id).copied();
-        Ok(found.iter().zip(wanted).map(by_id).collect())
+        let openers = self.openers(wanted).await?.into_iter().zip(wanted);
+        openers
+            .map(|(opener, (_, id))| match opener {
+                Opener::There(secret) => Ok(Some(secret)),
+                Opener::Destroyed => Ok(None),
+                Opener::Missing => Err(StoreError::Failed(format!("secret {id}: {MISSING}"))),
+            })
+            .collect()
     }
 
-    /// Another node may have made a secret after this one looked: who lacks the one that is asked for is read again.
-    async fn find_anew(&self, wanted: &[SecretId], found: &mut [Arc<[UserSecret]>]) -> Result<(), StoreError> {
-        let lacks = |index: &usize| found[*index].iter().all(|one| one.id != wanted[*index].1);
-        let lacking: Vec<usize> = (0..wanted.len()).filter(lacks).collect();
+    /// The same, each for itself.
+    pub async fn openers(&self, wanted: &[SecretId]) -> Result<Vec<Opener>, StoreError> {
+        let users: Vec<UserKey> = wanted.iter().map(|(user, _)| user.clone()).collect();
+        let mut found = self.find(&users, false).await?;
+        let opener = |secrets: &SecretsOf, id: u64| match secrets.there.iter().find(|one| one.id == id) {
+            Some(secret) => Opener::There(*secret),
+            None if secrets.destroyed.contains(&id) => Opener::Destroyed,
+            None => Opener::Missing,
+        };
+        // Another node may have made it after this one looked.
+        let is_missing = |index: &usize| opener(&found[*index], wanted[*index].1) == Opener::Missing;
+        let missing: Vec<usize> = (0..wanted.len()).filter(is_missing).collect();
         let sought = |index: &usize| (ChangeKey::of_user(&wanted[*index].0), wanted[*index].0.clone());
-        let answers = self.ask(lacking.iter().map(sought).collect(), false).await?;
-        for (index, answer) in lacking.into_iter().zip(answers) {
-            found[index] = answer;
-        }
-        Ok(())
+        let answers = self.ask(missing.iter().map(sought).collect(), false).await?;
+        missing.into_iter().zip(answers).for_each(|(index, answer)| found[index] = answer);
+        Ok(found.iter().zip(wanted).map(|(secrets, (_, id))| opener(secrets, *id)).collect())
     }
 
     async fn find(&self, users: &[UserKey], is_to_seal: bool) -> Result<Answers, StoreError> {
         let keys: Vec<ChangeKey> = users.iter().map(ChangeKey::of_user).collect();
-        let mut found: Vec<Option<Arc<[UserSecret]>>> = self
+        let mut found: Vec<Option<Arc<SecretsOf>>> = self
             .copies
             .look_up(&keys)
             .into_iter()
             .map(|known| match known {
-                Some(Known::Secrets(secrets)) if !(is_to_seal && secrets.is_empty()) => Some(secrets),
+                Some(Known::Secrets(secrets)) if !(is_to_seal && secrets.there.is_empty()) => Some(secrets),
                 _ => None,
             })
             .collect();
@@ -137,7 +160,7 @@ impl Keyring {
                 StoreError::Failed("nobody answers for the secrets of users any more: the node is ending".to_owned())
             };
             self.asking.send(asking).await.map_err(|_| gone())?;
-            answered.await.map_err(|_| gone())?.map_err(|error| StoreError::Failed(error.to_string()))
+            answered.await.map_err(|_| gone())?.map_err(|error| (*error).clone())
         });
         for part in join_all(parts).await {
             answers.extend(part?);
@@ -206,17 +229,18 @@ async fn read_or_make(
     users: &[UserKey],
     is_to_seal: &[bool],
 ) -> Result<Answers, StoreError> {
-    let mut found: Answers = secrets.user_secrets(users).await?.into_iter().map(Arc::from).collect();
-    let lacking: Vec<usize> = (0..users.len()).filter(|index| is_to_seal[*index] && found[*index].is_empty()).collect();
+    let mut found = secrets.user_secrets(users).await?;
+    let lacks = |index: &usize| is_to_seal[*index] && found[*index].there.is_empty();
+    let lacking: Vec<usize> = (0..users.len()).filter(lacks).collect();
     if lacking.is_empty() {
-        return Ok(found);
+        return Ok(found.into_iter().map(Arc::new).collect());
     }
     let new: Vec<UserKey> = lacking.iter().map(|index| users[*index].clone()).collect();
     let made = secrets.create_user_secrets(&new).await?;
     for (index, secret) in lacking.into_iter().zip(made) {
-        found[index] = Arc::from([secret]);
+        found[index].there.push(secret);
     }
-    Ok(found)
+    Ok(found.into_iter().map(Arc::new).collect())
 }
 
 #[cfg(test)]

@@ -29,6 +29,14 @@ impl TaskLog for SealedStore {
         self.store.plans_at(positions).await
     }
 
+    async fn bare_stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+        self.store.stories(positions).await
+    }
+
+    async fn bare_block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {
+        self.store.block(shard, block).await
+    }
+
     async fn block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {
         let mut stories = self.store.block(shard, block).await?;
         self.open_plans(stories.iter_mut().map(|story| &mut story.plan)).await?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use crate::domain::UserKey;
-use crate::store::{StoreError, UserSecret, UserSecrets};
+use crate::store::{SecretsOf, StoreError, UserSecret, UserSecrets};
 
 /// Secrets in memory, and how often they were asked for.
 #[derive(Debug, Default)]
@@ -15,7 +15,10 @@ pub(crate) struct FakeSecrets(Mutex<Held>);
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     pub(crate) secrets: BTreeMap<UserKey, Vec<UserSecret>>,
+    pub(crate) destroyed: BTreeMap<UserKey, Vec<u64>>,
     pub(crate) reads: usize,
+    /// Whose cannot be destroyed.
+    pub(crate) broken: Option<UserKey>,
     /// Every call fails.
     pub(crate) is_down: bool,
     next: u64,
@@ -35,11 +38,15 @@ impl FakeSecrets {
 
 #[async_trait]
 impl UserSecrets for FakeSecrets {
-    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError> {
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<SecretsOf>, StoreError> {
         let mut held = self.held();
         held.answers()?;
         held.reads += 1;
-        Ok(users.iter().map(|user| held.secrets.get(user).cloned().unwrap_or_default()).collect())
+        let of = |user| SecretsOf {
+            there: held.secrets.get(user).cloned().unwrap_or_default(),
+            destroyed: held.destroyed.get(user).cloned().unwrap_or_default(),
+        };
+        Ok(users.iter().map(of).collect())
     }
 
     async fn create_user_secrets(&self, users: &[UserKey]) -> Result<Vec<UserSecret>, StoreError> {
@@ -58,6 +65,11 @@ impl UserSecrets for FakeSecrets {
     async fn destroy_user_secrets(&self, user: &UserKey) -> Result<usize, StoreError> {
         let mut held = self.held();
         held.answers()?;
-        Ok(held.secrets.remove(user).map_or(0, |secrets| secrets.len()))
+        if held.broken.as_ref() == Some(user) {
+            return Err(StoreError::Failed("it is broken".to_owned()));
+        }
+        let secrets = held.secrets.remove(user).unwrap_or_default();
+        held.destroyed.entry(user.clone()).or_default().extend(secrets.iter().map(|secret| secret.id));
+        Ok(secrets.len())
     }
 }

@@ -134,7 +134,9 @@ pub(crate) async fn stories_come_in_the_order_asked_for(backend: &dyn StoreBacke
     assert_eq!(found, expected);
     // Written once more, as after a crash: the same rows in another cut.
     store.write(shard(0), plans(shard(0), 1010..1015)).await.expect("written");
-    assert_eq!(store.plans_at(&asked).await.expect("read"), expected);
+    let known = |plan: &Option<Plan>| plan.as_ref().map(|plan| (plan.id(), plan.tenant.clone(), plan.accepted_at));
+    let bare = store.plans_at(&asked).await.expect("read");
+    assert!(bare.iter().map(known).eq(expected.iter().map(known)));
     assert!(store.plans_at(&[]).await.expect("read").is_empty());
     assert!(store.stories(&[]).await.expect("read").is_empty());
 }

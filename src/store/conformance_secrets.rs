@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{UserSecret, UserSecrets};
+use super::{SecretsOf, UserSecret, UserSecrets};
 use crate::domain::UserKey;
 
 /// A place for secrets that may be opened several times, one after the other, and then has what was there.
@@ -16,6 +16,10 @@ fn user(tenant: &str, name: &str) -> UserKey {
 }
 
 async fn held(secrets: &Arc<dyn UserSecrets>, user: &UserKey) -> Vec<UserSecret> {
+    all(secrets, user).await.there
+}
+
+async fn all(secrets: &Arc<dyn UserSecrets>, user: &UserKey) -> SecretsOf {
     secrets.user_secrets(std::slice::from_ref(user)).await.expect("read").pop().expect("one answer")
 }
 
@@ -24,7 +28,7 @@ pub(crate) async fn secrets_are_random_and_stay(backend: &impl SecretBackend) {
     let secrets = backend.secrets().await;
     let users: Vec<UserKey> =
         ["", "acme"].iter().flat_map(|tenant| (0..50).map(|n| user(tenant, &n.to_string()))).collect();
-    assert!(secrets.user_secrets(&users).await.expect("read").iter().all(Vec::is_empty));
+    assert!(secrets.user_secrets(&users).await.expect("read").iter().all(|of| *of == SecretsOf::default()));
     let made = secrets.create_user_secrets(&users).await.expect("made");
     let distinct: BTreeSet<_> = made.iter().map(|secret| secret.bytes).collect();
     assert_eq!(distinct.len(), users.len());
@@ -32,10 +36,10 @@ pub(crate) async fn secrets_are_random_and_stay(backend: &impl SecretBackend) {
     drop(secrets);
     let secrets = backend.secrets().await;
     let found = secrets.user_secrets(&users).await.expect("read");
-    assert!(found.iter().zip(&made).all(|(found, made)| found[..] == [*made]));
+    assert!(found.iter().zip(&made).all(|(found, made)| found.there[..] == [*made]));
     let new = secrets.create_user_secrets(&[user("acme", "new")]).await.expect("made");
     assert!(!distinct.contains(&new[0].bytes), "what is made later is another");
-    assert_eq!(secrets.user_secrets(&[]).await.expect("read"), Vec::<Vec<_>>::new());
+    assert_eq!(secrets.user_secrets(&[]).await.expect("read"), []);
     assert_eq!(secrets.create_user_secrets(&[]).await.expect("made"), []);
 }
 
@@ -53,22 +57,27 @@ pub(crate) async fn a_user_may_have_several(backend: &impl SecretBackend) {
     assert_eq!(found, made);
 }
 
-/// Destroyed ones are gone for good, those of others are not, and who comes by the name later gets new ones.
+/// Destroyed ones are gone for good, and known to have been there; those of others are not, and who comes by the name later gets new ones.
 pub(crate) async fn what_is_destroyed_is_gone(backend: &impl SecretBackend) {
     let (secrets, alice, bob) = (backend.secrets().await, user("acme", "alice"), user("acme", "bob"));
     let old = secrets.create_user_secrets(&[alice.clone(), bob.clone()]).await.expect("made");
-    secrets.create_user_secrets(std::slice::from_ref(&alice)).await.expect("made");
+    let second = secrets.create_user_secrets(std::slice::from_ref(&alice)).await.expect("made");
     assert_eq!(secrets.destroy_user_secrets(&alice).await.expect("destroyed"), 2);
     assert_eq!(secrets.destroy_user_secrets(&alice).await.expect("destroyed"), 0);
     assert_eq!(secrets.destroy_user_secrets(&user("acme", "nobody")).await.expect("destroyed"), 0);
     drop(secrets);
     let secrets = backend.secrets().await;
-    assert_eq!(held(&secrets, &alice).await, []);
+    let of_alice = all(&secrets, &alice).await;
+    assert_eq!(of_alice.there, []);
+    let ids = |destroyed: Vec<u64>| destroyed.into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(ids(of_alice.destroyed), BTreeSet::from([old[0].id, second[0].id]), "that they were is known");
+    assert_eq!(all(&secrets, &user("acme", "nobody")).await, SecretsOf::default());
     assert_eq!(held(&secrets, &bob).await, old[1..]);
     let new = secrets.create_user_secrets(std::slice::from_ref(&alice)).await.expect("made");
     assert_ne!(new, old[..1]);
     assert_ne!(new[0].id, old[0].id);
     assert_eq!(held(&secrets, &alice).await, new);
+    assert_eq!(all(&secrets, &alice).await.destroyed.len(), 2);
 }
 
 macro_rules! secret_conformance {

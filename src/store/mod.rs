@@ -74,7 +74,7 @@ pub use rows::{
     BookColumn, BookDelta, Books, ClaimRow, Cursors, DeadLetter, DeadLetterCause, DeadLetterKey, ForeignLetter,
     HistoryEntry, TIMER_BUCKET, TimerKey, TimerRow, timer_bucket,
 };
-pub use secrets::{UserSecret, UserSecrets};
+pub use secrets::{SecretsOf, UserSecret, UserSecrets};
 pub use spill::SpillRows;
 pub use templates::{TemplateBodyPlace, TemplateRows};
 pub use users::{ListedSuppression, SuppressionChange, SuppressionPlace, Suppressions, UserChange, Users};
@@ -83,7 +83,7 @@ use crate::codec::CodecError;
 use crate::domain::{ClaimKey, Event, Plan, Position, ShardId, Story, Timestamp};
 
 /// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Nothing more can be written at all; what was given is not stored.
     #[error("the disk under the store is full: free some space below `{path}`")]
@@ -155,6 +155,16 @@ pub trait TaskLog: Send + Sync + 'static {
     async fn plans_at(&self, positions: &[Position]) -> Result<Vec<Option<Plan>>, StoreError> {
         let stories = self.stories(positions).await?;
         Ok(stories.into_iter().map(|story| story.map(|story| story.plan)).collect())
+    }
+
+    /// The same as [`TaskLog::stories`] for who only counts and looks at states: what is personal may be missing.
+    async fn bare_stories(&self, positions: &[Position]) -> Result<Vec<Option<Story>>, StoreError> {
+        self.stories(positions).await
+    }
+
+    /// The same as [`TaskLog::block`] for who only counts and looks at states: what is personal may be missing.
+    async fn bare_block(&self, shard: ShardId, block: u64) -> Result<Vec<Story>, StoreError> {
+        self.block(shard, block).await
     }
 
     /// Everything planned in one block of [`crate::domain::BLOCK_OFFSETS`] offsets, in the order of the offsets.

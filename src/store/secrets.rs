@@ -24,11 +24,19 @@ impl std::fmt::Debug for UserSecret {
     }
 }
 
+/// What a store has of one user's secrets. An id that is in neither list was never made, or is lost, or is not here yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretsOf {
+    pub there: Vec<UserSecret>,
+    /// The ids of those that were destroyed.
+    pub destroyed: Vec<u64>,
+}
+
 /// The secrets of users. Where several nodes meet a user at once each may make one, and all of them count.
 #[async_trait]
 pub trait UserSecrets: Send + Sync + 'static {
-    /// Those of each user by their ids, in the order asked for; none of who has none, or had them destroyed.
-    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError>;
+    /// Those of each user, in the order asked for.
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<SecretsOf>, StoreError>;
 
     /// A new one of each user, in the order asked for, random and durable on return.
     async fn create_user_secrets(&self, users: &[UserKey]) -> Result<Vec<UserSecret>, StoreError>;

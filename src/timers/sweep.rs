@@ -167,7 +167,7 @@ impl SweepState {
         let planned = shard.planned();
         let fired_below = shard.timer_floor();
         let now = self.arguments.clock.now();
-        let stories = self.arguments.store.block(shard.id(), block).await?;
+        let stories = self.arguments.store.bare_block(shard.id(), block).await?;
         let mut seen = Seen::default();
         let mut suspects = Vec::new();
         for story in stories.iter().filter(|story| story.plan.position.offset < planned) {
@@ -199,7 +199,7 @@ impl SweepState {
             return Ok(());
         }
         let positions: Vec<Position> = suspects.iter().map(|(task, _)| task.position).collect();
-        let stories = self.arguments.store.stories(&positions).await?;
+        let stories = self.arguments.store.bare_stories(&positions).await?;
         let now = self.arguments.clock.now();
         let room = &self.arguments.dispatch.room;
         let mut ready = Vec::new();

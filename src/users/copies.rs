@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::changes::{ChangeKey, Changes, DISTRUST, Listener, STALE_MAX};
 use crate::clock::{Moment, SharedClock};
 use crate::domain::{Suppression, User, UserKey};
-use crate::store::{StoreError, UserSecret, Users};
+use crate::store::{SecretsOf, StoreError, Users};
 
 /// The memory itself. Shared by all partitions of a node.
 pub struct Copies {
@@ -53,7 +53,7 @@ pub(crate) enum Known {
     User(Option<Arc<User>>),
     Address(Option<Suppression>),
     /// What a user's data is sealed under; none: nothing was, or it was destroyed.
-    Secrets(Arc<[UserSecret]>),
+    Secrets(Arc<SecretsOf>),
 }
 
 /// Announced changes that are remembered one by one, some 5 MB; more within [`DISTRUST`] are an import.
@@ -217,7 +217,10 @@ impl Known {
             Known::User(None) | Known::Address(None) => 0,
             Known::Address(Some(suppression)) => suppression.address.as_ref().map_or(0, |address| address.len()),
             Known::User(Some(user)) => bytes_of(user),
-            Known::Secrets(secrets) => size_of_val(&**secrets) + 16,
+            Known::Secrets(secrets) => {
+                let SecretsOf { there, destroyed } = &**secrets;
+                size_of::<SecretsOf>() + 16 + size_of_val(&there[..]) + size_of_val(&destroyed[..])
+            }
         };
         PLACE_BYTES + heap
     }

@@ -15,13 +15,13 @@ use crate::domain::{
     Address, AddressKind, Channel, Consent, Disposition, Event, EventKind, Recipient, SuppressedAddress, TaskId,
     UserKey,
 };
-use crate::homes::{HOMES, Tenure, Work};
+use crate::homes::{HOMES, Tenure, Work, home_of};
 use crate::intake::fakes::FakeLog;
 use crate::links::Links;
 use crate::ownership::Standing;
 use crate::privacy::{ErasureWork, consent_history};
 use crate::sealing::of_address;
-use crate::store::{SharedStore, UserSecrets};
+use crate::store::{SharedStore, UserSecrets, user_hash};
 
 /// A world whose users stand in the log as hashes.
 fn world() -> World {
@@ -345,7 +345,7 @@ async fn erasing_destroys_the_secrets_of_the_user_and_of_their_addresses_and_cou
     world.secrets.create_user_secrets(&owners).await.expect("made");
     assert_eq!(erase(&world, "u1").await["secrets_destroyed"], 2);
     let left = world.secrets.user_secrets(&owners).await.expect("readable");
-    assert_eq!(left.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!(left.iter().map(|of| of.there.len()).collect::<Vec<_>>(), [0, 1, 0]);
     assert_eq!(erase(&world, "u1").await["secrets_destroyed"], 0);
 }
 
@@ -379,7 +379,7 @@ async fn what_is_written_of_nobody_while_the_erasure_is_told_around_is_destroyed
         recorded_at: now(),
     };
     world.users.record_consent(&key, "newsletter", &consent).await.expect("written");
-    let left = async || world.secrets.user_secrets(std::slice::from_ref(&key)).await.expect("readable")[0].len();
+    let left = async || world.secrets.user_secrets(std::slice::from_ref(&key)).await.expect("readable")[0].there.len();
     turns(&world, 2).await;
     assert_eq!(left().await, 1, "it may still be under way");
     world.clock.set(now() + Duration::from_secs(31));
@@ -403,7 +403,7 @@ async fn who_is_somebody_again_before_the_erasure_is_over_keeps_what_came_since(
     put(&world, "/v1/users/u1", &json!({"email": "bob@example.com"})).await;
     world.clock.set(now() + Duration::from_secs(31));
     turns(&world, 2).await;
-    assert_eq!(world.secrets.user_secrets(&[key]).await.expect("readable")[0].len(), 1);
+    assert_eq!(world.secrets.user_secrets(&[key]).await.expect("readable")[0].there.len(), 1);
 }
 
 #[tokio::test]
@@ -417,11 +417,65 @@ async fn an_erasure_that_broke_off_before_it_destroyed_anything_is_carried_on() 
     world.secrets.held().is_down = true;
     assert_eq!(world.send("DELETE", "/v1/users/u1", "all", Body::empty()).await.status, 503);
     world.secrets.held().is_down = false;
-    let left =
-        async || world.secrets.user_secrets(&owners).await.expect("readable").iter().map(Vec::len).sum::<usize>();
+    let left = async || {
+        world.secrets.user_secrets(&owners).await.expect("readable").iter().map(|of| of.there.len()).sum::<usize>()
+    };
     turns(&world, 1).await;
     assert_eq!(left().await, 2, "the call may still be at it");
     world.clock.set(now() + Duration::from_secs(16));
     turns(&world, 1).await;
     assert_eq!(left().await, 0);
+}
+
+#[tokio::test]
+async fn an_erasure_that_is_asked_for_again_after_it_broke_off_destroys_what_the_first_one_knew() {
+    let world = world();
+    let key = UserKey { tenant: "default".into(), user_id: "u1".into() };
+    put(&world, "/v1/users/u1", &json!({"email": "alice@example.com"})).await;
+    let mail = of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
+    let owners = [key, mail];
+    world.secrets.create_user_secrets(&owners).await.expect("made");
+    world.secrets.held().is_down = true;
+    assert_eq!(world.send("DELETE", "/v1/users/u1", "all", Body::empty()).await.status, 503);
+    world.secrets.held().is_down = false;
+    let receipt = erase(&world, "u1").await;
+    assert_eq!(receipt["secrets_destroyed"], 2, "{receipt}");
+    let left = world.secrets.user_secrets(&owners).await.expect("readable");
+    assert!(left.iter().all(|of| of.there.is_empty()), "{left:?}");
+}
+
+#[tokio::test]
+async fn who_is_written_while_an_erasure_that_broke_off_waits_to_be_carried_on_is_kept() {
+    let world = world();
+    let key = UserKey { tenant: "default".into(), user_id: "u1".into() };
+    put(&world, "/v1/users/u1", &json!({"email": "alice@example.com"})).await;
+    world.secrets.create_user_secrets(std::slice::from_ref(&key)).await.expect("made");
+    world.secrets.held().is_down = true;
+    assert_eq!(world.send("DELETE", "/v1/users/u1", "all", Body::empty()).await.status, 503);
+    world.secrets.held().is_down = false;
+    put(&world, "/v1/users/u1", &json!({"email": "bob@example.com", "attributes": {"plan": "gold"}})).await;
+    world.clock.set(now() + Duration::from_secs(16));
+    turns(&world, 1).await;
+    assert_eq!(world.secrets.user_secrets(std::slice::from_ref(&key)).await.expect("readable")[0].there, []);
+    let user = world.users.user(&key).await.expect("readable").expect("somebody");
+    assert_eq!(user.email.as_deref(), Some("bob@example.com"));
+    assert_eq!(user.attributes.len(), 1);
+}
+
+#[tokio::test]
+async fn an_erasure_that_cannot_be_carried_on_holds_up_no_other() {
+    let world = world();
+    let user = |number: usize| UserKey { tenant: "default".into(), user_id: format!("u{number}").into() };
+    let home = |key: &UserKey| home_of(&user_hash(key));
+    let keys: Vec<UserKey> = (1..).map(user).filter(|key| home(key) == home(&user(1))).take(3).collect();
+    for key in &keys {
+        put(&world, &format!("/v1/users/{}", key.user_id), &json!({"email": "alice@example.com"})).await;
+        erase(&world, &key.user_id).await;
+        world.secrets.create_user_secrets(std::slice::from_ref(key)).await.expect("made");
+    }
+    world.secrets.held().broken = Some(keys[0].clone());
+    world.clock.set(now() + Duration::from_secs(31));
+    turns(&world, 4).await;
+    let left = world.secrets.user_secrets(&keys).await.expect("readable");
+    assert_eq!(left.iter().map(|of| of.there.len()).collect::<Vec<_>>(), [1, 0, 0]);
 }

@@ -266,6 +266,6 @@ async fn every_change_is_announced_and_what_changes_nothing_is_not() {
         crate::domain::SuppressedAddress::new("default", crate::domain::AddressKind::Email, "alice@example.com");
     assert_eq!(heard(), [ChangeKey::of_address(&address)]);
     world.send("DELETE", "/v1/users/alice", "all", Body::empty()).await;
-    // The suppression and the mark; and before their secrets are destroyed, the user and both addresses.
-    assert_eq!(heard().len(), 5);
+    // The suppression and the mark; and before and after their secrets are destroyed, the user and both addresses.
+    assert_eq!(heard().len(), 8);
 }

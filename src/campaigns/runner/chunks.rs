@@ -218,7 +218,7 @@ impl Open {
             cursors.insert(shard, store.cursors(shard).await?.task_block);
         }
         // Asked after the cursors: what they have passed is planned by then, if ever.
-        let stories = store.stories(&unplanned).await?;
+        let stories = store.bare_stories(&unplanned).await?;
         let unplanned: Vec<Position> = unplanned
             .into_iter()
             .zip(stories)
@@ -254,7 +254,7 @@ async fn stories_of(
     is_new: bool,
 ) -> Result<Vec<Option<Story>>, StoreError> {
     let positions: Vec<Position> = members.iter().map(|(_, id)| id.0).collect();
-    let mut stories = store.stories(&positions).await?;
+    let mut stories = store.bare_stories(&positions).await?;
     let first = |(index, story): (usize, &Option<Story>)| match story.as_ref()?.plan.disposition {
         Disposition::Skipped(SkipReason::Duplicate { of }) => Some((index, of)),
         _ => None,
@@ -264,7 +264,7 @@ async fn stories_of(
         return Ok(stories);
     }
     let positions: Vec<Position> = firsts.iter().map(|(_, of)| of.0).collect();
-    for ((index, of), story) in firsts.into_iter().zip(store.stories(&positions).await?) {
+    for ((index, of), story) in firsts.into_iter().zip(store.bare_stories(&positions).await?) {
         match story {
             Some(story) if story.plan.campaign == Some(id) => (members[index].1, stories[index]) = (of, Some(story)),
             None if is_new => stories[index] = None,

@@ -29,7 +29,7 @@ impl Analytics {
         old: Option<BlockSummary>,
     ) -> Result<Option<Computed>, StoreError> {
         // Before what was frozen: what is dropped between the two is in that then.
-        let stories = self.parts.log.block(shard, block).await?;
+        let stories = self.parts.log.bare_block(shard, block).await?;
         let frozen = self.frozen(shard, block).await?;
         let mut new = frozen.clone();
         for story in stories.iter().filter(|story| !frozen.counted.contains(story.plan.position.offset)) {
@@ -50,7 +50,7 @@ impl Analytics {
     /// Keeps what these notifications come to, which are about to be dropped: durable on return. May be called again with the same ones,
     /// also if some are gone.
     pub async fn freeze(&self, shard: ShardId, block: u64, offsets: &[u64]) -> Result<(), StoreError> {
-        let stories = self.parts.log.block(shard, block).await?;
+        let stories = self.parts.log.bare_block(shard, block).await?;
         let mut frozen = self.frozen(shard, block).await?;
         let before = frozen.counted;
         let is_new = |offset: u64| offsets.contains(&offset) && !before.contains(offset);

@@ -48,7 +48,7 @@ async fn what_many_ask_for_at_once_is_read_together() {
 #[tokio::test]
 async fn a_secret_that_another_node_made_is_found_though_this_one_remembers_none() {
     let World { secrets, keyring, .. } = world();
-    assert_eq!(keyring.to_open(&[(user("alice"), 1)]).await.expect("answered"), [None]);
+    assert!(keyring.to_open(&[(user("alice"), 1)]).await.is_err(), "it may be on its way");
     let made = secrets.create_user_secrets(&[user("alice")]).await.expect("made");
     assert_eq!(keyring.to_open(&[(user("alice"), made[0].id)]).await.expect("there"), [Some(made[0])]);
 }
@@ -72,9 +72,22 @@ async fn a_destroyed_secret_is_forgotten_when_it_is_told_and_at_the_latest_with_
 }
 
 #[tokio::test]
-async fn whose_secret_is_missing_among_those_of_others_is_told_apart() {
-    let World { keyring, .. } = world();
+async fn a_secret_that_nobody_made_or_destroyed_is_an_error_and_no_erasure() {
+    let World { secrets, keyring, .. } = world();
     let made = keyring.to_seal(&[user("alice")]).await.expect("made");
-    let opened = keyring.to_open(&[(user("alice"), made[0].id + 1), (user("alice"), made[0].id)]).await;
-    assert_eq!(opened.expect("answered"), [None, Some(made[0])]);
+    assert!(keyring.to_open(&[(user("alice"), made[0].id + 1), (user("alice"), made[0].id)]).await.is_err());
+    assert_eq!(keyring.to_open(&[(user("alice"), made[0].id)]).await.expect("answered"), [Some(made[0])]);
+    secrets.destroy_user_secrets(&user("bob")).await.expect("destroyed");
+    assert!(keyring.to_open(&[(user("bob"), made[0].id)]).await.is_err(), "who had none had none destroyed");
+}
+
+#[tokio::test]
+async fn that_a_secret_was_destroyed_is_asked_for_once() {
+    let World { secrets, keyring, .. } = world();
+    let made = secrets.create_user_secrets(&[user("alice")]).await.expect("made");
+    secrets.destroy_user_secrets(&user("alice")).await.expect("destroyed");
+    for _ in 0..3 {
+        assert_eq!(keyring.to_open(&[(user("alice"), made[0].id)]).await.expect("answered"), [None]);
+    }
+    assert_eq!(secrets.held().reads, 1);
 }

@@ -18,7 +18,8 @@ use crate::sealing::testing::FakeSecrets;
 use crate::sealing::{Keyring, SealedStore, of_owner};
 use crate::store::conformance::{NOON, StoreBackend, event, plan, shard, store_conformance};
 use crate::store::{
-    BookColumn, EmbeddedStore, GroupEntry, GroupRow, SharedStore, StoreError, UserSecret, UserSecrets, WriteBatch,
+    BookColumn, EmbeddedStore, GroupEntry, GroupRow, SecretsOf, SharedStore, StoreError, UserSecret, UserSecrets,
+    WriteBatch,
 };
 use crate::users::{ChangeKey, Changes, LocalChanges};
 
@@ -238,7 +239,7 @@ struct Away;
 
 #[async_trait]
 impl UserSecrets for Away {
-    async fn user_secrets(&self, _: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError> {
+    async fn user_secrets(&self, _: &[UserKey]) -> Result<Vec<SecretsOf>, StoreError> {
         Err(StoreError::Failed("it is away".to_owned()))
     }
 

@@ -13,14 +13,14 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::CqlStore;
 use super::runner::{Row, Traffic, big, blob};
 use crate::domain::UserKey;
-use crate::store::{StoreError, UserSecret, UserSecrets};
+use crate::store::{SecretsOf, StoreError, UserSecret, UserSecrets};
 
 /// Users that one call reads at once: half of the places for reads, so that another call finds some.
 const ABREAST: usize = 32;
 
 #[async_trait]
 impl UserSecrets for CqlStore {
-    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError> {
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<SecretsOf>, StoreError> {
         stream::iter(users.to_vec())
             .map(|user| async move { self.secrets_of(&user).await })
             .buffered(ABREAST)
@@ -36,13 +36,13 @@ impl UserSecrets for CqlStore {
     }
 
     async fn destroy_user_secrets(&self, user: &UserKey) -> Result<usize, StoreError> {
-        let held = self.secrets_of(user).await?;
+        let held = self.secrets_of(user).await?.there;
         if held.is_empty() {
             return Ok(0);
         }
         self.write_secrets(held.iter().map(|secret| row(user, secret.id, &[])).collect()).await?;
         // Of two writes that of the later clock counts: behind a clock that runs ahead this one changed nothing.
-        let left = self.secrets_of(user).await?;
+        let left = self.secrets_of(user).await?.there;
         match left.iter().any(|secret| held.contains(secret)) {
             true => Err(StoreError::Failed(
                 "a secret was made by a node whose clock is ahead of this one's: it is destroyed when the clocks agree"
@@ -54,18 +54,23 @@ impl UserSecrets for CqlStore {
 }
 
 impl CqlStore {
-    async fn secrets_of(&self, user: &UserKey) -> Result<Vec<UserSecret>, StoreError> {
+    async fn secrets_of(&self, user: &UserKey) -> Result<SecretsOf, StoreError> {
         type Cells = (i64, Bytes);
         let [tenant, user_id] = [&user.tenant, &user.user_id].map(|text| CqlValue::Text(text.to_string()));
         let statement = &self.statements.user_secrets;
         let rows = self.runner.rows::<Cells>("read secrets of a user", statement, &[tenant, user_id]).await?;
-        // An empty one was destroyed.
-        let held = rows.into_iter().filter(|(_, secret)| !secret.is_empty());
-        held.map(|(id, secret)| match <[u8; UserSecret::BYTES]>::try_from(&secret[..]) {
-            Ok(bytes) => Ok(UserSecret { id: id as u64, bytes }),
-            Err(_) => Err(StoreError::Unreadable("a secret of a user of another length".to_owned())),
-        })
-        .collect()
+        let mut held = SecretsOf::default();
+        for (id, secret) in rows {
+            let id = id as u64;
+            match <[u8; UserSecret::BYTES]>::try_from(&secret[..]) {
+                Ok(bytes) => held.there.push(UserSecret { id, bytes }),
+                Err(_) if secret.is_empty() => held.destroyed.push(id),
+                Err(_) => {
+                    return Err(StoreError::Unreadable("a secret of a user of another length".to_owned()));
+                }
+            }
+        }
+        Ok(held)
     }
 
     async fn write_secrets(&self, rows: Vec<Row>) -> Result<(), StoreError> {

@@ -87,7 +87,7 @@ impl EmbeddedStore {
         let next_write = AtomicU64::new(shards::count_opening(&disk)? << WRITES_BITS);
         let index = Index::open(&disk)?;
         disk.ride(index.clone());
-        let slots = Slots::open(disk.dir())?;
+        let slots = Slots::open(&disk)?;
         let (appending, giving_slots) = Default::default();
         Ok(Arc::new(Self { disk, shards, index, next_write, appending, slots, giving_slots }))
     }

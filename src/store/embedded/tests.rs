@@ -105,6 +105,53 @@ mod secrets {
         assert!(!holds(place.dir.path(), &made[0].bytes));
     }
 
+    fn user(name: &str) -> crate::domain::UserKey {
+        crate::domain::UserKey { tenant: "acme".into(), user_id: name.into() }
+    }
+
+    fn open(place: &InDirectory) -> Result<Arc<EmbeddedStore>, StoreError> {
+        EmbeddedStore::open(testing::disk(place.dir.path()))
+    }
+
+    #[tokio::test]
+    async fn beside_another_file_of_secrets_or_an_older_one_the_database_does_not_open() {
+        let (place, other) = (InDirectory::new(), InDirectory::new());
+        let file = |of: &InDirectory| of.dir.path().join("secrets");
+        let first = open(&place).expect("opened").create_user_secrets(&[user("alice")]).await.expect("made");
+        open(&other).expect("opened").create_user_secrets(&[user("bob")]).await.expect("made");
+        let whole = std::fs::read(file(&place)).expect("readable");
+        let wrong = [Vec::new(), whole[..32].to_vec(), std::fs::read(file(&other)).expect("readable")];
+        for bytes in &wrong {
+            std::fs::write(file(&place), bytes).expect("written");
+            assert!(matches!(open(&place), Err(StoreError::Unusable(_))));
+        }
+        std::fs::remove_file(file(&place)).expect("removed");
+        assert!(matches!(open(&place), Err(StoreError::Unusable(_))));
+        std::fs::write(file(&place), &whole).expect("written");
+        let store = open(&place).expect("it is the right one again");
+        assert_eq!(store.user_secrets(&[user("alice")]).await.expect("read")[0].there, first);
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_for_good_counts_as_destroyed_and_its_slots_are_nobody_elses() {
+        let (place, other) = (InDirectory::new(), InDirectory::new());
+        let alices = open(&place).expect("opened").create_user_secrets(&[user("alice")]).await.expect("made");
+        open(&other).expect("opened").create_user_secrets(&[user("bob")]).await.expect("made");
+        std::fs::copy(other.dir.path().join("secrets"), place.dir.path().join("secrets")).expect("copied");
+        std::fs::write(place.dir.path().join("secrets.lost"), "").expect("written");
+        // More than once: until a slot is given out the database knows nothing of the new file.
+        drop(open(&place).expect("opened without"));
+        let store = open(&place).expect("opened without");
+        let held = store.user_secrets(&[user("alice")]).await.expect("read").remove(0);
+        assert_eq!((held.there.len(), held.destroyed), (0, vec![alices[0].id]));
+        let new = store.create_user_secrets(&[user("carol")]).await.expect("made");
+        assert!(new[0].id > alices[0].id);
+        drop(store);
+        std::fs::remove_file(place.dir.path().join("secrets.lost")).expect("removed");
+        let store = open(&place).expect("the new file is the database's");
+        assert_eq!(store.user_secrets(&[user("carol")]).await.expect("read")[0].there, new);
+    }
+
     /// Whether some file of a directory has these bytes.
     fn holds(dir: &Path, bytes: &[u8]) -> bool {
         std::fs::read_dir(dir).expect("readable").any(|entry| {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use fanfare::domain::UserKey;
-use fanfare::store::{StoreError, UserSecret, UserSecrets};
+use fanfare::store::{SecretsOf, StoreError, UserSecret, UserSecrets};
 
 pub struct TestSecrets {
     inner: Arc<dyn UserSecrets>,
@@ -21,7 +21,7 @@ impl TestSecrets {
 
 #[async_trait]
 impl UserSecrets for TestSecrets {
-    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<Vec<UserSecret>>, StoreError> {
+    async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<SecretsOf>, StoreError> {
         let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if fails {
             return Err(StoreError::Failed("it is down".to_owned()));
