@@ -2,6 +2,8 @@
 //! what the engine delivers; the other commands put load on it and compare what was accepted with what arrived.
 
 mod run;
+mod scenario;
+mod saturate;
 mod compare;
 mod crash;
 mod cluster;
@@ -22,6 +24,7 @@ mod ledger;
 mod settle;
 mod measured;
 mod merged;
+mod plot;
 mod progress;
 mod text;
 mod http_client;
@@ -49,6 +52,8 @@ use live::LiveArgs;
 use mock::MockArgs;
 use relay::RelayArgs;
 use run::RunArgs;
+use saturate::SaturateArgs;
+use scenario::ScenarioArgs;
 use track::TrackArgs;
 use trouble::TroubleArgs;
 
@@ -69,6 +74,8 @@ enum Command {
     Mock(Box<MockArgs>),
     Bare(BareArgs),
     Run(Box<RunArgs>),
+    Scenario(Box<ScenarioArgs>),
+    Saturate(Box<SaturateArgs>),
     Compare(Box<CompareArgs>),
     Crash(Box<CrashArgs>),
     Cluster(Box<ClusterArgs>),
@@ -97,6 +104,8 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Mock(args) => runtime(args.threads)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Scenario(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Saturate(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Compare(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Crash(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Cluster(args) => runtime(1)?.block_on(args.run()).map(shown),

@@ -43,7 +43,23 @@ pub(crate) struct Measured {
     pub(crate) mock_cpu_seconds: f64,
     /// What had the least left.
     pub(crate) limit: Option<Limit>,
+    /// Of the load, and after its end of the wait for deliveries.
     pub(crate) series: Vec<Sample>,
+    /// Why the first request was refused, or not answered.
+    #[serde(default)]
+    pub(crate) refused_because: Option<String>,
+    /// When providers were made to misbehave.
+    #[serde(default)]
+    pub(crate) faults: Vec<Disturbance>,
+}
+
+/// A time in which a provider misbehaved, from the start of the load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Disturbance {
+    pub(crate) from_seconds: f64,
+    pub(crate) to_seconds: f64,
+    /// Which, and how.
+    pub(crate) what: String,
 }
 
 /// What it ran on.
@@ -83,6 +99,9 @@ pub(crate) struct Account {
     pub(crate) delivered: u64,
     /// Accepted, and neither delivered nor skipped or merged for a reason that the engine names.
     pub(crate) lost: u64,
+    /// Accepted and not delivered, for a reason that the engine names: skipped, expired, failed for good, cancelled.
+    #[serde(default)]
+    pub(crate) explained: u64,
     /// Delivered more than once.
     pub(crate) duplicated: u64,
     /// Delivered later than the objective of its priority.

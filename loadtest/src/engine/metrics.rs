@@ -76,6 +76,24 @@ impl Buckets {
         self.bounds.last().map_or(0.0, |(_, count)| *count)
     }
 
+    /// Adds what another one has.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        other.bounds.iter().for_each(|(bound, count)| self.add(*bound, *count));
+    }
+
+    /// How many lie within so many seconds, interpolated within the bucket.
+    pub(crate) fn within(&self, seconds: f64) -> f64 {
+        let (mut bound_below, mut count_below) = (0.0, 0.0);
+        for (bound, count) in &self.bounds {
+            if *bound >= seconds {
+                let share = if bound.is_infinite() { 1.0 } else { (seconds - bound_below) / (bound - bound_below) };
+                return count_below + (count - count_below) * share;
+            }
+            (bound_below, count_below) = (*bound, *count);
+        }
+        count_below
+    }
+
     /// Interpolates within the bucket, as Prometheus' `histogram_quantile` does. `None` when nothing was recorded.
     pub(crate) fn quantile(&self, share: f64) -> Option<Quantile> {
         let rank = share * self.count();
@@ -142,6 +160,15 @@ fanfare_delivery_latency_seconds_bucket{channel="email",priority="critical",le="
         assert!(close(normal.quantile(0.895), 0.055));
         assert!(close(normal.quantile(0.99), 0.1));
         assert_eq!(normal.quantile(0.999), Some(Quantile::Above(0.1)));
+    }
+
+    #[test]
+    fn how_many_are_in_time_is_interpolated_too() {
+        let normal = delivery_latencies(AFTER)["normal"].since(delivery_latencies(BEFORE).get("normal"));
+        assert!((normal.within(0.005) - 40.0).abs() < 1e-9 && (normal.within(0.055) - 89.5).abs() < 1e-9);
+        let mut both = normal.clone();
+        both.merge(&normal);
+        assert!((both.within(0.01) - 160.0).abs() < 1e-9 && (both.within(9.0) - both.count()).abs() < 1e-9);
     }
 
     #[test]

@@ -12,8 +12,8 @@ mod providers;
 
 pub(crate) use accepted::notification;
 pub(crate) use child::{EngineCommand, EngineProcess};
-pub(crate) use metrics::{Latencies, Quantile, delivery_latencies};
+pub(crate) use metrics::{Buckets, Latencies, Quantile, delivery_latencies};
 pub(crate) use poster::{Body, Outcome, Poster};
 pub(crate) use process::{Resident, ResidentSampler, processor_time, resident_of};
-pub(crate) use providers::{Account, NAME as PROVIDER, target};
+pub(crate) use providers::{Account, NAME as PROVIDER, only as only_providers, target};
 pub(crate) use request::{Due, Item, Merge, Options, Shape, Stamp};
