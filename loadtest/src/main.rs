@@ -12,6 +12,7 @@ mod analytics;
 mod crowd;
 mod live;
 mod track;
+mod plan;
 mod relay;
 mod certain;
 mod drain_check;
@@ -50,6 +51,7 @@ use crowd::CrowdArgs;
 use drain_check::DrainCheckArgs;
 use live::LiveArgs;
 use mock::MockArgs;
+use plan::{ForecastArgs, PlanArgs};
 use relay::RelayArgs;
 use run::RunArgs;
 use saturate::SaturateArgs;
@@ -84,6 +86,8 @@ enum Command {
     Live(Box<LiveArgs>),
     Analytics(Box<AnalyticsArgs>),
     Track(Box<TrackArgs>),
+    Plan(PlanArgs),
+    Forecast(ForecastArgs),
     Relay(Box<RelayArgs>),
     DrainCheck(DrainCheckArgs),
 }
@@ -114,6 +118,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Live(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Analytics(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Track(args) => runtime(1)?.block_on(args.run()).map(shown),
+        Command::Plan(args) => args.run().map(|()| ExitCode::SUCCESS),
+        Command::Forecast(args) => args.run().map(shown),
         Command::Relay(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
         Command::DrainCheck(args) => runtime(1)?.block_on(args.run()).map(shown),
         Command::Bare(args) => runtime(1)?.block_on(args.run()).map(|()| ExitCode::SUCCESS),
