@@ -254,3 +254,45 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_accepted() {
     })
     .await;
 }
+
+/// Conversions of every message are told twice, to either node, before and after one of them dies: half of what is counted was begun by a
+/// home that moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_counted_is_exact_though_the_node_that_counts_dies() {
+    const MESSAGES: usize = 120;
+    let Some((spot, [first, second])) = two_nodes().await else { return };
+    let (_, address) = Receiver::start().await;
+    let messages = (0..MESSAGES).map(async |number| {
+        let node = if number % 2 == 0 { &first } else { &second };
+        let answer = asked(node, Method::POST, "/v1/notifications", &webhook(&spot, address, number)).await;
+        answer["id"].as_str().expect("an id").to_owned()
+    });
+    let messages = join_all(messages).await;
+    for id in &messages {
+        eventually("it is sent", async || (state(&first, id).await? == "sent").then_some(())).await;
+    }
+    let converted = async |node: &Process, times: std::ops::Range<usize>| {
+        join_all(messages.iter().flat_map(|id| times.clone().map(move |time| (id, time))).map(async |(id, time)| {
+            let told = json!({"notification_id": id, "name": "purchase", "id": format!("{id}-{time}")});
+            asked(node, Method::POST, "/v1/conversions", &told).await;
+        }))
+        .await;
+    };
+    let counted = async |node: &Process| {
+        let (status, answer) = node.try_call(Method::GET, "/v1/analytics?group_by=channel", None).await.ok()?;
+        (status == StatusCode::OK).then(|| answer["totals"].clone())
+    };
+    converted(&first, 0..2).await;
+    converted(&second, 1..3).await;
+    eventually("some of it is counted", async || (counted(&first).await?["sent"].as_u64()? > 0).then_some(())).await;
+    second.kill();
+    converted(&first, 0..4).await;
+    let expected = json!([MESSAGES, MESSAGES, 4 * MESSAGES]);
+    let total = eventually("all of it is counted", async || {
+        let total = counted(&first).await?;
+        let total = json!([total["sent"], total["converted"], total["converted_total"]]);
+        (total[2].as_u64()? >= 4 * MESSAGES as u64).then_some(total)
+    })
+    .await;
+    assert_eq!(total, expected);
+}
