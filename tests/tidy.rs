@@ -8,7 +8,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use source::{Source, lines, program, read};
+use source::{Source, files, lines, program, read, root};
 
 /// Who may know whom: a module, and the modules that it may name. Every module may also use `config` and `telemetry`, except
 /// `domain` and `codec`. `runtime` wires everything and may know all. A new arrow is a decision: it goes here or
@@ -402,6 +402,62 @@ fn metrics_and_their_manual_agree() {
     }
     for name in documented.iter().filter(|name| !used.contains(**name)) {
         failures.push(format!("docs/metrics.md: `{name}` is used nowhere: take the row out, or the name is wrong"));
+    }
+    report(failures);
+}
+
+/// The names of metrics in an expression of Prometheus, as the engine has them: without what a histogram adds.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '_' | ':');
+    let words = text.split(|letter: char| !is_part(letter)).filter(|word| word.starts_with("fanfare_"));
+    let bare = |word: &str| {
+        let ends = ["_bucket", "_sum", "_count"];
+        ends.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word).to_owned()
+    };
+    words.map(bare).collect()
+}
+
+#[test]
+fn rules_dashboards_and_runbooks_ask_for_metrics_that_there_are() {
+    let manual = read("docs/metrics.md");
+    let mut failures = Vec::new();
+    for folder in ["deploy/prometheus/rules", "deploy/grafana/dashboards", "docs/runbooks"] {
+        for file in files(folder) {
+            let text = std::fs::read_to_string(&file).expect("readable");
+            for name in metrics_in(&text).iter().filter(|name| !manual.contains(&format!("| `{name}`"))) {
+                failures.push(format!("{}: there is no metric `{name}`", file.display()));
+            }
+        }
+    }
+    report(failures);
+}
+
+#[test]
+fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
+    let rules: String =
+        files("deploy/prometheus/rules").iter().map(|file| std::fs::read_to_string(file).expect("readable")).collect();
+    let of = |key: &str| -> Vec<String> {
+        rules
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix(key))
+            .map(|rest| rest.trim().to_owned())
+            .collect()
+    };
+    let (alerts, pages) = (of("- alert:"), of("runbook_url:"));
+    let mut failures = Vec::new();
+    if alerts.len() != pages.len() {
+        failures.push(format!("{} alerts have {} `runbook_url`s: each needs one", alerts.len(), pages.len()));
+    }
+    for (alert, page) in alerts.iter().zip(&pages) {
+        let first = std::fs::read_to_string(root().join(page)).unwrap_or_default();
+        if first.lines().next() != Some(&format!("# {alert}")) {
+            failures.push(format!("`{page}` is not the page of {alert}: write it, or mend its heading"));
+        }
+    }
+    for file in files("docs/runbooks").iter().filter(|file| !file.ends_with("README.md")) {
+        if !pages.iter().any(|page| file.ends_with(page)) {
+            failures.push(format!("{}: no alert leads here", file.display()));
+        }
     }
     report(failures);
 }

@@ -30,6 +30,14 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_default()
 }
 
+/// The files of a folder, in the order of their names; none if it is not there.
+pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
 /// All Rust files below the folder that are part of the program; files that only tests use are left out.
 pub(crate) fn program(folder: &str) -> Vec<Source> {
     let sources = all(folder);
