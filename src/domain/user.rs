@@ -133,7 +133,7 @@ impl UserEntry {
 
 impl UserEntry {
     /// What takes the place of this one when it is taken back.
-    fn to_take_back(self) -> Self {
+    fn cleared(self) -> Self {
         match self {
             Self::Created(_) => Self::Created(None),
             Self::Email(_) => Self::Email(None),
@@ -231,8 +231,7 @@ impl User {
         entries.extend(self.phone.clone().map(|phone| UserEntry::Phone(Some(phone))));
         entries.extend(self.locale.clone().map(|locale| UserEntry::Locale(Some(locale))));
         entries.extend(self.timezone.clone().map(|timezone| UserEntry::Timezone(Some(timezone))));
-        entries
-            .extend((self.quiet_hours != QuietChoice::Usual).then(|| UserEntry::QuietHours(self.quiet_hours.clone())));
+        entries.extend((self.quiet_hours != QuietChoice::Usual).then_some(UserEntry::QuietHours(self.quiet_hours)));
         entries.extend(self.digest_hour.map(|hour| UserEntry::DigestHour(Some(hour))));
         entries.extend(self.preferred_channel.map(|channel| UserEntry::PreferredChannel(Some(channel))));
         entries
@@ -240,7 +239,7 @@ impl User {
 
     /// What takes all of it back, but for the mark of an erasure.
     pub fn taken_back(&self) -> Vec<UserEntry> {
-        self.entries().into_iter().map(UserEntry::to_take_back).collect()
+        self.entries().into_iter().map(UserEntry::cleared).collect()
     }
 
     fn prefer(&mut self, category: Box<str>, channel: Channel, enabled: Option<bool>) {
