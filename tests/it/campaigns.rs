@@ -162,7 +162,8 @@ async fn a_node_that_is_started_again_in_the_middle_tells_nobody_twice_and_misse
 async fn what_is_paused_stands_still_and_what_is_cancelled_is_not_sent(place: Place) {
     let provider = provider();
     let world = World::start(place, vec![provider.clone()]).await;
-    let sent = Sent::prepare(world, 6_000).await;
+    let mut sent = Sent::prepare(world, 6_000).await;
+    sent.campaign.rate_per_second = Some(1_000);
     sent.begin().await;
     sent.until(|known| known.progress.handed_on >= 1_000).await;
     let brake = async |effect, is_on| {
@@ -174,15 +175,12 @@ async fn what_is_paused_stands_still_and_what_is_cancelled_is_not_sent(place: Pl
     brake(BrakeEffect::Pause, true).await;
     sent.world.campaigns.command(sent.campaign.id, CampaignCommand::Pause).await.expect("the store writes");
     // What it had in hand when it was told ends first.
-    let before = sent.world.until(async || {
-        let before = sent.known().await.progress.handed_on;
-        for _ in 0..20 {
-            sent.world.advance(TICK).await;
-            sent.known().await;
-        }
-        (sent.known().await.progress.handed_on == before).then_some(before)
-    });
-    let before = before.await;
+    let paused = sent.until(|known| known.progress.paused_at.is_some()).await;
+    let before = paused.progress.handed_on;
+    for _ in 0..50 {
+        sent.world.advance(TICK).await;
+    }
+    assert_eq!(sent.known().await.progress.handed_on, before, "five seconds at its rate");
     assert!(before < 6_000, "it stands still before the end");
     brake(BrakeEffect::Recall, true).await;
     brake(BrakeEffect::Pause, false).await;
