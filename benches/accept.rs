@@ -428,6 +428,10 @@ impl UserSecrets for Nothing {
     async fn destroy_user_secrets(&self, _: &UserKey) -> Result<usize, StoreError> {
         Ok(0)
     }
+
+    async fn address_key(&self) -> Result<[u8; UserSecret::BYTES], StoreError> {
+        Ok([0; UserSecret::BYTES])
+    }
 }
 
 #[async_trait]

@@ -11,7 +11,7 @@ use crate::clock::SharedClock;
 use crate::codec;
 use crate::domain::{NotificationRequest, RequestHead, UserKey};
 use crate::log::{NewRecord, Record};
-use crate::sealing::{self, Keyring, MISSING, OVERHEAD, Opener, ROOM, SealError};
+use crate::sealing::{self, AddressKey, Keyring, MISSING, OVERHEAD, Opener, ROOM, SealError};
 use crate::store::{StoreError, UserSecret};
 use crate::telemetry::Counter;
 
@@ -53,8 +53,9 @@ impl Seals {
         let mut places = vec![None; requests.len()];
         let mut secrets = Vec::new();
         if let Some(keyring) = &self.keyring {
+            let key = self.address_key(keyring, requests).await?;
             for (request, place) in requests.iter().zip(&mut places) {
-                if let Some(owner) = sealing::of_message(&request.tenant, request.user_id.as_deref(), &request.to) {
+                if let Some(owner) = owner(key, request) {
                     *place = Some(owners.len());
                     owners.push(owner);
                 }
@@ -72,6 +73,26 @@ impl Seals {
             }
         }
         Ok(records)
+    }
+
+    /// What owners are found by. `None`: only users are met, or it is not to be had now, and what names none is written in clear.
+    async fn address_key<'a>(
+        &self,
+        keyring: &'a Keyring,
+        requests: &[&NotificationRequest],
+    ) -> Result<Option<&'a AddressKey>, StoreError> {
+        let nameless = requests.iter().filter(|request| request.user_id.is_none()).count();
+        if nameless == 0 {
+            return Ok(None);
+        }
+        let Some(WithoutStore { patience, unsealed }) = self.without_store.as_deref() else {
+            return keyring.address_key().await.map(Some);
+        };
+        let key = patience.answer(1, keyring.address_key()).await;
+        if key.is_none() {
+            unsealed.increment(nameless as u64);
+        }
+        Ok(key)
     }
 
     /// `None`: it is not to be had now, and nobody is to wait for it.
@@ -123,6 +144,14 @@ impl Seals {
         Ok(openings.read(record).ok().map(|read| match read {
             Read::Whole(request) | Read::Erased(request) => request,
         }))
+    }
+}
+
+/// Whose a request is.
+fn owner(key: Option<&AddressKey>, request: &NotificationRequest) -> Option<UserKey> {
+    match &request.user_id {
+        Some(user_id) => Some(UserKey { tenant: request.tenant.clone(), user_id: user_id.clone() }),
+        None => key?.of_message(&request.tenant, None, &request.to),
     }
 }
 

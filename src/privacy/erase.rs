@@ -7,7 +7,6 @@ use super::{LISTS_MAX, Privacy, metrics};
 use crate::domain::{
     AddressKind, Erasure, QuietChoice, SuppressedAddress, Suppression, Timestamp, User, UserEntry, UserKey,
 };
-use crate::sealing;
 use crate::users::{DirectoryError, KnownChange};
 
 /// So long a call cancels tasks; the rest is carried on at a home.
@@ -54,8 +53,8 @@ pub const NOT_ERASED: [&str; 7] = [
      costs; their contents, data, metadata and addresses were sealed, and cannot be read any more, also not in the log; what was written \
      by a version before this one was not sealed, and stays until it leaves by age",
     "that the user was erased, and when: what was accepted before and has not been sent is not sent any more",
-    "that an address of the user is suppressed, as a hash of the address: without it messages would go there again; and that messages went to \
-     the address, as the same sort of hash: who knows an address can try whether it is the one",
+    "that an address of the user is suppressed, as a keyed hash of the address: without it messages would go there again; and that messages \
+     went to the address, as the same sort of hash: only with the secrets of this installation can an address be tried against it",
     "tokens of the user's own programs, which count until they end",
     "until the database has merged its files, the keys of rows that were taken away: the user's id beside the names of attributes and devices, \
      days in the index of days, subjects that were followed, purposes of consents, names of categories; in the index of days for longer, \
@@ -84,7 +83,8 @@ impl Privacy {
         erased.subscriptions = parts.subscriptions.remove_all(key).await?;
         erased.inbox = parts.inbox.erase(key).await?;
         erased.at = parts.clock.now();
-        let owners = addresses(key, &user).iter().map(sealing::of_address).collect();
+        let address_key = self.address_key.get().await?;
+        let owners = addresses(key, &user).iter().map(|address| address_key.of_address(address)).collect();
         let mut erasure = Erasure::new(key.clone(), erased.at, owners);
         // A call that broke off has taken back addresses that nobody knows any more.
         erasure.add_addresses(self.addresses_of_open(key).await?);
@@ -112,7 +112,8 @@ impl Privacy {
         for _ in 0..ROUNDS {
             let left = self.parts.users.user(&key).await?.filter(User::is_somebody);
             let Some(left) = left else { return Ok(()) };
-            let owners = addresses(&key, &left).iter().map(sealing::of_address).collect();
+            let address_key = self.address_key.get().await?;
+            let owners = addresses(&key, &left).iter().map(|address| address_key.of_address(address)).collect();
             if erasure.add_addresses(owners) {
                 self.put_erasure(erasure, true).await?;
             }

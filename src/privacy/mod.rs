@@ -31,6 +31,7 @@ use crate::clock::SharedClock;
 use crate::domain::NotificationId;
 use crate::homes::Wake;
 use crate::inbox::Inbox;
+use crate::sealing::LazyAddressKey;
 use crate::store::{SharedStore, UserSecrets};
 use crate::subscriptions::Subscriptions;
 use crate::users::Directory;
@@ -66,11 +67,13 @@ pub struct PrivacyParts {
 /// What is held of people.
 pub struct Privacy {
     parts: PrivacyParts,
+    address_key: LazyAddressKey,
     wake: Wake,
 }
 
 impl Privacy {
     pub fn new(parts: PrivacyParts) -> Arc<Self> {
-        Arc::new(Self { parts, wake: Wake::default() })
+        let address_key = LazyAddressKey::new(parts.secrets.clone());
+        Arc::new(Self { parts, address_key, wake: Wake::default() })
     }
 }

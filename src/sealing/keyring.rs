@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
+use super::{AddressKey, LazyAddressKey};
 use crate::clock::SharedClock;
 use crate::domain::UserKey;
 use crate::store::{SecretsOf, StoreError, UserSecret, UserSecrets};
@@ -62,8 +63,9 @@ type Sought = (ChangeKey, UserKey);
 pub struct Keyring {
     copies: Arc<Copies>,
     asking: mpsc::Sender<Asking>,
-    /// Whoever answers holds it only while it answers: the store behind it may be opened again once the last keyring is gone.
-    _secrets: Arc<dyn UserSecrets>,
+    /// Holds the secrets: whoever answers holds them only while it answers, so that the store behind them may be opened again once the
+    /// last keyring is gone.
+    address_key: LazyAddressKey,
 }
 
 impl Keyring {
@@ -73,7 +75,12 @@ impl Keyring {
         let copies = Copies::new(COPIES_BYTES, AGE_MAX, clock, changes);
         let (asking, asked) = mpsc::channel(WAITING_MAX);
         tokio::spawn(answer_all(Arc::downgrade(&secrets), copies.clone(), asked));
-        Arc::new(Self { copies, asking, _secrets: secrets })
+        Arc::new(Self { copies, asking, address_key: LazyAddressKey::new(secrets) })
+    }
+
+    /// What the hashes of addresses are made under.
+    pub async fn address_key(&self) -> Result<&AddressKey, StoreError> {
+        self.address_key.get().await
     }
 
     /// The secret of each user that new data is sealed under, in the order asked for. Who has none gets one, durable on return.

@@ -19,5 +19,5 @@ pub(crate) mod testing;
 
 pub use cipher::{OVERHEAD, ROOM, SealError, open, seal, seal_in_place, secret_of};
 pub use keyring::{Keyring, MISSING, Opener, SecretId};
-pub use owner::{of_address, of_message, of_owner};
+pub use owner::{AddressKey, LazyAddressKey};
 pub use store::SealedStore;

@@ -5,8 +5,17 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
+use super::AddressKey;
 use crate::domain::UserKey;
 use crate::store::{SecretsOf, StoreError, UserSecret, UserSecrets};
+
+/// What addresses are hashed under.
+const ADDRESS_KEY: [u8; UserSecret::BYTES] = [0xad; UserSecret::BYTES];
+
+/// The same, to hash by.
+pub(crate) fn address_key() -> AddressKey {
+    AddressKey::new(&ADDRESS_KEY)
+}
 
 /// Secrets in memory, and how often they were asked for.
 #[derive(Debug, Default)]
@@ -71,5 +80,10 @@ impl UserSecrets for FakeSecrets {
         let secrets = held.secrets.remove(user).unwrap_or_default();
         held.destroyed.entry(user.clone()).or_default().extend(secrets.iter().map(|secret| secret.id));
         Ok(secrets.len())
+    }
+
+    /// Asked for long before anything is down.
+    async fn address_key(&self) -> Result<[u8; UserSecret::BYTES], StoreError> {
+        Ok(ADDRESS_KEY)
     }
 }

@@ -80,12 +80,28 @@ pub(crate) async fn what_is_destroyed_is_gone(backend: &impl SecretBackend) {
     assert_eq!(all(&secrets, &alice).await.destroyed.len(), 2);
 }
 
+/// Whoever asks for it gets the same, at once and later, and no user has it.
+pub(crate) async fn the_key_of_addresses_is_one_and_stays(backend: &impl SecretBackend) {
+    let secrets = backend.secrets().await;
+    let asked = futures_util::future::join_all((0..5).map(|_| secrets.address_key())).await;
+    let keys: BTreeSet<_> = asked.into_iter().map(|key| key.expect("there")).collect();
+    assert_eq!(keys.len(), 1);
+    let made = secrets.create_user_secrets(&[user("", "addresses")]).await.expect("made");
+    assert_eq!(secrets.destroy_user_secrets(&user("", "addresses")).await.expect("destroyed"), 1);
+    assert!(!keys.contains(&made[0].bytes));
+    drop(secrets);
+    let again = backend.secrets().await.address_key().await.expect("there");
+    assert_eq!(keys, BTreeSet::from([again]));
+    assert_ne!(again, [0; UserSecret::BYTES]);
+}
+
 macro_rules! secret_conformance {
     ($backend:expr) => {
         $crate::store::conformance_secrets::secret_conformance! { $backend =>
             secrets_are_random_and_stay,
             a_user_may_have_several,
             what_is_destroyed_is_gone,
+            the_key_of_addresses_is_one_and_stays,
         }
     };
     ($backend:expr => $($name:ident,)*) => {$(

@@ -318,12 +318,12 @@ pub(crate) async fn suppressions_are_listed_page_by_page_while_others_are_writte
     suppress(&store, "acm", ["b@example.com"]).await;
     assert_eq!(store.all_suppressions("nobody", None, 10).await.expect("read"), []);
     let mut later_ones = later.chunks(10);
-    let (mut found, mut after) = (BTreeSet::new(), None);
+    let (mut found, mut places, mut after) = (BTreeSet::new(), BTreeSet::new(), None);
     loop {
         let page = store.all_suppressions("acme", after, 7).await.expect("read");
         for listed in &page {
             let text = listed.suppression.address.as_deref().expect("an address").to_owned();
-            assert_eq!(listed.place, SuppressionPlace::of(&address("acme", &text)));
+            assert!(places.insert(listed.place), "each has a place of its own");
             assert_eq!(SuppressionPlace::from_bytes(listed.place.as_bytes()), Some(listed.place));
             assert_eq!(listed.place.kind(), address("acme", &text).kind);
             assert!(found.insert(text), "none is listed twice");

@@ -44,4 +44,8 @@ pub trait UserSecrets: Send + Sync + 'static {
     /// Destroys all secrets of a user, and says how many there were. On return they are on no disk of this process's any more, and no
     /// node reads them from the store; may be called again.
     async fn destroy_user_secrets(&self, user: &UserKey) -> Result<usize, StoreError>;
+
+    /// What addresses are hashed under where only a hash of them is to stand: made by whoever asks first, durable on return, and from then
+    /// on the same for all nodes and for ever.
+    async fn address_key(&self) -> Result<[u8; UserSecret::BYTES], StoreError>;
 }

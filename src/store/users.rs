@@ -64,7 +64,7 @@ pub struct ListedSuppression {
 }
 
 /// Where a suppression stands among those of its tenant: the kind of its address, and a hash (SHA-256) that takes its place,
-/// so that the address of somebody who was erased stands nowhere any more. Addresses can be tried against it, no more.
+/// so that the address of somebody who was erased stands nowhere any more. What is hashed is a keyed hash already ([`crate::sealing`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SuppressionPlace([u8; PLACE_BYTES]);
 

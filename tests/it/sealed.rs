@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fanfare::domain::{Channel, Disposition, NotificationRequest, Recipient, SkipReason, UserKey};
 use fanfare::intake::Seals;
-use fanfare::sealing::{Keyring, of_message};
+use fanfare::sealing::{AddressKey, Keyring};
 use fanfare::store::{BookColumn, UserSecrets};
 use fanfare::users::LocalChanges;
 
@@ -39,8 +39,9 @@ async fn records_of_who_was_erased_are_skipped_as_erased_and_the_books_balance(p
     let requests = [one(Some("erased"), "one"), one(None, "erased"), one(Some("stays"), "two"), one(None, "stays")];
     let all: Vec<&NotificationRequest> = requests.iter().collect();
     let records = elsewhere(&world).records(&all).await.expect("made");
+    let key = AddressKey::new(&world.secrets.address_key().await.expect("there"));
     let owners: Vec<UserKey> =
-        all.iter().filter_map(|one| of_message(&one.tenant, one.user_id.as_deref(), &one.to)).collect();
+        all.iter().filter_map(|one| key.of_message(&one.tenant, one.user_id.as_deref(), &one.to)).collect();
     for owner in &owners[..2] {
         assert_eq!(world.secrets.destroy_user_secrets(owner).await.expect("destroyed"), 1);
     }

@@ -20,7 +20,7 @@ use crate::intake::fakes::FakeLog;
 use crate::links::Links;
 use crate::ownership::Standing;
 use crate::privacy::{ErasureWork, consent_history};
-use crate::sealing::of_address;
+use crate::sealing::testing::address_key;
 use crate::store::{SharedStore, UserSecrets, user_hash};
 
 /// A world whose users stand in the log as hashes.
@@ -340,7 +340,7 @@ async fn erasing_destroys_the_secrets_of_the_user_and_of_their_addresses_and_cou
     let world = world();
     put(&world, "/v1/users/u1", &json!({"email": "alice@example.com", "phone": "+4915112345678"})).await;
     let [u1, other] = ["u1", "u2"].map(|id| UserKey { tenant: "default".into(), user_id: id.into() });
-    let mail = of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
+    let mail = address_key().of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
     let owners = [u1.clone(), other.clone(), mail.clone()];
     world.secrets.create_user_secrets(&owners).await.expect("made");
     assert_eq!(erase(&world, "u1").await["secrets_destroyed"], 2);
@@ -411,7 +411,7 @@ async fn an_erasure_that_broke_off_before_it_destroyed_anything_is_carried_on() 
     let world = world();
     let key = UserKey { tenant: "default".into(), user_id: "u1".into() };
     put(&world, "/v1/users/u1", &json!({"email": "alice@example.com"})).await;
-    let mail = of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
+    let mail = address_key().of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
     let owners = [key, mail];
     world.secrets.create_user_secrets(&owners).await.expect("made");
     world.secrets.held().is_down = true;
@@ -432,7 +432,7 @@ async fn an_erasure_that_is_asked_for_again_after_it_broke_off_destroys_what_the
     let world = world();
     let key = UserKey { tenant: "default".into(), user_id: "u1".into() };
     put(&world, "/v1/users/u1", &json!({"email": "alice@example.com"})).await;
-    let mail = of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
+    let mail = address_key().of_address(&SuppressedAddress::new("default", AddressKind::Email, "alice@example.com"));
     let owners = [key, mail];
     world.secrets.create_user_secrets(&owners).await.expect("made");
     world.secrets.held().is_down = true;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{KEYED, ToOpen, ToSeal, open_at, seal_at};
 use crate::codec::{self, ListMemberOwner};
 use crate::domain::{Recipient, UserKey};
-use crate::sealing::{SealedStore, of_message};
+use crate::sealing::{AddressKey, SealedStore};
 use crate::store::{KeyedKind, KeyedPart, KeyedRow, KeyedRows, NamedRow, StoreError, UserSecret};
 
 /// Rows that are read on behind such as cannot be opened any more: those may be many one after the other.
@@ -20,10 +20,13 @@ impl KeyedRows for SealedStore {
     async fn put_keyed(&self, mut rows: Vec<KeyedRow>) -> Result<(), StoreError> {
         let mut to_seal = ToSeal::default();
         let mut sealed = Vec::new();
-        for (number, row) in rows.iter().enumerate() {
-            if let Some(owner) = owner_of(row) {
-                to_seal.note(owner.clone());
-                sealed.push((number, owner));
+        if rows.iter().any(|row| is_personal(row.part.kind) && row.body.is_some()) {
+            let key = self.keyring.address_key().await?;
+            for (number, row) in rows.iter().enumerate() {
+                if let Some(owner) = owner_of(row, key) {
+                    to_seal.note(owner.clone());
+                    sealed.push((number, owner));
+                }
             }
         }
         if !to_seal.is_empty() {
@@ -132,13 +135,13 @@ fn is_personal(kind: KeyedKind) -> bool {
 }
 
 /// Whose a row is. `None`: it is not sealed; it is taken away, of nobody, or not in the form of its kind.
-fn owner_of(row: &KeyedRow) -> Option<UserKey> {
+fn owner_of(row: &KeyedRow, key: &AddressKey) -> Option<UserKey> {
     if !is_personal(row.part.kind) {
         return None;
     }
     let body = row.body.as_ref()?;
     match row.part.kind {
-        KeyedKind::ListMembers => owner_of_member(body),
+        KeyedKind::ListMembers => owner_of_member(body, key),
         KeyedKind::DayIndex => user(row.part.words()?.first()?, &row.name),
         _ => match row.part.words()?[..] {
             [tenant, user_id] => user(tenant, user_id),
@@ -152,9 +155,9 @@ fn user(tenant: &[u8], user_id: &[u8]) -> Option<UserKey> {
     Some(UserKey { tenant: text(tenant)?, user_id: text(user_id)? })
 }
 
-fn owner_of_member(body: &[u8]) -> Option<UserKey> {
+fn owner_of_member(body: &[u8], key: &AddressKey) -> Option<UserKey> {
     let ListMemberOwner { tenant, user_id, email, phone } = codec::decode_list_member_owner(body).ok()?;
-    of_message(&tenant?, user_id.as_deref(), &Recipient { email, phone, ..Recipient::default() })
+    key.of_message(&tenant?, user_id.as_deref(), &Recipient { email, phone, ..Recipient::default() })
 }
 
 /// Which row. The length keeps a key and a name apart from others that run together to the same bytes.

@@ -1,44 +1,58 @@
-//! Suppressions. Only the text that people read is sealed: what is sent needs none of it, and a suppression outlasts an erasure.
+//! Suppressions. They stand under a keyed hash of the address, and the text that people read is sealed: what is sent needs none of it, and
+//! a suppression outlasts an erasure.
 
 use async_trait::async_trait;
 
 use super::{SUPPRESSED, ToOpen, ToSeal, open_at, seal_at};
 use crate::domain::{SuppressedAddress, Suppression, UserKey};
+use crate::sealing::SealedStore;
 use crate::sealing::owner::of_place;
-use crate::sealing::{SealedStore, of_address};
 use crate::store::{ListedSuppression, StoreError, SuppressionChange, SuppressionPlace, Suppressions, UserSecret};
 
 #[async_trait]
 impl Suppressions for SealedStore {
     async fn suppressions(&self, addresses: &[SuppressedAddress]) -> Result<Vec<Option<Suppression>>, StoreError> {
-        let mut found = self.store.suppressions(addresses).await?;
-        let held = addresses.iter().zip(&mut found);
+        if addresses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.keyring.address_key().await?;
+        // Before hashes had a key, suppressions were written under the address itself.
+        let mut asked: Vec<_> = addresses.iter().map(|address| key.hidden(address)).collect();
+        asked.extend_from_slice(addresses);
+        let mut found = self.store.suppressions(&asked).await?;
+        let held = asked.iter().zip(&mut found);
         let held = held
             .filter_map(|(address, found)| Some((&*address.tenant, SuppressionPlace::of(address), found.as_mut()?)));
         self.open_addresses(held.filter(|(_, _, one)| one.sealed_address.is_some()).collect()).await?;
-        Ok(found)
+        let before = found.split_off(addresses.len());
+        Ok(found.into_iter().zip(before).map(|(found, before)| found.or(before)).collect())
     }
 
-    async fn write_suppressions(&self, mut changes: Vec<SuppressionChange>) -> Result<(), StoreError> {
+    async fn write_suppressions(&self, changes: Vec<SuppressionChange>) -> Result<(), StoreError> {
+        let key = self.keyring.address_key().await?;
         let mut to_seal = ToSeal::default();
-        for (address, suppression) in &changes {
+        let mut written = Vec::with_capacity(2 * changes.len());
+        for (address, suppression) in changes {
             if suppression.as_ref().is_some_and(|one| one.address.is_some()) {
-                to_seal.note(of_address(address));
+                to_seal.note(key.of_address(&address));
             }
+            written.push((key.hidden(&address), suppression));
+            // What was written of it before hashes had a key counts no more.
+            written.push((address, None));
         }
         if !to_seal.is_empty() {
             let mut secrets = to_seal.secrets(&self.keyring).await?;
-            for (address, suppression) in &mut changes {
+            for (hidden, suppression) in &mut written {
                 let Some(suppression) = suppression else { continue };
                 if let Some(text) = suppression.address.take() {
                     let mut sealed = Vec::new();
-                    let place = place(&SuppressionPlace::of(address));
+                    let place = place(&SuppressionPlace::of(hidden));
                     seal_at(&secrets.of_next()?, &place, text.as_bytes(), &mut sealed)?;
                     suppression.sealed_address = Some(sealed.into());
                 }
             }
         }
-        self.store.write_suppressions(changes).await
+        self.store.write_suppressions(written).await
     }
 
     async fn all_suppressions(

@@ -15,7 +15,8 @@ use crate::domain::{
     UserEntry, UserKey,
 };
 use crate::sealing::testing::FakeSecrets;
-use crate::sealing::{Keyring, SealedStore, of_address};
+use crate::sealing::testing::address_key;
+use crate::sealing::{Keyring, SealedStore};
 use crate::store::conformance_users::{UserBackend, user_conformance};
 use crate::store::{EmbeddedStore, KeyedKind, KeyedPart, KeyedRow, SharedStore, UserChange, UserSecrets, newest_first};
 use crate::users::{ChangeKey, Changes, LocalChanges};
@@ -206,11 +207,28 @@ async fn what_was_written_before_anything_was_sealed_is_read() {
 }
 
 #[tokio::test]
+async fn an_address_that_was_suppressed_before_hashes_had_a_key_stays_so_until_it_is_written_again() {
+    let place = Sealed::new();
+    let (clear, store) = place.both(ManualClock::starting_at(NOW));
+    let before = async || clear.suppressions(&[suppressed()]).await.expect("read").remove(0);
+    let held = async || store.suppressions(&[suppressed()]).await.expect("read").remove(0);
+    clear.write_suppressions(vec![(suppressed(), Some(suppression()))]).await.expect("written");
+    assert_eq!(held().await, Some(suppression()));
+    store.write_suppressions(vec![(suppressed(), Some(suppression()))]).await.expect("written");
+    assert_eq!((held().await, before().await), (Some(suppression()), None));
+    let listed = store.all_suppressions("acme", None, 10).await.expect("read");
+    assert_eq!(listed.iter().map(|one| &one.suppression).collect::<Vec<_>>(), [&suppression()]);
+    clear.write_suppressions(vec![(suppressed(), Some(suppression()))]).await.expect("written");
+    store.write_suppressions(vec![(suppressed(), None)]).await.expect("written");
+    assert_eq!(held().await, None);
+}
+
+#[tokio::test]
 async fn whose_secret_was_destroyed_is_as_if_nothing_were_there() {
     let place = Sealed::new();
     let (_, store) = place.both(ManualClock::starting_at(NOW));
     write_all(&store).await;
-    for owner in [alice(), of_address(&listed()), of_address(&suppressed())] {
+    for owner in [alice(), address_key().of_address(&listed()), address_key().of_address(&suppressed())] {
         place.destroy(&owner).await;
     }
     let left = User::from_entries([UserEntry::Created(Some(NOW))]);

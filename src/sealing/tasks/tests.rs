@@ -15,7 +15,8 @@ use crate::domain::{
     Joined, Owner, Plan, Position, SkipReason, Source, Story, TaskSpec, Told, UserKey,
 };
 use crate::sealing::testing::FakeSecrets;
-use crate::sealing::{Keyring, SealedStore, of_owner};
+use crate::sealing::testing::address_key;
+use crate::sealing::{Keyring, SealedStore};
 use crate::store::conformance::{NOON, StoreBackend, event, plan, shard, store_conformance};
 use crate::store::{
     BookColumn, EmbeddedStore, GroupEntry, GroupRow, SecretsOf, SharedStore, StoreError, UserSecret, UserSecrets,
@@ -179,7 +180,7 @@ async fn whose_secret_is_destroyed_keeps_states_and_counts_and_nothing_personal(
         let another = Plan { user_id: Some("bob".into()), position: at(5), ..planted() };
         store.write(shard(0), batch(&another)).await.expect("written");
         let (before, books) = (story(&store, 1).await, store.books(shard(0)).await.expect("read"));
-        world.erase(&of_owner(plan.owner().expect("somebody's"))).await;
+        world.erase(&address_key().of_owner(plan.owner().expect("somebody's"))).await;
         let after = story(&store, 1).await;
         let mut expected = plan.clone();
         expected.erase();
@@ -209,7 +210,7 @@ async fn a_notification_that_came_to_no_task_is_its_addresss() {
     store.write(shard(0), batch(&plan)).await.expect("written");
     let read = story(&store, 1).await.plan;
     assert_eq!(read, plan);
-    let key = of_owner(owner);
+    let key = address_key().of_owner(owner);
     assert_eq!(read.owner(), Some(Owner::User(key.clone())), "what joins it is sealed under the same");
     world.erase(&key).await;
     assert!(story(&store, 1).await.plan.is_erased());
@@ -248,6 +249,10 @@ impl UserSecrets for Away {
     }
 
     async fn destroy_user_secrets(&self, _: &UserKey) -> Result<usize, StoreError> {
+        Err(StoreError::Failed("it is away".to_owned()))
+    }
+
+    async fn address_key(&self) -> Result<[u8; UserSecret::BYTES], StoreError> {
         Err(StoreError::Failed("it is away".to_owned()))
     }
 }

@@ -4,7 +4,7 @@
 use super::{place_of_entry, place_of_plan};
 use crate::codec;
 use crate::domain::{Content, Plan, UserKey};
-use crate::sealing::{OVERHEAD, SealError, SealedStore, of_owner, seal};
+use crate::sealing::{AddressKey, OVERHEAD, SealError, SealedStore, seal};
 use crate::store::{GroupEntry, GroupRow, PlanRows, SealedEntry, StoreError, UserSecret, WriteBatch};
 
 /// Whose what is in a batch, each with the place of its owner among `users`; none of what has nothing personal.
@@ -18,7 +18,11 @@ impl SealedStore {
     /// The batch as it is to be written: one question to the keyring, and none where there is nothing to seal.
     pub(super) async fn seal_batch(&self, mut batch: WriteBatch) -> Result<WriteBatch, StoreError> {
         let is_bare = batch.plans.iter().any(|plan| plan.is_to_be_bare());
-        let owners = Owners::of(&batch);
+        if batch.plans.is_empty() && batch.groups.is_empty() {
+            return Ok(batch);
+        }
+        let key = self.keyring.address_key().await?;
+        let owners = Owners::of(&batch, key);
         if owners.users.is_empty() && !is_bare {
             return Ok(batch);
         }
@@ -35,7 +39,7 @@ impl SealedStore {
 }
 
 impl Owners {
-    fn of(batch: &WriteBatch) -> Self {
+    fn of(batch: &WriteBatch, key: &AddressKey) -> Self {
         let mut users: Vec<UserKey> = Vec::with_capacity(batch.plans.len());
         let mut add = |owner: UserKey| {
             // Of neighbours that are one user's, one is asked for.
@@ -46,12 +50,12 @@ impl Owners {
         };
         let plans = batch.plans.iter().map(|plan| {
             let owner = (has_personal(plan) && !plan.is_to_be_bare()).then(|| plan.owner())?;
-            owner.map(|owner| add(of_owner(owner)))
+            owner.map(|owner| add(key.of_owner(owner)))
         });
         let plans = plans.collect();
         let groups = batch.groups.iter().map(|row| {
             let owner = row.owner.clone().filter(|_| row.entry.is_personal())?;
-            Some(add(of_owner(owner)))
+            Some(add(key.of_owner(owner)))
         });
         let groups = groups.collect();
         Self { users, plans, groups }

@@ -55,6 +55,7 @@ pub(super) const STEPS: &[Step] = steps! {
     23 "0023_definition_tenants"
     24 "0024_keyed_rows"
     25 "0025_user_secrets"
+    26 "0026_installation_secrets"
 };
 
 /// What must be there before the first step: where steps are noted. One partition, so that it is read by its key.

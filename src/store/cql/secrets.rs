@@ -18,6 +18,9 @@ use crate::store::{SecretsOf, StoreError, UserSecret, UserSecrets};
 /// Users that one call reads at once: half of the places for reads, so that another call finds some.
 const ABREAST: usize = 32;
 
+/// The name of the row of the key that addresses are hashed under.
+const ADDRESS_KEY: &str = "addresses";
+
 #[async_trait]
 impl UserSecrets for CqlStore {
     async fn user_secrets(&self, users: &[UserKey]) -> Result<Vec<SecretsOf>, StoreError> {
@@ -51,9 +54,30 @@ impl UserSecrets for CqlStore {
             false => Ok(held.len()),
         }
     }
+
+    async fn address_key(&self) -> Result<[u8; UserSecret::BYTES], StoreError> {
+        if let Some(key) = self.held_address_key().await? {
+            return Ok(key);
+        }
+        let new = new_secret()?.bytes;
+        let values = [CqlValue::Text(ADDRESS_KEY.to_owned()), blob(&new)];
+        let statement = &self.statements.first_installation_secret;
+        self.runner.once("write the key of addresses", statement, &values).await?;
+        // Of those who write at once one is first, and all take that one's.
+        let missing = || StoreError::Failed("the key of addresses was written, and is not there".to_owned());
+        self.held_address_key().await?.ok_or_else(missing)
+    }
 }
 
 impl CqlStore {
+    async fn held_address_key(&self) -> Result<Option<[u8; UserSecret::BYTES]>, StoreError> {
+        let statement = &self.statements.installation_secret;
+        let values = [CqlValue::Text(ADDRESS_KEY.to_owned())];
+        let rows = self.runner.rows::<(Bytes,)>("read the key of addresses", statement, &values).await?;
+        let unreadable = |_| StoreError::Unreadable("the key of addresses is of another length".to_owned());
+        rows.first().map(|(key,)| key[..].try_into().map_err(unreadable)).transpose()
+    }
+
     async fn secrets_of(&self, user: &UserKey) -> Result<SecretsOf, StoreError> {
         type Cells = (i64, Bytes);
         let [tenant, user_id] = [&user.tenant, &user.user_id].map(|text| CqlValue::Text(text.to_string()));

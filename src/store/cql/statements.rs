@@ -107,6 +107,8 @@ statements! {
     keyed_between: "SELECT name, body FROM {keyspace}.keyed_rows WHERE kind = ? AND part = ? AND name > ? AND name < ?";
     put_user_secret: "INSERT INTO {keyspace}.user_secrets (tenant, user_id, id, secret) VALUES (?, ?, ?, ?)";
     user_secrets: "SELECT id, secret FROM {keyspace}.user_secrets WHERE tenant = ? AND user_id = ?";
+    first_installation_secret: "INSERT INTO {leases}.installation_secrets (name, secret) VALUES (?, ?) IF NOT EXISTS";
+    installation_secret: "SELECT secret FROM {leases}.installation_secrets WHERE name = ?";
     beat: "INSERT INTO {keyspace}.node_beats (hour, node, beats, at, address) VALUES (?, ?, ?, ?, ?)";
     beats: "SELECT node, beats, at, address FROM {keyspace}.node_beats WHERE hour = ?";
 }
@@ -125,14 +127,15 @@ impl Statements {
         statements.template_change.set_consistency(read);
         statements.definition.set_consistency(read);
         statements.definition_number.set_consistency(read);
+        statements.installation_secret.set_consistency(read);
         let Self {
             first_lease, next_lease, take_slot, append_template_change, first_definition, next_definition, ..
         } = &mut statements;
         for swap in [first_lease, next_lease, take_slot, append_template_change, first_definition, next_definition] {
             set_swap(swap, write);
         }
-        let Self { first_definition_number, next_definition_number, .. } = &mut statements;
-        for swap in [first_definition_number, next_definition_number] {
+        let Self { first_definition_number, next_definition_number, first_installation_secret, .. } = &mut statements;
+        for swap in [first_definition_number, next_definition_number, first_installation_secret] {
             set_swap(swap, write);
         }
         Ok(statements)

@@ -29,6 +29,8 @@ const LOST: &str = "secrets.lost";
 const OTHER: &str = "secrets.other";
 /// The name of the one row of a user.
 const NAME: &[u8] = b"slots";
+/// Whose slot the key is that addresses are hashed under; no user's id begins so.
+const ADDRESS_KEY: &str = "\u{2}addresses";
 /// Slots that are filled together: 128 KiB, and one fsync for so many new users.
 const FILLED_TOGETHER: u64 = 4096;
 const SLOT: u64 = UserSecret::BYTES as u64;
@@ -235,6 +237,18 @@ impl UserSecrets for EmbeddedStore {
         let _alone = self.giving_slots.lock().await;
         let (key, slots) = (user.clone(), self.slots.clone());
         self.beside(move |disk| slots.destroy(&slots_of(disk, &key)?)).await
+    }
+
+    async fn address_key(&self) -> Result<[u8; UserSecret::BYTES], StoreError> {
+        let owner = [UserKey { tenant: "".into(), user_id: ADDRESS_KEY.into() }];
+        let mut held = self.user_secrets(&owner).await?;
+        if held.iter().all(|secrets| secrets.there.is_empty()) {
+            self.create_user_secrets(&owner).await?;
+            // Of several that were made at once the first counts.
+            held = self.user_secrets(&owner).await?;
+        }
+        let key = held.first().and_then(|secrets| secrets.there.first()).map(|secret| secret.bytes);
+        key.ok_or_else(|| StoreError::Failed("the key of addresses was made, and is not there".to_owned()))
     }
 }
 

@@ -36,4 +36,8 @@ impl UserSecrets for TestSecrets {
     async fn destroy_user_secrets(&self, user: &UserKey) -> Result<usize, StoreError> {
         self.inner.destroy_user_secrets(user).await
     }
+
+    async fn address_key(&self) -> Result<[u8; UserSecret::BYTES], StoreError> {
+        self.inner.address_key().await
+    }
 }
