@@ -60,7 +60,7 @@ impl UserSecrets for CqlStore {
             return Ok(key);
         }
         let new = new_secret()?.bytes;
-        let values = [CqlValue::Text(ADDRESS_KEY.to_owned()), blob(&new)];
+        let values = [CqlValue::Text(ADDRESS_KEY.to_owned()), blob(new)];
         let statement = &self.statements.first_installation_secret;
         self.runner.once("write the key of addresses", statement, &values).await?;
         // Of those who write at once one is first, and all take that one's.
