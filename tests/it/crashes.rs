@@ -145,7 +145,7 @@ async fn until_books_balance(node: &Process, posted: &Posted) {
 async fn windows_that_were_open_at_a_kill_end_with_everybody_in_exactly_one_message(place: Place) {
     const USERS: u64 = 4;
     // Long enough for another process to have the shards before it ends.
-    let window_seconds = if place.is_embedded() { 10 } else { 30 };
+    let window_seconds = if place.is_embedded() { 10 } else { 50 };
     let (receiver, address) = Receiver::start().await;
     let like = |number: u64| {
         json!({
